@@ -1,0 +1,152 @@
+"""One frozen Config, read once at the door from a TOML file and handed in from there.
+
+Relative paths are relative to the file. Unknown keys are refused: a misspelt setting must not silently become a default. Secrets are
+never in the file, only paths of files that hold them, and such files must not be readable by others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import stat
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_type_hints
+
+from oracle.errors import ConfigRejected
+
+
+@dataclass(frozen=True, slots=True)
+class ChainConfig:
+    rpc: str  # URL of one JSON-RPC endpoint
+    deployment: Path  # JSON with chain_id, block_number and the contracts' addresses, written by `affidavit deploy`
+    confirmations: int = 0  # blocks on top of a block before it is acted on
+    poll_seconds: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    name: str
+    listen: str  # host:port
+    database: str  # SQLAlchemy URL
+    keystore: Path  # encrypted key (Web3 Secret Storage v3) that signs claims
+    password_file: Path
+    models: tuple[Path, ...]  # model directories
+    log_url: str
+    log_token_file: Path
+    minimum_fee_wei: int = 0
+    workers: int = 1
+    max_input_bytes: int = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class RelayConfig:
+    listen: str
+    database: str
+    keystore: Path  # encrypted key that pays for and signs transactions
+    password_file: Path
+    nodes: tuple[str, ...]  # base URLs
+    log_url: str
+    log_token_file: Path
+    batch_size: int = 16
+    collect_seconds: float = 0.2  # pause between two looks at the nodes
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    listen: str
+    origin: str  # C2SP origin line, a schema-less URL such as "example.org/affidavit"
+    directory: Path  # tiles and checkpoint, served as static files
+    database: str  # entries awaiting their tile, and bodies
+    checkpoint_database: str  # the last signed checkpoint; never restored from a backup
+    key_file: Path  # Ed25519 note key, encrypted with the password
+    password_file: Path
+    tokens_file: Path  # JSON {"writers": {name: token digest}, "readers": {…}}
+    anchor_keystore: Path | None = None  # signs anchors and pays for their transactions
+    anchor_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ApiConfig:
+    listen: str
+    database: str  # the relay's
+    log_url: str
+    log_token_file: Path
+    log_vkey: str  # C2SP verifier key of the log
+    models: tuple[Path, ...]
+    max_body_bytes: int = 1 << 20
+    requests_per_minute: int = 600  # accepted signed requests per requester
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    chain: ChainConfig
+    node: NodeConfig | None = None
+    relay: RelayConfig | None = None
+    log: LogConfig | None = None
+    api: ApiConfig | None = None
+
+
+def load_config(path: Path) -> Config:
+    """Raises ConfigRejected naming the file and the key that is wrong."""
+    try:
+        document = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigRejected(f"configuration {path}", "a readable file", error.strerror) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigRejected(f"configuration {path}", "TOML", str(error)) from error
+    config: Config = _section(Config, document, str(path), path.parent.resolve())
+    return config
+
+
+def _section(kind: Any, table: object, where: str, base: Path) -> Any:
+    if not isinstance(table, Mapping):
+        raise ConfigRejected(where, "a table", type(table).__name__)
+    hints = get_type_hints(kind)
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    if unknown := table.keys() - fields.keys():
+        raise ConfigRejected(f"{where}: {sorted(unknown)[0]}", "a known setting", "an unknown one")
+    for name, f in fields.items():
+        if f.default is dataclasses.MISSING and name not in table:
+            raise ConfigRejected(f"{where}: {name}", "a value", "nothing")
+    return kind(**{name: _value(hints[name], value, f"{where}: {name}", base) for name, value in table.items()})
+
+
+def _value(hint: Any, value: object, where: str, base: Path) -> Any:
+    if isinstance(hint, UnionType):
+        hint = next(h for h in get_args(hint) if h is not type(None))
+    if dataclasses.is_dataclass(hint):
+        return _section(hint, value, where, base)
+    if hint is Path and isinstance(value, str):
+        return base / value
+    if get_args(hint) and isinstance(value, list):  # tuple[X, ...]
+        return tuple(_value(get_args(hint)[0], item, where, base) for item in value)
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if hint in (str, int) and type(value) is hint:
+        return value.replace("{dir}", str(base)) if isinstance(value, str) else value
+    raise ConfigRejected(where, getattr(hint, "__name__", str(hint)), type(value).__name__)
+
+
+def read_secret(path: Path) -> str:
+    """The first line of a secret's file. Raises ConfigRejected where it is missing, empty or readable by others."""
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text().split("\n", 1)[0].strip()
+    except OSError as error:
+        raise ConfigRejected(f"secret file {path}", "a readable file", error.strerror) from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigRejected(f"secret file {path}", "mode 0600", oct(stat.S_IMODE(mode)))
+    if not text:
+        raise ConfigRejected(f"secret file {path}", "a secret on its first line", "nothing")
+    return text
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """(host, port) of "host:port". Raises ConfigRejected."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 <= int(port) < 65536:
+        raise ConfigRejected("listen", "host:port", text)
+    return host, int(port)

@@ -1,0 +1,236 @@
+"""Bytes: the only module that hashes, ABI-encodes or canonicalises.
+
+Sources: EIP-712 (typed structured data), EIP-55 (addresses), the Solidity contract ABI, RFC 8785 (canonical JSON). The same values are
+computed by `contracts/src/libraries`; `tests/vectors` holds what both must give. The layout of every value, with example bytes, is in
+`docs/protocol.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import rfc8785
+from eth_abi.abi import encode as abi_encode
+from eth_utils.address import is_address, to_checksum_address
+from eth_utils.crypto import keccak
+
+from oracle.errors import EvidenceRejected, InvariantBroken, MalformedInput, PolicyRejected
+from oracle.records import Address, Bytes32, Claim, Domain, Evidence, ModelKind, Policy, Request
+
+MAX_OPERATORS = 256
+SIGNATURE_BYTES = 65
+
+
+def keccak256(data: bytes) -> Bytes32:
+    """Keccak-256 (the Ethereum hash, not SHA3-256) of `data`."""
+    return Bytes32(keccak(data))
+
+
+def type_hash(type_text: str) -> Bytes32:
+    """EIP-712 typeHash of an encoded type."""
+    return keccak256(type_text.encode())
+
+
+DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+CLAIM_TYPE = "InferenceClaim(bytes32 requestId,bytes32 modelId,bytes32 inputDigest,bytes32 outputDigest)"
+REQUEST_TYPE = (
+    "InferenceRequest(address requester,address refundTo,bytes32 modelId,bytes32 inputDigest,bytes32 policy,"
+    "uint256 feeWei,uint32 callbackGas,uint64 deadline,uint256 nonce)"
+)
+MODEL_TYPE = "Model(uint8 kind,bytes32 manifest,bytes32 circuit)"
+POSSESSION_TYPE = "OperatorPossession(address operator,address signer)"
+ANCHOR_TYPE = "Anchor(bytes32 logId,uint64 size,bytes32 root)"
+
+COPROCESSOR_DOMAIN_NAME = "Affidavit"
+OPERATORS_DOMAIN_NAME = "Affidavit Operators"
+ANCHOR_DOMAIN_NAME = "Affidavit Anchor"
+DOMAIN_VERSION = "1"
+
+QUORUM_ECDSA_SELECTOR = keccak256(b"affidavit.verifier.quorum-ecdsa.v1")[:4]
+
+_DOMAIN_TYPE_HASH = type_hash(DOMAIN_TYPE)
+_CLAIM_TYPE_HASH = type_hash(CLAIM_TYPE)
+_REQUEST_TYPE_HASH = type_hash(REQUEST_TYPE)
+_MODEL_TYPE_HASH = type_hash(MODEL_TYPE)
+_POSSESSION_TYPE_HASH = type_hash(POSSESSION_TYPE)
+_ANCHOR_TYPE_HASH = type_hash(ANCHOR_TYPE)
+
+
+# ---- hex and fixed-size values at the edge ---------------------------------------------------------------------------------------
+def to_hex(data: bytes) -> str:
+    """Lower-case hex with "0x"."""
+    return "0x" + data.hex()
+
+
+def parse_hex(text: object, what: str, size: int | None = None) -> bytes:
+    """Bytes of a "0x…" string of an even number of hex digits. Raises MalformedInput naming `what`."""
+    if not isinstance(text, str) or not text.startswith("0x"):
+        raise MalformedInput(what, 'a hex string starting with "0x"', type(text).__name__ if not isinstance(text, str) else text[:12])
+    digits = text[2:]
+    if len(digits) % 2 or not all(c in "0123456789abcdefABCDEF" for c in digits):
+        raise MalformedInput(what, "an even number of hex digits", f"{len(digits)} characters")
+    data = bytes.fromhex(digits)
+    if size is not None and len(data) != size:
+        raise MalformedInput(what, f"{size} bytes", f"{len(data)} bytes")
+    return data
+
+
+def parse_bytes32(text: object, what: str) -> Bytes32:
+    """32 bytes of a "0x…" string. Raises MalformedInput naming `what`."""
+    return Bytes32(parse_hex(text, what, 32))
+
+
+def parse_address(text: object, what: str) -> Address:
+    """A checksummed address. All-lower and all-upper case are accepted, a wrong EIP-55 checksum is not. Raises MalformedInput."""
+    if not isinstance(text, str) or not text.startswith("0x") or not is_address(text):
+        raise MalformedInput(what, "an Ethereum address", text if isinstance(text, str) else type(text).__name__)
+    return Address(to_checksum_address(text))
+
+
+def address_from_bytes(data: bytes) -> Address:
+    """The checksummed address of 20 bytes."""
+    if len(data) != 20:
+        raise InvariantBroken(f"an address has 20 bytes, not {len(data)}")
+    return Address(to_checksum_address(data))
+
+
+def parse_uint(value: object, what: str, bits: int) -> int:
+    """An unsigned integer below 2^bits, given as an int or a plain decimal string. Raises MalformedInput naming `what`."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and (value == "0" or value[0] != "0") and len(value) <= 78:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << bits:
+        raise MalformedInput(what, f"an unsigned integer below 2^{bits}", repr(value)[:40])
+    return value
+
+
+# ---- EIP-712 -------------------------------------------------------------------------------------------------------------------
+def domain_separator(name: str, chain_id: int, contract: Address) -> Bytes32:
+    """EIP-712 domain separator for version "1" of `name`."""
+    fields = [_DOMAIN_TYPE_HASH, keccak256(name.encode()), keccak256(DOMAIN_VERSION.encode()), chain_id, contract]
+    return keccak256(abi_encode(["bytes32", "bytes32", "bytes32", "uint256", "address"], fields))
+
+
+def typed_data_digest(separator: Bytes32, struct_hash: Bytes32) -> Bytes32:
+    """EIP-712: keccak256(0x1901 ‖ domainSeparator ‖ structHash)."""
+    return keccak256(b"\x19\x01" + separator + struct_hash)
+
+
+def _coprocessor_digest(domain: Domain, struct_hash: Bytes32) -> Bytes32:
+    return typed_data_digest(domain_separator(COPROCESSOR_DOMAIN_NAME, domain.chain_id, domain.coprocessor), struct_hash)
+
+
+def claim_struct_hash(claim: Claim) -> Bytes32:
+    return keccak256(_CLAIM_TYPE_HASH + claim.request_id + claim.model_id + claim.input_digest + claim.output_digest)
+
+
+def compute_claim_digest(claim: Claim, domain: Domain) -> Bytes32:
+    """The 32 bytes an operator signs."""
+    return _coprocessor_digest(domain, claim_struct_hash(claim))
+
+
+def request_struct_hash(r: Request) -> Bytes32:
+    types = ["bytes32", "address", "address", "bytes32", "bytes32", "bytes32", "uint256", "uint32", "uint64", "uint256"]
+    values = [_REQUEST_TYPE_HASH, r.requester, r.refund_to, r.model_id, r.input_digest, r.policy]
+    return keccak256(abi_encode(types, [*values, r.fee_wei, r.callback_gas, r.deadline, r.nonce]))
+
+
+def compute_request_id(request: Request, domain: Domain) -> Bytes32:
+    """The request id: the EIP-712 digest of the request, which is also what the signer of an off-chain request signs."""
+    return _coprocessor_digest(domain, request_struct_hash(request))
+
+
+def compute_model_id(kind: ModelKind, manifest_digest: Bytes32, circuit_digest: Bytes32) -> Bytes32:
+    """The struct hash `Model(uint8 kind,bytes32 manifest,bytes32 circuit)`; `circuit_digest` is 32 zero bytes for opaque models."""
+    return keccak256(_MODEL_TYPE_HASH + int(kind).to_bytes(32, "big") + manifest_digest + circuit_digest)
+
+
+def compute_possession_digest(operator: Address, signer: Address, chain_id: int, registry: Address) -> Bytes32:
+    """What a signing key signs to prove that its holder registers it (OperatorRegistry)."""
+    struct_hash = keccak256(abi_encode(["bytes32", "address", "address"], [_POSSESSION_TYPE_HASH, operator, signer]))
+    return typed_data_digest(domain_separator(OPERATORS_DOMAIN_NAME, chain_id, registry), struct_hash)
+
+
+def compute_log_id(origin: str, anchor_key: Address) -> Bytes32:
+    """AuditAnchor's log id: keccak256(abi.encode(keccak256(origin), anchorKey))."""
+    return keccak256(abi_encode(["bytes32", "address"], [keccak256(origin.encode()), anchor_key]))
+
+
+def compute_anchor_digest(log_id: Bytes32, size: int, root: Bytes32, chain_id: int, contract: Address) -> Bytes32:
+    """What the log's anchor key signs (AuditAnchor)."""
+    struct_hash = keccak256(_ANCHOR_TYPE_HASH + log_id + size.to_bytes(32, "big") + root)
+    return typed_data_digest(domain_separator(ANCHOR_DOMAIN_NAME, chain_id, contract), struct_hash)
+
+
+# ---- policy ----------------------------------------------------------------------------------------------------------------------
+_FLAG_PROOF, _FLAG_ENCLAVE = 1, 2
+
+
+def pack_policy(policy: Policy) -> Bytes32:
+    """Version 1 ‖ k ‖ flags ‖ window (4 bytes) ‖ 25 zero bytes. Raises PolicyRejected."""
+    if not 0 <= policy.quorum < MAX_OPERATORS:
+        raise PolicyRejected("policy quorum", "0 to 255", policy.quorum)
+    if not 0 <= policy.window_seconds < 1 << 32:
+        raise PolicyRejected("policy window", "0 to 2^32 - 1 seconds", policy.window_seconds)
+    if not (policy.quorum or policy.proof or policy.enclave):
+        raise PolicyRejected("policy", "a demand for at least one kind of evidence", "none")
+    flags = _FLAG_PROOF * policy.proof + _FLAG_ENCLAVE * policy.enclave
+    return Bytes32(bytes([1, policy.quorum, flags]) + policy.window_seconds.to_bytes(4, "big") + bytes(25))
+
+
+def unpack_policy(word: bytes) -> Policy:
+    """The policy of 32 packed bytes; exactly one encoding is accepted. Raises PolicyRejected."""
+    if len(word) != 32 or word[0] != 1 or word[2] & ~(_FLAG_PROOF | _FLAG_ENCLAVE) or any(word[7:]):
+        raise PolicyRejected("policy word", "version 1 with known flags and zero padding", to_hex(word))
+    policy = Policy(
+        quorum=word[1],
+        proof=bool(word[2] & _FLAG_PROOF),
+        enclave=bool(word[2] & _FLAG_ENCLAVE),
+        window_seconds=int.from_bytes(word[3:7], "big"),
+    )
+    if not (policy.quorum or policy.proof or policy.enclave):
+        raise PolicyRejected("policy", "a demand for at least one kind of evidence", "none")
+    return policy
+
+
+# ---- quorum evidence ----------------------------------------------------------------------------------------------------------------
+def pack_quorum_evidence(signatures: Mapping[int, bytes]) -> Evidence:
+    """Bitmap of operator indices ‖ one 65-byte signature per set bit, lowest index first."""
+    if not all(0 <= i < MAX_OPERATORS and len(s) == SIGNATURE_BYTES for i, s in signatures.items()):
+        raise InvariantBroken("quorum evidence takes 65-byte signatures by operator index 0–255")
+    bitmap = sum(1 << index for index in signatures)
+    return Evidence(QUORUM_ECDSA_SELECTOR, bitmap.to_bytes(32, "big") + b"".join(signatures[i] for i in sorted(signatures)))
+
+
+def unpack_quorum_evidence(data: bytes) -> dict[int, bytes]:
+    """Signatures by operator index. Raises EvidenceRejected unless there is exactly one signature for every set bit."""
+    bitmap = int.from_bytes(data[:32], "big")
+    indices = [i for i in range(MAX_OPERATORS) if bitmap >> i & 1]
+    if len(data) != 32 + SIGNATURE_BYTES * len(indices) or not indices:
+        raise EvidenceRejected("quorum evidence", f"a bitmap and {len(indices)} signatures of 65 bytes", f"{len(data)} bytes")
+    return {index: data[32 + SIGNATURE_BYTES * k :][:SIGNATURE_BYTES] for k, index in enumerate(indices)}
+
+
+# ---- canonical JSON -------------------------------------------------------------------------------------------------------------------
+def canonical_json(value: Any) -> bytes:
+    """RFC 8785 bytes of a JSON value. Raises MalformedInput for what RFC 8785 cannot write (NaN, integers beyond 2^53)."""
+    try:
+        return rfc8785.dumps(value)
+    except rfc8785.CanonicalizationError as error:
+        raise MalformedInput("JSON value", "a value RFC 8785 can write", str(error)) from error
+
+
+# ---- integer tensors of canonical models ------------------------------------------------------------------------------------------------
+def pack_int16(values: Sequence[int]) -> bytes:
+    """Packed big-endian two's complement int16: input and output of canonical models. Raises MalformedInput out of range."""
+    try:
+        return b"".join(int(v).to_bytes(2, "big", signed=True) for v in values)
+    except OverflowError as error:
+        raise MalformedInput("integer tensor", "entries in [-32768, 32767]", "an entry out of range") from error
+
+
+def unpack_int16(data: bytes) -> list[int]:
+    """The integers of packed big-endian int16. Raises MalformedInput for an odd length."""
+    if len(data) % 2:
+        raise MalformedInput("integer tensor", "an even number of bytes", f"{len(data)} bytes")
+    return [int.from_bytes(data[i : i + 2], "big", signed=True) for i in range(0, len(data), 2)]

@@ -1,0 +1,121 @@
+"""One seam per outside thing: chain, clock, log, signer. Stages take these as parameters; `oracle.pipeline` hands in the real ones.
+
+The chain's one implementation is `oracle.relay.contracts`; the only module that imports web3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Literal, Protocol
+
+from oracle.records import (
+    Address,
+    Anchor,
+    Appended,
+    Asked,
+    Block,
+    Bytes32,
+    Delivery,
+    Domain,
+    Entry,
+    OnChainStatus,
+    Operator,
+    RegisteredModel,
+    Request,
+    TransactionReceipt,
+)
+
+BlockTag = Literal["latest", "safe", "finalized"]
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The current time, aware, in UTC."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+def format_time(moment: datetime) -> str:
+    """RFC 3339 in UTC with microseconds and "Z"."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class EntryLog(Protocol):
+    """Where entries go. `append` returns only when the entry is durable and a signed checkpoint covers it."""
+
+    def append(self, entry: Entry) -> Appended:
+        """Raises PeerError when the log does not answer, LogRefused or EntryRejected when it refuses."""
+        ...
+
+
+class Signer(Protocol):
+    """A secp256k1 key that signs 32-byte digests."""
+
+    @property
+    def address(self) -> Address: ...
+
+    def sign_digest(self, digest: Bytes32) -> bytes:
+        """65 bytes r‖s‖v, low s, v 27 or 28."""
+        ...
+
+
+class ChainReader(Protocol):
+    """Reading one chain. Every method raises ChainError when the RPC fails, never returns a stand-in."""
+
+    @property
+    def domain(self) -> Domain: ...
+
+    def block(self, which: int | BlockTag) -> Block | None:
+        """The canonical block of that number or tag, None beyond the head."""
+        ...
+
+    def requested_in(self, block_hash: Bytes32) -> list[Asked]:
+        """`InferenceRequested` events of our Coprocessor in exactly that block, in log order, ids recomputed and checked."""
+        ...
+
+    def status_of(self, request_id: Bytes32) -> OnChainStatus: ...
+
+    def balance_of(self, account: Address) -> int:
+        """Wei deposited in the Coprocessor."""
+        ...
+
+    def is_valid_signature(self, request: Request, signature: bytes) -> bool:
+        """Whether `requester` signed: ECDSA for an account without code, ERC-1271 for a contract."""
+        ...
+
+    def operators(self, block_number: int | None = None) -> list[Operator]:
+        """All registered operators, at a block or now."""
+        ...
+
+    def model(self, model_id: Bytes32) -> RegisteredModel | None: ...
+
+    def circuit(self, model_id: Bytes32) -> bytes:
+        """The circuit bytes a canonical model was registered with; empty for opaque ones."""
+        ...
+
+    def receipt(self, transaction: Bytes32) -> TransactionReceipt | None:
+        """None while not mined on the canonical chain."""
+        ...
+
+    def transaction_data(self, transaction: Bytes32) -> tuple[Address, bytes] | None:
+        """(to, calldata) of a transaction, None where unknown."""
+        ...
+
+    def deliveries_in(self, calldata: bytes) -> list[Delivery]:
+        """The deliveries that calldata of deliver, deliverSigned or deliverBatch carries. Raises MalformedInput for other calls."""
+        ...
+
+    def delivery_of(self, request_id: Bytes32) -> TransactionReceipt | None:
+        """The transaction that delivered a request, None where it was not delivered."""
+        ...
+
+    def anchors(self, log_id: Bytes32) -> Sequence[Anchor]:
+        """Every accepted anchor of a log, oldest first."""
+        ...

@@ -1,0 +1,60 @@
+"""Opening a database: SQLite durable to the disk by default, PostgreSQL by address, schema brought up to date by Alembic."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
+
+from oracle.errors import StoreError
+
+
+def _set_sqlite_pragmas(connection: Any, _record: Any) -> None:
+    """WAL for readers beside the writer; FULL so that a commit survives a power cut; a bounded wait for the write lock.
+
+    The driver's own transaction handling is switched off: it would begin transactions late and as readers, and two writers that
+    both read first would then fail instead of waiting (see `_begin_immediate`).
+    """
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: Any) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def open_database(url: str, schema: str) -> Engine:
+    """An engine on `url` whose tables are at the newest revision of `oracle/migrations/<schema>`.
+
+    Every transaction on SQLite takes the write lock when it begins, so a read followed by a write in one transaction is atomic.
+    Raises StoreError when the database cannot be opened or brought up to date.
+    """
+    try:
+        engine = create_engine(url)
+        if engine.dialect.name == "sqlite":
+            if engine.url.database and engine.url.database != ":memory:":
+                Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+            event.listen(engine, "connect", _set_sqlite_pragmas)
+            event.listen(engine, "begin", _begin_immediate)
+        _upgrade(engine, schema)
+    except (SQLAlchemyError, OSError) as error:
+        raise StoreError(f"cannot open the {schema} database") from error
+    return engine
+
+
+def _upgrade(engine: Engine, schema: str) -> None:
+    """Runs the migrations of one schema; its version is kept in `<schema>_version`, so schemas may share a database."""
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(files("oracle") / "migrations"))
+    config.set_main_option("version_locations", str(files("oracle") / "migrations" / schema))
+    config.set_main_option("path_separator", "os")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        config.attributes["version_table"] = f"{schema}_version"
+        command.upgrade(config, "head")
