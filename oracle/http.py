@@ -89,7 +89,7 @@ class BodyLimit:
 
 
 def install_errors(app: FastAPI) -> None:
-    """Maps our errors, FastAPI's validation errors and plain HTTP errors to problem documents. Anything else is ours: 500, with no detail."""
+    """Maps errors to problem documents. Anything unknown is ours: 500, with no detail."""
     logger = journal.get("http")
 
     async def on_affidavit_error(request: Request, error: Exception) -> JSONResponse:
