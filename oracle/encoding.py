@@ -12,7 +12,7 @@ from typing import Any
 
 import rfc8785
 from eth_abi.abi import encode as abi_encode
-from eth_utils.address import is_address, to_checksum_address
+from eth_utils.address import is_hex_address, to_checksum_address
 from eth_utils.crypto import keccak
 
 from oracle.errors import EvidenceRejected, InvariantBroken, MalformedInput, PolicyRejected
@@ -83,9 +83,12 @@ def parse_bytes32(text: object, what: str) -> Bytes32:
 
 def parse_address(text: object, what: str) -> Address:
     """A checksummed address. All-lower and all-upper case are accepted, a wrong EIP-55 checksum is not. Raises MalformedInput."""
-    if not isinstance(text, str) or not text.startswith("0x") or not is_address(text):
-        raise MalformedInput(what, "an Ethereum address", text if isinstance(text, str) else type(text).__name__)
-    return Address(to_checksum_address(text))
+    if not isinstance(text, str) or not text.startswith("0x") or not is_hex_address(text):
+        raise MalformedInput(what, "an Ethereum address", text[:60] if isinstance(text, str) else type(text).__name__)
+    checksummed = to_checksum_address(text)
+    if text not in (checksummed, text.lower(), "0x" + text[2:].upper()):
+        raise MalformedInput(what, "an address whose EIP-55 checksum holds", text)
+    return Address(checksummed)
 
 
 def address_from_bytes(data: bytes) -> Address:

@@ -1,0 +1,150 @@
+"""Every digest against values made by other people's code (tests/vectors/make_protocol.py), and every parser against hostile text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oracle import encoding
+from oracle.errors import EvidenceRejected, MalformedInput, PolicyRejected
+from oracle.records import Address, Claim, Domain, ModelKind, Policy, Request
+
+VECTORS: dict[str, list[dict[str, Any]]] = json.loads((Path(__file__).parents[1] / "vectors/protocol.json").read_text())
+
+
+def word(text: str) -> Any:
+    return encoding.parse_bytes32(text, "vector")
+
+
+def domain(v: dict[str, Any]) -> Domain:
+    return Domain(int(v["chainId"]), Address(v["coprocessor"]))
+
+
+@pytest.mark.parametrize("v", VECTORS["requests"])
+def test_request_id(v: dict[str, Any]) -> None:
+    request = Request(
+        requester=v["requester"],
+        refund_to=v["refundTo"],
+        model_id=word(v["modelId"]),
+        input_digest=word(v["inputDigest"]),
+        policy=word(v["policy"]),
+        fee_wei=int(v["feeWei"]),
+        callback_gas=int(v["callbackGas"]),
+        deadline=int(v["deadline"]),
+        nonce=int(v["nonce"]),
+    )
+    assert encoding.compute_request_id(request, domain(v)) == word(v["requestId"])
+
+
+@pytest.mark.parametrize("v", VECTORS["claims"])
+def test_claim_digest_and_quorum_evidence(v: dict[str, Any]) -> None:
+    claim = Claim(word(v["requestId"]), word(v["modelId"]), word(v["inputDigest"]), word(v["outputDigest"]))
+    assert encoding.compute_claim_digest(claim, domain(v)) == word(v["digest"])
+    data = encoding.parse_hex(v["quorumData"], "quorum")
+    signatures = encoding.unpack_quorum_evidence(data)
+    assert sorted(signatures) == v["indices"]
+    assert encoding.pack_quorum_evidence(signatures).data == data
+
+
+@pytest.mark.parametrize("v", VECTORS["models"])
+def test_model_id(v: dict[str, Any]) -> None:
+    assert encoding.compute_model_id(ModelKind(v["kind"]), word(v["manifestDigest"]), word(v["circuitDigest"])) == word(v["modelId"])
+
+
+@pytest.mark.parametrize("v", VECTORS["policies"], ids=lambda v: v["name"])
+def test_policy(v: dict[str, Any]) -> None:
+    if not v["valid"]:
+        with pytest.raises(PolicyRejected):
+            encoding.unpack_policy(word(v["word"]))
+        return
+    policy = Policy(v["quorum"], v["proof"], v["enclave"], v["windowSeconds"])
+    assert encoding.unpack_policy(word(v["word"])) == policy
+    assert encoding.pack_policy(policy) == word(v["word"])
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy(window_seconds=9), Policy(256), Policy(-1), Policy(1, window_seconds=2**32)])
+def test_a_policy_that_cannot_be_packed(policy: Policy) -> None:
+    with pytest.raises(PolicyRejected):
+        encoding.pack_policy(policy)
+
+
+@pytest.mark.parametrize("v", VECTORS["possessions"])
+def test_possession_digest(v: dict[str, Any]) -> None:
+    got = encoding.compute_possession_digest(v["operator"], v["signer"], int(v["chainId"]), v["registry"])
+    assert got == word(v["digest"])
+
+
+@pytest.mark.parametrize("v", VECTORS["anchors"])
+def test_anchor_digest(v: dict[str, Any]) -> None:
+    log_id = encoding.compute_log_id(v["origin"], v["anchorKey"])
+    assert log_id == word(v["logId"])
+    assert encoding.compute_anchor_digest(log_id, int(v["size"]), word(v["root"]), int(v["chainId"]), v["contract"]) == word(v["digest"])
+
+
+def test_vectors_are_what_their_script_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.vectors import make_protocol
+
+    monkeypatch.setattr(make_protocol, "OUT", tmp_path / "protocol.json")
+    monkeypatch.setattr(make_protocol, "rng", make_protocol.random.Random(712))
+    make_protocol.main()
+    assert json.loads((tmp_path / "protocol.json").read_text()) == VECTORS
+
+
+@pytest.mark.parametrize(
+    "data", [b"", bytes(31), bytes(32), bytes(31) + b"\x01", bytes(31) + b"\x01" + bytes(64), bytes(31) + b"\x01" + bytes(66)]
+)
+def test_quorum_evidence_of_the_wrong_length(data: bytes) -> None:
+    with pytest.raises(EvidenceRejected):
+        encoding.unpack_quorum_evidence(data)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "00", "0X00", "0x0", "0x0g", "0x 0", "0x" + "00" * 31, "0x" + "00" * 33, None, 5, b"0x00", "0x" + "٠" * 64]
+)
+def test_hostile_hex(text: object) -> None:
+    with pytest.raises(MalformedInput, match="thing"):
+        encoding.parse_bytes32(text, "thing")
+
+
+@pytest.mark.parametrize("value", [-1, 256, True, False, 1.0, "01", "-1", "+1", "1 ", " 1", "1_0", "0x1", "", "١", None, "9" * 5000, [1]])
+def test_hostile_integers(value: object) -> None:
+    with pytest.raises(MalformedInput, match="thing"):
+        encoding.parse_uint(value, "thing", 8)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0x" + "00" * 19, "0x" + "00" * 21, "00" * 20, "0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96046", None, 1, "vitalik.eth"],
+)
+def test_hostile_addresses(text: object) -> None:
+    with pytest.raises(MalformedInput, match="thing"):
+        encoding.parse_address(text, "thing")
+
+
+@pytest.mark.parametrize("value", [[0, 1, -1, 4095, -2048, 32767, -32768], []])
+def test_int16_round_trip(value: list[int]) -> None:
+    assert encoding.unpack_int16(encoding.pack_int16(value)) == value
+
+
+def test_int16_known_bytes() -> None:
+    assert encoding.pack_int16([1, -1, 4095, -2048]) == bytes.fromhex("0001ffff0ffff800")
+
+
+@pytest.mark.parametrize("values", [[32768], [-32769]])
+def test_int16_out_of_range(values: list[int]) -> None:
+    with pytest.raises(MalformedInput):
+        encoding.pack_int16(values)
+
+
+def test_int16_of_odd_length() -> None:
+    with pytest.raises(MalformedInput):
+        encoding.unpack_int16(b"\x00")
+
+
+def test_canonical_json_is_rfc_8785() -> None:
+    assert encoding.canonical_json({"b": 1, "a": "é\n", "€": [True, None]}) == '{"a":"é\\n","b":1,"€":[true,null]}'.encode()
+    with pytest.raises(MalformedInput):
+        encoding.canonical_json({"a": 2**53})
