@@ -119,6 +119,10 @@ class TooLarge(Rejected):
     """A body or value above its size limit."""
 
 
+class RateLimited(Rejected):
+    """More requests in a minute than this door takes from one requester."""
+
+
 class ConfigRejected(Rejected):
     """A configuration file, keystore or password file that is not acceptable."""
 

@@ -36,6 +36,7 @@ STATUS_OF: dict[type[errors.AffidavitError], int] = {
     errors.LogRefused: 409,
     errors.RequestExpired: 410,
     errors.TooLarge: 413,
+    errors.RateLimited: 429,
     errors.ConfigRejected: 500,
     errors.PeerError: 503,
     errors.ChainError: 503,
