@@ -1,0 +1,1 @@
+"""Attest: turning a claim into evidence a contract can check."""

@@ -1,0 +1,66 @@
+"""Keys at rest: Web3 Secret Storage v3 keystores (scrypt), their passwords in files of their own.
+
+Neither key nor password ever appears in an argument list, an environment variable, a log line or an error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+
+from oracle.config import read_secret
+from oracle.errors import ConfigRejected
+from oracle.records import Address
+
+KEYSTORE_MODE = 0o600
+MINIMUM_PASSWORD_LENGTH = 12
+
+
+def create_keystore(path: Path, password_file: Path) -> Address:
+    """Writes a new random key, encrypted, to `path` (mode 0600) and returns its address.
+
+    Raises ConfigRejected where the file exists already (a key is never overwritten), the password file is not acceptable
+    (`oracle.config.read_secret`) or the password is shorter than 12 characters.
+    """
+    return write_keystore(Account.create(), path, password_file)
+
+
+def write_keystore(account: LocalAccount, path: Path, password_file: Path) -> Address:
+    """As `create_keystore`, for a key that exists already."""
+    password = read_secret(password_file)
+    if len(password) < MINIMUM_PASSWORD_LENGTH:
+        raise ConfigRejected(f"password in {password_file}", f"at least {MINIMUM_PASSWORD_LENGTH} characters", f"{len(password)}")
+    keystore = json.dumps(Account.encrypt(bytes(account.key), password))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, KEYSTORE_MODE)
+    except FileExistsError as error:
+        raise ConfigRejected(f"keystore {path}", "a path that does not exist yet", "an existing file") from error
+    except OSError as error:
+        raise ConfigRejected(f"keystore {path}", "a writable path", error.strerror) from error
+    with os.fdopen(descriptor, "w") as file:
+        file.write(keystore + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return Address(account.address)
+
+
+def load_account(path: Path, password_file: Path) -> LocalAccount:
+    """The key of a keystore. Raises ConfigRejected naming the file where it is missing, malformed or the password is wrong."""
+    try:
+        content = json.loads(path.read_text())
+    except OSError as error:
+        raise ConfigRejected(f"keystore {path}", "a readable file", error.strerror) from error
+    except ValueError as error:
+        raise ConfigRejected(f"keystore {path}", "JSON", "something else") from error
+    password = read_secret(password_file)
+    try:
+        account: LocalAccount = Account.from_key(Account.decrypt(content, password))
+    except (ValueError, KeyError, TypeError, AttributeError, NotImplementedError):
+        # The cause is dropped: its text may quote what was decrypted.
+        raise ConfigRejected(f"keystore {path}", f"one that the password in {password_file} opens", "a failure to open it") from None
+    return account

@@ -1,0 +1,74 @@
+"""Signing a claim, and recovering who signed: secp256k1 ECDSA over the EIP-712 digest of `InferenceClaim`.
+
+A signature is 65 bytes r‖s‖v with s in the lower half of the group order (EIP-2) and v 27 or 28, so each signer has one encoding of a
+signature; every other form is refused here as it is by `QuorumVerifier`.
+"""
+
+from __future__ import annotations
+
+from eth_account.signers.local import LocalAccount
+from eth_keys.datatypes import Signature
+from eth_keys.exceptions import BadSignature
+from eth_typing import Hash32
+from eth_utils.exceptions import ValidationError
+
+from oracle.encoding import SIGNATURE_BYTES, compute_claim_digest, keccak256
+from oracle.errors import ClaimRejected, InvariantBroken
+from oracle.records import Address, Bytes32, Claim, Domain, SignedClaim
+from oracle.seams import Signer
+
+SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+
+
+def recover_signer(digest: Bytes32, signature: bytes) -> Address:
+    """The address whose key made `signature` over a 32-byte digest. Raises ClaimRejected for every encoding but the canonical one."""
+    if len(signature) != SIGNATURE_BYTES:
+        raise ClaimRejected("signature", f"{SIGNATURE_BYTES} bytes", f"{len(signature)} bytes")
+    r, s, v = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"), signature[64]
+    if v not in (27, 28):
+        raise ClaimRejected("signature v", "27 or 28", v)
+    if not 0 < r < SECP256K1_ORDER:
+        raise ClaimRejected("signature r", "a value between 1 and the group order", "one outside")
+    if not 0 < s <= SECP256K1_ORDER // 2:
+        raise ClaimRejected("signature s", "a value in the lower half of the group order", "one outside")
+    try:
+        public = Signature(vrs=(v - 27, r, s)).recover_public_key_from_msg_hash(digest)
+    except (BadSignature, ValidationError) as error:
+        raise ClaimRejected("signature", "one that some key made", str(error)) from error
+    return Address(public.to_checksum_address())
+
+
+class AccountSigner:
+    """`oracle.seams.Signer` on a key in memory. The key never appears in its text form."""
+
+    __slots__ = ("_account",)
+
+    def __init__(self, account: LocalAccount) -> None:
+        self._account = account
+
+    def __repr__(self) -> str:
+        return f"AccountSigner({self.address})"
+
+    @property
+    def address(self) -> Address:
+        return Address(self._account.address)
+
+    def sign_digest(self, digest: Bytes32) -> bytes:
+        """65 bytes r‖s‖v, deterministic (RFC 6979), low s, v 27 or 28."""
+        if len(digest) != 32:
+            raise InvariantBroken(f"a digest has 32 bytes, not {len(digest)}")
+        return bytes(self._account.unsafe_sign_hash(Hash32(digest)).signature)
+
+
+def sign_claim(claim: Claim, output: bytes, domain: Domain, signer: Signer) -> SignedClaim:
+    """`claim` signed for `domain`, with the output it is about. The caller holds the guard against signing two outputs.
+
+    The signature is recovered again before it is returned: a signer that gives something else is broken.
+    """
+    if keccak256(output) != claim.output_digest:
+        raise InvariantBroken("the output to sign for is not the one the claim is about")
+    digest = compute_claim_digest(claim, domain)
+    signature = signer.sign_digest(digest)
+    if recover_signer(digest, signature) != signer.address:
+        raise InvariantBroken(f"signer {signer.address} made a signature that recovers to another address")
+    return SignedClaim(claim, output, signer.address, signature)
