@@ -1,6 +1,7 @@
 """How every seed data set is divided, and where the divided data and the trained models go.
 
-The held-back part is never shown to training or to calibration: it is what accuracy is measured on, and where the demo takes its inputs from.
+The held-back part is never shown to training or to calibration: accuracy is measured on it, and the demo takes its
+inputs from it.
 """
 
 from __future__ import annotations

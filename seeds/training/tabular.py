@@ -1,6 +1,7 @@
 """Raw measurements to a class: scikit-learn pipelines, exported by skl2onnx with the scaler inside the file.
 
-wine-mlp, breast-cancer-mlp and iris-logistic compile to canonical models; breast-cancer-forest stays opaque, and answers with a string label.
+wine-mlp, breast-cancer-mlp and iris-logistic compile to canonical models; breast-cancer-forest stays opaque and answers
+with a string label.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from seeds.training.partition import split, write_source
 OPSETS = {"": 17, "ai.onnx.ml": 3}
 
 
-def export(fitted: Any, features: int) -> bytes:
+def export(name: str, fitted: Any, features: int) -> bytes:
     model = convert_sklearn(
         fitted,
+        name=name,
         initial_types=[("features", FloatTensorType([None, features]))],
         target_opset=OPSETS,
         options={id(fitted): {"zipmap": False}},
@@ -34,7 +36,7 @@ def export(fitted: Any, features: int) -> bytes:
 def train(name: str, bunch: Any, fitted: Any, *, string_labels: bool = False) -> None:
     part = split(bunch)
     fitted.fit(part.x_train, bunch.target_names[part.y_train] if string_labels else part.y_train)
-    write_source(name, export(fitted, part.x_train.shape[1]), part, part.x_train.shape[1:])
+    write_source(name, export(name, fitted, part.x_train.shape[1]), part, part.x_train.shape[1:])
 
 
 def perceptron(*hidden: int) -> Any:
