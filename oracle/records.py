@@ -152,13 +152,14 @@ class RegisteredModel:
 
 
 class RequestStatus(IntEnum):
-    """Coprocessor's state machine: NONE → REQUESTED → PENDING → FINAL, or REQUESTED → REFUNDED."""
+    """Coprocessor's state machine: NONE → REQUESTED → PENDING → FINAL, or REQUESTED → REFUNDED; signed requests also NONE → CANCELLED."""
 
     NONE = 0
     REQUESTED = 1
     PENDING = 2
     FINAL = 3
     REFUNDED = 4
+    CANCELLED = 5  # a signed request, by its requester
 
 
 class CallbackStatus(IntEnum):
@@ -167,6 +168,29 @@ class CallbackStatus(IntEnum):
     NONE = 0
     SUCCEEDED = 1
     FAILED = 2
+    RUNNING = 3  # seen only from inside the callback itself
+
+
+class ResultCode(IntEnum):
+    """What happened to one item of `deliverBatch` (libraries/Types.sol)."""
+
+    NOT_ATTEMPTED = 0
+    DELIVERED = 1
+    DELIVERED_CALLBACK_FAILED = 2
+    DELIVERED_PENDING = 3
+    UNKNOWN_REQUEST = 4
+    ALREADY_DELIVERED = 5
+    CLOSED = 6
+    EXPIRED = 7
+    REFUSED = 8
+    BAD_SIGNATURE = 9
+    UNPAID = 10
+    BAD_EVIDENCE = 11
+    OUT_OF_GAS = 12
+
+    @property
+    def is_delivered(self) -> bool:
+        return self in (ResultCode.DELIVERED, ResultCode.DELIVERED_CALLBACK_FAILED, ResultCode.DELIVERED_PENDING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +247,7 @@ class TransactionReceipt:
     succeeded: bool
     gas_used: int
     delivered: tuple[Delivered, ...] = ()
-    failed_items: tuple[tuple[Bytes32, int], ...] = ()  # (request id, result code) of batch items that were not delivered
+    failed_items: tuple[tuple[Bytes32, ResultCode], ...] = ()  # batch items that were not delivered
 
 
 @dataclass(frozen=True, slots=True)
