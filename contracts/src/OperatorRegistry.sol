@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Ownable, Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+
+import {IOperatorRegistry} from "./interfaces/IOperatorRegistry.sol";
+
+/// @title OperatorRegistry: 256 seats, each with an operator, a signing key and a stake
+/// @notice A seat's index is the operator's bit in quorum evidence. The owner (a timelock) can name the slasher and nothing else.
+contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
+    bytes32 internal constant POSSESSION_TYPEHASH = keccak256("OperatorPossession(address operator,address signer)");
+
+    /// @notice The longest window a policy may ask for (Coprocessor); unbonding must outlast it, so that no stake leaves
+    ///         while an answer it stands for can still be challenged.
+    uint64 public constant MAX_WINDOW_SECONDS = 7 days;
+
+    uint96 public immutable MIN_STAKE_WEI;
+    uint64 public immutable UNBONDING_SECONDS;
+    /// @notice Who admits operators; zero means anyone may register.
+    address public immutable ADMITTER;
+
+    /// @notice The contract that slashes on objective evidence; zero until there is one.
+    address public slasher;
+
+    Seat[256] private _seats;
+    mapping(address operator => uint256 indexPlusOne) private _indexPlusOne;
+    mapping(address operator => bool) private _isAdmitted;
+
+    /// @notice The operator a signing key was ever used by; zero for a key never seen. Never cleared: a key that was rotated away or
+    ///         left with its operator still accounts for what it signed, and nobody else can ever use it.
+    mapping(address signer => address operator) public operatorOf;
+
+    /// @notice Slashed stake that can be withdrawn by the beneficiary of the slashing.
+    mapping(address beneficiary => uint256 amountWei) public owedTo;
+
+    constructor(address owner, uint96 minStakeWei, uint64 unbondingSeconds, address admitter)
+        Ownable(owner)
+        EIP712("Affidavit Operators", "1")
+    {
+        if (unbondingSeconds <= MAX_WINDOW_SECONDS) revert UnbondingTooShort(MAX_WINDOW_SECONDS + 1, unbondingSeconds);
+        MIN_STAKE_WEI = minStakeWei;
+        UNBONDING_SECONDS = unbondingSeconds;
+        ADMITTER = admitter;
+    }
+
+    // ---- operators ---------------------------------------------------------------------------------------------------
+
+    /// @notice Takes the free seat `index` with `msg.value` as stake.
+    /// @param possession Signature by `signer` over OperatorPossession(msg.sender, signer): nobody registers another's key.
+    function register(uint8 index, address signer, bytes calldata possession) external payable {
+        if (_seats[index].status != SeatStatus.VACANT) revert SeatTaken(index);
+        if (_indexPlusOne[msg.sender] != 0) revert AlreadySeated(msg.sender);
+        if (!isAdmitted(msg.sender)) revert NotAdmitted(msg.sender);
+        if (msg.value < MIN_STAKE_WEI) revert StakeTooLow(MIN_STAKE_WEI, msg.value);
+        _requirePossession(signer, possession);
+
+        operatorOf[signer] = msg.sender;
+        _indexPlusOne[msg.sender] = uint256(index) + 1;
+        _seats[index] = Seat(signer, SeatStatus.ACTIVE, 0, msg.sender, _toStake(msg.value));
+        emit OperatorRegistered(index, msg.sender, signer, msg.value);
+    }
+
+    /// @notice Adds `msg.value` to the caller's stake; an operator slashed below the minimum becomes active again when it is met.
+    function addStake() external payable {
+        (uint8 index, Seat storage seat) = _seatOf(msg.sender);
+        if (seat.status == SeatStatus.EXITING) revert AlreadyExiting(msg.sender);
+        seat.stakeWei = _toStake(uint256(seat.stakeWei) + msg.value);
+        emit StakeAdded(msg.sender, msg.value, seat.stakeWei);
+        _refreshStatus(index);
+    }
+
+    /// @notice Replaces the caller's signing key. Signatures of the old key count for nothing from here on.
+    function rotateSigner(address signer, bytes calldata possession) external {
+        (, Seat storage seat) = _seatOf(msg.sender);
+        if (seat.status == SeatStatus.EXITING) revert AlreadyExiting(msg.sender);
+        _requirePossession(signer, possession);
+        address oldSigner = seat.signer;
+        seat.signer = signer;
+        operatorOf[signer] = msg.sender;
+        emit SignerRotated(msg.sender, oldSigner, signer);
+    }
+
+    /// @notice Inactive at once; the stake stays slashable until it can be withdrawn, UNBONDING_SECONDS later.
+    function beginExit() external {
+        (uint8 index, Seat storage seat) = _seatOf(msg.sender);
+        if (seat.status == SeatStatus.EXITING) revert AlreadyExiting(msg.sender);
+        seat.status = SeatStatus.EXITING;
+        seat.exitAt = uint64(block.timestamp) + UNBONDING_SECONDS;
+        emit SeatStatusChanged(msg.sender, index, SeatStatus.EXITING);
+        emit ExitBegun(msg.sender, seat.exitAt);
+    }
+
+    /// @notice Pays out what is left of the stake and frees the seat.
+    function withdrawStake(address payable to) external {
+        (uint8 index, Seat storage seat) = _seatOf(msg.sender);
+        if (to == address(0)) revert ZeroAddress();
+        if (seat.status != SeatStatus.EXITING) revert NotExiting(msg.sender);
+        if (block.timestamp < seat.exitAt) revert ExitNotDue(seat.exitAt);
+        uint256 stakeWei = seat.stakeWei;
+        delete _seats[index];
+        delete _indexPlusOne[msg.sender];
+        emit StakeWithdrawn(msg.sender, to, stakeWei);
+        _send(to, stakeWei);
+    }
+
+    // ---- admission ---------------------------------------------------------------------------------------------------
+
+    /// @notice Lets `operator` register, or be active again.
+    function admit(address operator) external {
+        if (msg.sender != ADMITTER) revert NotAdmitter(msg.sender);
+        _isAdmitted[operator] = true;
+        emit OperatorAdmitted(operator);
+        _refreshIfSeated(operator);
+    }
+
+    /// @notice Takes the right to answer away at once. The stake stays the operator's, to exit with.
+    function revoke(address operator) external {
+        if (msg.sender != ADMITTER) revert NotAdmitter(msg.sender);
+        _isAdmitted[operator] = false;
+        emit AdmissionRevoked(operator);
+        _refreshIfSeated(operator);
+    }
+
+    // ---- slashing ----------------------------------------------------------------------------------------------------
+
+    /// @notice Names the contract that may slash.
+    /// @dev WARNING: the slasher can take every stake. The owner must be a timelock longer than UNBONDING_SECONDS, so that
+    ///      operators can leave before a new slasher acts.
+    function setSlasher(address newSlasher) external onlyOwner {
+        slasher = newSlasher;
+        emit SlasherChanged(newSlasher);
+    }
+
+    /// @notice Moves `amountWei` of an operator's stake to `beneficiary`, also while it is unbonding.
+    function slash(address operator, uint256 amountWei, address beneficiary) external {
+        if (msg.sender != slasher) revert NotSlasher(msg.sender);
+        if (beneficiary == address(0)) revert ZeroAddress();
+        (uint8 index, Seat storage seat) = _seatOf(operator);
+        if (amountWei > seat.stakeWei) revert SlashTooHigh(seat.stakeWei, amountWei);
+        seat.stakeWei -= uint96(amountWei);
+        owedTo[beneficiary] += amountWei;
+        emit OperatorSlashed(operator, amountWei, beneficiary);
+        _refreshStatus(index);
+    }
+
+    /// @notice Pays the caller what slashings credited it.
+    function withdrawOwed(address payable to) external {
+        if (to == address(0)) revert ZeroAddress();
+        uint256 amountWei = owedTo[msg.sender];
+        if (amountWei == 0) revert NothingOwed(msg.sender);
+        delete owedTo[msg.sender];
+        emit RewardWithdrawn(msg.sender, to, amountWei);
+        _send(to, amountWei);
+    }
+
+    // ---- reading -----------------------------------------------------------------------------------------------------
+
+    /// @inheritdoc IOperatorRegistry
+    function activeSigners(uint256 bitmap)
+        external
+        view
+        returns (address[] memory operators, address[] memory signers)
+    {
+        uint256 count = _countBits(bitmap);
+        operators = new address[](count);
+        signers = new address[](count);
+        uint256 found;
+        for (uint256 index; found < count; ++index) {
+            if ((bitmap >> index) & 1 == 0) continue;
+            Seat storage seat = _seats[index];
+            if (seat.status != SeatStatus.ACTIVE) revert OperatorInactive(uint8(index));
+            signers[found] = seat.signer;
+            operators[found] = seat.operator;
+            ++found;
+        }
+    }
+
+    /// @notice Who sits on `index`, with which key, and whether signatures of it count. Zeros for a vacant seat.
+    function signerAt(uint8 index) external view returns (address operator, address signer, bool active) {
+        Seat storage seat = _seats[index];
+        return (seat.operator, seat.signer, seat.status == SeatStatus.ACTIVE);
+    }
+
+    /// @notice The seat of `operator`; reverts when it has none.
+    function operatorInfo(address operator) external view returns (uint8 index, Seat memory seat) {
+        return _seatOf(operator);
+    }
+
+    /// @notice Whether `operator` may register and be active.
+    function isAdmitted(address operator) public view returns (bool) {
+        return ADMITTER == address(0) || _isAdmitted[operator];
+    }
+
+    /// @notice What a signing key signs to be registered by `operator`.
+    function computePossessionDigest(address operator, address signer) public view returns (bytes32) {
+        return _hashTypedDataV4(keccak256(abi.encode(POSSESSION_TYPEHASH, operator, signer)));
+    }
+
+    // ---- inside ------------------------------------------------------------------------------------------------------
+
+    function _requirePossession(address signer, bytes calldata possession) private view {
+        if (signer == address(0)) revert ZeroAddress();
+        address user = operatorOf[signer];
+        if (user != address(0) && user != msg.sender) revert SignerUsed(signer);
+        bytes32 digest = computePossessionDigest(msg.sender, signer);
+        (address recovered, ECDSA.RecoverError err,) = ECDSA.tryRecoverCalldata(digest, possession);
+        if (err != ECDSA.RecoverError.NoError || recovered != signer) revert BadPossession(signer);
+    }
+
+    function _seatOf(address operator) private view returns (uint8 index, Seat storage seat) {
+        uint256 indexPlusOne = _indexPlusOne[operator];
+        if (indexPlusOne == 0) revert NotSeated(operator);
+        index = uint8(indexPlusOne - 1);
+        seat = _seats[index];
+    }
+
+    function _refreshIfSeated(address operator) private {
+        uint256 indexPlusOne = _indexPlusOne[operator];
+        if (indexPlusOne != 0) _refreshStatus(uint8(indexPlusOne - 1));
+    }
+
+    function _refreshStatus(uint8 index) private {
+        Seat storage seat = _seats[index];
+        if (seat.status == SeatStatus.EXITING) return;
+        bool isFit = seat.stakeWei >= MIN_STAKE_WEI && isAdmitted(seat.operator);
+        SeatStatus status = isFit ? SeatStatus.ACTIVE : SeatStatus.INACTIVE;
+        if (status == seat.status) return;
+        seat.status = status;
+        emit SeatStatusChanged(seat.operator, index, status);
+    }
+
+    function _toStake(uint256 amountWei) private pure returns (uint96) {
+        if (amountWei > type(uint96).max) revert StakeTooHigh(amountWei);
+        return uint96(amountWei);
+    }
+
+    function _countBits(uint256 bitmap) private pure returns (uint256 count) {
+        for (; bitmap != 0; bitmap &= bitmap - 1) {
+            ++count;
+        }
+    }
+
+    function _send(address payable to, uint256 amountWei) private {
+        (bool isSuccess,) = to.call{value: amountWei}("");
+        if (!isSuccess) revert TransferFailed(to, amountWei);
+    }
+}

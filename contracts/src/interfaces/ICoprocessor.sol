@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {CallbackStatus, Claim, Delivery, Evidence, Request, ResultCode, Status} from "../libraries/Types.sol";
+
+/// @title Ask for an inference, deliver one with evidence
+interface ICoprocessor {
+    /// @notice A request was made and paid for; everything an operator needs to answer.
+    event InferenceRequested(
+        bytes32 indexed requestId,
+        bytes32 indexed modelId,
+        address indexed requester,
+        Request request,
+        bytes input
+    );
+    /// @notice A request signed off chain was accepted; its delivery follows in the same transaction.
+    event SignedRequestAccepted(
+        bytes32 indexed requestId,
+        bytes32 indexed modelId,
+        address indexed requester,
+        Request request
+    );
+    event SignedRequestCancelled(bytes32 indexed requestId, address indexed requester);
+    /// @notice The evidence was accepted. Final at once when `availableAt` is 0, else to be finalized from then on.
+    event InferenceDelivered(
+        bytes32 indexed requestId,
+        bytes32 indexed modelId,
+        address indexed requester,
+        bytes32 outputDigest,
+        bytes output,
+        address[] beneficiaries,
+        uint64 availableAt
+    );
+    event InferenceFinalized(bytes32 indexed requestId, bytes32 outputDigest);
+    event CallbackExecuted(bytes32 indexed requestId, bool success);
+    event RequestRefunded(bytes32 indexed requestId, address indexed refundTo, uint256 feeWei);
+    /// @notice One per item of a batch; `reason` is the selector of the error, 0 when the item was delivered or ran out of gas.
+    event BatchItem(bytes32 indexed requestId, ResultCode code, bytes4 reason);
+    event Deposited(address indexed account, address indexed from, uint256 amountWei);
+    event Withdrawn(address indexed account, address indexed to, uint256 amountWei);
+
+    error UnknownRequest(bytes32 requestId);
+    error AlreadyDelivered(bytes32 requestId, bytes32 outputDigest);
+    error RequestClosed(bytes32 requestId, Status status);
+    error RequestUsed(bytes32 requestId, Status status);
+    error Expired(uint64 deadline);
+    error NotExpired(uint64 deadline);
+    error ModelNotActive(bytes32 modelId);
+    error KindNotServed(uint8 kind);
+    error WindowTooLong(uint32 maxSeconds, uint32 gotSeconds);
+    error DeadlineOutOfRange(uint64 minDeadline, uint64 maxDeadline, uint64 gotDeadline);
+    error CallbackGasTooHigh(uint32 maxGas, uint32 gotGas);
+    error InputTooLong(uint256 maxBytes, uint256 gotBytes);
+    error ZeroRefundAddress();
+    error NonceTooLow(uint256 minNonce, uint256 gotNonce);
+    error BadRequesterSignature(address requester);
+    error Unpaid(address requester, uint256 feeWei, uint256 balanceWei);
+    error EvidenceCount(uint256 expected, uint256 got);
+    error NobodyToPay();
+    error OutputMismatch(bytes32 expectedDigest, bytes32 gotDigest);
+    error BeneficiariesMismatch(bytes32 expectedDigest, bytes32 gotDigest);
+    error NotPending(bytes32 requestId, Status status);
+    error WindowOpen(uint64 availableAt);
+    error CallbackNotFailed(bytes32 requestId, CallbackStatus status);
+    error RetryGasTooLow(uint32 minGas, uint256 gotGas);
+    error NotRequester(address requester, address caller);
+    error InsufficientBalance(address account, uint256 balanceWei, uint256 wantedWei);
+    error ZeroRecipient();
+    error TransferFailed(address to, uint256 amountWei);
+    error OnlySelf();
+
+    /// @notice Asks for an inference and pays `msg.value` for it.
+    /// @param modelId A registered, active model.
+    /// @param input The model's input bytes, at most MAX_INPUT_BYTES.
+    /// @param policy The demanded evidence, see libraries/Policy.sol.
+    /// @param callbackGas Gas for `onInference` on the caller, at most MAX_CALLBACK_GAS; 0 for no callback.
+    /// @param deadline Unix seconds; not past, and within MAX_HORIZON_SECONDS.
+    /// @param refundTo Who is credited if nobody answers by the deadline.
+    /// @return requestId The EIP-712 digest of the request.
+    function request(
+        bytes32 modelId,
+        bytes calldata input,
+        bytes32 policy,
+        uint32 callbackGas,
+        uint64 deadline,
+        address refundTo
+    ) external payable returns (bytes32 requestId);
+
+    /// @notice Answers an on-chain request. Anyone may; what counts is the evidence.
+    function deliver(
+        Request calldata request_,
+        bytes calldata input,
+        bytes calldata output,
+        Evidence[] calldata evidence
+    ) external returns (ResultCode);
+
+    /// @notice Accepts a request signed off chain and answers it in one transaction; the fee comes from the requester's deposit.
+    function deliverSigned(
+        Request calldata request_,
+        bytes calldata signature,
+        bytes calldata input,
+        bytes calldata output,
+        Evidence[] calldata evidence
+    ) external returns (ResultCode);
+
+    /// @notice Many deliveries; an item that fails leaves the others alone.
+    function deliverBatch(Delivery[] calldata deliveries) external returns (ResultCode[] memory codes);
+
+    /// @notice Makes a pending answer final after its window: pays, and runs the callback.
+    function finalize(Request calldata request_, bytes calldata output, address[] calldata beneficiaries) external;
+
+    /// @notice Runs a failed callback again, with at least the gas the request asked for.
+    function retryCallback(Request calldata request_, bytes calldata output, uint256 gasLimit)
+        external
+        returns (bool isSuccess);
+
+    /// @notice Credits `refundTo` with the fee of a request nobody answered by its deadline. Anyone may call.
+    function refund(Request calldata request_) external;
+
+    /// @notice Makes a signed request unusable, by its requester.
+    function cancelSigned(Request calldata request_) external;
+
+    /// @notice Credits the caller with `msg.value`.
+    function deposit() external payable;
+
+    /// @notice Credits `account` with `msg.value`.
+    function depositFor(address account) external payable;
+
+    /// @notice Pays out of the caller's balance: deposits, refunds, earned fees.
+    function withdraw(uint256 amountWei, address payable to) external;
+
+    /// @notice What `account` can withdraw, and what signed requests of it can be paid from.
+    function balanceOf(address account) external view returns (uint256 amountWei);
+
+    /// @notice The state of a request; zeros for one that was never seen.
+    function statusOf(bytes32 requestId)
+        external
+        view
+        returns (Status status, CallbackStatus callback, bytes32 outputDigest, uint64 availableAt);
+
+    /// @notice The id of a request in this contract's domain; also what the signer of an off-chain request signs.
+    function computeRequestId(Request calldata request_) external view returns (bytes32);
+
+    /// @notice What an operator signs.
+    function computeClaimDigest(Claim calldata claim) external view returns (bytes32);
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+/// @title Operators: a seat, a signing key, a stake
+interface IOperatorRegistry {
+    /// @notice VACANT → ACTIVE ⇄ INACTIVE, both → EXITING → VACANT. INACTIVE: stake below the minimum, or admission revoked.
+    enum SeatStatus {
+        VACANT,
+        ACTIVE,
+        INACTIVE,
+        EXITING
+    }
+
+    /// @notice Two storage slots: everything quorum verification reads, and the stake.
+    struct Seat {
+        address signer;
+        SeatStatus status;
+        /// @dev Unix seconds from which the stake can be withdrawn; 0 unless EXITING.
+        uint64 exitAt;
+        address operator;
+        uint96 stakeWei;
+    }
+
+    event OperatorRegistered(uint8 indexed index, address indexed operator, address indexed signer, uint256 stakeWei);
+    event StakeAdded(address indexed operator, uint256 amountWei, uint256 stakeWei);
+    event SignerRotated(address indexed operator, address indexed oldSigner, address indexed newSigner);
+    event SeatStatusChanged(address indexed operator, uint8 indexed index, SeatStatus status);
+    event ExitBegun(address indexed operator, uint64 exitAt);
+    event StakeWithdrawn(address indexed operator, address indexed to, uint256 amountWei);
+    event OperatorSlashed(address indexed operator, uint256 amountWei, address indexed beneficiary);
+    event OperatorAdmitted(address indexed operator);
+    event AdmissionRevoked(address indexed operator);
+    event SlasherChanged(address indexed slasher);
+    event RewardWithdrawn(address indexed beneficiary, address indexed to, uint256 amountWei);
+
+    error UnbondingTooShort(uint64 minSeconds, uint64 gotSeconds);
+    error SeatTaken(uint8 index);
+    error AlreadySeated(address operator);
+    error NotSeated(address operator);
+    error NotAdmitted(address operator);
+    error NotAdmitter(address caller);
+    error NotSlasher(address caller);
+    error StakeTooLow(uint256 minWei, uint256 gotWei);
+    error StakeTooHigh(uint256 gotWei);
+    error SignerUsed(address signer);
+    error ZeroAddress();
+    error BadPossession(address signer);
+    error AlreadyExiting(address operator);
+    error NotExiting(address operator);
+    error ExitNotDue(uint64 exitAt);
+    error SlashTooHigh(uint256 stakeWei, uint256 amountWei);
+    error OperatorInactive(uint8 index);
+    error NothingOwed(address beneficiary);
+    error TransferFailed(address to, uint256 amountWei);
+
+    /// @notice Operators and signers of the set bits of `bitmap`, lowest index first; reverts if one of them is not active.
+    function activeSigners(uint256 bitmap)
+        external
+        view
+        returns (address[] memory operators, address[] memory signers);
+}

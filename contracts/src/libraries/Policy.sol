@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {EvidenceKind} from "./Types.sol";
+
+/// @title Policy: the evidence a consumer demands, packed in 32 bytes, big-endian
+/// @notice byte 0: version, 1 · byte 1: quorum k, 0 demands none · byte 2: flags, bit 0 proof, bit 1 enclave ·
+///         bytes 3–6: window in seconds · bytes 7–31: zero. Exactly one encoding exists for every policy.
+library Policy {
+    uint8 internal constant VERSION = 1;
+    uint8 internal constant FLAG_PROOF = 1;
+    uint8 internal constant FLAG_ENCLAVE = 2;
+
+    /// @notice Not a policy: wrong version, unknown flag, non-zero padding, or no evidence demanded at all.
+    error MalformedPolicy(bytes32 policy);
+
+    /// @notice Reverts unless `policy` is well-formed and demands at least one kind of evidence.
+    function requireWellFormed(bytes32 policy) internal pure {
+        bool isVersionKnown = uint8(policy[0]) == VERSION;
+        bool areFlagsKnown = uint8(policy[2]) & ~(FLAG_PROOF | FLAG_ENCLAVE) == 0;
+        bool isPaddingZero = uint256(policy) << 56 == 0;
+        bool isDemanding = uint16(bytes2(policy << 8)) != 0;
+        if (!(isVersionKnown && areFlagsKnown && isPaddingZero && isDemanding)) revert MalformedPolicy(policy);
+    }
+
+    /// @notice How many operator signatures are demanded, 0–255.
+    function quorum(bytes32 policy) internal pure returns (uint8) {
+        return uint8(policy[1]);
+    }
+
+    /// @notice Seconds between delivery and finality.
+    function windowSeconds(bytes32 policy) internal pure returns (uint32) {
+        return uint32(bytes4(policy << 24));
+    }
+
+    /// @notice The demanded kinds in the fixed order of the evidence array: quorum, proof, enclave.
+    function demandedKinds(bytes32 policy) internal pure returns (EvidenceKind[] memory kinds) {
+        kinds = new EvidenceKind[](3);
+        uint256 count;
+        if (quorum(policy) != 0) kinds[count++] = EvidenceKind.QUORUM;
+        if (uint8(policy[2]) & FLAG_PROOF != 0) kinds[count++] = EvidenceKind.PROOF;
+        if (uint8(policy[2]) & FLAG_ENCLAVE != 0) kinds[count++] = EvidenceKind.ENCLAVE;
+        assembly ("memory-safe") {
+            mstore(kinds, count)
+        }
+    }
+}
