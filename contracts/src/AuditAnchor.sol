@@ -7,8 +7,9 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {MerkleLog} from "./libraries/MerkleLog.sol";
 
 /// @title AuditAnchor: the latest tree head of every audit log, extended only by proof
-/// @notice Accepts a head only when the log's anchor key signed it and RFC 9162 consistency with the head before is proven here: a forked or
-///         rewound log cannot be anchored at all. Anyone may submit; nobody owns this contract.
+/// @notice Accepts a head only when the log's anchor key signed it and RFC 9162 consistency with the head before is
+///         proven here: a forked or rewound log cannot be anchored at all. Anyone may submit; nobody owns this
+///         contract.
 contract AuditAnchor is EIP712 {
     bytes32 internal constant ANCHOR_TYPEHASH = keccak256("Anchor(bytes32 logId,uint64 size,bytes32 root)");
 

@@ -27,12 +27,16 @@ import {
 } from "./libraries/Types.sol";
 
 /// @title Coprocessor: asks for inferences, accepts answers that carry the demanded evidence
-/// @notice Nobody owns it and nothing in it can be changed. It trusts the verifiers its router resolves, and nobody else.
+/// @notice Nobody owns it and nothing in it can be changed. It trusts the verifiers its router resolves, and nobody
+///         else.
 contract Coprocessor is ICoprocessor, Balances, EIP712 {
-    uint256 public constant MAX_INPUT_BYTES = 98_304; // a transaction of more than 128 KiB is not relayed by public nodes
-    uint32 public constant MAX_CALLBACK_GAS = 5_000_000; // leaves two thirds of EIP-7825's 16,777,216 to the delivery itself
+    /// @notice Public nodes do not relay a transaction of more than 128 KiB.
+    uint256 public constant MAX_INPUT_BYTES = 98_304;
+    /// @notice Leaves two thirds of EIP-7825's 16,777,216 to the delivery itself.
+    uint32 public constant MAX_CALLBACK_GAS = 5_000_000;
     uint32 public constant MAX_HORIZON_SECONDS = 30 days;
-    uint32 public constant MAX_WINDOW_SECONDS = 7 days; // the OperatorRegistry unbonds later than that
+    /// @notice The OperatorRegistry unbonds later than that.
+    uint32 public constant MAX_WINDOW_SECONDS = 7 days;
     uint256 public constant SIGNED_NONCE_START = 1 << 128;
 
     IModelRegistry public immutable MODELS;
@@ -65,10 +69,11 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         ROUTER = router;
     }
 
-    // ---- asking ------------------------------------------------------------------------------------------------------
+    // ---- asking -----------------------------------------------------------------------------------------------
 
     /// @inheritdoc ICoprocessor
-    /// @dev Not guarded against re-entrancy, on purpose: a callback may ask the next question. It touches only a new record.
+    /// @dev Not guarded against re-entrancy, on purpose: a callback may ask the next question. It touches only a new
+    ///      record.
     function request(
         bytes32 modelId,
         bytes calldata input,
@@ -117,7 +122,7 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         emit RequestRefunded(requestId, request_.refundTo, request_.feeWei);
     }
 
-    // ---- answering ---------------------------------------------------------------------------------------------------
+    // ---- answering --------------------------------------------------------------------------------------------
 
     /// @inheritdoc ICoprocessor
     function deliver(
@@ -141,8 +146,8 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
     }
 
     /// @inheritdoc ICoprocessor
-    /// @dev Every item runs in a call of its own, so whatever it did is undone when it fails. An item can burn no more than its
-    ///      callback gas, ERC1271_GAS and what its evidence costs.
+    /// @dev Every item runs in a call of its own, so whatever it did is undone when it fails. An item can burn no more
+    ///      than its callback gas, ERC1271_GAS and what its evidence costs.
     function deliverBatch(Delivery[] calldata deliveries) external nonReentrant returns (ResultCode[] memory codes) {
         codes = new ResultCode[](deliveries.length);
         for (uint256 i; i < deliveries.length; ++i) {
@@ -198,7 +203,7 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         return _runCallback(requestId, request_.requester, gasLimit, output) == CallbackStatus.SUCCEEDED;
     }
 
-    // ---- reading -----------------------------------------------------------------------------------------------------
+    // ---- reading ----------------------------------------------------------------------------------------------
 
     /// @inheritdoc ICoprocessor
     function statusOf(bytes32 requestId)
@@ -226,7 +231,7 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         return _domainSeparatorV4();
     }
 
-    // ---- the two ways of delivering: checks, effects, event, outside call ---------------------------------------------
+    // ---- the two ways of delivering: checks, effects, event, outside call -------------------------------------
 
     function _deliverRequested(
         Request calldata request_,
@@ -285,7 +290,7 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         return callback == CallbackStatus.FAILED ? ResultCode.DELIVERED_CALLBACK_FAILED : ResultCode.DELIVERED;
     }
 
-    // ---- checks ------------------------------------------------------------------------------------------------------
+    // ---- checks -----------------------------------------------------------------------------------------------
 
     /// @dev What a request must satisfy, whichever way it comes.
     function _requireAcceptable(Request memory asked) private view {
@@ -326,7 +331,8 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         }
     }
 
-    /// @dev Every demanded verifier must accept. Nothing is left out silently: the evidence array has exactly the demanded kinds.
+    /// @dev Every demanded verifier must accept. Nothing is left out silently: the evidence array has exactly the
+    ///      demanded kinds.
     function _verify(
         bytes32 requestId,
         Request calldata request_,
@@ -352,7 +358,7 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         if (digest != record.outputDigest) revert OutputMismatch(record.outputDigest, digest);
     }
 
-    // ---- effects -----------------------------------------------------------------------------------------------------
+    // ---- effects ----------------------------------------------------------------------------------------------
 
     function _pay(uint256 feeWei, address[] memory beneficiaries) private {
         if (feeWei == 0) return;
@@ -362,7 +368,8 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         }
     }
 
-    /// @dev WARNING: the last thing any entry point does. The consumer may do what it likes; settlement is already written.
+    /// @dev WARNING: the last thing any entry point does. The consumer may do what it likes; settlement is already
+    ///      written.
     function _runCallback(bytes32 requestId, address consumer, uint256 gasLimit, bytes calldata output)
         private
         returns (CallbackStatus status)

@@ -6,7 +6,8 @@ import {Claims} from "./libraries/Claims.sol";
 import {CodeStorage} from "./libraries/CodeStorage.sol";
 
 /// @title ModelRegistry: models by their digest, immutable once registered
-/// @notice A model's id is the digest of its kind, manifest and circuit, so an id can never come to mean something else.
+/// @notice A model's id is the digest of its kind, manifest and circuit, so an id can never come to mean something
+///         else.
 contract ModelRegistry is IModelRegistry {
     /// @notice Integer network with a circuit: one function on every machine, provable.
     uint8 public constant KIND_CANONICAL = 1;
@@ -16,8 +17,9 @@ contract ModelRegistry is IModelRegistry {
     mapping(bytes32 modelId => Model) private _models;
 
     /// @inheritdoc IModelRegistry
-    /// @dev WARNING: the id does not contain the owner. Whoever registers a model first owns it, which means they may deprecate
-    ///      it and nothing else. A publisher who was overtaken changes the manifest (a new id) and registers again.
+    /// @dev WARNING: the id does not contain the owner. Whoever registers a model first owns it, which means they may
+    ///      deprecate it and nothing else. A publisher who was overtaken changes the manifest (a new id) and registers
+    ///      again.
     function register(uint8 kind, bytes32 manifestDigest, bytes calldata circuit, string calldata dataUri)
         external
         returns (bytes32 modelId)

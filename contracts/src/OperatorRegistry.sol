@@ -8,12 +8,13 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {IOperatorRegistry} from "./interfaces/IOperatorRegistry.sol";
 
 /// @title OperatorRegistry: 256 seats, each with an operator, a signing key and a stake
-/// @notice A seat's index is the operator's bit in quorum evidence. The owner (a timelock) can name the slasher and nothing else.
+/// @notice A seat's index is the operator's bit in quorum evidence. The owner (a timelock) can name the slasher and
+///         nothing else.
 contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
     bytes32 internal constant POSSESSION_TYPEHASH = keccak256("OperatorPossession(address operator,address signer)");
 
-    /// @notice The longest window a policy may ask for (Coprocessor); unbonding must outlast it, so that no stake leaves
-    ///         while an answer it stands for can still be challenged.
+    /// @notice The longest window a policy may ask for (Coprocessor); unbonding must outlast it, so that no stake
+    ///         leaves while an answer it stands for can still be challenged.
     uint64 public constant MAX_WINDOW_SECONDS = 7 days;
 
     uint96 public immutable MIN_STAKE_WEI;
@@ -28,8 +29,9 @@ contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
     mapping(address operator => uint256 indexPlusOne) private _indexPlusOne;
     mapping(address operator => bool) private _isAdmitted;
 
-    /// @notice The operator a signing key was ever used by; zero for a key never seen. Never cleared: a key that was rotated away or
-    ///         left with its operator still accounts for what it signed, and nobody else can ever use it.
+    /// @notice The operator a signing key was ever used by; zero for a key never seen. Never cleared: a key that was
+    ///         rotated away or left with its operator still accounts for what it signed, and nobody else can ever use
+    ///         it.
     mapping(address signer => address operator) public operatorOf;
 
     /// @notice Slashed stake that can be withdrawn by the beneficiary of the slashing.
@@ -39,16 +41,19 @@ contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
         Ownable(owner)
         EIP712("Affidavit Operators", "1")
     {
-        if (unbondingSeconds <= MAX_WINDOW_SECONDS) revert UnbondingTooShort(MAX_WINDOW_SECONDS + 1, unbondingSeconds);
+        if (unbondingSeconds <= MAX_WINDOW_SECONDS) {
+            revert UnbondingTooShort(MAX_WINDOW_SECONDS + 1, unbondingSeconds);
+        }
         MIN_STAKE_WEI = minStakeWei;
         UNBONDING_SECONDS = unbondingSeconds;
         ADMITTER = admitter;
     }
 
-    // ---- operators ---------------------------------------------------------------------------------------------------
+    // ---- operators --------------------------------------------------------------------------------------------
 
     /// @notice Takes the free seat `index` with `msg.value` as stake.
-    /// @param possession Signature by `signer` over OperatorPossession(msg.sender, signer): nobody registers another's key.
+    /// @param possession Signature by `signer` over OperatorPossession(msg.sender, signer): nobody registers another's
+    ///        key.
     function register(uint8 index, address signer, bytes calldata possession) external payable {
         if (_seats[index].status != SeatStatus.VACANT) revert SeatTaken(index);
         if (_indexPlusOne[msg.sender] != 0) revert AlreadySeated(msg.sender);
@@ -62,7 +67,8 @@ contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
         emit OperatorRegistered(index, msg.sender, signer, msg.value);
     }
 
-    /// @notice Adds `msg.value` to the caller's stake; an operator slashed below the minimum becomes active again when it is met.
+    /// @notice Adds `msg.value` to the caller's stake; an operator slashed below the minimum becomes active again when
+    ///         it is met.
     function addStake() external payable {
         (uint8 index, Seat storage seat) = _seatOf(msg.sender);
         if (seat.status == SeatStatus.EXITING) revert AlreadyExiting(msg.sender);
@@ -105,7 +111,7 @@ contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
         _send(to, stakeWei);
     }
 
-    // ---- admission ---------------------------------------------------------------------------------------------------
+    // ---- admission --------------------------------------------------------------------------------------------
 
     /// @notice Lets `operator` register, or be active again.
     function admit(address operator) external {
@@ -123,11 +129,11 @@ contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
         _refreshIfSeated(operator);
     }
 
-    // ---- slashing ----------------------------------------------------------------------------------------------------
+    // ---- slashing ---------------------------------------------------------------------------------------------
 
     /// @notice Names the contract that may slash.
-    /// @dev WARNING: the slasher can take every stake. The owner must be a timelock longer than UNBONDING_SECONDS, so that
-    ///      operators can leave before a new slasher acts.
+    /// @dev WARNING: the slasher can take every stake. The owner must be a timelock longer than UNBONDING_SECONDS, so
+    ///      that operators can leave before a new slasher acts.
     function setSlasher(address newSlasher) external onlyOwner {
         slasher = newSlasher;
         emit SlasherChanged(newSlasher);
@@ -155,7 +161,7 @@ contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
         _send(to, amountWei);
     }
 
-    // ---- reading -----------------------------------------------------------------------------------------------------
+    // ---- reading ----------------------------------------------------------------------------------------------
 
     /// @inheritdoc IOperatorRegistry
     function activeSigners(uint256 bitmap)
@@ -198,7 +204,7 @@ contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
         return _hashTypedDataV4(keccak256(abi.encode(POSSESSION_TYPEHASH, operator, signer)));
     }
 
-    // ---- inside ------------------------------------------------------------------------------------------------------
+    // ---- inside -----------------------------------------------------------------------------------------------
 
     function _requirePossession(address signer, bytes calldata possession) private view {
         if (signer == address(0)) revert ZeroAddress();

@@ -8,10 +8,10 @@ import {IVerifierRouter} from "./interfaces/IVerifierRouter.sol";
 import {EvidenceKind} from "./libraries/Types.sol";
 
 /// @title VerifierRouter: which verifier answers to a selector, and whether it may
-/// @notice Several verifiers of one kind can be active beside each other; evidence names the one it is for. A selector is used once and
-///         never again. The owner is a timelock; the guardian can only stop.
+/// @notice Several verifiers of one kind can be active beside each other; evidence names the one it is for. A selector
+///         is used once and never again. The owner is a timelock; the guardian can only stop.
 contract VerifierRouter is IVerifierRouter, Ownable2Step {
-    /// @dev UNKNOWN ──add──▶ ACTIVE ⇄ STOPPED (stop: guardian or owner; resume: owner), both ──remove──▶ REMOVED, for ever.
+    /// @dev UNKNOWN ──add──▶ ACTIVE ⇄ STOPPED (stop: guardian or owner; resume: owner), both ──remove──▶ REMOVED.
     struct Route {
         address verifier;
         EvidenceKind kind;

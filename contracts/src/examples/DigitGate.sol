@@ -3,10 +3,10 @@ pragma solidity ^0.8.28;
 
 import {ICoprocessor} from "../interfaces/ICoprocessor.sol";
 import {IInferenceConsumer} from "../interfaces/IInferenceConsumer.sol";
-import {Request} from "../libraries/Types.sol";
 
 /// @title DigitGate: a consumer to copy. Reads handwritten digits, and remembers who showed which
-/// @notice The model takes an image as packed big-endian int16 and answers ten scores in the same form; the largest names the digit.
+/// @notice The model takes an image as packed big-endian int16 and answers ten scores in the same form; the largest
+///         names the digit.
 contract DigitGate is IInferenceConsumer {
     enum State {
         NONE,
@@ -44,12 +44,11 @@ contract DigitGate is IInferenceConsumer {
     }
 
     /// @notice Asks which digit `image` shows; `msg.value` is the fee for the operators.
-    /// @dev The caller gets the fee back if nobody answers within `patienceSeconds`: anyone calls `Coprocessor.refund` with the
-    ///      request of the event InferenceRequested, then the caller calls `Coprocessor.withdraw`.
+    /// @dev The caller gets the fee back if nobody answers within `patienceSeconds`: anyone calls `Coprocessor.refund`
+    ///      with the request of the event InferenceRequested, then the caller calls `Coprocessor.withdraw`.
     function ask(bytes calldata image, uint32 patienceSeconds) external payable returns (bytes32 requestId) {
         uint64 deadline = uint64(block.timestamp) + patienceSeconds;
-        requestId =
-            COPROCESSOR.request{value: msg.value}(MODEL_ID, image, POLICY, CALLBACK_GAS, deadline, msg.sender);
+        requestId = COPROCESSOR.request{value: msg.value}(MODEL_ID, image, POLICY, CALLBACK_GAS, deadline, msg.sender);
         readingOf[requestId] = Reading(msg.sender, State.ASKED, 0);
         emit DigitAsked(requestId, msg.sender);
     }

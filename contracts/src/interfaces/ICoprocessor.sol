@@ -7,18 +7,11 @@ import {CallbackStatus, Claim, Delivery, Evidence, Request, ResultCode, Status} 
 interface ICoprocessor {
     /// @notice A request was made and paid for; everything an operator needs to answer.
     event InferenceRequested(
-        bytes32 indexed requestId,
-        bytes32 indexed modelId,
-        address indexed requester,
-        Request request,
-        bytes input
+        bytes32 indexed requestId, bytes32 indexed modelId, address indexed requester, Request request, bytes input
     );
     /// @notice A request signed off chain was accepted; its delivery follows in the same transaction.
     event SignedRequestAccepted(
-        bytes32 indexed requestId,
-        bytes32 indexed modelId,
-        address indexed requester,
-        Request request
+        bytes32 indexed requestId, bytes32 indexed modelId, address indexed requester, Request request
     );
     event SignedRequestCancelled(bytes32 indexed requestId, address indexed requester);
     /// @notice The evidence was accepted. Final at once when `availableAt` is 0, else to be finalized from then on.
@@ -34,7 +27,8 @@ interface ICoprocessor {
     event InferenceFinalized(bytes32 indexed requestId, bytes32 outputDigest);
     event CallbackExecuted(bytes32 indexed requestId, bool success);
     event RequestRefunded(bytes32 indexed requestId, address indexed refundTo, uint256 feeWei);
-    /// @notice One per item of a batch; `reason` is the selector of the error, 0 when the item was delivered or ran out of gas.
+    /// @notice One per item of a batch; `reason` is the selector of the error, 0 when the item was delivered or ran
+    ///         out of gas.
     event BatchItem(bytes32 indexed requestId, ResultCode code, bytes4 reason);
     event Deposited(address indexed account, address indexed from, uint256 amountWei);
     event Withdrawn(address indexed account, address indexed to, uint256 amountWei);
@@ -94,7 +88,8 @@ interface ICoprocessor {
         Evidence[] calldata evidence
     ) external returns (ResultCode);
 
-    /// @notice Accepts a request signed off chain and answers it in one transaction; the fee comes from the requester's deposit.
+    /// @notice Accepts a request signed off chain and answers it in one transaction; the fee comes from the
+    ///         requester's deposit.
     function deliverSigned(
         Request calldata request_,
         bytes calldata signature,

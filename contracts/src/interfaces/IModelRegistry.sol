@@ -3,7 +3,8 @@ pragma solidity ^0.8.28;
 
 /// @title Models by their digest, immutable once registered
 interface IModelRegistry {
-    /// @notice What is known of a model. `circuitPointer` holds the circuit as contract code behind one STOP byte, or is zero.
+    /// @notice What is known of a model. `circuitPointer` holds the circuit as contract code behind one STOP byte, or
+    ///         is zero.
     struct Model {
         address owner;
         uint8 kind;

@@ -3,7 +3,8 @@ pragma solidity ^0.8.28;
 
 /// @title Operators: a seat, a signing key, a stake
 interface IOperatorRegistry {
-    /// @notice VACANT → ACTIVE ⇄ INACTIVE, both → EXITING → VACANT. INACTIVE: stake below the minimum, or admission revoked.
+    /// @notice VACANT → ACTIVE ⇄ INACTIVE, both → EXITING → VACANT. INACTIVE: stake below the minimum, or admission
+    ///         revoked.
     enum SeatStatus {
         VACANT,
         ACTIVE,
@@ -53,9 +54,7 @@ interface IOperatorRegistry {
     error NothingOwed(address beneficiary);
     error TransferFailed(address to, uint256 amountWei);
 
-    /// @notice Operators and signers of the set bits of `bitmap`, lowest index first; reverts if one of them is not active.
-    function activeSigners(uint256 bitmap)
-        external
-        view
-        returns (address[] memory operators, address[] memory signers);
+    /// @notice Operators and signers of the set bits of `bitmap`, lowest index first; reverts if one of them is not
+    ///         active.
+    function activeSigners(uint256 bitmap) external view returns (address[] memory operators, address[] memory signers);
 }

@@ -14,7 +14,8 @@ library BatchCodes {
     /// @dev Below this no delivery can succeed, so none is tried.
     uint256 internal constant MIN_ITEM_GAS = 60_000;
 
-    /// @notice Calls this contract itself with `data`, keeping `keptGas`, and returns the code; `reason` is the error's selector.
+    /// @notice Calls this contract itself with `data`, keeping `keptGas`, and returns the code; `reason` is the
+    ///         error's selector.
     function tryItem(bytes memory data, uint256 keptGas) internal returns (ResultCode code, bytes4 reason) {
         uint256 leftGas = gasleft();
         if (leftGas < keptGas + MIN_ITEM_GAS) return (ResultCode.OUT_OF_GAS, 0);
@@ -35,7 +36,8 @@ library BatchCodes {
         return (codeOf(bytes4(word)), bytes4(word));
     }
 
-    /// @notice The code for an error of `deliver` or `deliverSigned`. Errors of verifiers and of the router are BAD_EVIDENCE.
+    /// @notice The code for an error of `deliver` or `deliverSigned`. Errors of verifiers and of the router are
+    ///         BAD_EVIDENCE.
     function codeOf(bytes4 reason) internal pure returns (ResultCode) {
         if (reason == ICoprocessor.UnknownRequest.selector) return ResultCode.UNKNOWN_REQUEST;
         if (reason == ICoprocessor.AlreadyDelivered.selector) return ResultCode.ALREADY_DELIVERED;

@@ -4,7 +4,8 @@ pragma solidity ^0.8.28;
 /// @title Calls into contracts nobody here trusts
 /// @notice Exactly the promised gas or a revert, and never a copy of what they return.
 library BoundedCall {
-    /// @notice The transaction carries too little gas to give the callee what it was promised. Nothing has happened; send more.
+    /// @notice The transaction carries too little gas to give the callee what it was promised. Nothing has happened;
+    ///         send more.
     error InsufficientGas(uint256 neededGas, uint256 leftGas);
 
     /// @dev What the caller needs after the call: a status write to a dirty slot, an event, leaving the guard.
@@ -14,8 +15,8 @@ library BoundedCall {
     uint256 internal constant OVERHEAD_GAS = 3_000;
 
     /// @notice Calls `target` with `gasLimit`; reports whether it returned, and ignores what.
-    /// @dev EIP-150 hands a call at most 63/64 of what is left and does so silently, so a deliverer could starve a callback
-    ///      by choosing the transaction's gas well. Checked here, before the call.
+    /// @dev EIP-150 hands a call at most 63/64 of what is left and does so silently, so a deliverer could starve a
+    ///      callback by choosing the transaction's gas well. Checked here, before the call.
     function tryCall(address target, uint256 gasLimit, bytes memory data) internal returns (bool isSuccess) {
         requireGas(gasLimit);
         assembly ("memory-safe") {

@@ -18,9 +18,10 @@ library Claims {
 
     /// @notice EIP-712 struct hash of a claim.
     function hashClaim(Claim memory claim) internal pure returns (bytes32) {
-        return keccak256(
-            abi.encode(CLAIM_TYPEHASH, claim.requestId, claim.modelId, claim.inputDigest, claim.outputDigest)
-        );
+        return
+            keccak256(
+                abi.encode(CLAIM_TYPEHASH, claim.requestId, claim.modelId, claim.inputDigest, claim.outputDigest)
+            );
     }
 
     /// @notice EIP-712 struct hash of a request.

@@ -11,7 +11,8 @@ library CodeStorage {
     error WriteFailed();
 
     /// @notice Stores `data` (1 to MAX_BYTES bytes) and returns the address whose code it is, behind one STOP byte.
-    /// @dev The STOP makes the data impossible to execute: no `data` can be crafted into a contract that destroys itself.
+    /// @dev The STOP makes the data impossible to execute: no `data` can be crafted into a contract that destroys
+    ///      itself.
     function write(bytes memory data) internal returns (address pointer) {
         if (data.length > MAX_BYTES) revert TooLong(MAX_BYTES, data.length);
         // PUSH2 size, DUP1, PUSH1 offset 10, PUSH0, CODECOPY, PUSH0, RETURN: return what follows these ten bytes.

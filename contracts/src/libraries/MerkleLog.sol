@@ -2,9 +2,9 @@
 pragma solidity ^0.8.28;
 
 /// @title RFC 9162 Merkle tree proofs, SHA-256
-/// @notice Verification as in sections 2.1.3.2 (inclusion) and 2.1.4.2 (consistency), with the two traps of the text closed: sizes are
-///         at least 1 (the text accepts an empty root for an empty leaf, and anything from size 0), and a proof longer or
-///         shorter than the one canonical length is refused.
+/// @notice Verification as in sections 2.1.3.2 (inclusion) and 2.1.4.2 (consistency), with the two traps of the text
+///         closed: sizes are at least 1 (the text accepts an empty root for an empty leaf, and anything from size 0),
+///         and a proof longer or shorter than the one canonical length is refused.
 library MerkleLog {
     error IndexOutOfRange(uint64 index, uint64 size);
     error SizeNotIncreasing(uint64 oldSize, uint64 newSize);

@@ -7,8 +7,9 @@ import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {BoundedCall} from "./BoundedCall.sol";
 
 /// @title Did this account sign?
-/// @notice An ECDSA signature by the account's own key, or ERC-1271 where the account has code. ECDSA is tried first, also for
-///         accounts with code: an account delegated by EIP-7702 still has its key, and nobody has the key of a contract.
+/// @notice An ECDSA signature by the account's own key, or ERC-1271 where the account has code. ECDSA is tried first,
+///         also for accounts with code: an account delegated by EIP-7702 still has its key, and nobody has the key of
+///         a contract.
 library RequesterSignature {
     /// @dev Enough for a passkey wallet; bounded so that one wallet cannot burn the gas of a whole batch.
     uint256 internal constant ERC1271_GAS = 400_000;

@@ -2,11 +2,13 @@
 pragma solidity ^0.8.28;
 
 /// @title The nouns of the protocol
-/// @notice Field names and their order are those of the EIP-712 types (libraries/Claims.sol) and of `oracle/records.py`.
+/// @notice Field names and their order are those of the EIP-712 types (libraries/Claims.sol) and of
+///         `oracle/records.py`.
 
 /// @notice What is asked. Its EIP-712 digest is the request id, for requests made on chain and signed ones alike.
 struct Request {
-    /// @dev Who asks. Receives the callback when it has code, so nobody can cause a callback into somebody else's contract.
+    /// @dev Who asks. Receives the callback when it has code, so nobody can cause a callback into somebody else's
+    ///      contract.
     address requester;
     /// @dev Who is credited when no answer comes before the deadline.
     address refundTo;
@@ -38,7 +40,8 @@ struct Evidence {
     bytes data;
 }
 
-/// @notice One item of a batch. A request nonce from 2^128 on makes it a signed request, below that an on-chain request.
+/// @notice One item of a batch. A request nonce from 2^128 on makes it a signed request, below that an on-chain
+///         request.
 struct Delivery {
     Request request;
     /// @dev Ignored for on-chain requests.
@@ -93,7 +96,8 @@ enum ResultCode {
     CLOSED,
     /// @dev Past the deadline.
     EXPIRED,
-    /// @dev A signed request that breaks a rule `request` would have refused too (model, policy, gas, nonce, refund address).
+    /// @dev A signed request that breaks a rule `request` would have refused too (model, policy, gas, nonce, refund
+    ///      address).
     REFUSED,
     /// @dev The requester did not sign this request.
     BAD_SIGNATURE,

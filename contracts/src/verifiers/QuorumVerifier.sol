@@ -9,15 +9,11 @@ import {Policy} from "../libraries/Policy.sol";
 import {Claim, EvidenceKind} from "../libraries/Types.sol";
 
 /// @title QuorumVerifier: k of the registered operators signed the claim (ECDSA)
-/// @notice Evidence: 32-byte bitmap, bit i for operator index i, then one 65-byte signature r‖s‖v per set bit, lowest index first.
-///         Exactly one valid encoding exists for a set of signatures: indices cannot repeat or be out of order, s is low,
-///         v is 27 or 28. More signers than k are accepted, and all are paid.
+/// @notice Evidence: 32-byte bitmap, bit i for operator index i, then one 65-byte signature r‖s‖v per set bit, lowest
+///         index first. Exactly one valid encoding exists for a set of signatures: indices cannot repeat or be out of
+///         order, s is low, v is 27 or 28. More signers than k are accepted, and all are paid.
 contract QuorumVerifier is IVerifier {
-    /// @inheritdoc IVerifier
-    EvidenceKind public constant kind = EvidenceKind.QUORUM;
-    /// @inheritdoc IVerifier
-    bytes4 public constant selector = bytes4(keccak256("affidavit.verifier.quorum-ecdsa.v1"));
-
+    bytes4 internal constant SELECTOR = bytes4(keccak256("affidavit.verifier.quorum-ecdsa.v1"));
     uint256 internal constant BITMAP_BYTES = 32;
     uint256 internal constant SIGNATURE_BYTES = 65;
 
@@ -31,6 +27,16 @@ contract QuorumVerifier is IVerifier {
 
     constructor(IOperatorRegistry operators) {
         OPERATORS = operators;
+    }
+
+    /// @inheritdoc IVerifier
+    function kind() external pure returns (EvidenceKind) {
+        return EvidenceKind.QUORUM;
+    }
+
+    /// @inheritdoc IVerifier
+    function selector() external pure returns (bytes4) {
+        return SELECTOR;
     }
 
     /// @inheritdoc IVerifier
@@ -53,7 +59,10 @@ contract QuorumVerifier is IVerifier {
         _requireSignatures(claimDigest, signers, data[BITMAP_BYTES:]);
     }
 
-    function _requireSignatures(bytes32 claimDigest, address[] memory signers, bytes calldata signatures) private pure {
+    function _requireSignatures(bytes32 claimDigest, address[] memory signers, bytes calldata signatures)
+        private
+        pure
+    {
         for (uint256 i; i < signers.length; ++i) {
             bytes calldata signature = signatures[i * SIGNATURE_BYTES:(i + 1) * SIGNATURE_BYTES];
             // On any error `recovered` is zero, and no seat has the zero address as its signer.
