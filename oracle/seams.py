@@ -50,8 +50,13 @@ def format_time(moment: datetime) -> str:
 class EntryLog(Protocol):
     """Where entries go. `append` returns only when the entry is durable and a signed checkpoint covers it."""
 
-    def append(self, entry: Entry) -> Appended:
-        """Raises PeerError when the log does not answer, LogRefused or EntryRejected when it refuses."""
+    def append(self, entry: Entry, key: str | None = None) -> Appended:
+        """Raises PeerError when the log does not answer, LogRefused or EntryRejected when it refuses.
+
+        `key` names the event the entry tells of, such as "receipt:0x…": a second append by the same writer under the same key, also
+        after a crash, writes nothing and returns the first one's place; under another kind or other fields it is refused (the time may
+        differ). Without a key every call writes an entry, once.
+        """
         ...
 
 

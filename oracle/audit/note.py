@@ -1,0 +1,219 @@
+"""C2SP signed notes: text signed by one or more keys. Ed25519 only (signature type 0x01).
+
+    example.org/affidavit            text, ends in a newline
+    …
+                                     an empty line
+    — example.org/affidavit 7f3a…=   em dash, space, key name, space, base64(key id ‖ signature), newline
+
+    verifier key:  <name>+<key id, 8 hex digits>+<base64(0x01 ‖ 32-byte public key)>
+    signer key:    PRIVATE+KEY+<name>+<key id>+<base64(0x01 ‖ 32-byte seed)>
+    key id:        SHA-256(<name> ‖ 0x0A ‖ 0x01 ‖ public key)[:4]
+
+Sources: c2sp.org/signed-note, golang.org/x/mod/sumdb/note, RFC 8032. Stricter than both in one point: base64 must be the canonical
+encoding of its bytes, so that one note has one text.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from oracle.audit.tree import sha256
+from oracle.errors import NoteRejected
+
+ED25519 = 0x01
+MAX_NOTE_BYTES = 1 << 19  # 100 signatures of the largest kind in use, with room
+MAX_SIGNATURES = 100
+_DASH = "— "
+
+
+@dataclass(frozen=True, slots=True)
+class NoteSignature:
+    """One signature line, verified or not."""
+
+    name: str
+    key_id: bytes  # 4 bytes
+    data: bytes
+
+    def line(self) -> str:
+        return f"{_DASH}{self.name} {encode_base64(self.key_id + self.data)}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """The text, with its final newline, and its signatures."""
+
+    text: str
+    signatures: tuple[NoteSignature, ...]
+
+    def encode(self) -> bytes:
+        return (self.text + "\n" + "".join(s.line() for s in self.signatures)).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class VerifierKey:
+    """The public half of a note key."""
+
+    name: str
+    public: bytes  # 32 bytes
+
+    @property
+    def key_id(self) -> bytes:
+        return compute_key_id(self.name, self.public)
+
+    def is_signature(self, text: str, data: bytes) -> bool:
+        try:
+            Ed25519PublicKey.from_public_bytes(self.public).verify(data, text.encode())
+        except InvalidSignature:
+            return False
+        return True
+
+    def __str__(self) -> str:
+        return f"{self.name}+{self.key_id.hex()}+{encode_base64(bytes([ED25519]) + self.public)}"
+
+
+@dataclass(frozen=True, slots=True)
+class SignerKey:
+    """A note key that signs. `seed` never appears in its repr; `encode` is the secret text for a key file."""
+
+    name: str
+    seed: bytes = field(repr=False)  # 32 bytes
+
+    @property
+    def verifier(self) -> VerifierKey:
+        return VerifierKey(self.name, Ed25519PrivateKey.from_private_bytes(self.seed).public_key().public_bytes_raw())
+
+    def sign(self, text: str) -> NoteSignature:
+        data = Ed25519PrivateKey.from_private_bytes(self.seed).sign(text.encode())
+        return NoteSignature(self.name, self.verifier.key_id, data)
+
+    def encode(self) -> str:
+        return f"PRIVATE+KEY+{self.name}+{self.verifier.key_id.hex()}+{encode_base64(bytes([ED25519]) + self.seed)}"
+
+
+def compute_key_id(name: str, public: bytes) -> bytes:
+    """SHA-256(name ‖ newline ‖ type ‖ public key)[:4]: an identifier, not a strong hash."""
+    return sha256(name.encode() + b"\n" + bytes([ED25519]) + public)[:4]
+
+
+def generate_key(name: str) -> SignerKey:
+    """A new key from the system's randomness. Raises NoteRejected for a name no key may have."""
+    require_name(name)
+    return SignerKey(name, Ed25519PrivateKey.generate().private_bytes_raw())
+
+
+def parse_vkey(text: str) -> VerifierKey:
+    """Raises NoteRejected."""
+    parts = text.split("+", 2)
+    if len(parts) != 3:
+        raise NoteRejected("verifier key", "<name>+<key id>+<base64 key>", text[:80])
+    name, key_id, encoded = parts
+    key = VerifierKey(require_name(name), _key_material(encoded, "verifier key"))
+    if key.key_id.hex() != key_id:
+        raise NoteRejected("verifier key id", key.key_id.hex(), key_id[:16])
+    return key
+
+
+def parse_skey(text: str) -> SignerKey:
+    """Raises NoteRejected, without any of the key in its message."""
+    parts = text.split("+", 4)
+    if len(parts) != 5 or parts[:2] != ["PRIVATE", "KEY"]:
+        raise NoteRejected("signer key", "PRIVATE+KEY+<name>+<key id>+<base64 key>", "another text")
+    key = SignerKey(require_name(parts[2]), _key_material(parts[4], "signer key"))
+    if key.verifier.key_id.hex() != parts[3]:
+        raise NoteRejected("signer key id", key.verifier.key_id.hex(), parts[3][:16])
+    return key
+
+
+def _key_material(encoded: str, what: str) -> bytes:
+    data = decode_base64(encoded, what)
+    if len(data) != 33 or data[0] != ED25519:
+        raise NoteRejected(what, "the type byte 0x01 and 32 bytes", f"{len(data)} bytes")
+    return data[1:]
+
+
+def require_name(name: str) -> str:
+    """Key names are non-empty, without Unicode spaces, control characters and plus signs. Raises NoteRejected."""
+    if not name or "+" in name or any(c.isspace() or c < " " for c in name):
+        raise NoteRejected("key name", "a name without spaces and plus signs", repr(name)[:80])
+    return name
+
+
+def encode_base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def decode_base64(text: str, what: str) -> bytes:
+    """RFC 4648 section 4 with padding, exactly as `encode_base64` writes it. Raises NoteRejected naming `what`."""
+    try:
+        data = base64.b64decode(text.encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise NoteRejected(what, "base64", repr(text[:40])) from error
+    if encode_base64(data) != text:
+        raise NoteRejected(what, "canonical base64", repr(text[:40]))
+    return data
+
+
+def parse(data: bytes) -> Note:
+    """The note of these bytes; says nothing about the truth of its signatures. Raises NoteRejected."""
+    if len(data) > MAX_NOTE_BYTES:
+        raise NoteRejected("note", f"at most {MAX_NOTE_BYTES} bytes", len(data))
+    try:
+        whole = data.decode()
+    except UnicodeDecodeError as error:
+        raise NoteRejected("note", "UTF-8", f"byte {data[error.start]:#04x}") from error
+    if control := next((c for c in whole if c < " " and c != "\n"), None):
+        raise NoteRejected("note", "no control characters but newline", f"U+{ord(control):04X}")
+    split = whole.rfind("\n\n")
+    if split < 0 or not whole.endswith("\n") or split + 2 == len(whole):
+        raise NoteRejected("note", "a text, an empty line and signature lines", "another form")
+    lines = whole[split + 2 : -1].split("\n")
+    if len(lines) > MAX_SIGNATURES:
+        raise NoteRejected("note", f"at most {MAX_SIGNATURES} signatures", len(lines))
+    return Note(whole[: split + 1], tuple(_parse_signature(line) for line in lines))
+
+
+def _parse_signature(line: str) -> NoteSignature:
+    if not line.startswith(_DASH):
+        raise NoteRejected("note signature line", "an em dash and a space", repr(line[:20]))
+    name, _, encoded = line[len(_DASH) :].partition(" ")
+    data = decode_base64(encoded, "note signature")
+    if len(data) < 5:
+        raise NoteRejected("note signature", "a key id and a signature", f"{len(data)} bytes")
+    return NoteSignature(require_name(name), data[:4], data[4:])
+
+
+def verify(data: bytes, keys: Sequence[VerifierKey]) -> Note:
+    """The note, with only the signatures of `keys`, each of which was verified.
+
+    Signatures of other keys are ignored. Raises NoteRejected for a malformed note, a false signature under a known key, or when none
+    of `keys` signed.
+    """
+    known = {(key.name, key.key_id): key for key in keys}
+    if len(known) != len(keys):
+        raise NoteRejected("verifier keys", "different names and key ids", "a repeated one")
+    note = parse(data)
+    verified = []
+    for signature in note.signatures:
+        key = known.get((signature.name, signature.key_id))
+        if key is None:
+            continue
+        if not key.is_signature(note.text, signature.data):
+            raise NoteRejected("note signature", f"a signature of its text by {key}", "a false one")
+        verified.append(signature)
+    if not verified:
+        raise NoteRejected("note", "a signature by " + " or ".join(map(str, keys)), "none")
+    return Note(note.text, tuple(verified))
+
+
+def sign(text: str, signers: Sequence[SignerKey], others: Sequence[NoteSignature] = ()) -> Note:
+    """The note of `text`, signed by `signers` after the signatures it already has. Raises NoteRejected for a text no note may have."""
+    note = Note(text, (*others, *(signer.sign(text) for signer in signers)))
+    if not text.endswith("\n") or parse(note.encode()) != note:
+        raise NoteRejected("note text", "text that ends in a newline, without control characters", repr(text[:40]))
+    return note

@@ -1,0 +1,255 @@
+"""The leaf: one flat JSON object in RFC 8785 form, made from a writer's entry and the log's stamps, and read back by an auditor.
+
+    {"audit.call.previous_index":40,"audit.call.previous_leaf":"0x…","audit.kind":"result","audit.log.time":"2026-11-22T10:00:00.004211Z",
+     "audit.record":"affidavit/record@1","audit.request_id":"0x…", … ,"audit.sequence.writer":17,"audit.time":"…","audit.writer":"node-1"}
+
+Stamped by the log: `audit.record`, `audit.kind` and `audit.time` (from the entry), `audit.log.time`, `audit.writer`,
+`audit.sequence.writer` (1, 2, 3 … for each writer, so that a gap shows), and the link to the previous record of the same call.
+Everything else is the writer's. Names follow OpenTelemetry (`gen_ai.*`, `error.*`) where one exists. Values are strings, integers
+below 2^53, booleans, or lists of strings. Field names sort as RFC 8785 says; a record has exactly one encoding.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from oracle.audit.tiles import MAX_ENTRY_BYTES
+from oracle.encoding import canonical_json, keccak256, parse_bytes32, parse_hex, parse_uint, to_hex
+from oracle.errors import EntryRejected, InvariantBroken, MalformedInput, TooLarge
+from oracle.records import Bytes32, Entry, EntryKind
+
+FORMAT = "affidavit/record@1"
+MAX_FIELDS = 128
+MAX_STRING = 8192  # characters
+MAX_LIST = 256
+MAX_BODY_BYTES = 1 << 20
+MAX_BODIES = 16
+_STAMP_BYTES = 1024  # room the stamps may need
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+")
+_TIME = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z")
+_WRITER = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_LIST_ITEM = re.compile(r"(.+)\[([0-9]{1,3})\]")
+
+_STAMPS = {"audit.record", "audit.kind", "audit.time", "audit.log.time", "audit.writer", "audit.sequence.writer"}
+_LINK = {"audit.call.previous_index", "audit.call.previous_leaf"}
+
+_CALL = ("audit.request_id", "audit.model_id", "audit.input_digest", "audit.policy", "audit.chain_id", "audit.coprocessor")
+REQUIRED: dict[EntryKind, tuple[str, ...]] = {
+    EntryKind.INTENT: (*_CALL, "audit.actor", "audit.request.requester", "audit.request.nonce", "audit.request.source"),
+    EntryKind.RESULT: (*_CALL, "audit.actor", "audit.output_digest", "audit.claim_digest", "audit.signer", "audit.intent.index"),
+    EntryKind.ERROR: ("audit.actor", "error.type"),
+    EntryKind.RECEIPT: (*_CALL, "audit.actor", "audit.output_digest", "audit.claim_digest", "audit.transaction", "audit.block_hash"),
+    EntryKind.ANCHOR: ("audit.actor", "audit.log_id", "audit.anchor.size", "audit.anchor.root", "audit.transaction"),
+}
+"""Fields without which a record of that kind would tell an auditor nothing."""
+
+Field = str | int | bool | list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """The record of the same call before this one."""
+
+    index: int
+    leaf_hash: Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A leaf, parsed. `fields` are the writer's, without the stamps."""
+
+    kind: EntryKind
+    time: str
+    log_time: str
+    writer: str
+    sequence: int
+    previous: Previous | None
+    fields: dict[str, Field]
+
+    @property
+    def request_id(self) -> Bytes32 | None:
+        """The call this record belongs to, if any."""
+        return read_request_id(self.fields)
+
+    def text(self, name: str) -> str:
+        """A string field. Raises EntryRejected where it is missing or something else."""
+        value = self.fields.get(name)
+        if not isinstance(value, str):
+            raise EntryRejected(f"{self.kind} record: {name}", "a string", _describe(value))
+        return value
+
+    def integer(self, name: str) -> int:
+        """An integer field. Raises EntryRejected where it is missing or something else."""
+        value = self.fields.get(name)
+        if type(value) is not int:
+            raise EntryRejected(f"{self.kind} record: {name}", "an integer", _describe(value))
+        return value
+
+    def digest(self, name: str) -> Bytes32:
+        """A field of 32 bytes in hex. Raises EntryRejected."""
+        try:
+            return parse_bytes32(self.fields.get(name), name)
+        except MalformedInput as error:
+            raise EntryRejected(f"{self.kind} record: {name}", error.expected, error.got) from error
+
+
+def _describe(value: object) -> str:
+    return "nothing" if value is None else type(value).__name__
+
+
+def read_request_id(fields: dict[str, Field]) -> Bytes32 | None:
+    value = fields.get("audit.request_id")
+    return None if value is None else parse_bytes32(value, "audit.request_id")
+
+
+def require_writer(name: str) -> str:
+    """Writer names are short and plain. Raises EntryRejected."""
+    if not _WRITER.fullmatch(name):
+        raise EntryRejected("writer name", "up to 64 of a–z, 0–9, dot, dash, underscore", repr(name)[:80])
+    return name
+
+
+# ---- at the log's door ------------------------------------------------------------------------------------------------------------
+def check_entry(entry: Entry) -> None:
+    """Raises EntryRejected, MalformedInput or TooLarge for an entry the log does not take."""
+    _check_time(entry.time, "entry time")
+    _check_fields(entry.fields)
+    if taken := entry.fields.keys() & (_STAMPS | _LINK):
+        raise EntryRejected("entry fields", "none that the log stamps", sorted(taken)[0])
+    for name in REQUIRED.get(entry.kind, ()):
+        if name not in entry.fields:
+            raise EntryRejected(f"{entry.kind} entry", f"the field {name}", "nothing")
+    read_request_id(entry.fields)
+    _check_bodies(entry)
+    if (size := len(canonical_json(entry.fields))) > MAX_ENTRY_BYTES - _STAMP_BYTES:
+        raise TooLarge("entry", f"at most {MAX_ENTRY_BYTES - _STAMP_BYTES} bytes", size)
+
+
+def _check_time(value: object, what: str) -> None:
+    if not isinstance(value, str) or not _TIME.fullmatch(value):
+        raise EntryRejected(what, "RFC 3339 in UTC with microseconds", repr(value)[:40])
+
+
+def _check_fields(fields: object) -> None:
+    if not isinstance(fields, dict) or len(fields) > MAX_FIELDS:
+        raise EntryRejected("entry fields", f"an object of at most {MAX_FIELDS} fields", type(fields).__name__)
+    for name, value in fields.items():
+        if not isinstance(name, str) or len(name) > 100 or not _NAME.fullmatch(name):
+            raise EntryRejected("field name", "dotted lower-case words", repr(name)[:120])
+        if not _is_value(value):
+            raise EntryRejected(f"field {name}", "a short string, an integer below 2^53, a boolean or a list of strings", repr(value)[:60])
+
+
+def _is_value(value: object) -> bool:
+    if isinstance(value, bool):
+        return True
+    if isinstance(value, int):
+        return abs(value) < 1 << 53
+    if isinstance(value, str):
+        return len(value) <= MAX_STRING and not any("\ud800" <= c <= "\udfff" for c in value)
+    return isinstance(value, list) and len(value) <= MAX_LIST and all(isinstance(item, str) and _is_value(item) for item in value)
+
+
+def _check_bodies(entry: Entry) -> None:
+    if len(entry.bodies) > MAX_BODIES:
+        raise TooLarge("entry bodies", f"at most {MAX_BODIES}", len(entry.bodies))
+    for name, body in entry.bodies.items():
+        if len(body) > MAX_BODY_BYTES:
+            raise TooLarge(f"body {name}", f"at most {MAX_BODY_BYTES} bytes", len(body))
+        if (expected := _body_digest(entry.fields, name)) != to_hex(keccak256(body)):
+            raise EntryRejected(f"body {name}", f"bytes with the digest {expected}", to_hex(keccak256(body)))
+
+
+def _body_digest(fields: dict[str, Field], name: str) -> object:
+    """The value that must be the body's digest: field `name`, or item i of a list for "name[i]"."""
+    if match := _LIST_ITEM.fullmatch(name):
+        items, position = fields.get(match[1]), int(match[2])
+        return items[position] if isinstance(items, list) and position < len(items) else None
+    return fields.get(name)
+
+
+def compute_content_digest(entry: Entry) -> Bytes32:
+    """What an idempotency key stands for: kind and fields. Bodies are in it through their digests; the time is not, a retry has its own."""
+    return keccak256(canonical_json([str(entry.kind), entry.fields]))
+
+
+# ---- stamping and reading -----------------------------------------------------------------------------------------------------------
+def encode_record(entry: Entry, writer: str, sequence: int, log_time: str, previous: Previous | None) -> bytes:
+    """The leaf of a checked entry."""
+    stamps: dict[str, Field] = {
+        "audit.record": FORMAT,
+        "audit.kind": str(entry.kind),
+        "audit.time": entry.time,
+        "audit.log.time": log_time,
+        "audit.writer": writer,
+        "audit.sequence.writer": sequence,
+    }
+    if previous is not None:
+        stamps |= {"audit.call.previous_index": previous.index, "audit.call.previous_leaf": to_hex(previous.leaf_hash)}
+    data = canonical_json(entry.fields | stamps)
+    if len(data) > MAX_ENTRY_BYTES:
+        raise InvariantBroken(f"a checked entry became a record of {len(data)} bytes")
+    return data
+
+
+def parse_record(data: bytes) -> Record:
+    """The record of a leaf. Raises EntryRejected for anything `encode_record` would not write."""
+    try:
+        value = json.loads(data.decode())
+        is_canonical = isinstance(value, dict) and canonical_json(value) == data
+    except (ValueError, RecursionError, MalformedInput) as error:
+        raise EntryRejected("record", "a JSON object", str(error)[:80]) from error
+    if not is_canonical:
+        raise EntryRejected("record", "a JSON object in RFC 8785 form", "another form")
+    return _read_record(value)
+
+
+def _read_record(value: dict[str, Any]) -> Record:
+    _check_fields(value)
+    if missing := _STAMPS - value.keys():
+        raise EntryRejected("record", f"the field {sorted(missing)[0]}", "nothing")
+    if value["audit.record"] != FORMAT:
+        raise EntryRejected("record format", FORMAT, value["audit.record"])
+    if value["audit.kind"] not in set(EntryKind):
+        raise EntryRejected("record kind", "a known kind", value["audit.kind"])
+    _check_time(value["audit.time"], "record time")
+    _check_time(value["audit.log.time"], "record log time")
+    sequence = value["audit.sequence.writer"]
+    if type(sequence) is not int or sequence < 1:
+        raise EntryRejected("record sequence", "an integer from 1", repr(sequence)[:40])
+    fields = {name: v for name, v in value.items() if name not in _STAMPS | _LINK}
+    kind = EntryKind(value["audit.kind"])
+    if lacking := [name for name in REQUIRED.get(kind, ()) if name not in fields]:
+        raise EntryRejected(f"{kind} record", f"the field {lacking[0]}", "nothing")
+    writer = require_writer(str(value["audit.writer"]))
+    return Record(kind, value["audit.time"], value["audit.log.time"], writer, sequence, _read_previous(value), fields)
+
+
+def _read_previous(value: dict[str, Any]) -> Previous | None:
+    if not _LINK & value.keys():
+        return None
+    try:
+        index = parse_uint(value.get("audit.call.previous_index"), "audit.call.previous_index", 53)
+        return Previous(index, parse_bytes32(value.get("audit.call.previous_leaf"), "audit.call.previous_leaf"))
+    except MalformedInput as error:
+        raise EntryRejected(error.what, error.expected, error.got) from error
+
+
+# ---- JSON form of an entry, between client and server ---------------------------------------------------------------------------------
+def entry_to_json(entry: Entry) -> dict[str, Any]:
+    bodies = {name: to_hex(body) for name, body in entry.bodies.items()}
+    return {"kind": str(entry.kind), "time": entry.time, "fields": entry.fields, "bodies": bodies}
+
+
+def entry_from_json(value: dict[str, Any]) -> Entry:
+    """Raises EntryRejected or MalformedInput. What it returns still has to pass `check_entry`."""
+    if value["kind"] not in set(EntryKind):
+        raise EntryRejected("entry kind", "one of " + ", ".join(EntryKind), repr(value["kind"])[:40])
+    if not isinstance(value["fields"], dict) or not isinstance(value["bodies"], dict):
+        raise EntryRejected("entry", "objects `fields` and `bodies`", "another form")
+    bodies = {str(name): parse_hex(text, f"body {str(name)[:60]}") for name, text in value["bodies"].items()}
+    return Entry(EntryKind(value["kind"]), value["time"], value["fields"], bodies)
