@@ -1,0 +1,71 @@
+"""The FastAPI application, and the process `affidavit api`."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+
+from oracle import http, journal
+from oracle.api.desk import problems
+from oracle.api.examples import document
+from oracle.api.observe import Metrics, Observe
+from oracle.api.routes import events, health, models, receipts, requests
+from oracle.config import Config
+from oracle.errors import ConfigRejected
+from oracle.pipeline.api import Desk, open_desk
+
+DESCRIPTION = """
+Ask for verified inference, follow it, and fetch what proves it.
+
+Answers are the operators', the quorum's and the chain's: this API adds no trust of its own. Everything it says about a receipt is read from the chain, and
+everything about a proof can be verified offline against the log's verifier key.
+""".strip()
+
+TAGS = [
+    {"name": "models", "description": "What can be asked, and how inputs are encoded."},
+    {"name": "requests", "description": "Asking, following, and what came of it."},
+    {"name": "operations", "description": "Health, readiness and metrics."},
+]
+
+
+def create_app(desk: Desk) -> FastAPI:
+    """The application over an open desk. The caller closes the desk."""
+    app = FastAPI(
+        title="Affidavit",
+        version=version("affidavit"),
+        description=DESCRIPTION,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        openapi_tags=TAGS,
+        responses=problems(413),
+        redirect_slashes=False,
+    )
+    app.state.desk = desk
+    app.state.metrics = Metrics()
+    http.install_errors(app)
+    app.add_middleware(http.BodyLimit, limit=desk.max_body_bytes)
+    app.add_middleware(Observe, metrics=app.state.metrics)
+    for group in (models, requests, events, receipts, health):
+        app.include_router(group.router)
+    _document(app, desk)
+    return app
+
+
+def _document(app: FastAPI, desk: Desk) -> None:
+    """Replaces FastAPI's cached document by one whose examples hold on this deployment, today."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        return document(plain(), desk)
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def run_api(config: Config) -> None:
+    """Serves until SIGINT or SIGTERM. Raises ConfigRejected where the file has no [api] table."""
+    if config.api is None:
+        raise ConfigRejected("configuration", "a table [api]", "none")
+    journal.configure("api")
+    with open_desk(config) as desk:
+        http.serve(create_app(desk), config.api.listen)

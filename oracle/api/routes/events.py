@@ -1,0 +1,61 @@
+"""Following one request: server-sent events (WHATWG HTML, section 9.2).
+
+Each step of the history is one event with its id; a client that reconnects with `Last-Event-ID` gets only what it has not seen. A comment
+line is sent every 15 seconds so that proxies keep the connection. The stream ends after the event that made the request final.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header
+from sse_starlette import EventSourceResponse
+from starlette.concurrency import run_in_threadpool
+
+from oracle.api.desk import RequestId, TheDesk, TheMetrics, problems
+from oracle.api.observe import Metrics
+from oracle.api.views import view_event
+from oracle.encoding import parse_bytes32
+from oracle.pipeline.api import Desk
+from oracle.records import Bytes32
+
+router = APIRouter(prefix="/v1/requests", tags=["requests"])
+
+POLL_SECONDS = 0.25
+HEARTBEAT_SECONDS = 15
+
+STREAM = {200: {"description": "Events until the request is final.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+
+
+@router.get(
+    "/{request_id}/events", summary="Follow", response_class=EventSourceResponse, responses={**STREAM, **problems(400, 404, 422, 503)}
+)
+async def follow(
+    request_id: RequestId,
+    desk: TheDesk,
+    metrics: TheMetrics,
+    last_event_id: Annotated[str | None, Header(pattern="^[0-9]{1,18}$", description="Id of the last event already seen.")] = None,
+) -> EventSourceResponse:
+    """Server-sent events: `event` is the kind of step, `data` its JSON, `id` what to resume from."""
+    wanted = parse_bytes32(request_id, "request_id")
+    await run_in_threadpool(desk.view, wanted)  # an unknown request is a 404, not an empty stream
+    return EventSourceResponse(_events(desk, metrics, wanted, int(last_event_id or 0)), ping=HEARTBEAT_SECONDS)
+
+
+async def _events(desk: Desk, metrics: Metrics, request_id: Bytes32, after: int) -> AsyncIterator[dict[str, str]]:
+    metrics.streams.inc()
+    try:
+        while True:
+            # The state is read before the events: whatever made it final is then among them.
+            is_final = await run_in_threadpool(desk.is_final, request_id)
+            for event in await run_in_threadpool(desk.events_since, request_id, after):
+                after = event.id
+                yield {"id": str(event.id), "event": event.kind, "data": json.dumps(view_event(event).model_dump())}
+            if is_final:
+                return
+            await asyncio.sleep(POLL_SECONDS)
+    finally:
+        metrics.streams.dec()

@@ -1,0 +1,293 @@
+"""JSON of the public API, strict: unknown fields, wrong lengths and implicit conversions are refused before anything else looks.
+
+Byte strings are "0x" hex, uint256 values are decimal strings, smaller integers are JSON numbers, moments are seconds since 1970
+or RFC 3339 text.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Hex = Annotated[str, StringConstraints(pattern=r"^0x([0-9a-fA-F]{2})*$")]
+HexDigest = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{64}$")]
+HexAddress = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$")]
+DecimalUint = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,77})$")]
+Uint32 = Annotated[int, Field(ge=0, lt=1 << 32)]
+Uint64 = Annotated[int, Field(ge=0, lt=1 << 64)]
+FiniteNumber = Annotated[float, Field(allow_inf_nan=False)]
+
+MAX_ELEMENTS = 1 << 20
+"""Most elements of one list of numbers; the body limit is usually met first."""
+
+
+class Strict(BaseModel):
+    """Base of everything a client sends."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Sent(BaseModel):
+    """Base of everything we answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+# ---- what clients send -------------------------------------------------------------------------------------------------------------
+class RequestIn(Strict):
+    """The EIP-712 struct InferenceRequest."""
+
+    requester: HexAddress = Field(description="Who asks, signs and pays; also gets the callback if it has code.")
+    refund_to: HexAddress = Field(description="Who gets the fee back if no answer is delivered in time.")
+    model_id: HexDigest
+    input_digest: HexDigest = Field(description="keccak-256 of the input bytes.")
+    policy: HexDigest = Field(description="Packed policy: version 1, quorum, flags, window seconds.")
+    fee_wei: DecimalUint = Field(description="uint256, taken from the requester's deposit when the answer is delivered.")
+    callback_gas: Uint32
+    deadline: Uint64 = Field(description="Seconds since 1970; no delivery after it.")
+    nonce: DecimalUint = Field(description="uint256, at least 2^128, chosen by the requester, used once.")
+
+
+class SignedRequestIn(Strict):
+    """A request signed off chain, with the input its digest is of."""
+
+    request: RequestIn
+    signature: Hex = Field(
+        max_length=2 + 2 * 4096, description="65 bytes r‖s‖v over the request id, or what the requester's ERC-1271 contract takes."
+    )
+    input: Hex = Field(description="Input bytes: packed big-endian int16 (canonical) or AFT1 tensors (opaque).")
+
+
+class RealInput(Strict):
+    """Real numbers in the model's own units; quantised by the manifest's exponent, refused where out of range."""
+
+    real: list[FiniteNumber] = Field(max_length=MAX_ELEMENTS)
+
+
+class IntegerInput(Strict):
+    """Integers as the canonical model takes them."""
+
+    integers: list[Annotated[int, Field(ge=-32768, le=32767)]] = Field(max_length=MAX_ELEMENTS)
+
+
+class HexInput(Strict):
+    """Input bytes as they are."""
+
+    hex: Hex
+
+
+class TensorIn(Strict):
+    """One tensor, its elements row by row; the element type is the model's."""
+
+    shape: list[Uint32] = Field(max_length=32)
+    values: list[FiniteNumber | bool | str | int] = Field(max_length=MAX_ELEMENTS)
+
+
+class TensorsInput(Strict):
+    """Tensors of an opaque model by input name."""
+
+    tensors: dict[str, TensorIn] = Field(max_length=256)
+
+
+AnyInput = RealInput | IntegerInput | HexInput | TensorsInput
+
+
+class PolicyIn(Strict):
+    """The evidence demanded. At least one of quorum, proof and enclave."""
+
+    quorum: int = Field(default=0, ge=0, le=255, description="How many operators must have signed the same answer.")
+    proof: bool = False
+    enclave: bool = False
+    window_seconds: Uint32 = Field(default=0, description="The callback waits this long after delivery.")
+
+
+class PrepareIn(Strict):
+    """What is wanted, in the units people think in."""
+
+    model_id: HexDigest
+    input: AnyInput
+    policy: PolicyIn
+    fee_wei: DecimalUint
+    callback_gas: Uint32 = 0
+    deadline: Uint64
+    requester: HexAddress
+    refund_to: HexAddress | None = Field(default=None, description="The requester where left out.")
+    nonce: DecimalUint | None = Field(default=None, description="For the signed form; drawn at random where left out.")
+
+
+# ---- what we answer ------------------------------------------------------------------------------------------------------------------
+class Problem(Sent):
+    """RFC 9457 problem. `title` is the class of the error, `detail` says what was looked at, what was expected and what was got."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+class TensorOut(Sent):
+    name: str
+    dtype: str
+    shape: list[int | str] = Field(description="Symbolic dimensions by name.")
+
+
+class PayloadOut(Sent):
+    """What the bytes of an input or output are."""
+
+    encoding: str = Field(description='"int16-be" (packed big-endian int16) or "AFT1" (typed tensors).')
+    tensors: list[TensorOut]
+    exponent: int | None = Field(default=None, description="Canonical models: real value = integer · 2^-exponent.")
+    range: tuple[int, int] | None = Field(default=None, description="Canonical models: least and greatest integer.")
+    how: str = Field(description="How to make or read the bytes.")
+
+
+class OnChainModel(Sent):
+    is_active: bool
+    owner: str
+    data_uri: str
+
+
+class ModelSummary(Sent):
+    model_id: str
+    name: str
+    kind: str = Field(description='"canonical" or "opaque".')
+    on_chain: OnChainModel | None = Field(description="null where the model is not registered.")
+
+
+class ModelOut(ModelSummary):
+    manifest: dict[str, Any]
+    input: PayloadOut
+    output: PayloadOut
+    labels: list[str] | None
+    postprocess: str | None = Field(description="What is left to the caller, such as softmax or argmax.")
+
+
+class ModelsOut(Sent):
+    models: list[ModelSummary]
+
+
+class Links(Sent):
+    self: str
+    events: str
+    receipt: str
+    proof: str
+
+
+class AcceptedOut(Sent):
+    request_id: str
+    state: str
+    links: Links
+
+
+class SignedForm(Sent):
+    """To sign and post to /v1/requests."""
+
+    request_id: str = Field(description="Also the 32 bytes that are signed.")
+    request: dict[str, str | int]
+    typed_data: dict[str, Any] = Field(description="For eth_signTypedData_v4.")
+
+
+class OnChainForm(Sent):
+    """To send as a transaction from the requester. The request id is known once it is mined: the contract gives the nonce."""
+
+    to: str
+    value_wei: str
+    data: str
+
+
+class PreparedOut(Sent):
+    input: str
+    input_digest: str
+    policy: str
+    signed: SignedForm
+    on_chain: OnChainForm
+
+
+class EventOut(Sent):
+    """One step of a request's history."""
+
+    id: int
+    kind: str
+    time: str
+    detail: dict[str, Any]
+
+
+class RequestSummary(Sent):
+    request_id: str
+    model_id: str
+    requester: str
+    state: str
+    updated: str
+
+
+class RequestOut(RequestSummary):
+    request: dict[str, str | int]
+    origin: str = Field(description='"chain" or "signed".')
+    history: list[EventOut]
+    links: Links
+
+
+class RequestsOut(Sent):
+    requests: list[RequestSummary]
+    cursor: str | None = Field(description="Pass on to get the next page; null on the last.")
+
+
+class DecodedTensor(Sent):
+    name: str
+    dtype: str
+    shape: list[int]
+    values: list[int | float | bool | str]
+
+
+class DecodedOutput(Sent):
+    """The output bytes as the manifest reads them."""
+
+    integers: list[int] | None = Field(default=None, description="Canonical models.")
+    real: list[float] | None = Field(default=None, description="Canonical models: integers · 2^-exponent.")
+    tensors: list[DecodedTensor] | None = Field(default=None, description="Opaque models.")
+    labels: list[str] | None = None
+    postprocess: str | None = None
+
+
+class ReceiptOut(Sent):
+    """What the chain decided, read from the chain and not from our database."""
+
+    request_id: str
+    model_id: str
+    transaction: str
+    block_number: int
+    block_hash: str
+    gas_used: int = Field(description="Of the whole transaction, which may carry several deliveries.")
+    status: str = Field(description='"PENDING" inside a window, "FINAL" after.')
+    available_at: int = Field(description="Seconds since 1970; 0 where there is no window.")
+    callback: str
+    signers: list[str]
+    beneficiaries: list[str]
+    output: str
+    output_digest: str
+    decoded: DecodedOutput | None = Field(description="null for a model this API has no manifest of.")
+
+
+class EntryProof(Sent):
+    index: int
+    kind: str
+    record: dict[str, Any]
+    tlog_proof: str = Field(description="C2SP tlog-proof: verifies offline against the log's verifier key.")
+
+
+class ProofOut(Sent):
+    request_id: str
+    log_vkey: str
+    checkpoint: str = Field(description="The log's newest signed checkpoint (C2SP signed note).")
+    entries: list[EntryProof]
+
+
+class Alive(Sent):
+    status: str
+    version: str
+
+
+class ReadyOut(Sent):
+    ready: bool
+    checks: dict[str, str] = Field(description='"ok", or what is wrong.')

@@ -1,0 +1,55 @@
+"""Writing to people and to machines: results on standard output, progress and notes on standard error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+
+def write_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def write_json_line(value: Any) -> None:
+    """One JSON object a line, for streams."""
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def write_note(text: str) -> None:
+    """For people only; never part of the result."""
+    typer.echo(text, err=True)
+
+
+def write_pairs(pairs: Iterable[tuple[str, object]]) -> None:
+    """Aligned "name  value" lines."""
+    rows = [(name, str(value)) for name, value in pairs]
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, value in rows:
+        typer.echo(f"{name:<{width}}  {value}")
+
+
+def write_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*map(str, row))
+    Console().print(table)
+
+
+@contextmanager
+def working(text: str) -> Iterator[None]:
+    """A spinner with elapsed time on standard error while something long runs; nothing where that is not a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        progress.add_task(text, total=None)
+        yield

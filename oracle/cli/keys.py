@@ -1,0 +1,40 @@
+"""`affidavit keys`: encrypted keystores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from oracle.cli.console import write_json, write_note
+from oracle.cli.options import Json, PasswordFile
+
+app = typer.Typer(help="Encrypted keys (Web3 Secret Storage v3).", no_args_is_help=True)
+
+KeyPath = Annotated[Path, typer.Argument(metavar="PATH", help="The keystore file.")]
+
+
+@app.command("new")
+def new(path: KeyPath, password_file: PasswordFile, json: Json = False) -> None:
+    """Make a new random key, encrypt it with the password in the file, write it with mode 0600, and print its address."""
+    from oracle.attest.keys import create_keystore
+
+    address = create_keystore(path, password_file)
+    if json:
+        write_json({"address": address, "keystore": str(path)})
+    else:
+        typer.echo(address)
+        write_note(f"Wrote {path}. Keep a copy of it and of the password apart from each other.")
+
+
+@app.command("address")
+def address(path: KeyPath, password_file: PasswordFile, json: Json = False) -> None:
+    """Print the address of a keystore. It is opened, so this also shows that the password fits."""
+    from oracle.attest.keys import load_account
+
+    found = load_account(path, password_file).address
+    if json:
+        write_json({"address": found, "keystore": str(path)})
+    else:
+        typer.echo(found)

@@ -1,0 +1,145 @@
+"""`affidavit request`, `affidavit follow`, `affidavit deposit`: asking for an inference and watching what becomes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from oracle.cli.console import working, write_json, write_json_line, write_note, write_pairs
+from oracle.cli.options import Deployment, Json, Keystore, PasswordFile, Rpc
+
+if TYPE_CHECKING:
+    from oracle.pipeline.catalogue import DescribedModel
+
+ApiUrl = Annotated[str | None, typer.Option("--api", help="Base URL of an Affidavit API.", envvar="AFFIDAVIT_API", metavar="URL")]
+
+
+def request(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model directory, or a model id (0x…) the API serves.")],
+    input_file: Annotated[
+        Path,
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help=".json (a list of numbers in real units, or the API's input object), .npy, or .bin (input bytes).",
+        ),
+    ],
+    rpc: Rpc,
+    deployment: Deployment,
+    keystore: Keystore,
+    password_file: PasswordFile,
+    quorum: Annotated[int, typer.Option(min=0, max=255, help="How many operators must have signed the same answer.")] = 1,
+    window_seconds: Annotated[int, typer.Option(min=0, help="The callback waits this long after delivery.")] = 0,
+    fee_wei: Annotated[int, typer.Option(min=0, help="Paid to the operators whose signatures count.")] = 0,
+    callback_gas: Annotated[int, typer.Option(min=0, help="Gas for onInference on the requester, if it is a contract.")] = 0,
+    patience_seconds: Annotated[int, typer.Option(min=1, help="Deadline from now; after it the fee can be refunded.")] = 600,
+    signed: Annotated[
+        bool, typer.Option("--signed", help="Sign the request and post it to the API; the fee comes from your deposit.")
+    ] = False,
+    api: ApiUrl = None,
+    follow_it: Annotated[bool, typer.Option("--follow", help="Wait for the answer and print it (needs --api).")] = False,
+    json: Json = False,
+) -> None:
+    """Ask for an inference: paid on chain by a transaction, or with --signed by a signature posted to the API."""
+    from oracle.pipeline import requesting
+    from oracle.records import Policy
+
+    if api is None and (signed or follow_it):
+        raise typer.BadParameter("needed by --signed and --follow", param_hint="--api")
+    described = _find_model(model, api)
+    session = requesting.open_session(rpc, deployment, keystore, password_file)
+    terms = requesting.Terms(Policy(quorum, window_seconds=window_seconds), fee_wei, callback_gas, patience_seconds)
+    wanted = requesting.read_input(input_file)
+    with working("Asking"):
+        asked = (
+            requesting.ask_signed(session, described, wanted, terms, api)
+            if signed and api
+            else requesting.ask_on_chain(session, described, wanted, terms)
+        )
+    _report(asked, json)
+    if follow_it and api:
+        _follow(asked.request_id_hex, api, json)
+
+
+def _find_model(text: str, api: str | None) -> DescribedModel:
+    from oracle.encoding import parse_bytes32
+    from oracle.pipeline.client import ApiClient
+    from oracle.pipeline.models import describe_directory
+
+    if not text.startswith("0x"):
+        return describe_directory(Path(text))
+    if api is None:
+        raise typer.BadParameter("needed to look up a model id; or name a model directory", param_hint="--api")
+    return ApiClient(api).model(parse_bytes32(text, "model id"))
+
+
+def _report(asked: Any, json: bool) -> None:
+    if json:
+        write_json_line(asked.to_json())
+    else:
+        write_pairs(asked.to_json().items())
+
+
+def follow(
+    request_id: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="0x and 64 hex digits.")],
+    api: Annotated[str, typer.Option("--api", help="Base URL of an Affidavit API.", envvar="AFFIDAVIT_API", metavar="URL")],
+    json: Json = False,
+) -> None:
+    """Print each step of a request as it happens, and the receipt at the end."""
+    _follow(request_id, api, json)
+
+
+def _follow(request_id_hex: str, api: str, json: bool) -> None:
+    from oracle.encoding import parse_bytes32
+    from oracle.pipeline.client import ApiClient
+
+    client = ApiClient(api)
+    request_id = parse_bytes32(request_id_hex, "request id")
+    for event in client.follow(request_id):
+        if json:
+            write_json_line(dict(event.data))
+        else:
+            detail = "  ".join(f"{name}={value}" for name, value in event.data.get("detail", {}).items())
+            typer.echo(f"{event.data.get('time', ''):<28} {event.kind:<12} {detail}")
+    _report_end(client, request_id, json)
+
+
+def _report_end(client: Any, request_id: Any, json: bool) -> None:
+    from oracle.errors import RequestUnknown
+
+    try:
+        receipt = client.receipt(request_id)
+    except RequestUnknown:
+        state = client.request(request_id)["state"]
+        write_note(f"No answer was delivered; the request ended as {state}.")
+        return
+    if json:
+        write_json_line({"receipt": receipt})
+        return
+    decoded = receipt.get("decoded") or {}
+    write_pairs((name, receipt[name]) for name in ("transaction", "block_number", "gas_used", "callback", "signers", "output_digest"))
+    if decoded.get("labels") and decoded.get("real"):
+        best = max(range(len(decoded["real"])), key=lambda k: decoded["real"][k])
+        write_pairs([("largest", f"{decoded['labels'][best]} ({decoded['real'][best]:g})")])
+
+
+def deposit(
+    amount_wei: Annotated[int, typer.Argument(metavar="WEI", min=1, help="How much to deposit.")],
+    rpc: Rpc,
+    deployment: Deployment,
+    keystore: Keystore,
+    password_file: PasswordFile,
+    json: Json = False,
+) -> None:
+    """Deposit wei in the Coprocessor, from which signed requests are paid."""
+    from oracle.pipeline import requesting
+
+    session = requesting.open_session(rpc, deployment, keystore, password_file)
+    with working("Depositing"):
+        balance_wei = requesting.deposit(session, amount_wei)
+    if json:
+        write_json({"account": session.account, "balance_wei": str(balance_wei)})
+    else:
+        write_pairs([("account", session.account), ("balance_wei", balance_wei)])

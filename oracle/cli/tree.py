@@ -1,0 +1,47 @@
+"""The tree of commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from oracle.cli import audit, deploy, keys, log, model, operator, processes, request
+
+app = typer.Typer(
+    name="affidavit",
+    help="On-chain AI-verification middleware: sworn testimony for model outputs.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"affidavit {version('affidavit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")] = False,
+) -> None:
+    """On-chain AI-verification middleware: sworn testimony for model outputs."""
+
+
+app.add_typer(model.app, name="model")
+app.add_typer(keys.app, name="keys")
+app.add_typer(log.app, name="log")
+app.add_typer(audit.app, name="audit")
+app.add_typer(operator.app, name="operator")
+app.command("request")(request.request)
+app.command("follow")(request.follow)
+app.command("deposit")(request.deposit)
+app.command("node")(processes.node)
+app.command("relay")(processes.relay)
+app.command("api")(processes.api)
+app.command("deploy")(deploy.deploy)
+app.command("demo")(deploy.demo)

@@ -1,0 +1,150 @@
+"""A client of the public API. What the API says about models is checked against the model id before it is used."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from oracle import errors
+from oracle.encoding import canonical_json, compute_model_id, keccak256, parse_bytes32, to_hex
+from oracle.errors import MalformedInput, ModelRejected, PeerError, Rejected
+from oracle.pipeline.catalogue import DescribedModel, describe
+from oracle.records import Asked, Bytes32, ModelKind
+from oracle.wire import asked_to_json
+
+TIMEOUT_SECONDS = 20.0
+RECONNECTS = 10
+RECONNECT_PAUSE_SECONDS = 0.5
+MAX_LINE_CHARACTERS = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SentEvent:
+    """One server-sent event: its id, its kind, and its data."""
+
+    id: str
+    kind: str
+    data: Mapping[str, Any]
+
+
+class ApiClient:
+    """Raises PeerError where the API does not answer, and the API's own error class where it refuses."""
+
+    def __init__(self, base_url: str, transport: httpx.BaseTransport | None = None) -> None:
+        self._http = httpx.Client(base_url=base_url.rstrip("/"), timeout=TIMEOUT_SECONDS, transport=transport)
+
+    def model(self, model_id: Bytes32) -> DescribedModel:
+        """The model's description, from a manifest whose digest gives exactly this id."""
+        answer = self._get(f"/v1/models/{to_hex(model_id)}")
+        manifest = answer.get("manifest")
+        if not isinstance(manifest, dict):
+            raise MalformedInput("model of the API", "a manifest", type(manifest).__name__)
+        return describe_checked(model_id, manifest)
+
+    def submit(self, asked: Asked) -> dict[str, Any]:
+        """Posts a signed request. Safe to repeat."""
+        return self._decode(self._send("POST", "/v1/requests", json=asked_to_json(asked)))
+
+    def request(self, request_id: Bytes32) -> dict[str, Any]:
+        return self._get(f"/v1/requests/{to_hex(request_id)}")
+
+    def receipt(self, request_id: Bytes32) -> dict[str, Any]:
+        return self._get(f"/v1/requests/{to_hex(request_id)}/receipt")
+
+    def follow(self, request_id: Bytes32) -> Iterator[SentEvent]:
+        """Every event of a request until it is final; reconnects where it broke off, without repeating an event."""
+        last, failures = "", 0
+        while True:
+            try:
+                for event in self._stream(request_id, last):
+                    last, failures = event.id, 0
+                    yield event
+                return
+            except PeerError:
+                failures += 1
+                if failures > RECONNECTS:
+                    raise
+                time.sleep(RECONNECT_PAUSE_SECONDS)
+
+    def _stream(self, request_id: Bytes32, last: str) -> Iterator[SentEvent]:
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
+        try:
+            with self._http.stream("GET", f"/v1/requests/{to_hex(request_id)}/events", headers=headers) as response:
+                if response.status_code != 200:
+                    response.read()
+                    self._decode(response)
+                yield from parse_events(response.iter_lines())
+        except httpx.HTTPError as error:
+            raise PeerError(f"the API at {self._http.base_url} broke off") from error
+
+    def _get(self, path: str) -> dict[str, Any]:
+        return self._decode(self._send("GET", path))
+
+    def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **more)
+        except httpx.HTTPError as error:
+            raise PeerError(f"the API at {self._http.base_url} does not answer") from error
+
+    def _decode(self, response: httpx.Response) -> dict[str, Any]:
+        try:
+            body = response.json()
+        except ValueError as error:
+            raise PeerError(f"the API answered {response.status_code} without JSON") from error
+        if not isinstance(body, dict):
+            raise PeerError("the API answered with something that is not a JSON object") from None
+        if response.is_success:
+            return body
+        raise error_of(response.status_code, body)
+
+
+def error_of(status: int, body: Mapping[str, Any]) -> errors.AffidavitError:
+    """The error a problem document stands for: its class by title where we know it and it is theirs, else PeerError."""
+    kind = getattr(errors, str(body.get("title")), None)
+    detail = str(body.get("detail", ""))[:500]
+    if isinstance(kind, type) and issubclass(kind, Rejected) and kind is not errors.AuditFailed:
+        return kind(detail)
+    return PeerError(f"the API answered {status}: {detail}")
+
+
+def parse_events(lines: Iterator[str]) -> Iterator[SentEvent]:
+    """Server-sent events (WHATWG HTML, section 9.2) from lines without their ends; comments are skipped."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        if len(line) > MAX_LINE_CHARACTERS:
+            raise MalformedInput("event of the API", f"lines of at most {MAX_LINE_CHARACTERS} characters", len(line))
+        if not line:
+            if "data" in fields:
+                yield SentEvent(fields.get("id", ""), fields.get("event", "message"), _event_data(fields["data"]))
+            fields = {}
+        elif not line.startswith(":"):
+            name, _, value = line.partition(":")
+            fields[name] = value.removeprefix(" ")
+
+
+def _event_data(text: str) -> Mapping[str, Any]:
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise MalformedInput("event of the API", "JSON", text[:40]) from error
+    if not isinstance(data, dict):
+        raise MalformedInput("event of the API", "a JSON object", type(data).__name__)
+    return data
+
+
+def describe_checked(model_id: Bytes32, manifest: Mapping[str, Any]) -> DescribedModel:
+    """A description from a manifest somebody else sent. Raises ModelRejected unless it is the one `model_id` stands for."""
+    try:
+        kind = {"canonical": ModelKind.CANONICAL, "opaque": ModelKind.OPAQUE}[manifest["kind"]]
+        circuit = manifest["files"]["circuit.bin"]["keccak256"] if kind is ModelKind.CANONICAL else "0x" + "00" * 32
+    except (KeyError, TypeError) as error:
+        raise ModelRejected("manifest", "the fields of docs/models.md", repr(error)[:80]) from error
+    digest = compute_model_id(kind, keccak256(canonical_json(manifest)), parse_bytes32(circuit, "manifest.files.circuit.bin.keccak256"))
+    if digest != model_id:
+        raise ModelRejected("manifest", f"that of model {to_hex(model_id)}", f"that of {to_hex(digest)}")
+    return describe(model_id, kind, manifest)
