@@ -12,6 +12,7 @@ from typing import Any
 
 import rfc8785
 from eth_abi.abi import encode as abi_encode
+from eth_abi.exceptions import DecodingError
 from eth_utils.address import is_hex_address, to_checksum_address
 from eth_utils.crypto import keccak
 
@@ -20,6 +21,9 @@ from oracle.records import Address, Bytes32, Claim, Domain, Evidence, ModelKind,
 
 MAX_OPERATORS = 256
 SIGNATURE_BYTES = 65
+
+AbiDecodingError = DecodingError
+"""What decoding malformed ABI bytes raises, for those who decode through web3."""
 
 
 def keccak256(data: bytes) -> Bytes32:
