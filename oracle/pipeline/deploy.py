@@ -1,0 +1,103 @@
+"""Putting the contracts on a chain, and registering models and operators: the steps of contracts/README.md, in their order.
+
+Registering is safe to start again: what is registered already is found and returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from oracle.encoding import compute_model_id, compute_possession_digest, keccak256
+from oracle.errors import ChainError, ModelRejected, RequestRejected
+from oracle.records import Address, Bytes32, ModelKind, Operator
+from oracle.relay.contracts import Contracts, creation_call
+from oracle.relay.deployment import Deployment
+from oracle.relay.sender import Sender
+from oracle.seams import Signer
+
+ZERO_ADDRESS = Address("0x0000000000000000000000000000000000000000")
+NO_CIRCUIT = Bytes32(bytes(32))
+DAY_SECONDS = 86_400
+
+Progress = Callable[[str, Address], None]
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentPlan:
+    """What is decided once, at deployment. `guardian` can stop a verifier at once; `proposers` act through the timelock.
+
+    The timelock outlasts the unbonding, so that operators can leave before a change of the owner's acts on their stake.
+    """
+
+    guardian: Address
+    proposers: tuple[Address, ...]
+    timelock_seconds: int = 10 * DAY_SECONDS
+    unbonding_seconds: int = 8 * DAY_SECONDS  # above the longest window, 7 days
+    minimum_stake_wei: int = 10**18
+    admitter: Address | None = None  # None: anyone may register as an operator
+
+
+def deploy(sender: Sender, plan: DeploymentPlan, progress: Progress = lambda _name, _address: None) -> Deployment:
+    """Creates every contract and checks that the result is one deployment. Raises ChainError, CallReverted or ConfigRejected."""
+    block = sender.endpoint.block("latest")
+    if block is None:
+        raise ChainError("the chain has no latest block")
+
+    def create(name: str, *arguments: Any) -> Address:
+        receipt = sender.send(creation_call(name, *arguments))
+        address = sender.endpoint.created_contract(receipt.transaction)
+        progress(name, address)
+        return address
+
+    proposers = list(plan.proposers)
+    timelock = create("TimelockController", plan.timelock_seconds, proposers, proposers, ZERO_ADDRESS)
+    models = create("ModelRegistry")
+    admitter = plan.admitter or ZERO_ADDRESS
+    operators = create("OperatorRegistry", timelock, plan.minimum_stake_wei, plan.unbonding_seconds, admitter)
+    quorum = create("QuorumVerifier", operators)
+    router = create("VerifierRouter", timelock, plan.guardian, [quorum])
+    coprocessor = create("Coprocessor", models, router)
+    anchor = create("AuditAnchor")
+    chain_id = sender.endpoint.chain_id()
+    return Deployment(chain_id, block.number + 1, coprocessor, models, operators, router, quorum, anchor, timelock)
+
+
+def create_consumer(sender: Sender, name: str, *arguments: Any) -> Address:
+    """Creates any packaged contract, such as the example consumer DigitGate, and returns its address."""
+    return sender.endpoint.created_contract(sender.send(creation_call(name, *arguments)).transaction)
+
+
+def register_model(
+    contracts: Contracts, sender: Sender, kind: ModelKind, manifest_digest: Bytes32, circuit: bytes, data_uri: str
+) -> Bytes32:
+    """Registers a model, unless it is registered, and returns its id. Raises ModelRejected where kind and circuit do not fit."""
+    if (kind is ModelKind.CANONICAL) != bool(circuit):
+        raise ModelRejected("circuit", "bytes for a canonical model, none for an opaque one", f"{len(circuit)} bytes")
+    model_id = compute_model_id(kind, manifest_digest, keccak256(circuit) if circuit else NO_CIRCUIT)
+    if contracts.model(model_id) is None:
+        sender.send(contracts.call("ModelRegistry", "register", int(kind), manifest_digest, circuit, data_uri))
+    registered = contracts.model(model_id)
+    if registered is None or registered.manifest_digest != manifest_digest:
+        raise ChainError("a model that was just registered is not there")
+    return model_id
+
+
+def register_operator(contracts: Contracts, sender: Sender, signer: Signer, index: int, stake_wei: int) -> Operator:
+    """Seats the sender's account on `index` with `signer` as its signing key, unless it sits there already.
+
+    Raises RequestRejected where the account sits elsewhere or with another key, CallReverted where the registry refuses.
+    """
+    seat = next((o for o in contracts.operators() if o.operator == sender.address), None)
+    if seat is None:
+        registry = contracts.deployment.operator_registry
+        digest = compute_possession_digest(sender.address, signer.address, contracts.domain.chain_id, registry)
+        possession = signer.sign_digest(digest)
+        sender.send(contracts.call("OperatorRegistry", "register", index, signer.address, possession, value_wei=stake_wei))
+        seat = next((o for o in contracts.operators() if o.operator == sender.address), None)
+    if seat is None:
+        raise ChainError("an operator who was just registered is not there")
+    if (seat.index, seat.signer) != (index, signer.address):
+        raise RequestRejected("operator's seat", f"{index} with {signer.address}", f"{seat.index} with {seat.signer}")
+    return seat

@@ -1,0 +1,31 @@
+"""The compiled contracts shipped inside the package: so a node or a deployment needs no Solidity compiler."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from oracle.encoding import parse_hex
+from oracle.errors import InvariantBroken
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One compiled contract."""
+
+    name: str
+    abi: list[dict[str, Any]]
+    bytecode: bytes  # creation code, without constructor arguments
+
+
+@cache
+def load_artifact(name: str) -> Artifact:
+    """The artifact `oracle/artifacts/<name>.json`. A missing or malformed one is a broken package: InvariantBroken."""
+    try:
+        document = json.loads((files("oracle") / "artifacts" / f"{name}.json").read_text())
+        return Artifact(name, document["abi"], parse_hex(document["bytecode"], f"bytecode of {name}"))
+    except (OSError, ValueError, KeyError) as error:
+        raise InvariantBroken(f"the package's artifact of {name} is missing or malformed") from error

@@ -1,0 +1,534 @@
+"""The chain adapter: everything asked of, and told to, one JSON-RPC endpoint about one deployment. The only module that imports web3.
+
+`Contracts` implements `oracle.seams.ChainReader` and the sending side. Nothing is retried here and nothing is guessed: an endpoint that
+fails, or whose answer contradicts itself, raises ChainError; a call the contracts refuse raises CallReverted with the Solidity error's
+name; no answer after sending raises AmbiguousSend. Requires an archive of state only for `operators` at old blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache, cached_property
+from typing import Any, cast
+
+from eth_keys.datatypes import Signature
+from eth_keys.exceptions import BadSignature
+from eth_typing import Hash32, HexStr
+from eth_utils.abi import event_abi_to_log_topic, function_abi_to_4byte_selector, get_abi_input_types
+from eth_utils.exceptions import ValidationError
+from web3 import HTTPProvider, Web3
+from web3.contract import Contract
+from web3.exceptions import (
+    BlockNotFound,
+    ContractLogicError,
+    TransactionNotFound,
+    Web3Exception,
+    Web3RPCError,
+)
+from web3.types import BlockIdentifier, EventData, FilterParams, LogReceipt, TxParams, TxReceipt
+
+from oracle.encoding import (
+    COPROCESSOR_DOMAIN_NAME,
+    SIGNATURE_BYTES,
+    AbiDecodingError,
+    compute_request_id,
+    domain_separator,
+    keccak256,
+    parse_hex,
+    to_hex,
+)
+from oracle.errors import AmbiguousSend, ChainError, ConfigRejected, MalformedInput
+from oracle.records import (
+    Address,
+    Anchor,
+    Asked,
+    Block,
+    Bytes32,
+    CallbackStatus,
+    Delivery,
+    Domain,
+    ModelKind,
+    OnChainStatus,
+    Operator,
+    RegisteredModel,
+    Request,
+    RequestStatus,
+    TransactionReceipt,
+)
+from oracle.relay import shapes
+from oracle.relay.artifacts import load_artifact
+from oracle.relay.deployment import Deployment
+from oracle.relay.failures import CallReverted, is_already_known, refusal_of
+from oracle.relay.fees import HISTORY_BLOCKS, REWARD_PERCENTILE, FeeHistory
+from oracle.relay.transact import Call
+from oracle.seams import BlockTag
+
+RPC_TIMEOUT_SECONDS = 15.0
+LOG_PAGE_BLOCKS = 10_000
+OPERATOR_OVERLAP_BLOCKS = 256
+SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+ERC1271_MAGIC = bytes.fromhex("1626ba7e")
+_ERC1271_ABI = [
+    {
+        "type": "function",
+        "name": "isValidSignature",
+        "stateMutability": "view",
+        "inputs": [{"name": "hash", "type": "bytes32"}, {"name": "signature", "type": "bytes"}],
+        "outputs": [{"name": "", "type": "bytes4"}],
+    }
+]
+_CONTRACTS = {
+    "Coprocessor": "coprocessor",
+    "ModelRegistry": "model_registry",
+    "OperatorRegistry": "operator_registry",
+    "VerifierRouter": "verifier_router",
+    "QuorumVerifier": "quorum_verifier",
+    "AuditAnchor": "audit_anchor",
+}
+
+
+class Endpoint:
+    """One JSON-RPC endpoint, whatever is deployed there. Safe to use from several threads."""
+
+    def __init__(self, rpc: str, timeout_seconds: float = RPC_TIMEOUT_SECONDS) -> None:
+        self._web3 = _open(rpc, timeout_seconds)
+
+    def chain_id(self) -> int:
+        """The endpoint's own chain id, whatever the deployment says."""
+        with _asking("chain id"):
+            return int(self._web3.eth.chain_id)
+
+    def block(self, which: int | BlockTag) -> Block | None:
+        try:
+            with _asking(f"block {which}"):
+                return shapes.block_of(self._web3.eth.get_block(which))
+        except _NotFound:
+            return None
+
+    def pending_time(self) -> int:
+        """Seconds since 1970 that a transaction sent now would see, as far as the endpoint knows; never before the latest block's."""
+        with _asking("pending block"):
+            latest = self._web3.eth.get_block("latest")["timestamp"]
+            try:
+                return max(latest, self._web3.eth.get_block("pending")["timestamp"])
+            except BlockNotFound:
+                return latest
+
+    def ether_of(self, account: Address) -> int:
+        """Wei the account holds itself."""
+        with _asking("balance"):
+            return self._web3.eth.get_balance(Web3.to_checksum_address(account))
+
+    def receipt(self, transaction: Bytes32) -> TransactionReceipt | None:
+        """None while not mined on the canonical chain."""
+        raw = self._raw_receipt(transaction)
+        return None if raw is None else _receipt(transaction, raw, [])
+
+    def _raw_receipt(self, transaction: Bytes32) -> TxReceipt | None:
+        try:
+            with _asking("receipt"):
+                raw = self._web3.eth.get_transaction_receipt(Hash32(transaction))
+        except _NotFound:
+            return None
+        if bytes(raw["transactionHash"]) != transaction or raw["status"] not in (0, 1):
+            raise ChainError("the endpoint gave the receipt of another transaction, or one without a status")
+        return raw
+
+    def created_contract(self, transaction: Bytes32) -> Address:
+        """The address of the contract that a mined transaction created."""
+        raw = self._raw_receipt(transaction)
+        if raw is None or raw["status"] != 1 or raw["contractAddress"] is None:
+            raise ChainError(f"transaction {transaction.hex()} created no contract")
+        return Address(raw["contractAddress"])
+
+    def is_known(self, transaction: Bytes32) -> bool:
+        """Whether the endpoint has the transaction, mined or waiting."""
+        try:
+            with _asking("transaction"):
+                self._web3.eth.get_transaction(Hash32(transaction))
+        except _NotFound:
+            return False
+        return True
+
+    def nonce(self, account: Address, tag: str | int) -> int:
+        """The number of transactions of the account at "latest", "pending", "finalized" or a block number."""
+        with _asking(f"nonce at {tag}"):
+            return int(self._web3.eth.get_transaction_count(Web3.to_checksum_address(account), cast(BlockIdentifier, tag)))
+
+    def fee_history(self) -> FeeHistory:
+        with _asking("fee history"):
+            history = self._web3.eth.fee_history(HISTORY_BLOCKS, "latest", [REWARD_PERCENTILE])
+        if not history["baseFeePerGas"]:
+            raise ChainError("the endpoint gave an empty fee history")
+        return FeeHistory(history["baseFeePerGas"][-1], tuple(int(block[0]) for block in history.get("reward") or [] if block))
+
+    def estimate_gas(self, call: Call, sender: Address) -> int:
+        """Gas the call needs on the endpoint's pending state. Raises CallReverted where the contracts refuse it."""
+        transaction: TxParams = {
+            "from": Web3.to_checksum_address(sender),
+            "data": _hex(call.data),
+            "value": Web3.to_wei(call.value_wei, "wei"),
+        }
+        if call.to is not None:
+            transaction["to"] = Web3.to_checksum_address(call.to)
+        with _asking("gas estimate"):
+            return self._web3.eth.estimate_gas(transaction)
+
+    def send_raw(self, raw: bytes) -> None:
+        """Hands a signed transaction to the endpoint; one that it has already is no error.
+
+        Raises NonceUsed, TransactionInvalid or ChainError as `failures.refusal_of` says, AmbiguousSend when no answer came.
+        """
+        try:
+            answer = self._web3.eth.send_raw_transaction(raw)
+        except Web3RPCError as error:
+            if is_already_known(str(error)):
+                return
+            raise refusal_of(str(error)) from error
+        except (Web3Exception, OSError, ValueError) as error:
+            raise AmbiguousSend("no answer to a sent transaction") from error
+        if bytes(answer) != keccak256(raw):
+            raise ChainError("the endpoint took the transaction for another one")
+
+    def _code(self, address: str) -> bytes:
+        with _asking("code"):
+            return bytes(self._web3.eth.get_code(Web3.to_checksum_address(address)))
+
+
+class Contracts(Endpoint):
+    """One deployment behind one endpoint."""
+
+    def __init__(self, rpc: str, deployment: Deployment, timeout_seconds: float = RPC_TIMEOUT_SECONDS) -> None:
+        super().__init__(rpc, timeout_seconds)
+        self.deployment = deployment
+        at = {name: getattr(deployment, field) for name, field in _CONTRACTS.items()}
+        self._contracts = {name: _contract(self._web3, name, address) for name, address in at.items()}
+        self._operators_seen: dict[Address, int] = {}  # operator → block of the event; a cache, rebuilt from the chain
+        self._operators_seen_to = deployment.block_number - 1
+
+    @property
+    def domain(self) -> Domain:
+        return self.deployment.domain
+
+    def check_deployment(self) -> None:
+        """Raises ConfigRejected unless the endpoint is on the deployment's chain and the contracts there are ours."""
+        if (chain_id := self.chain_id()) != self.deployment.chain_id:
+            raise ConfigRejected("chain id of the endpoint", self.deployment.chain_id, chain_id)
+        for name in _CONTRACTS:
+            if not self._code(self._contracts[name].address):
+                raise ConfigRejected(f"{name} of the deployment", "a contract on this chain", f"no code at {self._contracts[name].address}")
+        separator = bytes(self._view("Coprocessor", "DOMAIN_SEPARATOR"))
+        expected = domain_separator(COPROCESSOR_DOMAIN_NAME, self.domain.chain_id, self.domain.coprocessor)
+        if separator != expected:
+            raise ConfigRejected("EIP-712 domain of the Coprocessor", to_hex(expected), to_hex(separator))
+
+    # ---- reading: blocks, requests, accounts -------------------------------------------------------------------------------------
+    def requested_in(self, block_hash: Bytes32) -> list[Asked]:
+        logs = self._logs("Coprocessor", "InferenceRequested", {"blockHash": _hex(block_hash)})
+        return [shapes.asked_of(log["args"], log, self.domain) for log in logs]
+
+    def status_of(self, request_id: Bytes32) -> OnChainStatus:
+        status, callback, output_digest, available_at = self._view("Coprocessor", "statusOf", request_id)
+        return OnChainStatus(RequestStatus(status), CallbackStatus(callback), Bytes32(output_digest), available_at)
+
+    def balance_of(self, account: Address) -> int:
+        return cast(int, self._view("Coprocessor", "balanceOf", account))
+
+    def is_valid_signature(self, request: Request, signature: bytes) -> bool:
+        """The Coprocessor's own rule (RequesterSignature.sol): canonical ECDSA first, then ERC-1271 where there is code."""
+        digest = compute_request_id(request, self.domain)
+        if _is_signed_by(request.requester, digest, signature):
+            return True
+        if not self._code(request.requester):
+            return False
+        wallet = self._web3.eth.contract(Web3.to_checksum_address(request.requester), abi=_ERC1271_ABI)
+        try:
+            with _asking("ERC-1271 signature"):
+                return bytes(wallet.functions.isValidSignature(digest, signature).call()) == ERC1271_MAGIC
+        except (CallReverted, _BadAnswer):
+            return False
+
+    # ---- reading: registries ------------------------------------------------------------------------------------------------------
+    def operators(self, block_number: int | None = None) -> list[Operator]:
+        seen = self._operators_registered_until(block_number)
+        found = (self._operator(address, block_number) for address in seen)
+        return sorted((o for o in found if o is not None), key=lambda o: o.index)
+
+    def _operators_registered_until(self, block_number: int | None) -> list[Address]:
+        """Everyone who ever registered. New events are read on; the last blocks again, in case they were reorganised."""
+        head = self.block("latest")
+        if head is None:
+            raise ChainError("the chain has no latest block")
+        first = max(self.deployment.block_number, self._operators_seen_to + 1 - OPERATOR_OVERLAP_BLOCKS)
+        seen = dict(self._operators_seen)
+        for log in self._logs_between("OperatorRegistry", "OperatorRegistered", {}, first, head.number):
+            seen.setdefault(Address(log["args"]["operator"]), log["blockNumber"])
+        self._operators_seen, self._operators_seen_to = seen, head.number
+        return [a for a, number in seen.items() if block_number is None or number <= block_number]
+
+    def _operator(self, address: Address, block_number: int | None) -> Operator | None:
+        try:
+            index, seat = self._view("OperatorRegistry", "operatorInfo", address, block=block_number)
+        except CallReverted as reverted:
+            if reverted.error == "NotSeated":
+                return None
+            raise
+        signer, status, _exit_at, operator, stake_wei = seat
+        return Operator(index, Address(operator), Address(signer), stake_wei, is_active=status == 1)
+
+    def model(self, model_id: Bytes32) -> RegisteredModel | None:
+        """Its data URI is read from the event of its registration."""
+        try:
+            owner, kind, is_deprecated, _pointer, manifest, circuit = self._view("ModelRegistry", "modelOf", model_id)
+        except CallReverted as reverted:
+            if reverted.error == "UnknownModel":
+                return None
+            raise
+        uri = self._model_uri(model_id)
+        return RegisteredModel(
+            model_id, ModelKind(kind), Bytes32(manifest), Bytes32(circuit), Address(owner), uri, is_active=not is_deprecated
+        )
+
+    def _model_uri(self, model_id: Bytes32) -> str:
+        logs = self._logs_since("ModelRegistry", "ModelRegistered", {"modelId": model_id})
+        if len(logs) != 1:
+            raise ChainError(f"the endpoint gave {len(logs)} registrations of one registered model")
+        return str(logs[0]["args"]["dataUri"])
+
+    def circuit(self, model_id: Bytes32) -> bytes:
+        return bytes(self._view("ModelRegistry", "circuitOf", model_id))
+
+    # ---- reading: transactions ------------------------------------------------------------------------------------------------------
+    def receipt(self, transaction: Bytes32) -> TransactionReceipt | None:
+        raw = self._raw_receipt(transaction)
+        if raw is None:
+            return None
+        return _receipt(transaction, raw, [e for log in raw["logs"] if (e := self._coprocessor_event(log)) is not None])
+
+    def transaction_data(self, transaction: Bytes32) -> tuple[Address, bytes] | None:
+        try:
+            with _asking("transaction"):
+                found = self._web3.eth.get_transaction(Hash32(transaction))
+        except _NotFound:
+            return None
+        if found.get("to") is None:
+            raise MalformedInput("transaction", "a call of a contract", "the creation of one")
+        return Address(found["to"]), bytes(found["input"])
+
+    def deliveries_in(self, calldata: bytes) -> list[Delivery]:
+        try:
+            function, fields = self._contracts["Coprocessor"].decode_function_input(to_hex(calldata))
+        except (Web3Exception, AbiDecodingError, ValueError, OverflowError) as error:
+            raise MalformedInput("calldata", "a call of the Coprocessor", to_hex(calldata[:4])) from error
+        return shapes.deliveries_of(function.fn_name, fields, self.domain)
+
+    def delivery_of(self, request_id: Bytes32) -> TransactionReceipt | None:
+        logs = self._logs_since("Coprocessor", "InferenceDelivered", {"requestId": request_id})
+        if len(logs) > 1:
+            raise ChainError(f"the endpoint gave {len(logs)} deliveries of one request")
+        return self.receipt(Bytes32(bytes(logs[0]["transactionHash"]))) if logs else None
+
+    # ---- anchors ----------------------------------------------------------------------------------------------------------------------
+    def anchors(self, log_id: Bytes32) -> Sequence[Anchor]:
+        return [_anchor(log) for log in self._logs_since("AuditAnchor", "Anchored", {"logId": log_id})]
+
+    def latest_anchor(self, log_id: Bytes32) -> tuple[int, Bytes32]:
+        """(size, root) of the last accepted anchor; size 0 and 32 zero bytes where there is none."""
+        size, root = self._view("AuditAnchor", "latest", log_id)
+        return size, Bytes32(root)
+
+    # ---- calls to send ------------------------------------------------------------------------------------------------------------------
+    def deliver_call(self, deliveries: Sequence[Delivery]) -> Call:
+        """`deliver` or `deliverSigned` for one delivery, `deliverBatch` for more."""
+        if len(deliveries) != 1:
+            return self.call("Coprocessor", "deliverBatch", [shapes.delivery_tuple(d) for d in deliveries])
+        request, signature, data, output, evidence = shapes.delivery_tuple(deliveries[0])
+        if deliveries[0].asked.request.is_signed_off_chain:
+            return self.call("Coprocessor", "deliverSigned", request, signature, data, output, evidence)
+        return self.call("Coprocessor", "deliver", request, data, output, evidence)
+
+    def refund_call(self, request: Request) -> Call:
+        return self.call("Coprocessor", "refund", shapes.request_tuple(request))
+
+    def finalize_call(self, request: Request, output: bytes, beneficiaries: Sequence[Address]) -> Call:
+        """`beneficiaries` are those of the event InferenceDelivered."""
+        return self.call("Coprocessor", "finalize", shapes.request_tuple(request), output, list(beneficiaries))
+
+    def retry_callback_call(self, request: Request, output: bytes, gas_limit: int) -> Call:
+        return self.call("Coprocessor", "retryCallback", shapes.request_tuple(request), output, gas_limit)
+
+    def call(self, contract: str, function: str, *arguments: Any, value_wei: int = 0) -> Call:
+        """Calldata for any function of the deployment's contracts, by name."""
+        handle = self._contracts[contract]
+        return Call(Address(handle.address), bytes.fromhex(handle.encode_abi(function, list(arguments))[2:]), value_wei)
+
+    def call_at(self, name: str, address: Address, function: str, *arguments: Any, value_wei: int = 0) -> Call:
+        """Calldata for a packaged contract that is not part of the deployment, such as a consumer."""
+        handle = _contract(self._web3, name, address)
+        return Call(address, bytes.fromhex(handle.encode_abi(function, list(arguments))[2:]), value_wei)
+
+    def view_at(self, name: str, address: Address, function: str, *arguments: Any) -> Any:
+        """What a view of such a contract returns."""
+        with _asking(f"{name}.{function}"):
+            return _contract(self._web3, name, address).get_function_by_name(function)(*arguments).call()
+
+    # ---- inside -------------------------------------------------------------------------------------------------------------------------
+    def _view(self, contract: str, function: str, *arguments: Any, block: int | None = None) -> Any:
+        with _asking(f"{contract}.{function}"):
+            bound = self._contracts[contract].get_function_by_name(function)(*arguments)
+            return bound.call(block_identifier="latest" if block is None else cast(BlockIdentifier, block))
+
+    def _coprocessor_event(self, log: LogReceipt) -> tuple[str, Mapping[str, Any]] | None:
+        """(name, arguments) of a log of the Coprocessor; None for logs of others."""
+        if log["address"] != self._contracts["Coprocessor"].address or not log["topics"]:
+            return None
+        event = self._coprocessor_events.get(bytes(log["topics"][0]))
+        if event is None:
+            return None
+        with _asking("events of a receipt"):
+            return event.event_name, event.process_log(log)["args"]
+
+    @cached_property
+    def _coprocessor_events(self) -> dict[bytes, Any]:
+        contract = self._contracts["Coprocessor"]
+        names = [element["name"] for element in load_artifact("Coprocessor").abi if element["type"] == "event"]
+        events = [contract.get_event_by_name(name)() for name in names]
+        return {event_abi_to_log_topic(event.abi): event for event in events}
+
+    def _logs(self, contract: str, event: str, where: Mapping[str, Any]) -> list[EventData]:
+        handle = self._contracts[contract].get_event_by_name(event)()
+        criteria = {"address": handle.address, "topics": [to_hex(event_abi_to_log_topic(handle.abi))], **where}
+        with _asking(f"{event} events"):
+            logs = self._web3.eth.get_logs(cast(FilterParams, criteria))
+        if any(log["address"] != handle.address or log.get("removed") for log in logs):
+            raise ChainError(f"the endpoint gave {event} events of another contract, or removed ones")
+        with _asking(f"{event} events"):
+            return [handle.process_log(log) for log in logs]
+
+    def _logs_between(self, contract: str, event: str, indexed: Mapping[str, Bytes32], first: int, last: int) -> Iterator[EventData]:
+        """Events of a range, page by page, oldest first. `indexed`: the first indexed argument, where one is asked for."""
+        handle = self._contracts[contract].get_event_by_name(event)()
+        topics = [to_hex(event_abi_to_log_topic(handle.abi)), *(to_hex(v) for v in indexed.values())]
+        for start in range(first, last + 1, LOG_PAGE_BLOCKS):
+            end = min(last, start + LOG_PAGE_BLOCKS - 1)
+            yield from self._logs(contract, event, {"fromBlock": start, "toBlock": end, "topics": topics})
+
+    def _logs_since(self, contract: str, event: str, indexed: Mapping[str, Bytes32]) -> list[EventData]:
+        head = self.block("latest")
+        if head is None:
+            raise ChainError("the chain has no latest block")
+        return list(self._logs_between(contract, event, indexed, self.deployment.block_number, head.number))
+
+
+# ---- one endpoint ---------------------------------------------------------------------------------------------------------------------
+class _NotFound(Exception):
+    """The endpoint knows no such block or transaction. Never leaves this module."""
+
+
+class _BadAnswer(ChainError):
+    """An answer of the wrong shape."""
+
+
+def _open(rpc: str, timeout_seconds: float) -> Web3:
+    """Without the transport's own retries: who owns a retry decides about it."""
+    return Web3(HTTPProvider(rpc, request_kwargs={"timeout": timeout_seconds}, exception_retry_configuration=None))
+
+
+def _contract(web3: Web3, name: str, address: str) -> Contract:
+    return web3.eth.contract(Web3.to_checksum_address(address), abi=load_artifact(name).abi)
+
+
+def creation_call(name: str, *arguments: Any) -> Call:
+    """The transaction that creates a packaged contract with these constructor arguments."""
+    artifact = load_artifact(name)
+    factory = Web3().eth.contract(abi=artifact.abi, bytecode=to_hex(artifact.bytecode))
+    return Call(None, parse_hex(factory.constructor(*arguments).data_in_transaction, "creation code"))
+
+
+@contextmanager
+def _asking(what: str) -> Iterator[None]:
+    """Names what was asked in every failure, and sorts failures into ours."""
+    try:
+        yield
+    except (BlockNotFound, TransactionNotFound) as error:
+        raise _NotFound from error
+    except ContractLogicError as error:
+        raise _reverted(error.message, error.data) from error
+    except Web3RPCError as error:
+        detail = (error.rpc_response or {}).get("error")
+        if isinstance(detail, Mapping) and detail.get("code") == 3:  # "execution reverted", by every client
+            raise _reverted(str(detail.get("message")), detail.get("data")) from error
+        raise ChainError(f"the endpoint failed: {what}") from error
+    except (Web3Exception, AbiDecodingError) as error:
+        raise _BadAnswer(f"the endpoint's answer has the wrong shape: {what}") from error
+    except (OSError, ValueError) as error:
+        raise ChainError(f"the endpoint does not answer: {what}") from error
+
+
+def _reverted(message: str | None, data: object) -> CallReverted:
+    """A Solidity error by name and with its arguments, where it is one of ours or the built-in Error(string)."""
+    raw = bytes.fromhex(data[2:]) if isinstance(data, str) and data.startswith("0x") else b""
+    error = _solidity_errors().get(raw[:4])
+    if error is None:
+        return CallReverted(f"error {to_hex(raw[:4])}" if raw else "", f" ({message or 'no message'})")
+    arguments = _CODEC.decode(get_abi_input_types(error), raw[4:])
+    shown = ", ".join(to_hex(a) if isinstance(a, bytes) else str(a) for a in arguments)
+    return CallReverted(error["name"], f"({shown})")
+
+
+_CODEC = Web3().codec
+
+
+@cache
+def _solidity_errors() -> dict[bytes, Any]:
+    """The errors of every packaged contract, by selector."""
+    elements = [e for name in (*_CONTRACTS, "TimelockController") for e in load_artifact(name).abi if e["type"] == "error"]
+    text: dict[str, Any] = {"type": "error", "name": "Error", "inputs": [{"name": "message", "type": "string"}]}
+    return {_selector(e): e for e in (*elements, text)}
+
+
+def _selector(error: Mapping[str, Any]) -> bytes:
+    return bytes(function_abi_to_4byte_selector(cast(Any, {**error, "type": "function"})))
+
+
+def _is_signed_by(account: Address, digest: Bytes32, signature: bytes) -> bool:
+    """Whether a canonical 65-byte signature (low s, v 27 or 28) is the account's."""
+    if len(signature) != SIGNATURE_BYTES or signature[64] not in (27, 28):
+        return False
+    s = int.from_bytes(signature[32:64], "big")
+    if not 0 < s <= SECP256K1_ORDER // 2:
+        return False
+    try:
+        public = Signature(vrs=(signature[64] - 27, int.from_bytes(signature[:32], "big"), s)).recover_public_key_from_msg_hash(digest)
+    except (BadSignature, ValidationError):
+        return False
+    return Address(public.to_checksum_address()) == account
+
+
+def _receipt(transaction: Bytes32, raw: TxReceipt, events: Sequence[tuple[str, Mapping[str, Any]]]) -> TransactionReceipt:
+    return TransactionReceipt(
+        transaction=transaction,
+        block_number=raw["blockNumber"],
+        block_hash=Bytes32(bytes(raw["blockHash"])),
+        succeeded=raw["status"] == 1,
+        gas_used=raw["gasUsed"],
+        delivered=shapes.delivered_of(events),
+        failed_items=shapes.failed_items_of(events),
+    )
+
+
+def _anchor(log: EventData) -> Anchor:
+    fields = log["args"]
+    return Anchor(
+        log_id=Bytes32(fields["logId"]),
+        size=fields["size"],
+        root=Bytes32(fields["root"]),
+        block_number=log["blockNumber"],
+        block_hash=Bytes32(bytes(log["blockHash"])),
+        transaction=Bytes32(bytes(log["transactionHash"])),
+    )
+
+
+def _hex(data: bytes) -> HexStr:
+    return HexStr(to_hex(data))

@@ -1,0 +1,51 @@
+"""Where the contracts of one deployment are: the file `deployment.json` that every process is given."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, cast
+
+from oracle.encoding import parse_address, parse_uint
+from oracle.errors import ConfigRejected, MalformedInput
+from oracle.records import Address, Domain
+from oracle.wire import require_fields
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """The contracts of one deployment. `block_number` is the first block in which any of them can have emitted an event."""
+
+    chain_id: int
+    block_number: int
+    coprocessor: Address
+    model_registry: Address
+    operator_registry: Address
+    verifier_router: Address
+    quorum_verifier: Address
+    audit_anchor: Address
+    timelock: Address
+
+    @property
+    def domain(self) -> Domain:
+        return Domain(self.chain_id, self.coprocessor)
+
+
+def load_deployment(path: Path) -> Deployment:
+    """Raises ConfigRejected naming the file and what is wrong with it."""
+    names = [f.name for f in fields(Deployment)]
+    try:
+        document = require_fields(json.loads(path.read_text()), "deployment", set(names))
+        numbers = {name: parse_uint(document[name], f"deployment.{name}", 64) for name in names[:2]}
+        addresses = {name: parse_address(document[name], f"deployment.{name}") for name in names[2:]}
+        return Deployment(**cast(Any, numbers | addresses))
+    except OSError as error:
+        raise ConfigRejected(f"deployment {path}", "a readable file", error.strerror) from error
+    except (ValueError, MalformedInput) as error:
+        raise ConfigRejected(f"deployment {path}", "what `affidavit deploy` writes", str(error)) from error
+
+
+def write_deployment(deployment: Deployment, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(asdict(deployment), indent=2) + "\n")

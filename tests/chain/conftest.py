@@ -1,0 +1,135 @@
+"""A real anvil with the real contracts on it. `world` is deployed once a session; each test gets it back as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+
+from oracle.attest.sign import AccountSigner
+from oracle.encoding import keccak256, pack_policy
+from oracle.pipeline.deploy import DeploymentPlan, create_consumer, deploy, register_model, register_operator
+from oracle.records import Address, Asked, Bytes32, ModelKind, Policy, Request, TransactionReceipt
+from oracle.relay.anvil import EmbeddedChain, start_chain
+from oracle.relay.contracts import Contracts, Endpoint
+from oracle.relay.deployment import Deployment
+from oracle.relay.sender import Sender
+from oracle.relay.transact import Call
+
+MNEMONIC = "test test test test test test test test test test test junk"
+OPERATORS = 5
+STAKE_WEI = 10**18
+FEE_WEI = 10**15
+DIGITS_MODEL = b"a canonical model's circuit"
+
+
+def account(index: int) -> LocalAccount:
+    """One of anvil's funded accounts: 0 deploys and owns models, 1–5 are operators, 6 asks, 7 relays, 8 anchors, 9 is a stranger."""
+    Account.enable_unaudited_hdwallet_features()
+    return Account.from_mnemonic(MNEMONIC, account_path=f"m/44'/60'/0'/0/{index}")
+
+
+@dataclass
+class World:
+    """A deployment with five operators, one canonical model, and a DigitGate under quorum 3."""
+
+    rpc: str
+    contracts: Contracts
+    deployment: Deployment
+    model_id: Bytes32
+    gate: Address
+    signers: list[AccountSigner]
+    senders: dict[int, Sender] = field(default_factory=dict)
+
+    def sender(self, index: int) -> Sender:
+        return self.senders.setdefault(index, Sender(self.contracts, AccountSigner(account(index))))
+
+    def rpc_call(self, method: str, *params: Any) -> Any:
+        """anvil's own methods: mining, reorganisations, time."""
+        answer = httpx.post(self.rpc, json={"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}, timeout=30).json()
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def policy(self, quorum: int = 3, window_seconds: int = 0) -> Bytes32:
+        return pack_policy(Policy(quorum=quorum, window_seconds=window_seconds))
+
+    def now(self) -> int:
+        return self.contracts.pending_time()
+
+    def ask_gate(self, image: bytes = bytes(128), patience_seconds: int = 600) -> Asked:
+        """A request of the consumer contract; the fee is FEE_WEI."""
+        call = self.contracts.call_at("DigitGate", self.gate, "ask", image, patience_seconds, value_wei=FEE_WEI)
+        return self.asked_in(self.sender(6).send(call))
+
+    def ask(self, data: bytes = bytes(128), quorum: int = 3, patience_seconds: int = 600, window_seconds: int = 0) -> Asked:
+        """A request of an account without code: no callback."""
+        policy, deadline = self.policy(quorum, window_seconds), self.now() + patience_seconds
+        arguments = (self.model_id, data, policy, 0, deadline, account(6).address)
+        return self.asked_in(self.sender(6).send(self.contracts.call("Coprocessor", "request", *arguments, value_wei=FEE_WEI)))
+
+    def asked_in(self, receipt: TransactionReceipt) -> Asked:
+        return self.contracts.requested_in(receipt.block_hash)[-1]
+
+    def signed_request(self, nonce: int, data: bytes = bytes(128), quorum: int = 3, patience_seconds: int = 600) -> Asked:
+        """A request signed off chain by account 6, who has deposited enough for it."""
+        from oracle.encoding import compute_request_id
+
+        requester = Address(account(6).address)
+        request = Request(
+            requester=requester,
+            refund_to=requester,
+            model_id=self.model_id,
+            input_digest=keccak256(data),
+            policy=self.policy(quorum),
+            fee_wei=FEE_WEI,
+            callback_gas=0,
+            deadline=self.now() + patience_seconds,
+            nonce=(1 << 128) + nonce,
+        )
+        request_id = compute_request_id(request, self.deployment.domain)
+        return Asked(request_id, request, data, AccountSigner(account(6)).sign_digest(request_id))
+
+
+def deploy_world(rpc: str) -> World:
+    """Deploys everything on a fresh chain with the fixed accounts above."""
+    deployer = Sender(Endpoint(rpc), AccountSigner(account(0)))
+    owner = Address(account(0).address)
+    deployment = deploy(deployer, DeploymentPlan(guardian=owner, proposers=(owner,)))
+    contracts = Contracts(rpc, deployment)
+    contracts.check_deployment()
+    model_id = register_model(contracts, deployer, ModelKind.CANONICAL, keccak256(b"manifest"), DIGITS_MODEL, "ipfs://digits")
+    signers = [AccountSigner(Account.from_key(keccak256(b"operator key %d" % i))) for i in range(OPERATORS)]
+    for index, signer in enumerate(signers):
+        register_operator(contracts, Sender(contracts, AccountSigner(account(index + 1))), signer, index, STAKE_WEI)
+    gate = create_consumer(deployer, "DigitGate", deployment.coprocessor, model_id, pack_policy(Policy(quorum=3)))
+    return World(rpc, contracts, deployment, model_id, gate, signers)
+
+
+@pytest.fixture(scope="session")
+def chain() -> Iterator[EmbeddedChain]:
+    chain = start_chain()
+    yield chain
+    chain.stop()
+
+
+@pytest.fixture(scope="session")
+def deployed(chain: EmbeddedChain) -> World:
+    return deploy_world(chain.rpc)
+
+
+@pytest.fixture
+def world(deployed: World) -> Iterator[World]:
+    """The deployed world; what a test does to the chain is undone after it."""
+    snapshot = deployed.rpc_call("evm_snapshot")
+    yield deployed
+    deployed.rpc_call("evm_setAutomine", True)
+    assert deployed.rpc_call("evm_revert", snapshot)
+
+
+def plain_call(to: str, value_wei: int = 0) -> Call:
+    return Call(Address(to), b"", value_wei)

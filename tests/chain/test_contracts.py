@@ -1,0 +1,126 @@
+"""The chain adapter against the real contracts."""
+
+from __future__ import annotations
+
+import pytest
+
+from oracle.attest.quorum import assemble_quorum
+from oracle.attest.sign import sign_claim
+from oracle.encoding import keccak256
+from oracle.errors import ChainError, ConfigRejected, MalformedInput
+from oracle.records import Asked, CallbackStatus, Claim, Delivery, RequestStatus, ResultCode
+from oracle.relay.contracts import Contracts
+from oracle.relay.failures import CallReverted
+from tests.chain.conftest import FEE_WEI, STAKE_WEI, World, account
+
+OUTPUT = b"".join((1000 if i == 7 else 0).to_bytes(2, "big") for i in range(10))
+
+
+def delivery(world: World, asked: Asked, output: bytes = OUTPUT, signers: range = range(3)) -> Delivery:
+    claim = Claim(asked.request_id, asked.request.model_id, asked.request.input_digest, keccak256(output))
+    signed = [sign_claim(claim, output, world.deployment.domain, world.signers[i]) for i in signers]
+    return Delivery(asked, claim, output, (assemble_quorum(signed, len(signers), world.contracts.operators()),))
+
+
+def test_reads_models_and_operators(world: World) -> None:
+    model = world.contracts.model(world.model_id)
+    assert model is not None
+    assert model.is_active
+    assert model.data_uri == "ipfs://digits"
+    assert world.contracts.circuit(world.model_id) == b"a canonical model's circuit"
+    assert world.contracts.model(keccak256(b"no such model")) is None
+    operators = world.contracts.operators()
+    assert [(o.index, o.signer, o.stake_wei, o.is_active) for o in operators] == [
+        (i, s.address, STAKE_WEI, True) for i, s in enumerate(world.signers)
+    ]
+    assert world.contracts.operators(world.deployment.block_number) == []
+
+
+def test_delivers_to_the_consumer(world: World) -> None:
+    asked = world.ask_gate()
+    assert world.contracts.status_of(asked.request_id).status is RequestStatus.REQUESTED
+    made = delivery(world, asked)
+    receipt = world.sender(7).send(world.contracts.deliver_call([made]))
+    (delivered,) = receipt.delivered
+    assert delivered.output == OUTPUT
+    assert delivered.callback is CallbackStatus.SUCCEEDED
+    assert delivered.beneficiaries == tuple(account(i + 1).address for i in range(3))
+    status = world.contracts.status_of(asked.request_id)
+    assert (status.status, status.callback, status.output_digest) == (RequestStatus.FINAL, CallbackStatus.SUCCEEDED, keccak256(OUTPUT))
+    assert world.contracts.view_at("DigitGate", world.gate, "readingOf", asked.request_id)[2] == 7
+    assert world.contracts.delivery_of(asked.request_id) == receipt
+    data = world.contracts.transaction_data(receipt.transaction)
+    assert data is not None
+    assert data[0] == world.deployment.coprocessor
+    (decoded,) = world.contracts.deliveries_in(data[1])
+    assert (decoded.asked.request, decoded.output, decoded.evidence) == (asked.request, made.output, made.evidence)
+    assert sum(world.contracts.balance_of(account(i + 1).address) for i in range(3)) == FEE_WEI
+    with pytest.raises(CallReverted, match="AlreadyDelivered"):
+        world.contracts.estimate_gas(world.contracts.deliver_call([made]), account(7).address)
+
+
+def test_batch_has_a_code_per_item(world: World) -> None:
+    first, second, third = world.ask(), world.ask_gate(), world.ask(b"third!")
+    good, weak = delivery(world, first), delivery(world, second, signers=range(2))
+    other = delivery(world, third)
+    receipt = world.sender(7).send(world.contracts.deliver_call([good, weak, other]), gas=5_000_000)
+    assert [d.request_id for d in receipt.delivered] == [first.request_id, third.request_id]
+    assert receipt.failed_items == ((second.request_id, ResultCode.BAD_EVIDENCE),)
+    assert world.contracts.deliveries_in(world.contracts.transaction_data(receipt.transaction)[1])[1].evidence == weak.evidence
+    again = world.sender(7).send(world.contracts.deliver_call([good, other]), gas=5_000_000)
+    assert {code for _, code in again.failed_items} == {ResultCode.ALREADY_DELIVERED}
+
+
+def test_delivers_signed_requests(world: World) -> None:
+    asked = world.signed_request(1)
+    with pytest.raises(CallReverted, match="Unpaid"):
+        world.sender(7).send(world.contracts.deliver_call([delivery(world, asked)]))
+    world.sender(6).send(world.contracts.call("Coprocessor", "deposit", value_wei=FEE_WEI))
+    assert world.contracts.is_valid_signature(asked.request, asked.signature)
+    assert not world.contracts.is_valid_signature(asked.request, asked.signature[:-1] + bytes([asked.signature[64] ^ 7]))
+    world.sender(7).send(world.contracts.deliver_call([delivery(world, asked)]))
+    assert world.contracts.status_of(asked.request_id).status is RequestStatus.FINAL
+
+
+def test_names_the_solidity_error(world: World) -> None:
+    asked = world.ask()
+    with pytest.raises(CallReverted, match=r"NotExpired\(\d+\)") as raised:
+        world.contracts.estimate_gas(world.contracts.refund_call(asked.request), account(7).address)
+    assert raised.value.error == "NotExpired"
+    with pytest.raises(CallReverted, match="QuorumNotMet"):
+        world.contracts.estimate_gas(world.contracts.deliver_call([delivery(world, asked, signers=range(2))]), account(7).address)
+
+
+def test_unknown_things_are_none_and_malformed_ones_errors(world: World) -> None:
+    assert world.contracts.block(10**6) is None
+    assert world.contracts.receipt(keccak256(b"x")) is None
+    assert world.contracts.transaction_data(keccak256(b"x")) is None
+    assert world.contracts.delivery_of(keccak256(b"x")) is None
+    with pytest.raises(ChainError):
+        world.contracts.requested_in(keccak256(b"no such block"))
+    for calldata in (b"", b"\x01\x02\x03", bytes(4), world.contracts.refund_call(world.ask().request).data):
+        with pytest.raises(MalformedInput):
+            world.contracts.deliveries_in(calldata)
+    whole = world.contracts.deliver_call([delivery(world, world.ask())]).data
+    for cut in (5, 100, len(whole) - 64):
+        with pytest.raises(MalformedInput):
+            world.contracts.deliveries_in(whole[:cut])
+
+
+def test_refuses_a_wrong_deployment(world: World) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(ConfigRejected, match="chain id"):
+        Contracts(world.rpc, replace(world.deployment, chain_id=1)).check_deployment()
+    swapped = replace(world.deployment, coprocessor=world.deployment.model_registry)
+    with pytest.raises((ConfigRejected, CallReverted)):
+        Contracts(world.rpc, swapped).check_deployment()
+    with pytest.raises(ConfigRejected, match="no code"):
+        Contracts(world.rpc, replace(world.deployment, audit_anchor=account(9).address)).check_deployment()
+
+
+def test_dead_endpoint_is_a_chain_error(world: World) -> None:
+    dead = Contracts("http://127.0.0.1:9", world.deployment, timeout_seconds=2)
+    for ask in (lambda: dead.block("latest"), lambda: dead.status_of(keccak256(b"x")), lambda: dead.nonce(account(7).address, "latest")):
+        with pytest.raises(ChainError):
+            ask()
