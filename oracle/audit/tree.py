@@ -212,6 +212,17 @@ class Frontier:
         self.size = 0
         self._peaks: list[bytes] = []  # largest subtree first
 
+    @classmethod
+    def of(cls, size: int, read: SubtreeReader) -> Frontier:
+        """The frontier of the first `size` leaves."""
+        frontier, start = cls(), 0
+        for level in reversed(range(size.bit_length())):
+            if size >> level & 1:
+                frontier._peaks.append(read(level, start >> level))
+                start += 1 << level
+        frontier.size = size
+        return frontier
+
     def append(self, leaf_hash: bytes) -> None:
         computed, size = leaf_hash, self.size
         while size & 1:

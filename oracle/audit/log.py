@@ -1,0 +1,296 @@
+"""The log itself: one sequencer that turns concurrent appends into batches with indices without gaps.
+
+Order of durability for a batch, each step durable before the next begins:
+
+    rows in the log's database (SEQUENCED)  →  publisher: bundles and tiles → checkpoint database → `checkpoint` file (PUBLISHED)
+    →  the appenders are told
+
+After a failure of the disk or a database the sequencer forgets what it holds in memory and runs recovery, which is the start-up path:
+load the publisher, publish what is sequenced and not yet published. After a refusal (`LogRefused`) it stops for good: a log behind
+its own checkpoint, or with a second sequencer beside it, signs nothing more.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import queue
+import secrets
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from oracle import journal
+from oracle.audit.note import SignerKey
+from oracle.audit.publisher import Publisher
+from oracle.audit.record import Previous, check_entry, compute_content_digest, encode_record, read_request_id, require_writer
+from oracle.audit.store import CheckpointStore, EntryStore, Row
+from oracle.audit.tree import hash_leaf
+from oracle.errors import AffidavitError, EntryRejected, InvariantBroken, LogRefused, StoreError
+from oracle.records import Appended, Bytes32, Checkpoint, Entry
+from oracle.seams import Clock, format_time
+
+MAX_BATCH = 1024
+MAX_KEY = 200
+_RECOVERY_BATCH = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a log keeps what."""
+
+    directory: Path  # tiles and checkpoint
+    database: str  # SQLAlchemy URL: entries and bodies
+    checkpoint_database: str  # SQLAlchemy URL: never restored from a backup
+
+
+@dataclass(slots=True)
+class _Submission:
+    writer: str
+    entry: Entry
+    key: str
+    content_digest: Bytes32
+    future: Future[Appended] = field(default_factory=Future)
+
+
+class Log:
+    """A running log. `append` may be called from any thread; one thread of its own does all writing."""
+
+    def __init__(self, places: Places, signer: SignerKey, clock: Clock, on_batch: Callable[[int, float], None] | None = None) -> None:
+        self.origin = signer.name
+        self._places = places
+        self._signer = signer
+        self._clock = clock
+        self._on_batch = on_batch
+        self._queue: queue.Queue[_Submission | None] = queue.Queue()
+        self._journal = journal.get("log")
+        self._refusal: LogRefused | None = None
+        self._publisher: Publisher | None = None
+        self._sequences: dict[str, int] = {}
+        self._gate = threading.Lock()
+        self._lock = _lock_directory(places.directory)
+        try:
+            self.entries = EntryStore.open(places.database)
+            self._checkpoints = CheckpointStore.open(places.checkpoint_database)
+            self._recover()
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._thread = threading.Thread(target=self._run, name="sequencer", daemon=True)
+
+    @classmethod
+    def open(cls, places: Places, signer: SignerKey, clock: Clock, on_batch: Callable[[int, float], None] | None = None) -> Log:
+        """Recovers and starts sequencing. Raises LogRefused for a log that is behind its own checkpoint, altered, or open elsewhere."""
+        log = cls(places, signer, clock, on_batch)
+        log._thread.start()
+        return log
+
+    # ---- for any thread -----------------------------------------------------------------------------------------------------------
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The last published checkpoint."""
+        if self._publisher is None:
+            raise StoreError("the log is recovering from a failed write")
+        return self._publisher.checkpoint
+
+    @property
+    def refusal(self) -> LogRefused | None:
+        """Why the log signs nothing more, None while it does."""
+        return self._refusal
+
+    def submit(self, writer: str, entry: Entry, key: str | None = None) -> Future[Appended]:
+        """Checks an entry and queues it. The future ends when a published checkpoint covers it, or with StoreError or LogRefused.
+
+        Raises EntryRejected, MalformedInput, TooLarge or LogRefused at once.
+        """
+        check_entry(entry)
+        require_writer(writer)
+        if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
+            raise EntryRejected("idempotency key", f"1 to {MAX_KEY} printable ASCII characters", repr(key)[:40])
+        submission = _Submission(writer, entry, key or "random:" + secrets.token_hex(16), compute_content_digest(entry))
+        with self._gate:  # so that nothing is queued after the sequencer looked at the queue for the last time
+            if self._refusal is not None:
+                raise self._refusal
+            self._queue.put(submission)
+        return submission.future
+
+    def append(self, writer: str, entry: Entry, key: str | None = None) -> Appended:
+        """As `submit`, and waits."""
+        return self.submit(writer, entry, key).result()
+
+    def refuse(self, reason: LogRefused) -> None:
+        """Stops signing for good. Loudly: whoever appends from now on gets the reason."""
+        self._refusal = self._refusal or reason
+        self._journal.critical("the log refuses to go on", reason=str(reason))
+
+    def close(self) -> None:
+        """Finishes what is queued and gives the directory back."""
+        self._queue.put(None)
+        self._thread.join()
+        self.entries.close()
+        self._checkpoints.close()
+        os.close(self._lock)
+
+    # ---- the sequencer's thread -----------------------------------------------------------------------------------------------------
+    def _run(self) -> None:
+        try:
+            self._sequence_until_closed()
+        finally:
+            with self._gate:
+                self._refusal = self._refusal or LogRefused("log", "open", "closed")
+            self._fail_queued(self._refusal)
+
+    def _fail_queued(self, refusal: LogRefused) -> None:
+        while not self._queue.empty():
+            if (submission := self._queue.get_nowait()) is not None:
+                submission.future.set_exception(refusal)
+
+    def _sequence_until_closed(self) -> None:
+        while (first := self._queue.get()) is not None:
+            batch, is_last = self._gather(first)
+            started = self._clock.now()
+            self._settle(batch)
+            if self._on_batch is not None:
+                self._on_batch(len(batch), (self._clock.now() - started).total_seconds())
+            if is_last:
+                return
+
+    def _gather(self, first: _Submission) -> tuple[list[_Submission], bool]:
+        """What queued up while the last batch was written: under load batches grow by themselves, and nobody waits for a timer."""
+        batch = [first]
+        while len(batch) < MAX_BATCH:
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if item is None:
+                return batch, True
+            batch.append(item)
+        return batch, False
+
+    def _settle(self, batch: list[_Submission]) -> None:
+        """Every future of the batch ends here, in one way or another."""
+        try:
+            places = self._sequence_and_publish(batch)
+        except LogRefused as refusal:
+            self.refuse(refusal)
+            _fail(batch, refusal)
+        except StoreError as error:
+            self._publisher = None
+            self._journal.error("a write failed; the log will recover", error=str(error), cause=repr(error.__cause__))
+            _fail(batch, error)
+        except BaseException as error:
+            self.refuse(LogRefused("sequencer", "to work", f"a bug: {type(error).__name__}"))
+            _fail(batch, error)
+            raise
+        else:
+            for submission, place in zip(batch, places, strict=True):
+                if isinstance(place, Appended):
+                    submission.future.set_result(place)
+                else:
+                    submission.future.set_exception(place)
+
+    def _sequence_and_publish(self, batch: list[_Submission]) -> list[Appended | AffidavitError]:
+        if self._refusal is not None:
+            raise self._refusal
+        if self._publisher is None:
+            self._recover()
+        publisher = self._publisher
+        if publisher is None:
+            raise InvariantBroken("a recovered log has a publisher")
+        rows, answers = self._sequence(batch, publisher.checkpoint.size)
+        checkpoint = publisher.publish([row.record for row in rows])
+        for row in rows:
+            self._sequences[row.writer] = row.sequence
+        return [a if isinstance(a, AffidavitError) else Appended(a.index, a.leaf_hash, checkpoint.size) for a in answers]
+
+    def _sequence(self, batch: list[_Submission], size: int) -> tuple[list[Row], list[Row | AffidavitError]]:
+        """Gives every new entry its place, durably. The second list has one answer for each submission."""
+        with self.entries.transaction() as connection:
+            known = self.entries.find_keys(connection, {s.writer for s in batch}, {s.key for s in batch})
+            ids = {i for s in batch if (i := read_request_id(s.entry.fields)) is not None}
+            calls = {i: Previous(*place) for i, place in self.entries.last_of_calls(connection, ids).items()} if ids else {}
+            rows, answers = self._place(batch, size, known, calls)
+            if rows:
+                new = {(row.writer, row.key) for row in rows}
+                bodies = [body for s in batch if (s.writer, s.key) in new for body in s.entry.bodies.values()]
+                self.entries.insert(connection, rows, bodies)
+        return rows, answers
+
+    def _place(
+        self, batch: list[_Submission], size: int, known: dict[tuple[str, str], Row], calls: dict[Bytes32, Previous]
+    ) -> tuple[list[Row], list[Row | AffidavitError]]:
+        sequences, rows, answers = dict(self._sequences), list[Row](), list[Row | AffidavitError]()
+        log_time = format_time(self._clock.now())
+        for s in batch:
+            row = known.get((s.writer, s.key))
+            if row is None:
+                sequences[s.writer] = sequences.get(s.writer, 0) + 1
+                row = _make_row(s, size + len(rows), sequences[s.writer], log_time, calls)
+                known[s.writer, s.key] = row
+                rows.append(row)
+            is_same = row.content_digest == s.content_digest
+            answers.append(row if is_same else LogRefused(f"key {s.key}", "the entry it was first used for", "another entry"))
+        return rows, answers
+
+    def _recover(self) -> None:
+        """The start-up path: hold the databases and files against each other, publish what is sequenced and not yet published."""
+        publisher = Publisher.load(self._places.directory, self._checkpoints, self._signer)
+        signed, size = publisher.checkpoint.size, self.entries.size()
+        if size < signed:
+            raise LogRefused("log database", f"the {signed} entries of the last signed checkpoint", f"{size}: restored from a backup?")
+        self._check_last_entries(publisher)
+        for start in range(signed, size, _RECOVERY_BATCH):
+            publisher.publish([row.record for row in self.entries.read(start, min(size, start + _RECOVERY_BATCH))])
+        self._sequences = self.entries.sequences()
+        self._publisher = publisher
+
+    def _check_last_entries(self, publisher: Publisher) -> None:
+        """The last tile must be of what the database has: with the database of another log this one would go on as a fork."""
+        hashes, size = publisher.read_last_hashes(), publisher.checkpoint.size
+        rows = self.entries.read(size - len(hashes), size)
+        if [hash_leaf(row.record) for row in rows] != hashes or [row.leaf_hash for row in rows] != hashes:
+            raise LogRefused("log database", "the entries of the last tile", "others")
+
+
+def _make_row(s: _Submission, index: int, sequence: int, log_time: str, calls: dict[Bytes32, Previous]) -> Row:
+    request_id = read_request_id(s.entry.fields)
+    previous = calls.get(request_id) if request_id is not None else None
+    record = encode_record(s.entry, s.writer, sequence, log_time, previous)
+    leaf_hash = hash_leaf(record)
+    if request_id is not None:
+        calls[request_id] = Previous(index, leaf_hash)
+    return Row(index, leaf_hash, record, str(s.entry.kind), request_id, s.writer, sequence, s.key, s.content_digest)
+
+
+def _fail(batch: list[_Submission], error: BaseException) -> None:
+    for submission in batch:
+        submission.future.set_exception(error)
+
+
+def _lock_directory(directory: Path) -> int:
+    """One sequencer on one directory: an advisory lock the kernel drops when the process ends, however it ends."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(directory / "sequencer.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StoreError(f"cannot open the log's directory {directory}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise LogRefused(f"log directory {directory}", "no other sequencer", "another process that holds its lock") from error
+    return descriptor
+
+
+class LocalWriter:
+    """`oracle.seams.EntryLog` on a log in the same process."""
+
+    def __init__(self, log: Log, writer: str) -> None:
+        self._log = log
+        self._writer = require_writer(writer)
+
+    def append(self, entry: Entry, key: str | None = None) -> Appended:
+        return self._log.append(self._writer, entry, key)
