@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {AuditAnchor} from "../src/AuditAnchor.sol";
+import {Coprocessor} from "../src/Coprocessor.sol";
+import {ModelRegistry} from "../src/ModelRegistry.sol";
+import {OperatorRegistry} from "../src/OperatorRegistry.sol";
+import {VerifierRouter} from "../src/VerifierRouter.sol";
+import {IVerifier} from "../src/interfaces/IVerifier.sol";
+import {Claim, Evidence, Request} from "../src/libraries/Types.sol";
+import {QuorumVerifier} from "../src/verifiers/QuorumVerifier.sol";
+import {vm} from "./Vm.sol";
+
+/// @title One deployment, from the artifacts that ship, in the order of contracts/README.md
+/// @notice Eight operators on seats 0, 10, 20, … 70; one opaque and one canonical model; a quorum policy of 2.
+abstract contract Deployment {
+    uint96 internal constant MIN_STAKE_WEI = 1 ether;
+    uint64 internal constant UNBONDING_SECONDS = 14 days;
+    uint256 internal constant OPERATORS = 8;
+    bytes4 internal constant QUORUM = bytes4(keccak256("affidavit.verifier.quorum-ecdsa.v1"));
+    address internal constant OWNER = address(0x0123);
+    address internal constant GUARDIAN = address(0x456);
+    address internal constant REFUND_TO = address(0xBEEF);
+
+    ModelRegistry internal models;
+    OperatorRegistry internal operators;
+    QuorumVerifier internal quorum;
+    VerifierRouter internal router;
+    Coprocessor internal coprocessor;
+    AuditAnchor internal anchors;
+    bytes32 internal modelId;
+
+    function setUp() public virtual {
+        models = ModelRegistry(deployShipped("ModelRegistry", ""));
+        operators = OperatorRegistry(
+            deployShipped("OperatorRegistry", abi.encode(OWNER, MIN_STAKE_WEI, UNBONDING_SECONDS, address(0)))
+        );
+        quorum = QuorumVerifier(deployShipped("QuorumVerifier", abi.encode(operators)));
+        IVerifier[] memory verifiers = new IVerifier[](1);
+        verifiers[0] = quorum;
+        router = VerifierRouter(deployShipped("VerifierRouter", abi.encode(OWNER, GUARDIAN, verifiers)));
+        coprocessor = Coprocessor(deployShipped("Coprocessor", abi.encode(models, router)));
+        anchors = AuditAnchor(deployShipped("AuditAnchor", ""));
+        for (uint256 i; i < OPERATORS; ++i) {
+            seat(i);
+        }
+        modelId = models.register(2, keccak256("manifest"), "", "file:manifest.json");
+    }
+
+    // ---- deploying ---------------------------------------------------------------------------------------------------
+
+    /// @dev What ships is what is tested; Artifacts.t.sol holds that it is also what forge compiled just now.
+    function deployShipped(string memory name, bytes memory arguments) internal returns (address deployed) {
+        string memory artifact = vm.readFile(string.concat("oracle/artifacts/", name, ".json"));
+        bytes memory creation = bytes.concat(vm.parseJsonBytes(artifact, ".bytecode"), arguments);
+        assembly {
+            deployed := create(0, add(creation, 0x20), mload(creation))
+        }
+        vm.assertTrue(deployed != address(0), name);
+    }
+
+    // ---- operators ---------------------------------------------------------------------------------------------------
+
+    function keyOf(uint256 i) internal pure returns (uint256) {
+        return uint256(keccak256(abi.encode("signing key", i)));
+    }
+
+    function operatorAt(uint256 i) internal pure returns (address) {
+        return address(uint160(uint256(keccak256(abi.encode("operator", i)))));
+    }
+
+    function seatIndexOf(uint256 i) internal pure returns (uint8) {
+        return uint8(i * 10);
+    }
+
+    function seat(uint256 i) internal {
+        address operator = operatorAt(i);
+        address signer = vm.addr(keyOf(i));
+        bytes memory possession = signDigest(keyOf(i), operators.computePossessionDigest(operator, signer));
+        vm.deal(operator, MIN_STAKE_WEI);
+        vm.prank(operator);
+        operators.register{value: MIN_STAKE_WEI}(seatIndexOf(i), signer, possession);
+    }
+
+    // ---- policies, requests, evidence ---------------------------------------------------------------------------------
+
+    function quorumPolicy(uint8 k, uint32 windowSeconds) internal pure returns (bytes32) {
+        return bytes32(abi.encodePacked(uint8(1), k, uint8(0), windowSeconds, bytes25(0)));
+    }
+
+    /// @dev The request that `ask` would make next, for callers that have no other way to know it.
+    function nextRequest(address requester, bytes memory input, bytes32 policy, uint256 feeWei, uint32 callbackGas)
+        internal
+        view
+        returns (Request memory)
+    {
+        return Request({
+            requester: requester,
+            refundTo: REFUND_TO,
+            modelId: modelId,
+            inputDigest: keccak256(input),
+            policy: policy,
+            feeWei: feeWei,
+            callbackGas: callbackGas,
+            deadline: uint64(block.timestamp + 1 hours),
+            nonce: coprocessor.nextNonce()
+        });
+    }
+
+    /// @dev Makes the request on chain in the name of `requester`.
+    function ask(address requester, bytes memory input, bytes32 policy, uint256 feeWei, uint32 callbackGas)
+        internal
+        returns (Request memory asked)
+    {
+        asked = nextRequest(requester, input, policy, feeWei, callbackGas);
+        vm.deal(requester, feeWei);
+        vm.prank(requester);
+        bytes32 id =
+            coprocessor.request{value: feeWei}(modelId, input, policy, callbackGas, asked.deadline, asked.refundTo);
+        vm.assertEq(id, coprocessor.computeRequestId(asked));
+    }
+
+    function claimDigestOf(Request memory asked, bytes memory output) internal view returns (bytes32) {
+        bytes32 id = coprocessor.computeRequestId(asked);
+        return coprocessor.computeClaimDigest(Claim(id, asked.modelId, asked.inputDigest, keccak256(output)));
+    }
+
+    /// @dev Quorum evidence of the first `count` operators, starting with operator `first`.
+    function quorumData(Request memory asked, bytes memory output, uint256 first, uint256 count)
+        internal
+        view
+        returns (bytes memory data)
+    {
+        bytes32 digest = claimDigestOf(asked, output);
+        uint256 bitmap;
+        for (uint256 i = first; i < first + count; ++i) {
+            bitmap |= 1 << seatIndexOf(i);
+            data = bytes.concat(data, signDigest(keyOf(i), digest));
+        }
+        data = bytes.concat(bytes32(bitmap), data);
+    }
+
+    function evidenceOf(Request memory asked, bytes memory output, uint256 count)
+        internal
+        view
+        returns (Evidence[] memory)
+    {
+        return asEvidence(quorumData(asked, output, 0, count));
+    }
+
+    function asEvidence(bytes memory data) internal pure returns (Evidence[] memory evidence) {
+        evidence = new Evidence[](1);
+        evidence[0] = Evidence(QUORUM, data);
+    }
+
+    function signDigest(uint256 key, bytes32 digest) internal pure returns (bytes memory) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
+        return abi.encodePacked(r, s, v);
+    }
+}
