@@ -1,1 +1,43 @@
-"""The proof system: integer networks, proven."""
+"""The proof system: integer networks, computed the same on every machine.
+
+`compile_model` turns a float ONNX file into a CanonicalModel; `CanonicalModel.load` reads one back. Only the first
+needs the onnx package, so it is imported when it is called.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from circuits.errors import (
+    BoundError,
+    CalibrationError,
+    CircuitError,
+    CompileError,
+    InputError,
+    InvariantBroken,
+    ModelFileError,
+)
+from circuits.model import CanonicalModel
+
+if TYPE_CHECKING:
+    from circuits.compiler import compile_model
+
+__all__ = [
+    "BoundError",
+    "CalibrationError",
+    "CanonicalModel",
+    "CircuitError",
+    "CompileError",
+    "InputError",
+    "InvariantBroken",
+    "ModelFileError",
+    "compile_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "compile_model":
+        from circuits.compiler import compile_model
+
+        return compile_model
+    raise AttributeError(f"module 'circuits' has no attribute {name!r}")

@@ -21,8 +21,7 @@ def initialise(key: Any, shapes: list[tuple[int, ...]]) -> Parameters:
     keys = jax.random.split(key, len(shapes))
     fans = [int(jnp.prod(jnp.array(shape[1:]))) for shape in shapes]
     return [
-        (jax.random.normal(k, shape) * (2.0 / fan) ** 0.5, jnp.zeros(shape[0]))
-        for k, shape, fan in zip(keys, shapes, fans, strict=True)
+        (jax.random.normal(k, shape) * (2.0 / fan) ** 0.5, jnp.zeros(shape[0])) for k, shape, fan in zip(keys, shapes, fans, strict=True)
     ]
 
 

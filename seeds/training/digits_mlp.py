@@ -30,9 +30,7 @@ def export(parameters: Parameters) -> bytes:
         constants.append(numpy_helper.from_array(np.asarray(weights, np.float32), f"fc{i}.weight"))
         constants.append(numpy_helper.from_array(np.asarray(bias, np.float32), f"fc{i}.bias"))
         out = "logits" if last else f"a{i}"
-        nodes.append(
-            helper.make_node("Gemm", [f"x{i - 1}", f"fc{i}.weight", f"fc{i}.bias"], [out], name=f"fc{i}", transB=1)
-        )
+        nodes.append(helper.make_node("Gemm", [f"x{i - 1}", f"fc{i}.weight", f"fc{i}.bias"], [out], name=f"fc{i}", transB=1))
         if not last:
             nodes.append(helper.make_node("Relu", [out], [f"x{i}"], name=f"relu{i}"))
     nodes.append(helper.make_node("Softmax", ["logits"], ["probabilities"], name="softmax", axis=-1))

@@ -1,0 +1,159 @@
+"""Compiling a float ONNX model into a canonical one: read, lower, fold, compare with onnxruntime, calibrate, round,
+describe.
+
+The result is a function of the file's bytes, the calibration samples, the name and the labels: compiling again gives
+the same model id.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from circuits.compiler.accuracy import Accuracy, compute_accuracy, compute_class_count, read_truth
+from circuits.compiler.calibration import load_calibration, read_samples
+from circuits.compiler.crosscheck import check_against_runtime
+from circuits.compiler.floats import FloatNetwork
+from circuits.compiler.fold import fold_steps
+from circuits.compiler.lower import LoweredGraph, lower_graph
+from circuits.compiler.report import CompileReport, count_input_saturations, describe_layers
+from circuits.compiler.search import Plan, Search
+from circuits.compiler.source import SourceGraph, read_source
+from circuits.errors import CompileError
+from circuits.manifest import FileDigest, Manifest, decode_manifest
+from circuits.model import CanonicalModel, encode_payload
+from circuits.tensors import Reals
+
+# Raised whenever the same file and samples would give another model.
+COMPILER = ("affidavit circuits.compiler", "1")
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """A canonical model, and what was done to get it."""
+
+    model: CanonicalModel
+    report: CompileReport
+
+
+def compile_model(
+    path: str | os.PathLike[str],
+    calibration: Any,
+    *,
+    name: str | None = None,
+    labels: Sequence[str] | None = None,
+    held_back: tuple[Any, Any] | None = None,
+) -> CanonicalModel:
+    """The canonical model of a float ONNX file; arguments and errors as for compile_source."""
+    return compile_source(path, calibration, name=name, labels=labels, held_back=held_back).model
+
+
+def compile_source(
+    path: str | os.PathLike[str],
+    calibration: Any,
+    *,
+    name: str | None = None,
+    labels: Sequence[str] | None = None,
+    held_back: tuple[Any, Any] | None = None,
+) -> Compilation:
+    """Compile, and report.
+
+    `calibration`: real inputs (samples, *shape of one sample), or the path of a file load_calibration reads. `name`: in
+    the manifest; the graph's own by default. `labels`: class names in output order; the model's own by default.
+    `held_back`: (inputs, class indices or names) to measure accuracy on. Raises CompileError (BoundError where a layer
+    could break its accumulator bound) and CalibrationError.
+    """
+    source = read_source(path)
+    lowered = lower_graph(source)
+    floats, folded = _build_network(source, lowered)
+    samples = _read_calibration(calibration, source.sample_shape)
+    check_against_runtime(source, lowered.result, samples, floats.run(samples)[-1])
+    names = _choose_labels(labels, lowered, floats)
+    search = Search(floats, samples, lowered.result.postprocess != "none" or names is not None)
+    plan = search.run()
+    model = _build_model(source, lowered, search, plan, name or source.model.graph.name or Path(path).stem, names)
+    accuracy = _measure(model, floats, lowered, held_back)
+    return Compilation(model, _describe(model, floats, plan, samples, accuracy, folded, lowered))
+
+
+def _build_network(source: SourceGraph, lowered: LoweredGraph) -> tuple[FloatNetwork, tuple[str, ...]]:
+    core = lowered.result.core
+    layers, folded = fold_steps(lowered.steps, core.index)
+    shape = core.shape[1:] if source.has_batch and len(core.shape) > 1 and core.shape[0] == 1 else core.shape
+    return FloatNetwork(source.input_name, source.sample_shape, layers, lowered.output_name, shape or (1,)), folded
+
+
+def _read_calibration(calibration: Any, shape: tuple[int, ...]) -> Reals:
+    values = load_calibration(calibration) if isinstance(calibration, (str, os.PathLike)) else calibration
+    return read_samples(values, shape, "calibration samples")
+
+
+def _choose_labels(labels: Sequence[str] | None, lowered: LoweredGraph, floats: FloatNetwork) -> tuple[str, ...] | None:
+    chosen = tuple(labels) if labels is not None else lowered.result.classes
+    count = compute_class_count(floats.output_shape[-1], lowered.result.postprocess)
+    if chosen is not None and (len(chosen) != count or len(set(chosen)) != count):
+        raise CompileError("labels", f"{count} different names", list(chosen))
+    return chosen
+
+
+def _build_model(
+    source: SourceGraph, lowered: LoweredGraph, search: Search, plan: Plan, name: str, labels: tuple[str, ...] | None
+) -> CanonicalModel:
+    network, parameters = search.build(plan)
+    output_name = lowered.output_name if lowered.output_name != source.input_name else f"{source.input_name}_result"
+    files = encode_payload(network, parameters, source.input_name, output_name)
+    manifest = Manifest(
+        name=name,
+        files={file: FileDigest.of(content) for file, content in files.items()},
+        source=source.digest,
+        input_name=source.input_name,
+        input=network.input,
+        scaling=plan.scaling,
+        output_name=output_name,
+        output=network.output,
+        postprocess=lowered.result.postprocess,
+        labels=labels,
+        compiler=COMPILER,
+    )
+    return CanonicalModel(network, parameters, decode_manifest(manifest.encode()))
+
+
+def _measure(model: CanonicalModel, floats: FloatNetwork, lowered: LoweredGraph, held_back: tuple[Any, Any] | None) -> Accuracy | None:
+    if held_back is None:
+        return None
+    x = read_samples(held_back[0], model.input.shape, "held-back samples")
+    postprocess, size = model.manifest.postprocess, floats.output_shape[-1]
+    count = compute_class_count(size, postprocess)
+    truth = read_truth(held_back[1], len(x), lowered.result.classes or model.manifest.labels, count)
+    outputs = model.run(model.quantize(x.reshape(len(x), *model.input.shape))).reshape(len(x), -1)
+    return compute_accuracy(truth, floats.run(x)[-1], outputs, postprocess)
+
+
+def _describe(
+    model: CanonicalModel,
+    floats: FloatNetwork,
+    plan: Plan,
+    samples: Reals,
+    accuracy: Accuracy | None,
+    folded: tuple[str, ...],
+    lowered: LoweredGraph,
+) -> CompileReport:
+    quantized = model.quantize(samples.reshape(len(samples), *model.input.shape)).reshape(len(samples), -1)
+    exponents = (plan.input_exponent, *(choice.exponent for choice in plan.choices))
+    return CompileReport(
+        name=model.manifest.name,
+        model_id=model.model_id_hex,
+        parameters=sum(numbers.weights.size + numbers.bias.size for numbers in model.parameters),
+        calibration_samples=len(samples),
+        input_exponent=None if plan.scaling else plan.input_exponent,
+        input_saturated=count_input_saturations(model, quantized),
+        layers=describe_layers(model, floats.layers, exponents, quantized),
+        calibration_error=plan.error,
+        accuracy=accuracy,
+        folded=folded,
+        left_to_caller=lowered.left_to_caller,
+        postprocess=model.manifest.postprocess,
+    )

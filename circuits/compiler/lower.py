@@ -1,0 +1,78 @@
+"""From an ONNX graph to float steps: every node is read once, in the file's order (which the checker has held to be topological)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from circuits.compiler.floats import Step
+from circuits.compiler.lowerings import LOWERINGS, describe_need
+from circuits.compiler.lowerings.constants import compute_constant
+from circuits.compiler.lowerings.node import Node, read_node
+from circuits.compiler.lowerings.tail import as_left, continue_left
+from circuits.compiler.source import SourceGraph
+from circuits.compiler.values import Fixed, Left, Lowering, Tensor, Value
+from circuits.errors import CompileError
+from circuits.manifest import POSTPROCESSES
+
+
+@dataclass(frozen=True)
+class LoweredGraph:
+    """Steps 1, 2, … on input 0; `result` is the step the canonical output is, with what the caller does with it."""
+
+    steps: tuple[Step, ...]
+    result: Left
+    left_to_caller: tuple[str, ...]
+    output_name: str
+
+
+def lower_graph(source: SourceGraph) -> LoweredGraph:
+    """Raises CompileError naming the first node that cannot be lowered."""
+    lowering = Lowering(source.input_name, source.input_shape, source.constants, source.opset)
+    left_to_caller: list[str] = []
+    needed = _find_needed(source)
+    for proto in source.model.graph.node:
+        if not needed.intersection(proto.output):
+            continue  # nothing the outputs depend on
+        node = read_node(proto, lowering)
+        values = _lower_node(node, lowering)
+        lowering.values.update(zip(node.output_names, values, strict=False))
+        if any(isinstance(value, Left) for value in values):
+            left_to_caller.append(f"{node.operator} '{node.name}'")
+    name, result = _choose_output(source, lowering)
+    return LoweredGraph(tuple(lowering.steps), result, tuple(left_to_caller), name)
+
+
+def _find_needed(source: SourceGraph) -> set[str]:
+    """Names the graph outputs depend on."""
+    needed = {value.name for value in source.model.graph.output}
+    for proto in reversed(source.model.graph.node):
+        if needed.intersection(proto.output):
+            needed.update(proto.input)
+    return needed
+
+
+def _lower_node(node: Node, lowering: Lowering) -> list[Value]:
+    if any(isinstance(v, Left) for v in node.inputs):
+        return continue_left(node)
+    if (node.inputs and all(v is None or isinstance(v, Fixed) for v in node.inputs)) or node.operator == "Constant":
+        return [compute_constant(node)]
+    if node.operator not in LOWERINGS:
+        raise node.refuse("is not supported", describe_need(node.operator))
+    return LOWERINGS[node.operator](node, lowering)
+
+
+def _choose_output(source: SourceGraph, lowering: Lowering) -> tuple[str, Left]:
+    """All graph outputs must come from one tensor; scores describe it better than a label made of them."""
+    found: list[tuple[str, Left]] = []
+    for output in source.model.graph.output:
+        value = lowering.values.get(output.name)
+        if not isinstance(value, (Tensor, Left)):
+            raise CompileError(f"graph output '{output.name}'", "a tensor computed from the input")
+        found.append((output.name, as_left(value, output.name)))
+    if len({left.core for _, left in found}) != 1:
+        raise CompileError("graph outputs", "outputs that come from one tensor", [name for name, _ in found])
+    name, chosen = next(((n, left) for n, left in found if not left.is_label), found[0])
+    if chosen.postprocess not in POSTPROCESSES:
+        raise CompileError(f"graph output '{name}'", "one of " + ", ".join(POSTPROCESSES), chosen.postprocess)
+    classes = next((left.classes for _, left in found if left.classes is not None), None)
+    return name, replace(chosen, classes=classes)

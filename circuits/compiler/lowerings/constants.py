@@ -1,0 +1,101 @@
+"""Operators whose inputs are all constants: computed here, once. Only the few that exporters put around weights and
+shapes.
+
+Each result is bounded before it is made, so a small file cannot ask for a huge one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+from onnx import helper
+
+from circuits.compiler.lowerings.node import Node
+from circuits.compiler.lowerings.shape import compute_reshaped
+from circuits.compiler.source import Constant
+from circuits.compiler.values import Fixed
+from circuits.layers.linear import MAX_WEIGHTS
+
+ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply}
+
+
+def compute_constant(node: Node) -> Fixed:
+    """The value of a node without computed inputs. Raises CompileError: operator not in the list, or a result above the caps."""
+    arrays = [v.array for v in node.inputs if isinstance(v, Fixed)]
+    try:
+        result = _compute(node, arrays)
+    except (ValueError, IndexError, TypeError, np.exceptions.AxisError) as error:
+        raise node.refuse(f"cannot be computed on its constants ({error})") from error
+    if result.dtype.kind == "f" and not np.isfinite(result).all():
+        raise node.refuse("gives NaN or infinity", "finite constants")
+    return Fixed(result)
+
+
+def _compute(node: Node, arrays: list[Constant]) -> Constant:
+    match node.operator:
+        case "Constant":
+            return _read_constant(node)
+        case "Identity":
+            return arrays[0]
+        case "Cast":
+            return np.asarray(arrays[0]).astype(helper.tensor_dtype_to_np_dtype(node.attributes["to"]))
+        case "Transpose":
+            return np.transpose(arrays[0], node.attributes.get("perm"))
+        case "Reshape":
+            return arrays[0].reshape(compute_reshaped(node, arrays[0].shape, node.integers(1)))
+        case "Unsqueeze":
+            return np.expand_dims(arrays[0], tuple(_axes(node)))
+        case "Squeeze":
+            return np.squeeze(arrays[0], tuple(_axes(node)) or None)
+        case "Concat":
+            return np.concatenate(arrays, axis=node.attributes["axis"])
+        case "Gather":
+            return _gather(node, arrays[0], arrays[1])
+        case "Neg":
+            return -arrays[0]
+        case "Div":
+            return _divide(node, arrays[0], arrays[1])
+        case operator if operator in ARITHMETIC:
+            _check_size(node, prod(np.broadcast_shapes(arrays[0].shape, arrays[1].shape)))
+            return np.asarray(ARITHMETIC[operator](arrays[0], arrays[1]))
+        case _:
+            raise node.refuse("is not computed on constants", "a graph whose constants are already folded")
+
+
+def _read_constant(node: Node) -> Constant:
+    """ONNX Constant: a tensor, or numbers given directly."""
+    if "value" in node.attributes:
+        return np.asarray(node.attributes["value"])
+    for name, dtype in (("value_float", np.float32), ("value_floats", np.float32), ("value_int", np.int64), ("value_ints", np.int64)):
+        if name in node.attributes:
+            return np.array(node.attributes[name], dtype)
+    raise node.refuse("holds no tensor of numbers", "value, value_float(s) or value_int(s)", sorted(node.attributes))
+
+
+def _axes(node: Node) -> list[int]:
+    """Axes were an attribute before opset 13, an input since."""
+    if len(node.inputs) > 1 and node.inputs[1] is not None:
+        return node.integers(1)
+    return [int(a) for a in node.attributes.get("axes", [])]
+
+
+def _gather(node: Node, values: Constant, indices: Constant) -> Constant:
+    axis = int(node.attributes.get("axis", 0))
+    _check_size(node, indices.size * values.size // max(values.shape[axis], 1))
+    return np.take(values, indices, axis=axis)
+
+
+def _divide(node: Node, a: Constant, b: Constant) -> Constant:
+    """Integers truncate towards zero in ONNX, unlike numpy's floor."""
+    _check_size(node, prod(np.broadcast_shapes(a.shape, b.shape)))
+    if not np.all(b):
+        raise node.refuse("divides by a constant zero")
+    return np.asarray(a / b) if a.dtype.kind == "f" else np.trunc(a / b).astype(a.dtype)
+
+
+def _check_size(node: Node, elements: int) -> None:
+    if elements > MAX_WEIGHTS:
+        raise node.refuse("gives too large a constant", f"at most {MAX_WEIGHTS} elements", elements)

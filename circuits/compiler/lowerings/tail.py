@@ -1,0 +1,122 @@
+"""What is left to the caller: a final Softmax, LogSoftmax, Sigmoid or ArgMax, and what exporters put behind it.
+
+None of it changes which class wins, and none of it is needed on chain: the canonical output is the tensor before, and
+the manifest says what remains to be done with it. A result of these operators may only flow into more of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from circuits.compiler.floats import Matrix
+from circuits.compiler.lowerings.matrix import read_linear_attributes
+from circuits.compiler.lowerings.node import Node
+from circuits.compiler.values import Fixed, Left, Lowering, Tensor, Value
+
+STARTS = {"Softmax": "softmax", "LogSoftmax": "log-softmax", "Sigmoid": "sigmoid"}
+CLASS_TRANSFORMS = {b"NONE": "none", b"SOFTMAX": "softmax", b"LOGISTIC": "sigmoid"}
+COMPLEMENT = "complement"  # 1 − sigmoid, before the Concat that makes it a pair
+
+
+def lower_activation(node: Node, _: Lowering) -> list[Value]:
+    """Softmax, LogSoftmax or Sigmoid of a float tensor."""
+    x = node.tensor()
+    if node.operator != "Sigmoid":
+        _check_last_axis(node, x.shape, -1 if node.opset >= 13 else 1)
+    return [Left(x, node.input_names[0], STARTS[node.operator], x.shape)]
+
+
+def lower_argmax(node: Node, _: Lowering) -> list[Value]:
+    """ArgMax of a float tensor."""
+    x = node.tensor()
+    return [_label(node, Left(x, node.input_names[0], "none", x.shape))]
+
+
+def lower_linear_classifier(node: Node, lowering: Lowering) -> list[Value]:
+    """ai.onnx.ml.LinearClassifier: a matrix, whose scores and winning label are left to the caller."""
+    x, transform = node.tensor(), node.attributes.get("post_transform", b"NONE")
+    if transform not in CLASS_TRANSFORMS:
+        raise node.refuse("post_transform", "NONE, SOFTMAX or LOGISTIC", transform.decode("ascii", "replace"))
+    classes = _read_classes(node)
+    if classes is None or len(classes) < 2 or "intercepts" not in node.attributes:
+        raise node.refuse("class labels and intercepts", "two or more of both")
+    weights, bias = read_linear_attributes(node, x, len(classes))
+    core = lowering.append(Matrix(x.index, weights, bias, (node.name,)), (1, len(classes)))
+    scores = Left(core, node.output_names[1], CLASS_TRANSFORMS[transform], core.shape, classes=classes)
+    return [_label(node, scores), scores]
+
+
+def _read_classes(node: Node) -> tuple[str, ...] | None:
+    for name in ("classlabels_ints", "classlabels_int64s"):
+        if node.attributes.get(name):
+            return tuple(str(i) for i in node.attributes[name])
+    if node.attributes.get("classlabels_strings"):
+        return tuple(s.decode("utf-8", "replace") for s in node.attributes["classlabels_strings"])
+    return None
+
+
+def continue_left(node: Node) -> list[Value]:
+    """A node with at least one input that is already left to the caller."""
+    left = next(v for v in node.inputs if isinstance(v, Left))
+    match node.operator:
+        case "Identity" | "Cast":
+            return [left]
+        case "Reshape" | "Flatten" | "Squeeze" if left.is_label:
+            return [left]
+        case "ArgMax" if not left.is_label:
+            return [_label(node, left)]
+        case "ai.onnx.ml.ArrayFeatureExtractor" if left.is_label and isinstance(node.inputs[0], Fixed):
+            return [replace(left, classes=tuple(str(c) for c in node.inputs[0].array.reshape(-1)))]
+        case "ai.onnx.ml.Normalizer" if node.attributes.get("norm") == b"L1" and left.postprocess in ("softmax", "sigmoid"):
+            return [left if left.postprocess == "softmax" else replace(left, postprocess="sigmoid-normalized")]
+        case "ai.onnx.ml.ZipMap":
+            return [replace(left, classes=_read_classes(node))]
+        case "Sub" if _is_one(node.inputs[0]) and left.postprocess == "sigmoid":
+            return [replace(left, postprocess=COMPLEMENT)]
+        case "Concat" if (pair := _read_pair(node)) is not None:
+            return [pair]
+        case _:
+            raise node.refuse(
+                f"works on the result of {left.postprocess}, which is supported only at the end of a model", "nothing behind it"
+            )
+
+
+def _label(node: Node, scores: Left) -> Left:
+    """The winning class of scores. ArgMax of a complementary pair is a threshold at one half, that is at zero before the sigmoid."""
+    if node.operator == "ArgMax":
+        _check_last_axis(node, scores.like, 0)
+        if node.attributes.get("select_last_index", 0):
+            raise node.refuse("takes the last of equal maxima", "select_last_index = 0")
+    label = "threshold" if scores.postprocess == "sigmoid-complement" else "argmax"
+    return replace(scores, postprocess=label, is_label=True)
+
+
+def _is_one(value: Value | None) -> bool:
+    return isinstance(value, Fixed) and value.array.size == 1 and bool(np.all(value.array == 1))
+
+
+def _read_pair(node: Node) -> Left | None:
+    """Concat of 1 − p and p along the last axis, p of one element; None if this is not that."""
+    if len(node.inputs) != 2:
+        return None
+    first, second = node.inputs
+    if not (isinstance(first, Left) and isinstance(second, Left)) or first.core != second.core or first.core.size != 1:
+        return None
+    if (first.postprocess, second.postprocess) != (COMPLEMENT, "sigmoid"):
+        return None
+    pair = replace(second, postprocess="sigmoid-complement", like=(*second.like[:-1], 2))
+    _check_last_axis(node, pair.like, 1)
+    return pair
+
+
+def _check_last_axis(node: Node, shape: tuple[int, ...], default: int) -> None:
+    axis = int(node.attributes.get("axis", default))
+    if axis % max(len(shape), 1) != len(shape) - 1 or not -len(shape) <= axis < len(shape):
+        raise node.refuse("axis", f"the last of {list(shape)}", axis)
+
+
+def as_left(value: Tensor | Left, name: str) -> Left:
+    """A float tensor as a result with nothing left to do."""
+    return value if isinstance(value, Left) else Left(value, name, "none", value.shape)
