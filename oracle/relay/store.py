@@ -1,0 +1,235 @@
+"""Requests and their history in the database: written by the relay, and by the API for signed requests; read by both.
+
+Functions that take a `Connection` are parts of a larger transaction; those that take an `Engine` are transactions of their own. Every
+change of a request's state adds an event in the same transaction, so the history is complete by construction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, func, insert, select, update
+
+from oracle.encoding import compute_request_id, keccak256, to_hex
+from oracle.errors import ConfigRejected, InputRejected, InvariantBroken, RequestRejected, RequestUnknown
+from oracle.records import Address, Asked, Block, Bytes32, Domain
+from oracle.relay.schema import DEPLOYMENT, EVENTS, REQUEST_TRANSITIONS, REQUESTS, RequestState, require_transition
+from oracle.seams import format_time
+from oracle.wire import request_from_json, request_to_json
+
+END_OF_TIME = (1 << 63) - 1
+OPEN_STATES = (RequestState.COLLECTING, RequestState.QUEUED, RequestState.SENT, RequestState.MINED, RequestState.PENDING)
+FINAL_STATES = (RequestState.FINAL, RequestState.REFUNDED)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestEvent:
+    """One step of a request's history. `id` grows over all requests: a follower resumes after the last one it saw.
+
+    Kinds: seen, claim, claim_refused, disagreement, agreed, delivery_refused, signed, sent, mined, unmined, callback, nonce_lost, pending,
+    final, expired, refund_queued, refunded, failed, dropped, seen_again, lie, equivocation, nodes_refused.
+    """
+
+    id: int
+    request_id: Bytes32
+    time: str  # RFC 3339
+    kind: str
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestView:
+    """What the relay knows of one request."""
+
+    id: int  # grows with the order of arrival; the cursor of `list_requests`
+    asked: Asked
+    state: RequestState
+    reason: str | None
+    updated: str  # RFC 3339
+    is_watched: bool
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing will ever happen to it again."""
+        ends = self.state in (RequestState.EXPIRED, RequestState.FAILED) and self.asked.request.is_signed_off_chain
+        return self.state in FINAL_STATES or ends
+
+
+def bind_deployment(engine: Engine, domain: Domain) -> None:
+    """Raises ConfigRejected where the database belongs to another deployment: its ids and nonces would mean something else."""
+    with engine.begin() as connection:
+        row = connection.execute(select(DEPLOYMENT)).one_or_none()
+        if row is None:
+            connection.execute(insert(DEPLOYMENT).values(chain_id=domain.chain_id, coprocessor=domain.coprocessor))
+        elif (row.chain_id, row.coprocessor) != (domain.chain_id, domain.coprocessor):
+            got = f"chain {domain.chain_id}, Coprocessor {domain.coprocessor}"
+            raise ConfigRejected("relay database", f"that of chain {row.chain_id}, Coprocessor {row.coprocessor}", got)
+
+
+# ---- arriving ----------------------------------------------------------------------------------------------------------------------
+def submit_signed(engine: Engine, domain: Domain, asked: Asked, now: datetime) -> RequestState:
+    """Takes in a request signed off chain; durable when this returns. Again with the same request: no change, its state is returned.
+
+    The caller has checked signature, deposit and model against the chain; what can be checked without it is checked here too. Raises
+    RequestRejected or InputRejected naming the field.
+    """
+    if not asked.request.is_signed_off_chain or not asked.signature:
+        raise RequestRejected("request.nonce", "2^128 or more, with a signature", asked.request.nonce)
+    if (request_id := compute_request_id(asked.request, domain)) != asked.request_id:
+        raise RequestRejected("request id", to_hex(request_id), to_hex(asked.request_id))
+    if (digest := keccak256(asked.input)) != asked.request.input_digest:
+        raise InputRejected("request.input_digest", to_hex(digest), to_hex(asked.request.input_digest))
+    with engine.begin() as connection:
+        row = _row(connection, asked.request_id)
+        if row is None:
+            insert_request(connection, asked, now)
+            return RequestState.COLLECTING
+        return RequestState(row.state)
+
+
+def insert_request(connection: Connection, asked: Asked, now: datetime) -> None:
+    connection.execute(
+        insert(REQUESTS).values(
+            request_id=asked.request_id,
+            requester=asked.request.requester,
+            request=json.dumps(request_to_json(asked.request)),
+            input=asked.input,
+            signature=asked.signature,
+            deadline=min(asked.request.deadline, END_OF_TIME),
+            state=RequestState.COLLECTING,
+            is_watched=True,
+            updated=format_time(now),
+            **_place(asked),
+        )
+    )
+    origin = "signed" if asked.request.is_signed_off_chain else "chain"
+    add_event(connection, asked.request_id, "seen", now, origin=origin, **_place_json(asked))
+
+
+def take_block(connection: Connection, asked: Sequence[Asked], now: datetime) -> None:
+    """The requests of a newly followed block, in the transaction that moves the trail."""
+    for one in asked:
+        row = _row(connection, one.request_id)
+        if row is None:
+            insert_request(connection, one, now)
+        elif row.state == RequestState.DROPPED:
+            connection.execute(update(REQUESTS).where(REQUESTS.c.request_id == one.request_id).values(is_watched=True, **_place(one)))
+            set_state(connection, one.request_id, RequestState.COLLECTING, "seen_again", now, **_place_json(one))
+        else:  # mined again in another block before the first one was seen to vanish
+            connection.execute(update(REQUESTS).where(REQUESTS.c.request_id == one.request_id).values(**_place(one)))
+
+
+def undo_block(connection: Connection, block: Block, now: datetime) -> list[Bytes32]:
+    """The requests of a block that vanished are DROPPED, unless the chain had settled them for good. Returns their ids."""
+    rows = connection.execute(select(REQUESTS.c.request_id, REQUESTS.c.state).where(REQUESTS.c.block_hash == block.hash)).all()
+    dropped = []
+    for request_id, state in rows:
+        if RequestState.DROPPED in REQUEST_TRANSITIONS[RequestState(state)]:
+            set_state(connection, Bytes32(request_id), RequestState.DROPPED, "dropped", now, block_hash=to_hex(block.hash))
+            dropped.append(Bytes32(request_id))
+    return dropped
+
+
+# ---- changing ----------------------------------------------------------------------------------------------------------------------
+def set_state(
+    connection: Connection, request_id: Bytes32, state: RequestState, event: str, now: datetime, reason: str | None = None, **detail: Any
+) -> None:
+    """Moves a request along the table in `schema` and adds the event. Raises InvariantBroken for a transition that is not there."""
+    row = _row(connection, request_id)
+    if row is None:
+        raise InvariantBroken(f"no request {to_hex(request_id)} to make {state}")
+    require_transition(REQUEST_TRANSITIONS, RequestState(row.state), state)
+    changed = update(REQUESTS).where(REQUESTS.c.request_id == request_id)
+    connection.execute(changed.values(state=state, reason=reason, updated=format_time(now)))
+    add_event(connection, request_id, event, now, **(detail if reason is None else {**detail, "reason": reason}))
+
+
+def state_of(connection: Connection, request_id: Bytes32) -> RequestState:
+    """The state of a request that is known to exist."""
+    row = _row(connection, request_id)
+    if row is None:
+        raise InvariantBroken(f"no request {to_hex(request_id)}")
+    return RequestState(row.state)
+
+
+def add_event(connection: Connection, request_id: Bytes32, kind: str, now: datetime, **detail: Any) -> None:
+    row = {"request_id": request_id, "time": format_time(now), "kind": kind, "detail": json.dumps(detail)}
+    connection.execute(insert(EVENTS).values(**row))
+
+
+# ---- reading -----------------------------------------------------------------------------------------------------------------------
+def request_view(engine: Engine, request_id: Bytes32) -> RequestView:
+    """Raises RequestUnknown."""
+    with engine.begin() as connection:
+        row = _row(connection, request_id)
+    if row is None:
+        raise RequestUnknown("request", "one this relay has seen", to_hex(request_id))
+    return view_of(row)
+
+
+def list_requests(engine: Engine, state: RequestState | None = None, limit: int = 100, before_id: int | None = None) -> list[RequestView]:
+    """Newest first. The next page is asked for with the smallest `id` of this one as `before_id`."""
+    query = select(REQUESTS).order_by(REQUESTS.c.id.desc()).limit(limit)
+    if state is not None:
+        query = query.where(REQUESTS.c.state == state)
+    if before_id is not None:
+        query = query.where(REQUESTS.c.id < before_id)
+    with engine.begin() as connection:
+        return [view_of(row) for row in connection.execute(query)]
+
+
+def events_since(engine: Engine, request_id: Bytes32, after_id: int = 0, limit: int = 1000) -> list[RequestEvent]:
+    """The history of a request after an event id, oldest first; empty for an unknown request."""
+    query = select(EVENTS).where(EVENTS.c.request_id == request_id, EVENTS.c.id > after_id).order_by(EVENTS.c.id).limit(limit)
+    with engine.begin() as connection:
+        rows = connection.execute(query).all()
+    return [RequestEvent(row.id, Bytes32(row.request_id), row.time, row.kind, json.loads(row.detail)) for row in rows]
+
+
+def promised_wei(engine: Engine, requester: Address) -> int:
+    """Fees of the requester's signed requests that are still open: owed out of the deposit, but not taken yet."""
+    open_states = [RequestState.COLLECTING, RequestState.QUEUED, RequestState.SENT]
+    query = select(REQUESTS.c.request).where(
+        REQUESTS.c.requester == requester, REQUESTS.c.state.in_(open_states), func.length(REQUESTS.c.signature) > 0
+    )
+    with engine.begin() as connection:
+        return sum(int(json.loads(text)["fee_wei"]) for (text,) in connection.execute(query))
+
+
+def count_by_state(engine: Engine) -> dict[RequestState, int]:
+    """How many requests are in each state; every state is there."""
+    with engine.begin() as connection:
+        counts = dict(connection.execute(select(REQUESTS.c.state, func.count()).group_by(REQUESTS.c.state)).tuples().all())
+    return {state: counts.get(state.value, 0) for state in RequestState}
+
+
+def view_of(row: Row[Any]) -> RequestView:
+    """The view of a row of REQUESTS."""
+    asked = Asked(
+        request_id=Bytes32(row.request_id),
+        request=request_from_json(json.loads(row.request)),
+        input=row.input,
+        signature=row.signature,
+        block_number=row.block_number,
+        block_hash=row.block_hash,
+        transaction=row.transaction,
+    )
+    return RequestView(row.id, asked, RequestState(row.state), row.reason, row.updated, row.is_watched)
+
+
+def _row(connection: Connection, request_id: Bytes32) -> Row[Any] | None:
+    return connection.execute(select(REQUESTS).where(REQUESTS.c.request_id == request_id)).one_or_none()
+
+
+def _place(asked: Asked) -> dict[str, Any]:
+    return {"block_number": asked.block_number, "block_hash": asked.block_hash, "transaction": asked.transaction}
+
+
+def _place_json(asked: Asked) -> dict[str, Any]:
+    if asked.block_hash is None or asked.transaction is None:
+        return {}
+    return {"block_number": asked.block_number, "block_hash": to_hex(asked.block_hash), "transaction": to_hex(asked.transaction)}
