@@ -141,6 +141,8 @@ def _read(value: Any) -> Manifest:
     if tuple(sorted(files)) != PAYLOAD_FILES:
         raise ValueError(f"files are not {PAYLOAD_FILES}")
     labels = tuple(_text(label) for label in value["labels"]) if "labels" in value else None
+    if value["input"]["name"] == value["output"]["name"]:
+        raise ValueError("input and output have one name")
     return Manifest(
         name=_text(value["name"]),
         files=files,
@@ -187,7 +189,12 @@ def _integer(value: Any) -> int:
     return value
 
 
+def is_text(value: object) -> bool:
+    """Whether a name or label can stand in a manifest: 1 to 512 printable characters."""
+    return isinstance(value, str) and 1 <= len(value) <= 512 and value.isprintable()
+
+
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= 512:
-        raise ValueError("not a text of 1 to 512 characters")
-    return value
+    if not is_text(value):
+        raise ValueError("not a text of 1 to 512 printable characters")
+    return str(value)

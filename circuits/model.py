@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from circuits.digests import compute_model_id, to_hex
 from circuits.errors import BoundError, InvariantBroken, ModelFileError
 from circuits.layers.linear import LinearWeights
-from circuits.manifest import FILE_NAME, PAYLOAD_FILES, FileDigest, Manifest, decode_manifest
+from circuits.manifest import FILE_NAME, MAX_BYTES, PAYLOAD_FILES, FileDigest, Manifest, decode_manifest
 from circuits.network import (
     DescriptorError,
     Network,
@@ -27,6 +28,9 @@ from circuits.scaling import dequantize, quantize
 from circuits.tensors import Integers, Reals, TensorType, read_integers
 from circuits.weights import decode_weights, encode_weights
 
+if TYPE_CHECKING:
+    from circuits.compiler.report import CompileReport
+
 
 @dataclass(frozen=True, eq=False)
 class CanonicalModel:
@@ -35,6 +39,7 @@ class CanonicalModel:
     network: Network
     parameters: tuple[LinearWeights, ...]
     manifest: Manifest
+    report: CompileReport | None = None  # what the compiler did; a loaded model has none
 
     def __post_init__(self) -> None:
         self.network.check()
@@ -91,7 +96,7 @@ class CanonicalModel:
     def load(cls, folder: str | os.PathLike[str]) -> CanonicalModel:
         """Read and verify a saved model. Raises ModelFileError naming the first file that is not what it must be."""
         path = Path(folder)
-        manifest = decode_manifest(_read_file(path, FILE_NAME))
+        manifest = decode_manifest(_read_file(path, FILE_NAME, MAX_BYTES))
         files = {name: _read_payload(path, name, manifest) for name in PAYLOAD_FILES}
         try:
             network = decode_descriptor(files["circuit.bin"])
@@ -135,15 +140,19 @@ def _compute_disagreement(manifest: Manifest, network: Network) -> str | None:
     return None
 
 
-def _read_file(folder: Path, name: str) -> bytes:
+def _read_file(folder: Path, name: str, most_bytes: int) -> bytes:
+    """A file of at most `most_bytes`, by its size before it is read. Other OSErrors than its absence pass through."""
     try:
+        size = (folder / name).stat().st_size
+        if size > most_bytes:
+            raise ModelFileError(name, "size", f"at most {most_bytes} bytes", size)
         return (folder / name).read_bytes()
     except FileNotFoundError as error:
         raise ModelFileError(name, f"not in {folder}") from error
 
 
 def _read_payload(folder: Path, name: str, manifest: Manifest) -> bytes:
-    content = _read_file(folder, name)
+    content = _read_file(folder, name, manifest.files[name].size)
     expected, got = manifest.files[name], FileDigest.of(content)
     if got != expected:
         raise ModelFileError(name, "digest", f"{expected.size} bytes, {expected.keccak256}", f"{got.size} bytes, {got.keccak256}")

@@ -30,11 +30,11 @@ BATCH = "batch"
 
 def encode_onnx(network: Network, parameters: tuple[LinearWeights, ...], input_name: str, output_name: str) -> bytes:
     """ModelProto bytes. Input and output are int64 with a symbolic batch axis in front of the shapes of the descriptor."""
-    graph = _Graph()
+    graph = _Graph(_choose_prefix(input_name, output_name))
     tensors = [input_name]
     for index, (operator, numbers) in enumerate(zip(network.operators, parameters, strict=True), start=1):
-        tensors.append(_emit_linear(graph, f"t{index}", tensors[operator.operand], operator, numbers))
-    shape = graph.constant("output_shape", np.array([0, *network.output.shape], np.int64))
+        tensors.append(_emit_linear(graph, f"{graph.prefix}{index}", tensors[operator.operand], operator, numbers))
+    shape = graph.constant(f"{graph.prefix}output_shape", np.array([0, *network.output.shape], np.int64))
     graph.node("Reshape", [tensors[network.output_operand], shape], output_name)
     body = b"".join(graph.nodes) + text(2, "affidavit") + b"".join(graph.initializers)
     body += data(11, _value_info(input_name, network.input)) + data(12, _value_info(output_name, network.output))
@@ -59,10 +59,19 @@ def _emit_linear(graph: _Graph, name: str, operand: str, layer: Linear, numbers:
     return graph.node("Clip", [shifted, low, high], name)
 
 
+def _choose_prefix(input_name: str, output_name: str) -> str:
+    """Of the names inside, so that none is the input's or the output's, whatever the source model called them."""
+    prefix = "layer_"
+    while input_name.startswith(prefix) or output_name.startswith(prefix):
+        prefix = "_" + prefix
+    return prefix
+
+
 class _Graph:
     """NodeProto and initializer fields of a GraphProto, in the order they were added."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
         self.nodes: list[bytes] = []
         self.initializers: list[bytes] = []
 

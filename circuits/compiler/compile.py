@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +23,12 @@ from circuits.compiler.report import CompileReport, count_input_saturations, des
 from circuits.compiler.search import Plan, Search
 from circuits.compiler.source import SourceGraph, read_source
 from circuits.errors import CompileError
-from circuits.manifest import FileDigest, Manifest, decode_manifest
+from circuits.manifest import FileDigest, Manifest, decode_manifest, is_text
 from circuits.model import CanonicalModel, encode_payload
 from circuits.tensors import Reals
 
 # Raised whenever the same file and samples would give another model.
 COMPILER = ("affidavit circuits.compiler", "1")
-
-
-@dataclass(frozen=True)
-class Compilation:
-    """A canonical model, and what was done to get it."""
-
-    model: CanonicalModel
-    report: CompileReport
 
 
 def compile_model(
@@ -47,24 +39,12 @@ def compile_model(
     labels: Sequence[str] | None = None,
     held_back: tuple[Any, Any] | None = None,
 ) -> CanonicalModel:
-    """The canonical model of a float ONNX file; arguments and errors as for compile_source."""
-    return compile_source(path, calibration, name=name, labels=labels, held_back=held_back).model
+    """The canonical model of a float ONNX file, with its `report`.
 
-
-def compile_source(
-    path: str | os.PathLike[str],
-    calibration: Any,
-    *,
-    name: str | None = None,
-    labels: Sequence[str] | None = None,
-    held_back: tuple[Any, Any] | None = None,
-) -> Compilation:
-    """Compile, and report.
-
-    `calibration`: real inputs (samples, *shape of one sample), or the path of a file load_calibration reads. `name`: in
-    the manifest; the graph's own by default. `labels`: class names in output order; the model's own by default.
-    `held_back`: (inputs, class indices or names) to measure accuracy on. Raises CompileError (BoundError where a layer
-    could break its accumulator bound) and CalibrationError.
+    `calibration`: real inputs (samples, *shape of one sample), or the path of a file load_calibration reads. `name`: in the
+    manifest; the graph's own by default. `labels`: class names in output order; the model's own by default. `held_back`:
+    (inputs, class indices or names) to measure accuracy on. Raises CompileError (BoundError where a layer could break its
+    accumulator bound) and CalibrationError; OSError passes through.
     """
     source = read_source(path)
     lowered = lower_graph(source)
@@ -76,7 +56,7 @@ def compile_source(
     plan = search.run()
     model = _build_model(source, lowered, search, plan, name or source.model.graph.name or Path(path).stem, names)
     accuracy = _measure(model, floats, lowered, held_back)
-    return Compilation(model, _describe(model, floats, plan, samples, accuracy, folded, lowered))
+    return replace(model, report=_describe(model, floats, plan, samples, accuracy, folded, lowered))
 
 
 def _build_network(source: SourceGraph, lowered: LoweredGraph) -> tuple[FloatNetwork, tuple[str, ...]]:
@@ -102,9 +82,11 @@ def _choose_labels(labels: Sequence[str] | None, lowered: LoweredGraph, floats: 
 def _build_model(
     source: SourceGraph, lowered: LoweredGraph, search: Search, plan: Plan, name: str, labels: tuple[str, ...] | None
 ) -> CanonicalModel:
+    for text in (name, source.input_name, lowered.output_name, *(labels or ())):
+        if not is_text(text):
+            raise CompileError("a name or label", "1 to 512 printable characters", repr(text)[:80])
     network, parameters = search.build(plan)
-    output_name = lowered.output_name if lowered.output_name != source.input_name else f"{source.input_name}_result"
-    files = encode_payload(network, parameters, source.input_name, output_name)
+    files = encode_payload(network, parameters, source.input_name, lowered.output_name)
     manifest = Manifest(
         name=name,
         files={file: FileDigest.of(content) for file, content in files.items()},
@@ -112,7 +94,7 @@ def _build_model(
         input_name=source.input_name,
         input=network.input,
         scaling=plan.scaling,
-        output_name=output_name,
+        output_name=lowered.output_name,
         output=network.output,
         postprocess=lowered.result.postprocess,
         labels=labels,

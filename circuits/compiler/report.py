@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -55,12 +55,12 @@ class CompileReport:
     left_to_caller: tuple[str, ...]
     postprocess: str
 
-    def to_json(self) -> str:
-        """Indented JSON, fields as above."""
-        return json.dumps(asdict(self), indent=2)
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object, fields as above."""
+        return asdict(self)
 
-    def render(self) -> RenderableType:
-        """A rich renderable: a table of the layers and the lines around it."""
+    def __rich__(self) -> RenderableType:
+        """For rich's print: a table of the layers and the lines around it."""
         lines = [f"{self.name}  {self.model_id}  {self.parameters} parameters", f"left to the caller: {self.postprocess}"]
         lines += [f"folded: {line}" for line in self.folded]
         scaling = "an exponent and zero point per element" if self.input_exponent is None else f"exponent {self.input_exponent}"

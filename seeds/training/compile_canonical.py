@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 from rich.console import Console
 
-from circuits.compiler import Compilation, compile_source
+from circuits import CanonicalModel, compile_model
 from seeds.training.partition import SEEDS
 
 LABELS = {
@@ -16,21 +18,22 @@ LABELS = {
 }
 
 
-def compile_seed(name: str) -> Compilation:
+def compile_seed(name: str) -> CanonicalModel:
     """Compile one seed model on its own calibration samples."""
     with np.load(SEEDS / "data" / f"{name}.npz") as data:
         held_back = (data["x_held_back"], data["y_held_back"])
         source = SEEDS / "models" / name / "source.onnx"
-        return compile_source(source, data["x_calibration"], name=name, labels=LABELS[name], held_back=held_back)
+        return compile_model(source, data["x_calibration"], name=name, labels=LABELS[name], held_back=held_back)
 
 
 def main() -> None:
     console = Console(width=120)
     for name in LABELS:
-        done = compile_seed(name)
-        done.model.save(SEEDS / "models" / name / "canonical")
-        (SEEDS / "models" / name / "report.json").write_text(done.report.to_json() + "\n")
-        console.print(done.report.render())
+        model = compile_seed(name)
+        assert model.report is not None
+        model.save(SEEDS / "models" / name / "canonical")
+        (SEEDS / "models" / name / "report.json").write_text(json.dumps(model.report.to_json(), indent=2) + "\n")
+        console.print(model.report)
 
 
 if __name__ == "__main__":
