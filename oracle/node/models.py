@@ -7,7 +7,7 @@ runtime refuses it. docs/models.md describes the first kind of manifest, docs/te
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,7 @@ class ModelLibrary:
                 raise ModelRejected(f"model {model.directory.path}", "a model not yet in the library", "the same model twice")
             self._models[model.directory.model_id] = model
 
-    def __iter__(self) -> Iterable[ServedModel]:
+    def __iter__(self) -> Iterator[ServedModel]:
         return iter(self._models.values())
 
     def get(self, model_id: Bytes32) -> ServedModel:

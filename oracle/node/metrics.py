@@ -1,0 +1,52 @@
+"""What an operator scrapes from a node. One registry for each node, so that two in one process do not mix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from oracle.node.jobs import JobStore
+
+
+class _JobStates(Collector):
+    """Read from the store when scraped, so that the figures are those of the database and not of this process."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+
+    def describe(self) -> Iterable[Metric]:
+        return [GaugeMetricFamily("affidavit_node_jobs", "Requests by state", labels=["state"])]
+
+    def collect(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily("affidavit_node_jobs", "Requests by state", labels=["state"])
+        for state, count in self._store.count_by_state().items():
+            family.add_metric([state.value], count)
+        yield family
+
+
+class NodeMetrics:
+    """Prometheus collectors of one node."""
+
+    def __init__(self, store: JobStore) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(_JobStates(store))
+        self.inference_seconds = Histogram(
+            "affidavit_node_inference_seconds",
+            "Time a model ran, by model name",
+            ["model"],
+            buckets=[0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30],
+            registry=self.registry,
+        )
+        self.refused = Counter("affidavit_node_refused", "Requests refused, by error", ["error"], registry=self.registry)
+        self.postponed = Counter("affidavit_node_postponed", "Attempts put off, by error", ["error"], registry=self.registry)
+        self.equivocations = Counter(
+            "affidavit_node_equivocations_prevented",
+            "Second, different outputs that were not signed: any increase needs a person",
+            registry=self.registry,
+        )
+        self.head_lag = Gauge(
+            "affidavit_node_head_lag_blocks", "Blocks between the chain's head and the last one taken", registry=self.registry
+        )

@@ -1,0 +1,155 @@
+"""The node's HTTP door.
+
+POST /v1/requests              a signed off-chain request; 202 {"request_id", "state"}; repeating it changes nothing
+GET  /v1/claims/{request_id}   200 the signed claim; 202 {"state"} while there is none; 404 unknown; 422 refused, with the reason
+GET  /v1/models                what this node runs, and for how much
+GET  /health /ready /metrics   alive; chain, log and models there; Prometheus
+
+The door only reads and writes the job store. A claim is visible here only when its result entry is in the log.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from oracle.encoding import compute_request_id, parse_bytes32, parse_hex, to_hex
+from oracle.errors import AffidavitError, MalformedInput, RateLimited, RequestRejected
+from oracle.http import BodyLimit, install_errors, problem
+from oracle.node.intake import Terms, check
+from oracle.node.jobs import OPEN_STATES, Job, JobState, JobStore
+from oracle.node.metrics import NodeMetrics
+from oracle.node.models import ModelLibrary, ServedModel
+from oracle.records import Asked, Bytes32, Domain
+from oracle.seams import ChainReader
+from oracle.wire import request_from_json, require_fields, signed_claim_to_json
+
+MAX_OPEN_JOBS = 10_000
+"""Above this the door takes no more signed requests; requests from the chain are always taken."""
+
+Check = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Door:
+    """What the door needs. `readiness` are named checks that raise an AffidavitError when something is not there."""
+
+    name: str
+    store: JobStore
+    chain: ChainReader
+    library: ModelLibrary
+    terms: Terms
+    metrics: NodeMetrics
+    readiness: Mapping[str, Check]
+    on_accepted: Callable[[], None]
+
+
+def asked_from_json(value: object, domain: Domain) -> Asked:
+    """A posted signed request. Raises MalformedInput naming the field, RequestRejected where it is no signed request."""
+    fields = require_fields(value, "signed request", {"request", "signature", "input"})
+    request = request_from_json(fields["request"])
+    signature, data = parse_hex(fields["signature"], "signature"), parse_hex(fields["input"], "input")
+    if not request.is_signed_off_chain:
+        raise RequestRejected("request.nonce", "at least 2^128 on a signed request", request.nonce)
+    return Asked(compute_request_id(request, domain), request, data, signature)
+
+
+def submit(door: Door, asked: Asked) -> JobState:
+    """Checks a signed request and remembers it; one that is remembered already is only looked up. Raises as `intake.check` does."""
+    if (known := door.store.find(asked.request_id)) is not None and known.state is not JobState.REFUSED:
+        return known.state
+    counted = door.store.count_by_state()
+    if sum(counted[state] for state in OPEN_STATES) >= MAX_OPEN_JOBS:
+        raise RateLimited("requests waiting at this node", f"fewer than {MAX_OPEN_JOBS}", "that many")
+    owed_wei = door.store.compute_owed_wei(asked.request.requester, besides=asked.request_id)
+    check(asked, door.chain, door.library, door.terms, owed_wei)
+    state = door.store.enqueue(asked)
+    door.on_accepted()
+    return state
+
+
+def make_app(door: Door) -> FastAPI:
+    """The application of one running node."""
+    app = FastAPI(title="Affidavit node", version="1", docs_url=None, redoc_url=None)
+    app.add_middleware(BodyLimit, limit=2 * door.terms.max_input_bytes + 8192)  # hex, and the fields around it
+    install_errors(app)
+    _add_requests(app, door)
+    _add_operations(app, door)
+    return app
+
+
+def _add_requests(app: FastAPI, door: Door) -> None:
+    @app.post("/v1/requests", status_code=202)
+    async def post_request(request: Request) -> JSONResponse:
+        asked = asked_from_json(_parse_json(await request.body()), door.chain.domain)
+        state = await run_in_threadpool(submit, door, asked)
+        return JSONResponse({"request_id": to_hex(asked.request_id), "state": state.value}, 202)
+
+    @app.get("/v1/claims/{request_id}")
+    def get_claim(request_id: str) -> JSONResponse:
+        wanted = parse_bytes32(request_id, "request id")
+        return _claim_answer(door, wanted, door.store.job(wanted))
+
+    @app.get("/v1/models")
+    def get_models() -> dict[str, Any]:
+        return {"minimum_fee_wei": str(door.terms.minimum_fee_wei), "models": [_model_json(model) for model in door.library]}
+
+
+def _parse_json(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise MalformedInput("body", "JSON", str(error)[:80]) from error
+
+
+def _claim_answer(door: Door, request_id: Bytes32, job: Job) -> JSONResponse:
+    """A claim that is in the guard but not ANSWERED is not shown: its result is not in the log yet."""
+    if job.state is JobState.ANSWERED:
+        guarded = door.store.require_guarded(request_id, door.chain.domain)
+        return JSONResponse(signed_claim_to_json(guarded.signed))
+    if job.state is JobState.REFUSED:
+        return problem(422, job.problem or "Rejected", job.problem_detail or "refused", state=job.state.value)
+    if job.state is JobState.BROKEN:
+        return problem(500, "InternalError", "this node failed on this request and will not try it again", state=job.state.value)
+    return JSONResponse({"state": job.state.value}, 202)
+
+
+def _model_json(model: ServedModel) -> dict[str, Any]:
+    directory = model.directory
+    return {
+        "model_id": to_hex(directory.model_id),
+        "kind": directory.kind.name.lower(),
+        "name": directory.name,
+        "manifest_digest": to_hex(directory.manifest_digest),
+        "runtime": asdict(model.runtime),
+    }
+
+
+def _add_operations(app: FastAPI, door: Door) -> None:
+    @app.get("/health")
+    def get_health() -> dict[str, str]:
+        return {"status": "alive", "node": door.name}
+
+    @app.get("/ready")
+    def get_ready() -> JSONResponse:
+        found = {name: _is_ready(check_one) for name, check_one in door.readiness.items()}
+        return JSONResponse({"ready": all(found.values()), **found}, 200 if all(found.values()) else 503)
+
+    @app.get("/metrics")
+    def get_metrics() -> Response:
+        return Response(generate_latest(door.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _is_ready(check_one: Check) -> bool:
+    try:
+        check_one()
+    except AffidavitError:
+        return False
+    return True

@@ -1,0 +1,300 @@
+"""The node: from a request to a signed claim that is in the log, and the process that does it.
+
+The order is the product: checked before work, intent in the log before the model runs, guard before the signature exists, result in the log
+before anybody sees the answer. A crash between any two leaves a job that is simply run again.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, Engine, MetaData
+
+from oracle import journal
+from oracle.attest.keys import load_account
+from oracle.attest.sign import AccountSigner, sign_claim
+from oracle.audit.client import LogClient
+from oracle.audit.entries import error_entry, intent_entry, result_entry
+from oracle.audit.record import MAX_BODY_BYTES
+from oracle.config import ChainConfig, Config, NodeConfig, read_secret
+from oracle.encoding import keccak256, to_hex
+from oracle.errors import (
+    AffidavitError,
+    ChainError,
+    ConfigRejected,
+    EntryRejected,
+    Equivocation,
+    InvariantBroken,
+    LogRefused,
+    MalformedInput,
+    PeerError,
+    Rejected,
+    RequestUnknown,
+    TooLarge,
+    Unauthorised,
+    WorldError,
+)
+from oracle.node import jobs
+from oracle.node.infer import infer
+from oracle.node.intake import CheckedJob, Terms, check
+from oracle.node.jobs import Guarded, Job, JobStore
+from oracle.node.metrics import NodeMetrics
+from oracle.node.models import ModelLibrary, load_library
+from oracle.node.service import Door, make_app
+from oracle.pipeline.background import Background, Step
+from oracle.records import Appended, Asked, Block, Claim, Entry, SignedClaim
+from oracle.relay.contracts import Contracts
+from oracle.relay.deployment import load_deployment
+from oracle.relay.follow import Follower, SqlTrail, trail_table
+from oracle.seams import ChainReader, Clock, EntryLog, Signer, SystemClock
+from oracle.store import open_database
+
+IDLE_SECONDS = 0.25
+"""How long a worker waits for the bell before it looks by itself: put-off jobs ring none."""
+MAX_BACKOFF_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Node:
+    """The parts of a running node. `bell` is rung when there may be a new job."""
+
+    name: str
+    store: JobStore
+    chain: ChainReader
+    log: EntryLog
+    library: ModelLibrary
+    terms: Terms
+    signer: Signer
+    metrics: NodeMetrics
+    clock: Clock
+    bell: threading.Event = field(default_factory=threading.Event)
+
+
+# ---- the line, in order ---------------------------------------------------------------------------------------------
+def answer(job: Job, node: Node) -> None:
+    """Takes one job to its claim: check, intent, infer, guard and sign, result; then, and only then, the claim is visible.
+
+    What was signed before a crash is not computed again. Raises Rejected for a request that will not do, WorldError when log, chain or
+    database fail: the job is then as if this call had not been made, except that what is durable stays and is found again.
+    """
+    request_id = job.asked.request_id
+    guarded = node.store.guarded(request_id, node.chain.domain) or _compute_claim(job, node)
+    append_result(guarded, job.asked, node)
+    node.store.mark_answered(request_id)
+
+
+def _compute_claim(job: Job, node: Node) -> Guarded:
+    asked = job.asked
+    owed_wei = node.store.compute_owed_wei(asked.request.requester, besides=asked.request_id) if asked.request.is_signed_off_chain else 0
+    checked = check(asked, node.chain, node.library, node.terms, owed_wei)
+    intent = job.intent or append_intent(checked, node)
+    inference = infer(checked.model, asked.input)
+    node.metrics.inference_seconds.labels(checked.model.directory.name).observe(inference.seconds)
+    claim = Claim(asked.request_id, inference.model_id, inference.input_digest, inference.output_digest)
+
+    def sign(claim: Claim, output: bytes) -> SignedClaim:
+        return sign_claim(claim, output, checked.domain, node.signer)
+
+    return node.store.sign_once(claim, inference, intent, checked.domain, sign)
+
+
+def append_intent(checked: CheckedJob, node: Node) -> Appended:
+    """Says in the log, before the model runs, that it will. The key makes a repeated append find the first.
+
+    The key holds where the request came from: after a reorganisation the same request comes from another block, which is another intent.
+    """
+    asked = checked.asked
+    source = asked.block_hash if asked.block_hash is not None else keccak256(asked.signature)
+    entry = intent_entry(asked, checked.domain, node.name, checked.model.directory.name, node.clock.now())
+    intent = _append(node, entry, f"intent:{to_hex(asked.request_id)}:{to_hex(source)}")
+    node.store.record_intent(asked.request_id, intent)
+    return intent
+
+
+def append_result(guarded: Guarded, asked: Asked, node: Node) -> Appended:
+    """Says in the log what was signed, before it leaves. Built from the guard's row alone, so that a repetition is the same entry."""
+    model_name = node.library.get(asked.request.model_id).directory.name
+    parts = (guarded.intent, asked, node.chain.domain, guarded.signed, guarded.inference)
+    entry = result_entry(*parts, node.name, model_name, node.clock.now())
+    return _append(node, entry, f"result:{to_hex(asked.request_id)}")
+
+
+def append_failure(job: Job, reason: Rejected, node: Node) -> None:
+    """Closes an intent that has no result: an auditor must not be left to guess."""
+    found = node.store.job(job.asked.request_id)
+    if found.intent is None:
+        return
+    kind = type(reason).__name__
+    entry = error_entry(job.asked, node.chain.domain, node.name, kind, str(reason), node.clock.now(), found.intent)
+    _append(node, entry, f"error:{to_hex(job.asked.request_id)}:{found.intent.index}:{kind}")
+
+
+def _append(node: Node, entry: Entry, key: str) -> Appended:
+    try:
+        return node.log.append(entry, key)
+    except (LogRefused, Unauthorised) as error:
+        raise PeerError(f"the log takes no entry of this node: {error}") from error
+    except (EntryRejected, MalformedInput, TooLarge) as error:
+        raise InvariantBroken(f"the log refuses the {entry.kind} entry {key}: {error}") from error
+
+
+# ---- one attempt, with its consequences -------------------------------------------------------------------------------
+def work_once(node: Node, now: float) -> bool:
+    """Takes the next due job and answers it, puts it off, or refuses it. False where nothing is due. Raises what is our own fault."""
+    job = node.store.take_next(now)
+    if job is None:
+        return False
+    request_id = job.asked.request_id
+    try:
+        answer(job, node)
+    except InvariantBroken as error:
+        node.store.mark_broken(request_id, error)
+        raise
+    except (WorldError, RequestUnknown) as error:
+        # RequestUnknown: the follower saw the request and the endpoint does not, so one of them lags; the follower decides.
+        _postpone(job, error, node, now)
+    except Rejected as error:
+        _refuse(job, error, node, now)
+    else:
+        journal.get("node").info("answered", request_id=request_id)
+    return True
+
+
+def _postpone(job: Job, error: AffidavitError, node: Node, now: float) -> None:
+    pause = compute_backoff_seconds(job.attempts, random.random())  # noqa: S311, spreads load, guards nothing
+    node.store.postpone(job.asked.request_id, now + pause, error)
+    node.metrics.postponed.labels(type(error).__name__).inc()
+    fields = {"request_id": job.asked.request_id, "error": str(error), "cause": repr(error.__cause__), "seconds": pause}
+    journal.get("node").warning("put off", **fields)
+
+
+def compute_backoff_seconds(attempts: int, jitter: float) -> float:
+    """Doubles from 0.1 s up to MAX_BACKOFF_SECONDS; `jitter` in [0, 1) takes away up to half, so that nodes do not return as one."""
+    return float(min(MAX_BACKOFF_SECONDS, 0.05 * 2 ** min(attempts, 16)) * (1 - jitter / 2))
+
+
+def _refuse(job: Job, error: Rejected, node: Node, now: float) -> None:
+    logger = journal.get("node")
+    if isinstance(error, Equivocation):
+        node.metrics.equivocations.inc()
+        logger.error("a second output was not signed", request_id=job.asked.request_id, error=str(error))
+    try:
+        append_failure(job, error, node)
+    except WorldError as failure:
+        _postpone(job, failure, node, now)
+        return
+    node.store.refuse(job.asked.request_id, error)
+    node.metrics.refused.labels(type(error).__name__).inc()
+    logger.info("refused", request_id=job.asked.request_id, error=str(error))
+
+
+# ---- the process ----------------------------------------------------------------------------------------------------------
+def make_follower(engine: Engine, node: Node, first_block: int, confirmations: int) -> Follower:
+    """Turns requests of the chain into jobs, each in the transaction that remembers its block."""
+
+    def on_take(connection: Connection, _block: Block, asked: Sequence[Asked]) -> None:
+        for one in asked:
+            jobs.enqueue(connection, one)
+            node.bell.set()  # whoever wakes waits for this transaction's lock before looking
+
+    def on_undo(connection: Connection, block: Block) -> None:
+        dropped = jobs.drop_block(connection, block.hash)
+        journal.get("follow").warning("block vanished", number=block.number, jobs_dropped=dropped)
+
+    return Follower(node.chain, SqlTrail(engine, trail_table(MetaData()), on_take, on_undo), first_block, confirmations)
+
+
+def make_follow_step(follower: Follower, metrics: NodeMetrics, poll_seconds: float) -> Step:
+    def step() -> float:
+        done = follower.step()
+        if done.taken:
+            metrics.head_lag.set(done.head.number - done.taken[-1].number)
+        return 0.0 if len(done.taken) > 1 else poll_seconds
+
+    return step
+
+
+def make_work_step(node: Node) -> Step:
+    def step() -> float:
+        if not work_once(node, time.time()):
+            node.bell.wait(IDLE_SECONDS)
+            node.bell.clear()
+        return 0.0
+
+    return step
+
+
+def run_node(config: Config) -> None:
+    """`affidavit node`: follows, answers and serves until SIGTERM. Raises ConfigRejected, ModelRejected or ChainError at the start."""
+    if config.node is None:
+        raise ConfigRejected("configuration", "a table [node]", "none")
+    journal.configure(f"node {config.node.name}")
+    engine = open_database(config.node.database, jobs.SCHEMA)
+    chain, first_block = _open_chain(config.chain)
+    log = LogClient(config.node.log_url, read_secret(config.node.log_token_file))
+    node = open_node(config.node, engine, chain, log)
+    node.store.requeue_running()
+    follower = make_follower(engine, node, first_block, config.chain.confirmations)
+    steps = {"follow": make_follow_step(follower, node.metrics, config.chain.poll_seconds)}
+    steps |= {f"worker {number}": make_work_step(node) for number in range(config.node.workers)}
+    _warn_unless_registered(node)
+    journal.get("node").info("started", signer=node.signer.address, models=[m.directory.name for m in node.library])
+    Background().run(steps, make_app(_door(node, log)), config.node.listen)
+    journal.get("node").info("stopped")
+
+
+def _open_chain(config: ChainConfig) -> tuple[Contracts, int]:
+    deployment = load_deployment(config.deployment)
+    chain = Contracts(config.rpc, deployment)
+    chain.check_deployment()
+    return chain, deployment.block_number
+
+
+def _warn_unless_registered(node: Node) -> None:
+    """Not an error: an operator may register after the start. But nobody counts the claims of a signer that is not."""
+    if not any(o.signer == node.signer.address and o.is_active for o in node.chain.operators()):
+        journal.get("node").warning("the signer of this node is not an active operator", signer=node.signer.address)
+
+
+def open_node(config: NodeConfig, engine: Engine, chain: ChainReader, log: EntryLog) -> Node:
+    """The parts of a node. Raises ConfigRejected naming a setting, ModelRejected naming a model that cannot be served here."""
+    if not 0 < config.max_input_bytes <= MAX_BODY_BYTES:
+        raise ConfigRejected("node: max_input_bytes", f"1 to {MAX_BODY_BYTES}, what the log keeps", config.max_input_bytes)
+    if config.workers < 1:
+        raise ConfigRejected("node: workers", "at least 1", config.workers)
+    store = JobStore(engine)
+    return Node(
+        name=config.name,
+        store=store,
+        chain=chain,
+        log=log,
+        library=load_library(config.models),
+        terms=Terms(config.minimum_fee_wei, config.max_input_bytes),
+        signer=AccountSigner(load_account(config.keystore, config.password_file)),
+        metrics=NodeMetrics(store),
+        clock=SystemClock(),
+    )
+
+
+def _door(node: Node, log: LogClient) -> Door:
+    def require_chain() -> None:
+        if node.chain.block("latest") is None:
+            raise ChainError("the chain has no latest block")
+
+    def require_log() -> None:
+        if not log.is_ready():
+            raise PeerError("the log is not ready")
+
+    def require_models() -> None:
+        if not list(node.library):
+            raise ConfigRejected("node: models", "at least one", "none")
+
+    def on_accepted() -> None:
+        node.bell.set()
+
+    readiness = {"chain": require_chain, "log": require_log, "models": require_models}
+    return Door(node.name, node.store, node.chain, node.library, node.terms, node.metrics, readiness, on_accepted)
