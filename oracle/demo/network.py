@@ -1,0 +1,244 @@
+"""Lays out a whole network in one folder: a chain, contracts, models, operators, and the configuration of every process.
+
+    with running_network(folder, Plan(operators=3)) as network:
+        ...
+
+Everything is as an operator would do it: encrypted keystores, passwords and tokens in files of mode 0600, one TOML file a process. Only the
+keys that hold the test ether are the publicly known ones of `seeds/keys`.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from oracle.attest.keys import write_keystore
+from oracle.attest.sign import AccountSigner
+from oracle.demo.local_keys import find_seeds, local_account
+from oracle.demo.processes import Processes, find_free_port
+from oracle.pipeline import deploy as deploying
+from oracle.pipeline.deploy import DeploymentPlan
+from oracle.pipeline.keys import new_log
+from oracle.pipeline.registering import register_directory
+from oracle.pipeline.seat import take_seat
+from oracle.pipeline.session import Session, load_signer, save_deployment
+from oracle.records import Address, Bytes32
+from oracle.relay.anvil import EmbeddedChain, start_chain
+from oracle.relay.contracts import Contracts, Endpoint
+from oracle.relay.deployment import Deployment
+from oracle.relay.sender import Sender
+
+ORIGIN = "affidavit.local/log"
+STAKE_WEI = 10**18
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to lay out. Model directories are relative to seeds/models."""
+
+    operators: int = 3
+    models: tuple[str, ...] = ("digits-mlp/canonical", "digits-cnn/opaque")
+    unregistered_models: tuple[str, ...] = ()
+    block_seconds: float = 1.0
+    anchor_seconds: float = 5.0
+    minimum_fee_wei: int = 0
+    chain_options: tuple[str, ...] = ("--mixed-mining", "--slots-in-an-epoch", "1")
+
+
+@dataclass(slots=True)
+class Network:
+    """A running network."""
+
+    directory: Path
+    plan: Plan
+    chain: EmbeddedChain
+    processes: Processes
+    contracts: Contracts
+    vkey: str = ""
+    log_url: str = ""
+    relay_url: str = ""
+    api_url: str = ""
+    node_urls: tuple[str, ...] = ()
+    model_ids: dict[str, Bytes32] = field(default_factory=dict)
+
+    @property
+    def deployment_file(self) -> Path:
+        return self.directory / "deployment.json"
+
+    @property
+    def password_file(self) -> Path:
+        return self.directory / "password"
+
+    @property
+    def auditor_token_file(self) -> Path:
+        return self.directory / "log-keys/auditor.token"
+
+    def session(self, role: str) -> Session:
+        """One of the publicly known local accounts, ready to send."""
+        signer = AccountSigner(local_account(role))
+        return Session(self.contracts, signer, Sender(self.contracts, signer))
+
+    def node(self, index: int) -> str:
+        """The name of a node's process."""
+        return f"node-{index}"
+
+
+@contextmanager
+def running_network(directory: Path, plan: Plan, progress: Progress = lambda _text: None) -> Iterator[Network]:
+    """Lays out and starts everything, hands it out when all is ready, stops everything at the end. Raises what went wrong."""
+    directory.mkdir(parents=True, exist_ok=True)
+    progress("Starting a chain")
+    chain = start_chain(block_seconds=plan.block_seconds, options=plan.chain_options)
+    try:
+        with Processes(directory) as processes:
+            network = _lay_out(directory, plan, chain, processes, progress)
+            progress("Starting the log, the nodes, the relay and the API")
+            _start(network)
+            yield network
+    finally:
+        chain.stop()
+
+
+def _lay_out(directory: Path, plan: Plan, chain: EmbeddedChain, processes: Processes, progress: Progress) -> Network:
+    _write_secret(directory / "password", secrets.token_urlsafe(24))
+    progress("Making encrypted keys")
+    keys = ThreadPoolExecutor().submit(_make_keys, directory, plan)  # scrypt takes its time: meanwhile the chain gets its contracts
+    progress("Deploying the contracts")
+    deployment = _deploy(chain.rpc)
+    save_deployment(deployment, directory / "deployment.json")
+    network = Network(directory, plan, chain, processes, Contracts(chain.rpc, deployment))
+    network.contracts.check_deployment()
+    progress("Registering models and operators")
+    for name in plan.models:
+        path = find_seeds() / "models" / name
+        network.model_ids[name] = register_directory(network.session("deployer"), path, path.as_uri())
+    keys.result()
+    for index in range(plan.operators):
+        signer = load_signer(directory / f"node-{index}.key", network.password_file)
+        take_seat(network.session(f"operator-{index}"), signer, STAKE_WEI, index)
+    _write_configurations(network)
+    return network
+
+
+def _deploy(rpc: str) -> Deployment:
+    """All operators of a local network are known, so it has an admitter's door only in production plans."""
+    signer = AccountSigner(local_account("deployer"))
+    plan = DeploymentPlan(guardian=signer.address, proposers=(signer.address,), minimum_stake_wei=STAKE_WEI)
+    return deploying.deploy(Sender(Endpoint(rpc), signer), plan)
+
+
+def _make_keys(directory: Path, plan: Plan) -> None:
+    """A keystore for every process that signs. Nodes get fresh keys; relay and log spend test ether, so theirs are the known ones."""
+    from eth_account import Account
+
+    accounts = {f"node-{i}": Account.create() for i in range(plan.operators)}
+    accounts |= {"relay": local_account("relay"), "anchor": local_account("log"), "requester": local_account("requester")}
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(write_keystore, a, directory / f"{name}.key", directory / "password") for name, a in accounts.items()]
+        for job in jobs:
+            job.result()
+
+
+def _write_secret(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text + "\n")
+
+
+def _write_configurations(network: Network) -> None:
+    directory, plan = network.directory, network.plan
+    names = [network.node(i) for i in range(plan.operators)]
+    log = new_log(directory / "log-keys", ORIGIN, network.password_file, [*names, "relay"], ["auditor", "api"])
+    network.vkey = log.vkey
+    ports = [find_free_port() for _ in range(plan.operators + 3)]
+    network.log_url, network.relay_url, network.api_url = (f"http://127.0.0.1:{port}" for port in ports[:3])
+    network.node_urls = tuple(f"http://127.0.0.1:{port}" for port in ports[3:])
+    models = [str(find_seeds() / "models" / name) for name in plan.models + plan.unregistered_models]
+    relay_database = f"sqlite:///{directory}/relay.sqlite"
+    common = {"password_file": "password", "log_url": network.log_url}
+    _write_toml(
+        network,
+        "log",
+        origin=ORIGIN,
+        listen=_listen(network.log_url),
+        directory="log",
+        database=f"sqlite:///{directory}/log.sqlite",
+        checkpoint_database=f"sqlite:///{directory}/checkpoint.sqlite",
+        key_file="log-keys/log-key.json",
+        password_file="password",  # noqa: S106, a path
+        tokens_file="log-keys/tokens.json",
+        anchor_keystore="anchor.key",
+        anchor_seconds=plan.anchor_seconds,
+    )
+    for name, url in zip(names, network.node_urls, strict=True):
+        _write_toml(
+            network,
+            "node",
+            file=name,
+            name=name,
+            listen=_listen(url),
+            database=f"sqlite:///{directory}/{name}.sqlite",
+            keystore=f"{name}.key",
+            models=models,
+            log_token_file=f"log-keys/{name}.token",
+            minimum_fee_wei=plan.minimum_fee_wei,
+            **common,
+        )
+    _write_toml(
+        network,
+        "relay",
+        listen=_listen(network.relay_url),
+        database=relay_database,
+        keystore="relay.key",
+        nodes=list(network.node_urls),
+        log_token_file="log-keys/relay.token",  # noqa: S106, a path
+        **common,
+    )
+    _write_toml(
+        network,
+        "api",
+        listen=_listen(network.api_url),
+        database=relay_database,
+        log_url=network.log_url,
+        log_token_file="log-keys/api.token",  # noqa: S106, a path
+        log_vkey=log.vkey,
+        models=models,
+    )
+
+
+def _write_toml(network: Network, section: str, *, file: str | None = None, **settings: object) -> None:
+    chain = {"rpc": network.chain.rpc, "deployment": "deployment.json", "poll_seconds": 0.2}
+    lines = [
+        f"[{name}]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in t.items()) for name, t in (("chain", chain), (section, settings))
+    ]
+    (network.directory / f"{file or section}.toml").write_text("\n".join(lines))
+
+
+def _listen(url: str) -> str:
+    return url.removeprefix("http://")
+
+
+def _start(network: Network) -> None:
+    """The log first: nodes are not ready before it is."""
+
+    def config(name: str) -> list[str]:
+        return ["--config", str(network.directory / f"{name}.toml")]
+
+    processes = network.processes
+    processes.start("log", ["log", "serve", *config("log")], network.log_url)
+    for index, url in enumerate(network.node_urls):
+        processes.start(network.node(index), ["node", *config(network.node(index))], url)
+    processes.start("relay", ["relay", *config("relay")], network.relay_url)
+    processes.start("api", ["api", *config("api")], network.api_url)
+    processes.wait_ready()
+
+
+def operator_address(index: int) -> Address:
+    """The account of a local network's operator."""
+    return Address(local_account(f"operator-{index}").address)
