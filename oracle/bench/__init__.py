@@ -1,0 +1,1 @@
+"""What it costs: tables, measured on this machine in one run. `scripts/bench`, or `affidavit bench`."""
