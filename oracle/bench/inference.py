@@ -51,6 +51,6 @@ def _inputs(directory: Path) -> list[bytes]:
     return [encode_input(described, _wanted(described.kind, described.input.tensors[0].name, sample)) for sample in samples]
 
 
-def _wanted(kind: ModelKind, name: str, sample: np.ndarray) -> WantedInput:  # type: ignore[type-arg]
+def _wanted(kind: ModelKind, name: str, sample: np.ndarray) -> WantedInput:
     values = tuple(map(float, sample.ravel()))
     return Reals(values) if kind is ModelKind.CANONICAL else Tensors({name: WantedTensor((1, *sample.shape), values)})
