@@ -19,8 +19,9 @@ A **job** is one thing to do on chain for one request (deliver, finalize, refund
 
 A **slot** is a nonce of the relay's account; every transaction ever signed for it is kept:
 
-    SIGNED ──▶ SENT ──▶ MINED ──▶ FINAL        SENT ◀── MINED (receipt vanished)
-    SIGNED, SENT ──nonce used by a transaction that is not ours──▶ FOREIGN ──that one vanished──▶ SIGNED (a no-op fills the gap)
+    SIGNED ──▶ SENT ──▶ MINED ──▶ FINAL        SENT ◀── MINED (receipt vanished)        SENT ──replaced──▶ SIGNED
+    SIGNED, SENT ──nonce used by a transaction that is not ours──▶ FOREIGN ──depth──▶ FINAL
+    FOREIGN ──that one vanished──▶ SIGNED (a no-op fills the gap), or MINED (ours came back)
 
 A nonce and the signed bytes are stored in one transaction, before anything is broadcast. Nothing of a transaction is ever computed twice.
 """
@@ -107,17 +108,17 @@ JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     _J.SENT: frozenset({_J.MINED, _J.QUEUED, _J.FAILED}),
     _J.MINED: frozenset({_J.SENT, _J.QUEUED, _J.FINAL, _J.FAILED, _J.EXPIRED}),
     _J.FINAL: frozenset(),
-    _J.FAILED: frozenset({_J.QUEUED}),  # assembled anew, with other evidence
+    _J.FAILED: frozenset({_J.QUEUED, _J.MINED}),  # assembled anew, with other evidence; or somebody else delivered
     _J.EXPIRED: frozenset({_J.MINED}),
 }
 
 _S = SlotState
 SLOT_TRANSITIONS: dict[SlotState, frozenset[SlotState]] = {
     _S.SIGNED: frozenset({_S.SENT, _S.MINED, _S.FOREIGN}),
-    _S.SENT: frozenset({_S.MINED, _S.FOREIGN}),
+    _S.SENT: frozenset({_S.SIGNED, _S.MINED, _S.FOREIGN}),
     _S.MINED: frozenset({_S.SENT, _S.FINAL}),
     _S.FINAL: frozenset(),
-    _S.FOREIGN: frozenset({_S.SIGNED, _S.MINED}),
+    _S.FOREIGN: frozenset({_S.SIGNED, _S.MINED, _S.FINAL}),
 }
 
 
@@ -222,7 +223,8 @@ SLOTS = Table(
 TRANSACTIONS = Table(
     "transactions",
     METADATA,
-    Column("hash", _DIGEST, primary_key=True),
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("hash", _DIGEST, nullable=False, unique=True),
     Column("nonce", BigInteger, ForeignKey("slots.nonce"), nullable=False),
     Column("raw", LargeBinary, nullable=False),
     Column("gas", BigInteger, nullable=False),

@@ -203,7 +203,8 @@ def promised_wei(engine: Engine, requester: Address) -> int:
 def count_by_state(engine: Engine) -> dict[RequestState, int]:
     """How many requests are in each state; every state is there."""
     with engine.begin() as connection:
-        counts = dict(connection.execute(select(REQUESTS.c.state, func.count()).group_by(REQUESTS.c.state)).tuples().all())
+        query = select(REQUESTS.c.state, func.count()).group_by(REQUESTS.c.state)
+        counts: dict[str, int] = dict(connection.execute(query).tuples().all())
     return {state: counts.get(state.value, 0) for state in RequestState}
 
 

@@ -107,7 +107,8 @@ def upgrade() -> None:
     op.create_index("jobs_state", "jobs", ["state", "not_before"])
     op.create_table(
         "transactions",
-        sa.Column("hash", sa.LargeBinary(32), primary_key=True),
+        sa.Column("id", ID, primary_key=True, autoincrement=True),
+        sa.Column("hash", sa.LargeBinary(32), nullable=False, unique=True),
         sa.Column("nonce", sa.BigInteger, sa.ForeignKey("slots.nonce"), nullable=False),
         sa.Column("raw", sa.LargeBinary, nullable=False),
         sa.Column("gas", sa.BigInteger, nullable=False),

@@ -1,0 +1,70 @@
+"""The nodes' claims in the database: who was asked, who answered, and what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine, insert, select, update
+
+from oracle.encoding import to_hex
+from oracle.records import Asked, Bytes32, Claim, SignedClaim
+from oracle.relay.schema import ANSWERS, CLAIMS, REQUESTS
+from oracle.relay.store import RequestView, add_event, view_of
+from oracle.seams import format_time
+
+
+def watched_by(engine: Engine, node: str, limit: int = 512) -> list[RequestView]:
+    """Requests about which this node has not answered yet, oldest first."""
+    answered = select(ANSWERS.c.request_id).where(ANSWERS.c.node == node, ANSWERS.c.request_id == REQUESTS.c.request_id)
+    query = select(REQUESTS).where(REQUESTS.c.is_watched, ~answered.exists()).order_by(REQUESTS.c.id).limit(limit)
+    with engine.begin() as connection:
+        return [view_of(row) for row in connection.execute(query)]
+
+
+def record_claim(connection: Connection, node: str, signed: SignedClaim, now: datetime) -> bool:
+    """Keeps a checked claim and that this node has answered. Returns whether the claim is new."""
+    c, claim = CLAIMS.c, signed.claim
+    same = select(c.node).where(c.request_id == claim.request_id, c.signer == signed.signer, c.output_digest == claim.output_digest)
+    record_answer(connection, claim.request_id, node, "claim", signed.signer)
+    if connection.execute(same).one_or_none() is not None:
+        return False
+    connection.execute(
+        insert(CLAIMS).values(
+            request_id=claim.request_id,
+            signer=signed.signer,
+            output_digest=claim.output_digest,
+            node=node,
+            output=signed.output,
+            signature=signed.signature,
+            time=format_time(now),
+        )
+    )
+    add_event(connection, claim.request_id, "claim", now, signer=signed.signer, output_digest=to_hex(claim.output_digest))
+    return True
+
+
+def record_answer(connection: Connection, request_id: Bytes32, node: str, answer: str, detail: str) -> None:
+    """This node need not be asked again about this request."""
+    known = select(ANSWERS.c.node).where(ANSWERS.c.request_id == request_id, ANSWERS.c.node == node)
+    if connection.execute(known).one_or_none() is None:
+        connection.execute(insert(ANSWERS).values(request_id=request_id, node=node, answer=answer, detail=detail))
+
+
+def nodes_answered(connection: Connection, request_id: Bytes32) -> set[str]:
+    return set(connection.execute(select(ANSWERS.c.node).where(ANSWERS.c.request_id == request_id)).scalars())
+
+
+def stop_watching(connection: Connection, request_ids: Sequence[Bytes32]) -> None:
+    """No node is asked about these any more."""
+    connection.execute(update(REQUESTS).where(REQUESTS.c.request_id.in_(request_ids)).values(is_watched=False))
+
+
+def claims_of(connection: Connection, asked: Asked) -> list[SignedClaim]:
+    """The checked claims about a request, in the order of their signers."""
+    rows = connection.execute(select(CLAIMS).where(CLAIMS.c.request_id == asked.request_id).order_by(CLAIMS.c.signer)).all()
+    r = asked.request
+    return [
+        SignedClaim(Claim(asked.request_id, r.model_id, r.input_digest, Bytes32(row.output_digest)), row.output, row.signer, row.signature)
+        for row in rows
+    ]

@@ -1,0 +1,236 @@
+"""Collecting claims: every node is asked about every request until it has answered; k equal claims become a delivery.
+
+Nodes are asked also after a quorum: a claim that contradicts it is a lie, and is stated to the log with its signature, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, select
+
+from oracle import journal
+from oracle.encoding import to_hex, unpack_policy
+from oracle.errors import ClaimRejected, EvidenceRejected, PeerError
+from oracle.records import Asked, Bytes32, Claim, Delivery, Evidence, OnChainStatus, Operator, SignedClaim
+from oracle.relay import outbox
+from oracle.relay.claims import claims_of, nodes_answered, record_answer, record_claim, stop_watching, watched_by
+from oracle.relay.lane import Lane
+from oracle.relay.outbox import delivery_payload
+from oracle.relay.peers import NodePeer
+from oracle.relay.schema import EVENTS, REQUESTS, JobKind, JobState, RequestState
+from oracle.relay.settle import expire, is_delivered, settle_unasked
+from oracle.relay.statements import state_once
+from oracle.relay.store import RequestView, add_event, set_state, state_of, view_of
+
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 2.0
+LONGEST_OUTAGE_PAUSE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attestation:
+    """What the relay is handed to judge claims with; the functions are those of `oracle.attest.quorum`."""
+
+    operators: Callable[[], Sequence[Operator]]
+    check: Callable[[SignedClaim, Asked, Sequence[Operator]], Operator]  # raises ClaimRejected
+    find_agreement: Callable[[Sequence[SignedClaim], int], tuple[SignedClaim, ...] | None]  # raises EvidenceRejected
+    assemble: Callable[[Sequence[SignedClaim], int, Sequence[Operator]], Evidence]  # raises EvidenceRejected
+
+
+@dataclass(slots=True)
+class Pauses:
+    """When to ask again, in seconds of a monotonic clock. Lost on a restart, which only means asking at once."""
+
+    due: dict[Bytes32, float] = field(default_factory=dict)
+    length: dict[Bytes32, float] = field(default_factory=dict)
+    node_due: float = 0.0
+    node_length: float = FIRST_PAUSE_SECONDS
+
+    def later(self, request_id: Bytes32, moment: float) -> None:
+        length = self.length.get(request_id, FIRST_PAUSE_SECONDS)
+        self.due[request_id] = moment + length
+        self.length[request_id] = min(2 * length, LONGEST_PAUSE_SECONDS)
+
+    def forget(self, request_id: Bytes32) -> None:
+        self.due.pop(request_id, None)
+        self.length.pop(request_id, None)
+
+    def is_due(self, request_id: Bytes32, moment: float) -> bool:
+        return self.due.get(request_id, 0.0) <= moment
+
+
+class Collector:
+    """Asks nodes and decides. Its state is in the database; what it keeps in memory is only when to ask again."""
+
+    def __init__(self, lane: Lane, nodes: Sequence[NodePeer], attestation: Attestation) -> None:
+        self._lane = lane
+        self._nodes = nodes
+        self._attestation = attestation
+        self._pauses = {node.url: Pauses() for node in nodes}
+
+    def step(self, moment: float) -> None:
+        """Asks all nodes in parallel, once about each request that is due. `moment`: seconds of a monotonic clock."""
+        with ThreadPoolExecutor(max(1, len(self._nodes))) as pool:
+            for future in [pool.submit(self.step_node, node, moment) for node in self._nodes]:
+                future.result()
+
+    def step_node(self, node: NodePeer, moment: float) -> int:
+        """Asks one node about every request that is due; returns how many it was asked about. Stops where the node does not answer."""
+        pauses, asked_about = self._pauses[node.url], 0
+        if pauses.node_due > moment:
+            return 0
+        for view in watched_by(self._lane.engine, node.url):
+            if not pauses.is_due(view.asked.request_id, moment):
+                continue
+            asked_about += 1
+            try:
+                self._ask(node, view.asked, pauses, moment)
+                pauses.node_length = FIRST_PAUSE_SECONDS
+            except PeerError as error:
+                pauses.node_due = moment + pauses.node_length
+                pauses.node_length = min(2 * pauses.node_length, LONGEST_OUTAGE_PAUSE_SECONDS)
+                pauses.later(view.asked.request_id, moment)
+                journal.get("collect").warning("a node does not answer", node=node.url, error=str(error), cause=repr(error.__cause__))
+                break
+        return asked_about
+
+    def _ask(self, node: NodePeer, asked: Asked, pauses: Pauses, moment: float) -> None:
+        answer = node.ask(asked)
+        now = self._lane.clock.now()
+        if answer.claim is not None:
+            try:
+                self._attestation.check(answer.claim, asked, self._attestation.operators())
+            except ClaimRejected as error:
+                raise PeerError(f"node {node.url} sent a claim that is not acceptable: {error}") from error
+            with self._lane.engine.begin() as connection:
+                record_claim(connection, node.url, answer.claim, now)
+                self.decide(connection, asked)
+        elif answer.refusal is not None:
+            with self._lane.engine.begin() as connection:
+                record_answer(connection, asked.request_id, node.url, "refused", answer.refusal)
+                add_event(connection, asked.request_id, "claim_refused", now, node=node.url, problem=answer.refusal)
+                self.decide(connection, asked)
+        else:
+            pauses.later(asked.request_id, moment)
+            return
+        pauses.forget(asked.request_id)
+
+    # ---- deciding ----------------------------------------------------------------------------------------------------------------------
+    def decide(self, connection: Connection, asked: Asked) -> None:
+        """What the claims so far mean, in the transaction that added one: a delivery, a lie, disagreement, or nothing yet."""
+        claims = claims_of(connection, asked)
+        job = outbox.find_job(connection, JobKind.DELIVER, asked.request_id)
+        if job is None or job.state is JobState.FAILED or state_of(connection, asked.request_id) is RequestState.COLLECTING:
+            self._try_quorum(connection, asked, claims)
+        job = outbox.find_job(connection, JobKind.DELIVER, asked.request_id)
+        if job is not None:
+            self._state_lies(connection, asked, claims, job.delivery.claim)
+        if nodes_answered(connection, asked.request_id) >= {node.url for node in self._nodes}:
+            stop_watching(connection, [asked.request_id])
+
+    def reconsider(self) -> None:
+        """Decides again about requests whose evidence was refused, or that came back: operators may have changed since."""
+        with self._lane.engine.begin() as connection:
+            job_states = select(outbox.JOBS.c.request_id).where(outbox.JOBS.c.kind == JobKind.DELIVER)
+            rows = connection.execute(
+                select(REQUESTS).where(REQUESTS.c.state == RequestState.COLLECTING, REQUESTS.c.request_id.in_(job_states)).limit(100)
+            ).all()
+            for row in rows:
+                self.decide(connection, view_of(row).asked)
+
+    def _try_quorum(self, connection: Connection, asked: Asked, claims: Sequence[SignedClaim]) -> None:
+        if state_of(connection, asked.request_id) is not RequestState.COLLECTING:
+            return
+        k = unpack_policy(asked.request.policy).quorum
+        operators = self._attestation.operators()
+        valid = [signed for signed in claims if self._still_counts(signed, asked, operators)]
+        try:
+            agreed = self._attestation.find_agreement(valid, k)
+        except EvidenceRejected as error:
+            self._note_once(connection, asked, "disagreement", problem=str(error))
+            return
+        if agreed is not None:
+            evidence = self._attestation.assemble(agreed, k, operators)
+            self._queue(connection, asked, Delivery(asked, agreed[0].claim, agreed[0].output, (evidence,)), agreed)
+
+    def _still_counts(self, signed: SignedClaim, asked: Asked, operators: Sequence[Operator]) -> bool:
+        """An operator may have left, or changed keys, since the claim was checked."""
+        try:
+            self._attestation.check(signed, asked, operators)
+        except ClaimRejected:
+            return False
+        return True
+
+    def _queue(self, connection: Connection, asked: Asked, delivery: Delivery, agreed: Sequence[SignedClaim]) -> None:
+        """Queues the delivery; one that was refused is queued again only with other evidence."""
+        payload, now = delivery_payload(delivery), self._lane.clock.now()
+        job = outbox.find_job(connection, JobKind.DELIVER, asked.request_id)
+        if job is not None and job.state is JobState.FAILED:
+            if job.payload == payload:
+                return
+            outbox.replace_payload(connection, job, payload)
+        elif job is None:
+            outbox.enqueue(connection, JobKind.DELIVER, asked.request_id, payload)
+        signers = sorted(signed.signer for signed in agreed)
+        digest = to_hex(delivery.claim.output_digest)
+        set_state(connection, asked.request_id, RequestState.QUEUED, "agreed", now, output_digest=digest, signers=signers)
+
+    def _state_lies(self, connection: Connection, asked: Asked, claims: Sequence[SignedClaim], agreed: Claim) -> None:
+        for signed in claims:
+            if signed.claim.output_digest == agreed.output_digest:
+                continue
+            key = f"lie:{to_hex(asked.request_id)}:{signed.signer}:{to_hex(signed.claim.output_digest)}"
+            now = self._lane.clock.now()
+            if state_once(connection, key, self._lane.entries.lie(asked, signed, agreed, now)):
+                digest = to_hex(signed.claim.output_digest)
+                journal.get("collect").error("an operator signed another output", request_id=asked.request_id, signer=signed.signer)
+                add_event(connection, asked.request_id, "lie", now, signer=signed.signer, output_digest=digest)
+
+    def _note_once(self, connection: Connection, asked: Asked, kind: str, **detail: object) -> None:
+        known = select(EVENTS.c.id).where(EVENTS.c.request_id == asked.request_id, EVENTS.c.kind == kind).limit(1)
+        if connection.execute(known).one_or_none() is None:
+            add_event(connection, asked.request_id, kind, self._lane.clock.now(), **detail)
+
+
+# ---- deadlines -------------------------------------------------------------------------------------------------------------------------
+def expire_overdue(lane: Lane, limit: int = 100) -> int:
+    """Ends requests without a delivery whose deadline is over by the chain's time; returns how many. Raises ChainError."""
+    time = lane.chain.pending_time()
+    waiting = [RequestState.COLLECTING, RequestState.FAILED]
+    overdue = select(REQUESTS).where(REQUESTS.c.state.in_(waiting), REQUESTS.c.deadline < time)
+    with lane.engine.begin() as connection:
+        views = [view_of(row) for row in connection.execute(overdue.order_by(REQUESTS.c.id).limit(limit))]
+    ended = [view for view in views if not view.is_settled]
+    for view in ended:
+        _end(lane, view, lane.chain.status_of(view.asked.request_id))
+    return len(ended)
+
+
+def _end(lane: Lane, view: RequestView, status: OnChainStatus) -> None:
+    asked = view.asked
+    if is_delivered(status.status) and view.state is RequestState.COLLECTING:
+        receipt = lane.chain.delivery_of(asked.request_id)
+        output = next((d.output for d in receipt.delivered if d.request_id == asked.request_id), None) if receipt else None
+        if output is None:
+            return  # the endpoint knows the status but not the transaction yet: the next tick asks again
+        with lane.engine.begin() as connection:
+            settle_unasked(lane, connection, asked.request_id, output)
+        return
+    with lane.engine.begin() as connection:
+        reason = view.reason or _describe(connection, asked)
+        expire(lane, connection, asked.request_id, not asked.request.is_signed_off_chain, reason)
+        entry = lane.entries.failure(asked, "not_delivered", reason, lane.clock.now())
+        state_once(connection, f"expired:{to_hex(asked.request_id)}", entry)
+
+
+def _describe(connection: Connection, asked: Asked) -> str:
+    """Why there was no quorum: how many signed what."""
+    counts: dict[str, int] = {}
+    for signed in claims_of(connection, asked):
+        digest = to_hex(signed.claim.output_digest)
+        counts[digest] = counts.get(digest, 0) + 1
+    told = ", ".join(f"{count} for {digest}" for digest, count in sorted(counts.items())) or "none"
+    return f"no {unpack_policy(asked.request.policy).quorum} equal claims before the deadline: {told}"

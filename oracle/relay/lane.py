@@ -1,0 +1,82 @@
+"""A lane: one account that sends transactions for one deployment, and everything the steps of sending are handed.
+
+Exactly one process works a lane at a time (`hold_lane`); its steps run one after the other in one thread, so nonces have one giver.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from sqlalchemy import Engine
+
+from oracle.errors import ConfigRejected
+from oracle.records import Address, Delivery, Request
+from oracle.relay.fees import FeeHistory
+from oracle.relay.statements import EntryBuilder
+from oracle.relay.transact import Call
+from oracle.seams import ChainReader, Clock, Signer
+
+
+class Ledger(ChainReader, Protocol):
+    """The chain as the relay needs it: reading, and the sending side of `oracle.relay.contracts.Contracts`."""
+
+    def pending_time(self) -> int: ...
+
+    def nonce(self, account: Address, tag: str | int) -> int: ...
+
+    def fee_history(self) -> FeeHistory: ...
+
+    def estimate_gas(self, call: Call, sender: Address) -> int: ...
+
+    def send_raw(self, raw: bytes) -> None: ...
+
+    def is_known(self, transaction: bytes) -> bool: ...
+
+    def deliver_call(self, deliveries: Sequence[Delivery]) -> Call: ...
+
+    def refund_call(self, request: Request) -> Call: ...
+
+    def finalize_call(self, request: Request, output: bytes, beneficiaries: Sequence[Address]) -> Call: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What the steps of `submit`, `reconcile` and `settle` work with."""
+
+    engine: Engine
+    chain: Ledger
+    signer: Signer
+    clock: Clock
+    entries: EntryBuilder
+    signers_of: Callable[[Delivery], tuple[Address, ...]]  # whose signatures a delivery's evidence holds
+    batch_size: int = 16  # deliveries in one transaction, at most
+    final_blocks: int = 0  # blocks on top of a block before what it says is final
+    is_refunding: bool = True  # whether the relay asks for the refund of expired on-chain requests, at its own cost
+    most_unmined: int = 16  # transactions waiting at once
+
+
+@contextmanager
+def hold_lane(engine: Engine) -> Iterator[None]:
+    """Holds the lane of an SQLite database for this process, by a lock the kernel gives back however the process ends.
+
+    Raises ConfigRejected where another process holds it: two relays on one database would sign two payloads for one nonce.
+    """
+    database = engine.url.database
+    if engine.dialect.name != "sqlite" or not database or database == ":memory:":
+        raise ConfigRejected("relay database", "an SQLite file", str(engine.dialect.name))
+    descriptor = os.open(Path(f"{database}.lane"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise ConfigRejected("relay database", "one that no other relay works on", database) from error
+    try:
+        yield
+    finally:
+        os.close(descriptor)

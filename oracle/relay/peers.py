@@ -1,0 +1,92 @@
+"""Asking one node over HTTP. A node is not trusted: answers have a size limit and a time limit, and are parsed strictly."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from oracle.encoding import to_hex
+from oracle.errors import MalformedInput, PeerError
+from oracle.records import Asked, Bytes32, SignedClaim
+from oracle.wire import asked_to_json, signed_claim_from_json
+
+TIMEOUT_SECONDS = 5.0  # for connecting, and between two pieces of an answer
+MAX_ANSWER_SECONDS = 20.0  # for all of it: a node that drips bytes holds nobody up for longer
+MAX_ANSWER_BYTES = 8 << 20
+"""Twice the hex of a 1 MiB output, and room for the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Exactly one of: a claim (unchecked), a refusal for good, or neither: ask again later."""
+
+    claim: SignedClaim | None = None
+    refusal: str | None = None
+
+
+class NodePeer:
+    """One node's HTTP door."""
+
+    def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
+        self.url = url
+        self._http = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, transport=transport, follow_redirects=False)
+        self._told: set[Bytes32] = set()  # signed requests handed over by this process; the node's memory is what counts
+
+    def close(self) -> None:
+        self._http.close()
+
+    def ask(self, asked: Asked) -> Answer:
+        """What the node says about a request; a signed one is handed over first.
+
+        Raises PeerError where it does not answer or answers with something that is no answer.
+        """
+        if asked.request.is_signed_off_chain and asked.request_id not in self._told:
+            self._tell(asked)
+        status, document = self._exchange("GET", f"/v1/claims/{to_hex(asked.request_id)}")
+        if status != 202:
+            self._told.discard(asked.request_id)
+        if status == 200:
+            try:
+                return Answer(claim=signed_claim_from_json(document))
+            except MalformedInput as error:
+                raise PeerError(f"node {self.url} sent a malformed claim") from error
+        if status == 422 and isinstance(document, dict) and document.get("state") == "refused":
+            return Answer(refusal=str(document.get("problem", document.get("detail", "")))[:500])
+        if status in (202, 404):
+            return Answer()
+        raise PeerError(f"node {self.url} answered with status {status}")
+
+    def _tell(self, asked: Asked) -> None:
+        """A refusal here is not for good: the node may not have seen the deposit or the model yet."""
+        status, _ = self._exchange("POST", "/v1/requests", asked_to_json(asked))
+        if status in (200, 202):
+            self._told.add(asked.request_id)
+        elif status >= 500:
+            raise PeerError(f"node {self.url} answered with status {status}")
+
+    def _exchange(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """Status and JSON document; the document is None where the body is not JSON of an acceptable size."""
+        try:
+            with self._http.stream(method, path, json=body) as response:
+                return response.status_code, _parse(self._read(response))
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise PeerError(f"node {self.url} does not answer") from error
+
+    def _read(self, response: httpx.Response) -> bytes:
+        deadline, data = time.monotonic() + MAX_ANSWER_SECONDS, b""
+        for chunk in response.iter_bytes():
+            data += chunk
+            if len(data) > MAX_ANSWER_BYTES or time.monotonic() > deadline:
+                raise PeerError(f"node {self.url} sent more than {MAX_ANSWER_BYTES} bytes, or for longer than {MAX_ANSWER_SECONDS} seconds")
+        return data
+
+
+def _parse(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):  # what reads the document refuses None
+        return None

@@ -1,0 +1,262 @@
+"""What the chain's decisions mean for jobs and requests: mined, vanished, final, delivered by somebody else, too late.
+
+Each function is one database transaction (or a part of one), says what there is to say to the log in it, and may run any number of times.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection
+
+from oracle import journal
+from oracle.encoding import keccak256, parse_hex, to_hex
+from oracle.errors import ChainError, MalformedInput
+from oracle.records import Address, Bytes32, Delivered, Delivery, Receipt, RequestStatus, TransactionReceipt
+from oracle.relay import outbox
+from oracle.relay.claims import stop_watching
+from oracle.relay.lane import Lane
+from oracle.relay.outbox import Job, KeptTransaction, Slot
+from oracle.relay.schema import REQUEST_TRANSITIONS, JobKind, JobState, RequestState, SlotState
+from oracle.relay.statements import FINAL, MINED, state_once
+from oracle.relay.store import add_event, set_state, state_of
+
+RETRY_SECONDS = 5
+MOST_ATTEMPTS = 8
+"""How often a transaction of one job may be reverted or an item of it skipped before it counts as FAILED."""
+
+
+def move_request(
+    lane: Lane, connection: Connection, job: Job, state: RequestState, event: str, reason: str | None = None, **detail: object
+) -> None:
+    """Moves the job's request where the table allows it, and else only adds the event: a DROPPED or FINAL request stays what it is."""
+    now = lane.clock.now()
+    old = state_of(connection, job.asked.request_id)
+    if state is not old and state in REQUEST_TRANSITIONS[old]:
+        set_state(connection, job.asked.request_id, state, event, now, reason, **detail)
+    else:
+        add_event(connection, job.asked.request_id, event, now, **(detail if reason is None else {**detail, "reason": reason}))
+
+
+# ---- our own transactions ----------------------------------------------------------------------------------------------------------------
+def take_receipt(lane: Lane, slot: Slot, kept: KeptTransaction, receipt: TransactionReceipt) -> None:
+    """A transaction of ours is in a block. Jobs that it did become MINED; those it did not wait, unsettled, for the block's depth."""
+    if slot.state is SlotState.MINED and (slot.transaction, slot.block_hash) == (kept.hash, receipt.block_hash):
+        return
+    with lane.engine.begin() as connection:
+        place = {"transaction": kept.hash, "block_number": receipt.block_number, "block_hash": receipt.block_hash}
+        outbox.set_slot(connection, slot.nonce, SlotState.MINED, **place)
+        for job_id in kept.jobs:
+            job = outbox.read_job(connection, job_id)
+            if job.state is JobState.FINAL or (job.state is JobState.MINED and job.transaction not in (None, kept.hash)):
+                continue  # done by another transaction already
+            _take_job(lane, connection, job, receipt, slot.nonce)
+
+
+def _take_job(lane: Lane, connection: Connection, job: Job, receipt: TransactionReceipt, nonce: int) -> None:
+    delivered = next((d for d in receipt.delivered if d.request_id == job.asked.request_id), None)
+    if job.kind is JobKind.DELIVER and receipt.succeeded and delivered is not None:
+        if delivered.output_digest != job.delivery.claim.output_digest:
+            raise ChainError("the endpoint's receipt has another output than the transaction delivered")
+        mark_delivered(lane, connection, job, receipt, delivered, job.delivery, nonce)
+    elif job.kind is not JobKind.DELIVER and receipt.succeeded:
+        outbox.set_job(connection, job, JobState.MINED, transaction=receipt.transaction, nonce=nonce, reason=None)
+        move_request(lane, connection, job, state_of(connection, job.asked.request_id), f"{job.kind}_mined", **_where(receipt))
+    elif job.nonce == nonce:
+        code = next((code.name for request_id, code in receipt.failed_items if request_id == job.asked.request_id), "REVERTED")
+        outbox.set_job(connection, job, JobState.MINED, transaction=None, reason=code)
+        add_event(connection, job.asked.request_id, "not_done", lane.clock.now(), code=code, **_where(receipt))
+
+
+def mark_delivered(
+    lane: Lane, connection: Connection, job: Job, receipt: TransactionReceipt, delivered: Delivered, delivery: Delivery, nonce: int | None
+) -> None:
+    """The delivery is in a block: `delivery` is what that block's transaction carried. States it to the log."""
+    outbox.set_job(connection, job, JobState.MINED, transaction=receipt.transaction, nonce=nonce, reason=None)
+    detail = {"callback": delivered.callback.name.lower(), "output_digest": to_hex(delivered.output_digest), **_where(receipt)}
+    move_request(lane, connection, job, RequestState.MINED, "mined", **detail)
+    _state_receipt(lane, connection, receipt, delivered, delivery, MINED)
+
+
+def _state_receipt(
+    lane: Lane, connection: Connection, receipt: TransactionReceipt, delivered: Delivered, delivery: Delivery, stage: str
+) -> None:
+    said = Receipt(
+        request_id=delivered.request_id,
+        transaction=receipt.transaction,
+        block_number=receipt.block_number,
+        block_hash=receipt.block_hash,
+        output_digest=delivered.output_digest,
+        callback=delivered.callback,
+        gas_used=receipt.gas_used,
+        signers=lane.signers_of(delivery),
+    )
+    key = f"receipt:{stage}:{to_hex(said.request_id)}:{to_hex(said.block_hash)}"
+    state_once(connection, key, lane.entries.receipt(said, delivery, stage, lane.clock.now()))
+
+
+def undo_receipt(lane: Lane, slot: Slot) -> None:
+    """The block of a MINED transaction vanished: back to SENT, to be broadcast again."""
+    with lane.engine.begin() as connection:
+        outbox.set_slot(connection, slot.nonce, SlotState.SENT, transaction=None, block_number=None, block_hash=None)
+        for job in outbox.jobs_of_nonce(connection, slot.nonce):
+            if job.state is JobState.MINED:
+                outbox.set_job(connection, job, JobState.SENT, transaction=None, reason=None)
+                move_request(lane, connection, job, RequestState.SENT, "unmined", nonce=slot.nonce)
+
+
+def lose_nonce(lane: Lane, slot: Slot) -> None:
+    """A transaction that is not ours used the nonce: its jobs are QUEUED again and will get another."""
+    journal.get("lane").error("a nonce was used by a foreign transaction: is the key used elsewhere?", nonce=slot.nonce)
+    with lane.engine.begin() as connection:
+        outbox.set_slot(connection, slot.nonce, SlotState.FOREIGN, transaction=None, block_number=None, block_hash=None)
+        for job in outbox.jobs_of_nonce(connection, slot.nonce):
+            if job.state in (JobState.SIGNED, JobState.SENT):
+                requeue(lane, connection, job, "nonce_lost", "its nonce was used by a foreign transaction")
+
+
+def requeue(lane: Lane, connection: Connection, job: Job, event: str, reason: str, not_before: int = 0) -> None:
+    """Back to QUEUED, without a nonce."""
+    values = {"nonce": None, "transaction": None, "reason": reason, "not_before": not_before, "attempts": job.attempts + 1}
+    outbox.set_job(connection, job, JobState.QUEUED, **values)
+    move_request(lane, connection, job, RequestState.QUEUED, event, reason)
+
+
+def finish_slot(lane: Lane, slot: Slot, receipt: TransactionReceipt | None) -> None:
+    """A slot's block is at depth. What was done is FINAL; what was reverted is prepared anew, which finds out why."""
+    with lane.engine.begin() as connection:
+        outbox.set_slot(connection, slot.nonce, SlotState.FINAL)
+        for job in outbox.jobs_of_nonce(connection, slot.nonce):
+            if job.state is not JobState.MINED:
+                continue
+            if job.transaction is not None and receipt is not None:
+                finish_job(lane, connection, job, receipt)
+            elif job.attempts >= MOST_ATTEMPTS:
+                fail(lane, connection, job, f"not done by {job.attempts} transactions: {job.reason}")
+            else:
+                time = int(lane.clock.now().timestamp())
+                requeue(lane, connection, job, "again", f"not done by a transaction: {job.reason}", time + RETRY_SECONDS)
+
+
+def finish_job(lane: Lane, connection: Connection, job: Job, receipt: TransactionReceipt) -> None:
+    """What a job did is at depth."""
+    outbox.set_job(connection, job, JobState.FINAL)
+    if job.kind is JobKind.REFUND:
+        move_request(lane, connection, job, RequestState.REFUNDED, "refunded", **_where(receipt))
+        return
+    if job.kind is JobKind.FINALIZE:
+        move_request(lane, connection, job, RequestState.FINAL, "final", **_where(receipt))
+        return
+    delivered = next((d for d in receipt.delivered if d.request_id == job.asked.request_id), None)
+    if delivered is None:
+        raise ChainError("the endpoint's receipt lost a delivery that it had before")
+    delivery = job.delivery if job.nonce is not None else read_delivery(lane, receipt, delivered, job)
+    _state_receipt(lane, connection, receipt, delivered, delivery, FINAL)
+    if delivered.available_at:
+        move_request(lane, connection, job, RequestState.PENDING, "pending", available_at=delivered.available_at)
+        payload = {"output": to_hex(delivered.output), "beneficiaries": list(delivered.beneficiaries)}
+        outbox.enqueue(connection, JobKind.FINALIZE, job.asked.request_id, payload, delivered.available_at)
+    else:
+        move_request(lane, connection, job, RequestState.FINAL, "final", **_where(receipt))
+
+
+# ---- other people's transactions --------------------------------------------------------------------------------------------------------
+def adopt_delivery(lane: Lane, job: Job) -> None:
+    """Somebody else delivered this request. With our output that is success; with another it is an alarm.
+
+    Raises ChainError where the endpoint knows the status but not the transaction (yet).
+    """
+    receipt = lane.chain.delivery_of(job.asked.request_id)
+    delivered = next((d for d in receipt.delivered if d.request_id == job.asked.request_id), None) if receipt else None
+    if receipt is None or delivered is None:
+        raise ChainError("the endpoint says delivered, but does not know by which transaction")
+    if delivered.output_digest != job.delivery.claim.output_digest:
+        _raise_alarm(lane, job, delivered)
+        return
+    delivery = read_delivery(lane, receipt, delivered, job)
+    with lane.engine.begin() as connection:
+        add_event(connection, job.asked.request_id, "adopted", lane.clock.now(), **_where(receipt))
+        mark_delivered(lane, connection, job, receipt, delivered, delivery, None)
+
+
+def _raise_alarm(lane: Lane, job: Job, delivered: Delivered) -> None:
+    asked, digest = job.asked, to_hex(delivered.output_digest)
+    journal.get("lane").error("ALARM: another output than the quorum's was delivered", request_id=asked.request_id, output_digest=digest)
+    message = f"the chain accepted {digest}, our quorum signed {to_hex(job.delivery.claim.output_digest)}"
+    with lane.engine.begin() as connection:
+        fail(lane, connection, job, f"delivered with another output: {message}")
+        entry = lane.entries.failure(asked, "conflicting_delivery", message, lane.clock.now())
+        state_once(connection, f"conflict:{to_hex(asked.request_id)}", entry)
+
+
+def read_delivery(lane: Lane, receipt: TransactionReceipt, delivered: Delivered, job: Job) -> Delivery:
+    """What a transaction of somebody else carried: its evidence is in its calldata, unless it came through another contract."""
+    found = lane.chain.transaction_data(receipt.transaction)
+    if found is None:
+        raise ChainError("the endpoint does not know the transaction of its own receipt")
+    to, calldata = found
+    try:
+        carried = lane.chain.deliveries_in(calldata) if to == lane.chain.domain.coprocessor else []
+    except MalformedInput:
+        carried = []
+    evidence = next((d.evidence for d in carried if d.asked.request_id == job.asked.request_id), ())
+    return Delivery(job.asked, job.delivery.claim, delivered.output, evidence)
+
+
+def settle_unasked(lane: Lane, connection: Connection, asked_id: Bytes32, output: bytes) -> None:
+    """Prepares a request that somebody else delivered before we had a quorum: the ordinary job then adopts the delivery."""
+    outbox.enqueue(connection, JobKind.DELIVER, asked_id, {"output": to_hex(output), "evidence": []})
+    if state_of(connection, asked_id) is RequestState.COLLECTING:
+        set_state(
+            connection, asked_id, RequestState.QUEUED, "delivered_elsewhere", lane.clock.now(), output_digest=to_hex(keccak256(output))
+        )
+
+
+def finish_elsewhere(lane: Lane, job: Job) -> None:
+    """A refund or finalize that somebody else made. The status is final by the contract's own rules; no receipt of ours tells of it."""
+    with lane.engine.begin() as connection:
+        outbox.set_job(connection, job, JobState.MINED, nonce=None, transaction=None, reason=None)
+        outbox.set_job(connection, job, JobState.FINAL)
+        state = RequestState.REFUNDED if job.kind is JobKind.REFUND else RequestState.FINAL
+        move_request(lane, connection, job, state, "refunded" if job.kind is JobKind.REFUND else "final", elsewhere=True)
+
+
+# ---- ends ------------------------------------------------------------------------------------------------------------------------------
+def fail(lane: Lane, connection: Connection, job: Job, reason: str) -> None:
+    """The job cannot be done."""
+    outbox.set_job(connection, job, JobState.FAILED, reason=reason, nonce=None)
+    if job.kind is JobKind.DELIVER:
+        move_request(lane, connection, job, RequestState.FAILED, "failed", reason)
+    else:
+        add_event(connection, job.asked.request_id, f"{job.kind}_failed", lane.clock.now(), reason=reason)
+
+
+def expire(lane: Lane, connection: Connection, asked_id: Bytes32, is_on_chain: bool, reason: str) -> None:
+    """The deadline is over and nothing was delivered: EXPIRED, and the refund of an on-chain request is queued."""
+    set_state(connection, asked_id, RequestState.EXPIRED, "expired", lane.clock.now(), reason)
+    stop_watching(connection, [asked_id])
+    if is_on_chain and lane.is_refunding and outbox.enqueue(connection, JobKind.REFUND, asked_id, {}):
+        add_event(connection, asked_id, "refund_queued", lane.clock.now())
+
+
+def is_delivered(status: RequestStatus) -> bool:
+    return status in (RequestStatus.PENDING, RequestStatus.FINAL)
+
+
+def _where(receipt: TransactionReceipt) -> dict[str, Any]:
+    return {
+        "transaction": to_hex(receipt.transaction),
+        "block_number": receipt.block_number,
+        "block_hash": to_hex(receipt.block_hash),
+        "gas_used": receipt.gas_used,
+    }
+
+
+def output_of(job: Job) -> bytes:
+    """The output a DELIVER or FINALIZE job is about."""
+    return parse_hex(job.payload["output"], "job.output")
+
+
+def beneficiaries_of(job: Job) -> list[Address]:
+    """Those a FINALIZE job pays, as the event told them."""
+    return [Address(a) for a in job.payload["beneficiaries"]]

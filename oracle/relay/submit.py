@@ -1,0 +1,262 @@
+"""From QUEUED to SENT: looks whether each job is still wanted, estimates it, groups, signs under a new nonce, broadcasts.
+
+Every job is looked at on chain right before it is signed, one by one: a bad one is found before it costs anything, and never takes others
+with it. A batch's gas is the sum of its items' estimates, never an estimate of the batch, which does not revert when an item is skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from oracle import journal
+from oracle.encoding import to_hex
+from oracle.errors import AmbiguousSend, ChainError
+from oracle.records import OnChainStatus, RequestStatus
+from oracle.relay import outbox, settle
+from oracle.relay.failures import CallReverted, NonceUsed, TransactionInvalid
+from oracle.relay.fees import compute_fees
+from oracle.relay.lane import Lane
+from oracle.relay.outbox import Job, Slot
+from oracle.relay.schema import JobKind, JobState, RequestState, SlotState
+from oracle.relay.settle import move_request
+from oracle.relay.transact import TRANSACTION_GAS_CAP, TRANSFER_GAS, Call, compute_calldata_floor_gas, sign_transaction
+
+GAS_MARGIN_PERCENT = 15
+BATCH_ITEM_GAS = 40_000
+"""Added per item of a batch: its own call, its event, the copy of its arguments, and what deliverBatch keeps back (6,000)."""
+
+MAX_TRANSACTION_BYTES = 120_000
+"""Public nodes relay no transaction above 128 KiB."""
+
+RECOLLECT = frozenset(
+    {"OperatorInactive", "QuorumNotMet", "WrongSigner", "EvidenceCount", "SelectorUnknown", "SelectorRemoved", "SelectorStopped"}
+)
+"""Errors that other evidence can mend: an operator left or changed keys, a verifier was stopped, since it was assembled."""
+
+LATER = frozenset(
+    {"Unpaid", "NotExpired", "WindowOpen", "InsufficientGas", "Expired", "AlreadyDelivered", "RequestClosed", "UnknownRequest"}
+)
+"""Errors that time mends, or that the next look at the status explains."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A job that the contracts accept now, with the gas it needs in a transaction of its own."""
+
+    job: Job
+    call: Call
+    gas: int
+
+
+def submit_due(lane: Lane) -> int:
+    """Signs and broadcasts what is due; returns how many transactions. Raises ChainError when the endpoint fails; nothing is lost."""
+    time = lane.chain.pending_time()
+    with lane.engine.begin() as connection:
+        unmined = len(outbox.read_slots(connection, outbox.UNMINED_SLOTS))
+        free = lane.most_unmined - unmined
+        jobs = outbox.due_jobs(connection, time, free * lane.batch_size) if free > 0 else []
+    ready = [r for job in jobs if (r := prepare(lane, job, time)) is not None]
+    groups = group(ready, lane.batch_size)[: max(free, 0)]
+    for one in groups:
+        sign_group(lane, one)
+    return len(groups)
+
+
+# ---- one job ---------------------------------------------------------------------------------------------------------------------------
+def prepare(lane: Lane, job: Job, time: int) -> Ready | None:
+    """The job as a call with its gas, or None after it was settled, failed or postponed."""
+    if job.request.state is RequestState.DROPPED:
+        _wait_for_request(lane, job, time)
+        return None
+    if not _is_wanted(lane, job, lane.chain.status_of(job.asked.request_id), time):
+        return None
+    call = _call_of(lane, job)
+    try:
+        estimate = lane.chain.estimate_gas(call, lane.signer.address)
+    except CallReverted as reverted:
+        _take_refusal(lane, job, reverted, time)
+        return None
+    gas = max(estimate + estimate * GAS_MARGIN_PERCENT // 100, compute_calldata_floor_gas(call.data))
+    if estimate > TRANSACTION_GAS_CAP or len(call.data) > MAX_TRANSACTION_BYTES:
+        with lane.engine.begin() as connection:
+            settle.fail(lane, connection, job, f"needs {estimate} gas and {len(call.data)} bytes, more than one transaction may have")
+        return None
+    return Ready(job, call, min(gas, TRANSACTION_GAS_CAP))
+
+
+def _wait_for_request(lane: Lane, job: Job, time: int) -> None:
+    """Its request's block vanished: the same request may come again, until its deadline."""
+    if time <= job.asked.request.deadline:
+        _postpone(lane, job, time, settle.RETRY_SECONDS, "its request's block vanished")
+        return
+    with lane.engine.begin() as connection:
+        outbox.set_job(connection, job, JobState.EXPIRED, reason="its request's block vanished")
+
+
+def _is_wanted(lane: Lane, job: Job, status: OnChainStatus, time: int) -> bool:
+    """Whether the chain still waits for this job; settles it where it does not."""
+    wanted = RequestStatus.PENDING if job.kind is JobKind.FINALIZE else RequestStatus.REQUESTED
+    if job.kind is JobKind.DELIVER and job.asked.request.is_signed_off_chain:
+        wanted = RequestStatus.NONE
+    if status.status is wanted:
+        return job.kind is not JobKind.DELIVER or not _expire(lane, job, time)
+    if job.kind is JobKind.DELIVER:
+        _settle_delivery(lane, job, status, time)
+    elif job.kind is JobKind.REFUND:
+        _settle_refund(lane, job, status, time)
+    elif status.status is RequestStatus.FINAL:
+        settle.finish_elsewhere(lane, job)
+    else:
+        _postpone(lane, job, time, settle.RETRY_SECONDS, f"to finalize, but {status.status.name}")
+    return False
+
+
+def _settle_delivery(lane: Lane, job: Job, status: OnChainStatus, time: int) -> None:
+    if settle.is_delivered(status.status):
+        settle.adopt_delivery(lane, job)
+    elif status.status in (RequestStatus.REFUNDED, RequestStatus.CANCELLED):
+        with lane.engine.begin() as connection:
+            settle.fail(lane, connection, job, f"the request is {status.status.name} on chain")
+    elif not _expire(lane, job, time):  # no such request here (yet): reorganised away, or the endpoint lags behind
+        _postpone(lane, job, time, settle.RETRY_SECONDS, f"to deliver, but {status.status.name}")
+
+
+def _settle_refund(lane: Lane, job: Job, status: OnChainStatus, time: int) -> None:
+    if status.status is RequestStatus.REFUNDED:
+        settle.finish_elsewhere(lane, job)
+    elif settle.is_delivered(status.status):
+        with lane.engine.begin() as connection:
+            settle.fail(lane, connection, job, "delivered in time after all")
+    else:
+        _postpone(lane, job, time, settle.RETRY_SECONDS, f"to refund, but {status.status.name}")
+
+
+def _expire(lane: Lane, job: Job, time: int) -> bool:
+    """Ends a delivery whose deadline is over."""
+    if time <= job.asked.request.deadline:
+        return False
+    reason = "the deadline passed before the delivery was mined"
+    with lane.engine.begin() as connection:
+        outbox.set_job(connection, job, JobState.EXPIRED, reason=reason)
+        if job.request.state is not RequestState.EXPIRED:
+            settle.expire(lane, connection, job.asked.request_id, not job.asked.request.is_signed_off_chain, reason)
+    return True
+
+
+def _call_of(lane: Lane, job: Job) -> Call:
+    if job.kind is JobKind.DELIVER:
+        return lane.chain.deliver_call([job.delivery])
+    if job.kind is JobKind.REFUND:
+        return lane.chain.refund_call(job.asked.request)
+    return lane.chain.finalize_call(job.asked.request, settle.output_of(job), settle.beneficiaries_of(job))
+
+
+def _take_refusal(lane: Lane, job: Job, reverted: CallReverted, time: int) -> None:
+    """PAYLOAD: postponed where time can mend it, back to the claims where other evidence can, else failed."""
+    reason = str(reverted)
+    if reverted.error in LATER:
+        _postpone(lane, job, time, min(settle.RETRY_SECONDS << min(job.attempts, 4), 60), reason)
+        return
+    with lane.engine.begin() as connection:
+        if job.kind is JobKind.DELIVER and reverted.error in RECOLLECT:
+            outbox.set_job(connection, job, JobState.FAILED, reason=reason)
+            move_request(lane, connection, job, RequestState.COLLECTING, "delivery_refused", reason)
+        else:
+            settle.fail(lane, connection, job, reason)
+
+
+def _postpone(lane: Lane, job: Job, time: int, seconds: int, reason: str) -> None:
+    with lane.engine.begin() as connection:
+        outbox.postpone(connection, job, time + seconds, reason)
+
+
+# ---- groups ----------------------------------------------------------------------------------------------------------------------------
+def group(ready: Sequence[Ready], batch_size: int) -> list[list[Ready]]:
+    """Deliveries together up to the batch size, the gas cap and the size limit; everything else alone. Order is kept within each."""
+    groups: list[list[Ready]] = []
+    batch: list[Ready] = []
+    for one in ready:
+        if one.job.kind is not JobKind.DELIVER:
+            groups.append([one])
+        elif batch and len(batch) < batch_size and _fits([*batch, one]):
+            batch.append(one)
+        else:
+            batch = [one]
+            groups.append(batch)
+    return groups
+
+
+def compute_batch_gas(ready: Sequence[Ready]) -> int:
+    """Gas limit of one transaction with these jobs: each estimate holds a transaction's own 21,000, so the sum is on the safe side."""
+    return sum(r.gas for r in ready) + (BATCH_ITEM_GAS * len(ready) if len(ready) > 1 else 0)
+
+
+def _fits(ready: Sequence[Ready]) -> bool:
+    return compute_batch_gas(ready) <= TRANSACTION_GAS_CAP and sum(len(r.call.data) for r in ready) <= MAX_TRANSACTION_BYTES
+
+
+def sign_group(lane: Lane, ready: Sequence[Ready]) -> None:
+    """Signs one transaction, stores it with its nonce and its jobs' states in one database transaction, then broadcasts it."""
+    jobs = [r.job for r in ready]
+    call = ready[0].call if len(ready) == 1 else lane.chain.deliver_call([job.delivery for job in jobs])
+    gas = min(max(compute_batch_gas(ready), compute_calldata_floor_gas(call.data)), TRANSACTION_GAS_CAP)
+    _sign(lane, call, gas, jobs, None)
+
+
+def fill_nonce(lane: Lane, nonce: int) -> None:
+    """Uses up a nonce with a no-op (nothing, sent to ourselves), so that the nonces after it can be mined."""
+    journal.get("lane").warning("filling a nonce with a no-op", nonce=nonce)
+    _sign(lane, Call(lane.signer.address, b""), TRANSFER_GAS, [], nonce)
+
+
+def _sign(lane: Lane, call: Call, gas: int, jobs: Sequence[Job], nonce: int | None) -> None:
+    fees = compute_fees(lane.chain.fee_history())
+    latest, pending = (lane.chain.nonce(lane.signer.address, tag) for tag in ("latest", "pending"))
+    now, chain_id = lane.clock.now(), lane.chain.domain.chain_id
+    with lane.engine.begin() as connection:
+        outbox.require_sender(connection, lane.signer.address)
+        nonce = outbox.next_nonce(connection, latest, pending) if nonce is None else nonce
+        signed = sign_transaction(call, chain_id, nonce, gas, fees, lane.signer)
+        outbox.keep_signed(connection, signed, lane.signer.address, jobs, now)
+        for job in jobs:
+            move_request(lane, connection, job, RequestState.QUEUED, "signed", transaction=to_hex(signed.hash), nonce=nonce)
+        slot = outbox.find_slot(connection, nonce)
+    if slot is not None:
+        broadcast(lane, slot)
+
+
+# ---- broadcasting ----------------------------------------------------------------------------------------------------------------------
+def broadcast(lane: Lane, slot: Slot) -> None:
+    """Hands the slot's newest transaction to the endpoint: always the stored bytes. No answer counts as sent: it may have been."""
+    with lane.engine.begin() as connection:
+        newest = outbox.transactions_of(connection, slot.nonce)[0]
+    try:
+        lane.chain.send_raw(newest.raw)
+    except NonceUsed as error:
+        journal.get("lane").warning("nonce refused", nonce=slot.nonce, error=str(error))
+        return  # reconcile sees by whom it was used
+    except TransactionInvalid as error:
+        _drop_payload(lane, slot, str(error))
+        return
+    except AmbiguousSend as error:
+        journal.get("lane").warning("no answer after sending", nonce=slot.nonce, error=str(error))
+    except ChainError as error:
+        journal.get("lane").warning("the endpoint refused to send", nonce=slot.nonce, error=str(error))
+        return  # stays SIGNED, or SENT, and is broadcast again
+    with lane.engine.begin() as connection:
+        outbox.set_slot(connection, slot.nonce, SlotState.SENT)
+        for job in outbox.jobs_of_nonce(connection, slot.nonce):
+            if job.state is JobState.SIGNED:
+                outbox.set_job(connection, job, JobState.SENT)
+                move_request(lane, connection, job, RequestState.SENT, "sent", transaction=to_hex(newest.hash), nonce=slot.nonce)
+
+
+def _drop_payload(lane: Lane, slot: Slot, reason: str) -> None:
+    """A transaction that can never be mined: its jobs fail, and a no-op takes its nonce."""
+    with lane.engine.begin() as connection:
+        jobs = [j for j in outbox.jobs_of_nonce(connection, slot.nonce) if j.state in (JobState.SIGNED, JobState.SENT)]
+        for job in jobs:
+            settle.fail(lane, connection, job, reason)
+    if jobs:  # a no-op that is refused is the endpoint's trouble, and is sent again as it is
+        fill_nonce(lane, slot.nonce)
