@@ -19,8 +19,8 @@ from oracle.pipeline.api import Desk, open_desk
 DESCRIPTION = """
 Ask for verified inference, follow it, and fetch what proves it.
 
-Answers are the operators', the quorum's and the chain's: this API adds no trust of its own. Everything it says about a receipt is read from the chain, and
-everything about a proof can be verified offline against the log's verifier key.
+Answers are the operators', the quorum's and the chain's: this API adds no trust of its own. Everything it says about a receipt is read from
+the chain, and everything about a proof can be verified offline against the log's verifier key.
 """.strip()
 
 TAGS = [

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from oracle.pipeline.api import RequestState
+
 Hex = Annotated[str, StringConstraints(pattern=r"^0x([0-9a-fA-F]{2})*$")]
 HexDigest = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{64}$")]
 HexAddress = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$")]
@@ -176,7 +178,7 @@ class Links(Sent):
 
 class AcceptedOut(Sent):
     request_id: str
-    state: str
+    state: RequestState
     links: Links
 
 
@@ -200,6 +202,7 @@ class PreparedOut(Sent):
     input: str
     input_digest: str
     policy: str
+    saturated: int = Field(description="Elements of a real-valued input that lay outside the input's range and were moved to its end.")
     signed: SignedForm
     on_chain: OnChainForm
 
@@ -217,13 +220,16 @@ class RequestSummary(Sent):
     request_id: str
     model_id: str
     requester: str
-    state: str
-    updated: str
+    origin: str = Field(description='"chain" or "signed".')
+    state: RequestState
+    is_final: bool = Field(description="Nothing will ever happen to it again.")
+    reason: str | None = Field(description="Why it failed or expired.")
+    updated: str = Field(description="RFC 3339.")
 
 
 class RequestOut(RequestSummary):
     request: dict[str, str | int]
-    origin: str = Field(description='"chain" or "signed".')
+    transaction: str | None = Field(description="Of the request itself, where it was made on chain.")
     history: list[EventOut]
     links: Links
 
@@ -250,6 +256,12 @@ class DecodedOutput(Sent):
     postprocess: str | None = None
 
 
+class SignerOut(Sent):
+    index: int
+    operator: str
+    signer: str
+
+
 class ReceiptOut(Sent):
     """What the chain decided, read from the chain and not from our database."""
 
@@ -262,11 +274,14 @@ class ReceiptOut(Sent):
     status: str = Field(description='"PENDING" inside a window, "FINAL" after.')
     available_at: int = Field(description="Seconds since 1970; 0 where there is no window.")
     callback: str
-    signers: list[str]
+    signers: list[SignerOut] | None = Field(
+        description="Operators whose signatures the evidence holds; null where the delivery went through another contract."
+    )
     beneficiaries: list[str]
     output: str
     output_digest: str
-    decoded: DecodedOutput | None = Field(description="null for a model this API has no manifest of.")
+    decoded: DecodedOutput | None = Field(description="The output as the manifest reads it.")
+    decoding_problem: str | None = Field(description="Why `decoded` is null.")
 
 
 class EntryProof(Sent):

@@ -18,9 +18,9 @@ KeyPath = Annotated[Path, typer.Argument(metavar="PATH", help="The keystore file
 @app.command("new")
 def new(path: KeyPath, password_file: PasswordFile, json: Json = False) -> None:
     """Make a new random key, encrypt it with the password in the file, write it with mode 0600, and print its address."""
-    from oracle.attest.keys import create_keystore
+    from oracle.pipeline.keys import new_keystore
 
-    address = create_keystore(path, password_file)
+    address = new_keystore(path, password_file)
     if json:
         write_json({"address": address, "keystore": str(path)})
     else:
@@ -31,9 +31,9 @@ def new(path: KeyPath, password_file: PasswordFile, json: Json = False) -> None:
 @app.command("address")
 def address(path: KeyPath, password_file: PasswordFile, json: Json = False) -> None:
     """Print the address of a keystore. It is opened, so this also shows that the password fits."""
-    from oracle.attest.keys import load_account
+    from oracle.pipeline.keys import address_of
 
-    found = load_account(path, password_file).address
+    found = address_of(path, password_file)
     if json:
         write_json({"address": found, "keystore": str(path)})
     else:

@@ -12,6 +12,7 @@ from oracle.cli.options import Deployment, Json, Keystore, PasswordFile, Rpc
 
 if TYPE_CHECKING:
     from oracle.pipeline.catalogue import DescribedModel
+    from oracle.pipeline.requesting import Outcome
 
 ApiUrl = Annotated[str | None, typer.Option("--api", help="Base URL of an Affidavit API.", envvar="AFFIDAVIT_API", metavar="URL")]
 
@@ -43,13 +44,15 @@ def request(
     json: Json = False,
 ) -> None:
     """Ask for an inference: paid on chain by a transaction, or with --signed by a signature posted to the API."""
+    from oracle.encoding import to_hex
     from oracle.pipeline import requesting
+    from oracle.pipeline.session import open_session
     from oracle.records import Policy
 
     if api is None and (signed or follow_it):
         raise typer.BadParameter("needed by --signed and --follow", param_hint="--api")
     described = _find_model(model, api)
-    session = requesting.open_session(rpc, deployment, keystore, password_file)
+    session = open_session(rpc, deployment, keystore, password_file)
     terms = requesting.Terms(Policy(quorum, window_seconds=window_seconds), fee_wei, callback_gas, patience_seconds)
     wanted = requesting.read_input(input_file)
     with working("Asking"):
@@ -60,13 +63,13 @@ def request(
         )
     _report(asked, json)
     if follow_it and api:
-        _follow(asked.request_id_hex, api, json)
+        _follow(to_hex(asked.request_id), api, json)
 
 
 def _find_model(text: str, api: str | None) -> DescribedModel:
     from oracle.encoding import parse_bytes32
+    from oracle.pipeline.catalogue import describe_directory
     from oracle.pipeline.client import ApiClient
-    from oracle.pipeline.models import describe_directory
 
     if not text.startswith("0x"):
         return describe_directory(Path(text))
@@ -75,7 +78,7 @@ def _find_model(text: str, api: str | None) -> DescribedModel:
     return ApiClient(api).model(parse_bytes32(text, "model id"))
 
 
-def _report(asked: Any, json: bool) -> None:
+def _report(asked: Outcome, json: bool) -> None:
     if json:
         write_json_line(asked.to_json())
     else:
@@ -135,8 +138,9 @@ def deposit(
 ) -> None:
     """Deposit wei in the Coprocessor, from which signed requests are paid."""
     from oracle.pipeline import requesting
+    from oracle.pipeline.session import open_session
 
-    session = requesting.open_session(rpc, deployment, keystore, password_file)
+    session = open_session(rpc, deployment, keystore, password_file)
     with working("Depositing"):
         balance_wei = requesting.deposit(session, amount_wei)
     if json:

@@ -16,6 +16,7 @@ from oracle.encoding import (
     DOMAIN_TYPE,
     DOMAIN_VERSION,
     REQUEST_TYPE,
+    compute_request_id,
     keccak256,
     pack_policy,
     to_hex,
@@ -48,6 +49,7 @@ class Prepared:
     request: Request
     request_id: Bytes32
     input: bytes
+    saturated: int  # elements of a real-valued input that lay outside the range and were moved to its end
     typed_data: Mapping[str, Any]
     coprocessor: Address
     calldata: bytes
@@ -58,8 +60,8 @@ def draw_nonce() -> int:
     return SIGNED_NONCE_START + secrets.randbits(127)
 
 
-def build_request(wanted: Wanted, model: DescribedModel, now: datetime) -> tuple[Request, bytes]:
-    """The request and its input bytes. Raises InputRejected, PolicyRejected, RequestExpired or RequestRejected."""
+def build_request(wanted: Wanted, model: DescribedModel, domain: Domain, now: datetime) -> tuple[Request, Bytes32, bytes]:
+    """The request, its id and its input bytes. Raises InputRejected, PolicyRejected, RequestExpired or RequestRejected."""
     data = encode_input(model, wanted.input)
     check_deadline(wanted.deadline, now)
     nonce = draw_nonce() if wanted.nonce is None else wanted.nonce
@@ -75,7 +77,7 @@ def build_request(wanted: Wanted, model: DescribedModel, now: datetime) -> tuple
         nonce=nonce,
     )
     check_nonce_space(request)
-    return request, data
+    return request, compute_request_id(request, domain), data
 
 
 def check_deadline(deadline: int, now: datetime) -> None:

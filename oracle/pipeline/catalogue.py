@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from oracle.errors import ModelRejected
+from oracle.node.directory import read_directory
 from oracle.records import Bytes32, ModelKind
 
 INT16 = "int16-be"
 AFT1 = "AFT1"
+ANY_SIZE = "?"
 
 
 @dataclass(frozen=True, slots=True)
 class TensorShape:
-    """One tensor of an input or output; symbolic dimensions are names."""
+    """One tensor of an input or output. A dimension is a size, a name that means one size wherever it stands, or "?" for any size."""
 
     name: str
     dtype: str
@@ -56,6 +59,17 @@ class DescribedModel:
     output: Payload
     labels: tuple[str, ...] | None
     postprocess: str | None
+
+
+def describe_directory(path: Path) -> DescribedModel:
+    """The model of a directory, every file checked against its manifest. Raises ModelRejected."""
+    directory = read_directory(path)
+    return describe(directory.model_id, directory.kind, directory.manifest)
+
+
+def load_catalogue(paths: Sequence[Path]) -> dict[Bytes32, DescribedModel]:
+    """The models of these directories by id, in that order. Raises ModelRejected."""
+    return {model.model_id: model for model in map(describe_directory, paths)}
 
 
 def describe(model_id: Bytes32, kind: ModelKind, manifest: Mapping[str, Any]) -> DescribedModel:

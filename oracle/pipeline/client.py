@@ -64,12 +64,13 @@ class ApiClient:
                 for event in self._stream(request_id, last):
                     last, failures = event.id, 0
                     yield event
-                return
+                if self.request(request_id).get("is_final"):  # else the server ended the stream for reasons of its own
+                    return
             except PeerError:
                 failures += 1
                 if failures > RECONNECTS:
                     raise
-                time.sleep(RECONNECT_PAUSE_SECONDS)
+            time.sleep(RECONNECT_PAUSE_SECONDS)
 
     def _stream(self, request_id: Bytes32, last: str) -> Iterator[SentEvent]:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})

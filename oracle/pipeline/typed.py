@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from oracle.errors import InputRejected
-from oracle.pipeline.catalogue import Payload, TensorShape
+from oracle.errors import InputRejected, MalformedInput, TooLarge
+from oracle.pipeline.catalogue import ANY_SIZE, Payload, TensorShape
 from oracle.tensors import NUMPY_TYPE, Tensor, TensorType, decode_tensors, encode_tensors, from_numpy, to_numpy
 
 Element = int | float | bool | str
@@ -46,7 +46,7 @@ def encode_typed(payload: Payload, by_name: Mapping[str, WantedTensor]) -> bytes
 
 
 def _tensor(declared: TensorShape, given: WantedTensor) -> Tensor:
-    what, kind = f"input tensor {declared.name!r}", TensorType[declared.dtype]
+    what, kind = f"input tensor {declared.name!r}", TensorType[declared.dtype.upper()]
     if len(given.values) != prod(given.shape):
         raise InputRejected(what, f"{prod(given.shape)} elements for shape {list(given.shape)}", len(given.values))
     if kind is TensorType.STRING:
@@ -92,25 +92,35 @@ def _all_of(values: Sequence[Element], kinds: tuple[type, ...], what: str) -> li
 
 
 def check_typed(payload: Payload, data: bytes, side: str = "input") -> tuple[Tensor, ...]:
-    """The tensors, once their count, types and shapes are those of the manifest. Raises InputRejected, or MalformedInput for other bytes.
+    """The tensors, once their count, types and shapes are those of the manifest. Raises InputRejected.
 
-    A symbolic dimension takes any size, but the same wherever its name stands.
+    A named dimension takes any size, but the same wherever its name stands; "?" takes any. Sizes of outputs are the model's own business.
     """
-    tensors = decode_tensors(data)
+    try:
+        tensors = decode_tensors(data)
+    except (MalformedInput, TooLarge) as error:
+        raise InputRejected(f"{side}: {error.what}", error.expected, error.got) from error
     if len(tensors) != len(payload.tensors):
         raise InputRejected(side, f"{len(payload.tensors)} tensors", len(tensors))
     sizes: dict[str, int] = {}
     for declared, tensor in zip(payload.tensors, tensors, strict=True):
         what = f"{side} tensor {declared.name!r}"
-        if tensor.type.name != declared.dtype:
-            raise InputRejected(what, declared.dtype, tensor.type.name)
-        if len(tensor.shape) != len(declared.shape):
-            raise InputRejected(what, f"rank {len(declared.shape)}", f"rank {len(tensor.shape)}")
-        for wanted, got in zip(declared.shape, tensor.shape, strict=True):
-            expected = sizes.setdefault(wanted, got) if isinstance(wanted, str) else wanted
-            if got != expected:
-                raise InputRejected(what, f"shape {list(declared.shape)}", f"{list(tensor.shape)}")
+        if tensor.type.name.lower() != declared.dtype:
+            raise InputRejected(what, declared.dtype, tensor.type.name.lower())
+        if side == "input":
+            _check_shape(declared, tensor, sizes, what)
     return tensors
+
+
+def _check_shape(declared: TensorShape, tensor: Tensor, sizes: dict[str, int], what: str) -> None:
+    if len(tensor.shape) != len(declared.shape):
+        raise InputRejected(what, f"rank {len(declared.shape)}", f"rank {len(tensor.shape)}")
+    for wanted, got in zip(declared.shape, tensor.shape, strict=True):
+        if wanted == ANY_SIZE:
+            continue
+        expected = sizes.setdefault(wanted, got) if isinstance(wanted, str) else wanted
+        if got != expected:
+            raise InputRejected(what, f"shape {list(declared.shape)}", f"{list(tensor.shape)}")
 
 
 def decode_typed(payload: Payload, data: bytes) -> tuple[DecodedTensor, ...]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated
+from time import monotonic
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header
 from sse_starlette import EventSourceResponse
@@ -26,8 +27,12 @@ router = APIRouter(prefix="/v1/requests", tags=["requests"])
 
 POLL_SECONDS = 0.25
 HEARTBEAT_SECONDS = 15
+MAX_STREAM_SECONDS = 3600
+"""A longer wait is a new connection with Last-Event-ID, so that forgotten clients do not pile up."""
 
-STREAM = {200: {"description": "Events until the request is final.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Events until the request is final.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+}
 
 
 @router.get(
@@ -47,10 +52,11 @@ async def follow(
 
 async def _events(desk: Desk, metrics: Metrics, request_id: Bytes32, after: int) -> AsyncIterator[dict[str, str]]:
     metrics.streams.inc()
+    ends = monotonic() + MAX_STREAM_SECONDS
     try:
-        while True:
+        while monotonic() < ends:
             # The state is read before the events: whatever made it final is then among them.
-            is_final = await run_in_threadpool(desk.is_final, request_id)
+            is_final = (await run_in_threadpool(desk.view, request_id)).is_settled
             for event in await run_in_threadpool(desk.events_since, request_id, after):
                 after = event.id
                 yield {"id": str(event.id), "event": event.kind, "data": json.dumps(view_event(event).model_dump())}

@@ -15,7 +15,8 @@ router = APIRouter(prefix="/v1/requests/{request_id}", tags=["requests"])
 @router.get("/receipt", summary="What the chain decided", responses=problems(400, 404, 422, 503))
 def receipt(request_id: RequestId, desk: TheDesk) -> ReceiptOut:
     """Transaction, block, signers, callback and output, read from the chain; 404 until the answer is delivered."""
-    return view_receipt(desk.receipt(parse_bytes32(request_id, "request_id")))
+    settled = desk.receipt(parse_bytes32(request_id, "request_id"))
+    return view_receipt(settled, desk.catalogue.get(settled.delivered.model_id))
 
 
 @router.get("/proof", summary="What the log holds", responses=problems(400, 404, 409, 422, 503))

@@ -12,6 +12,7 @@ from oracle.api.views import links_of, view_page, view_prepared, view_request
 from oracle.api.wire import AcceptedOut, PreparedOut, PrepareIn, RequestOut, RequestsOut, SignedRequestIn
 from oracle.encoding import parse_bytes32, to_hex
 from oracle.errors import Rejected
+from oracle.pipeline.api import RequestState
 
 router = APIRouter(prefix="/v1/requests", tags=["requests"])
 
@@ -26,27 +27,29 @@ def prepare(wanted: PrepareIn, desk: TheDesk) -> PreparedOut:
 def submit(signed: SignedRequestIn, desk: TheDesk, metrics: TheMetrics) -> AcceptedOut:
     """Checks a signed request completely and stores it durably before answering. The same request again gives the same answer."""
     try:
-        request_id, state, is_new = desk.submit(asked_of(signed, desk.domain))
+        submitted = desk.submit(asked_of(signed, desk.domain))
     except Rejected as error:
         metrics.refused.labels(type(error).__name__).inc()
         raise
-    if is_new:
+    if submitted.is_new:
         metrics.accepted.inc()
-    return AcceptedOut(request_id=to_hex(request_id), state=state, links=links_of(request_id))
+    request_id = submitted.request_id
+    return AcceptedOut(request_id=to_hex(request_id), state=submitted.state, links=links_of(request_id))
 
 
 @router.get("", summary="Requests, newest first", responses=problems(400, 422, 503))
 def page(
     desk: TheDesk,
-    state: Annotated[str | None, Query(description="Only requests in this state.", pattern="^[A-Z_]{1,20}$")] = None,
+    state: Annotated[RequestState | None, Query(description="Only requests in this state.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(description="`cursor` of the page before.", pattern="^[0-9]{1,18}$")] = None,
 ) -> RequestsOut:
     """From the chain and signed ones alike."""
-    return view_page(*desk.page(state, limit, cursor))
+    return view_page(desk.page(state, limit, None if cursor is None else int(cursor)), limit)
 
 
 @router.get("/{request_id}", summary="State and history", responses=problems(400, 404, 422, 503))
 def show(request_id: RequestId, desk: TheDesk) -> RequestOut:
     """Where a request stands, and every step so far."""
-    return view_request(desk.view(parse_bytes32(request_id, "request_id")))
+    wanted = parse_bytes32(request_id, "request_id")
+    return view_request(desk.view(wanted), desk.events_since(wanted, 0))

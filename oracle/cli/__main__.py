@@ -1,0 +1,5 @@
+"""`python -m oracle.cli` is `affidavit`."""
+
+from oracle.cli import main
+
+main()

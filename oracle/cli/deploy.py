@@ -1,0 +1,63 @@
+"""`affidavit deploy` and `affidavit demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from oracle.cli.console import write_json, write_note, write_pairs
+from oracle.cli.options import Json, Keystore, PasswordFile, Rpc
+
+DAY_SECONDS = 86_400
+
+
+def deploy(
+    rpc: Rpc,
+    keystore: Keystore,
+    password_file: PasswordFile,
+    out: Annotated[Path, typer.Option("--out", help="Where to write deployment.json.", metavar="FILE")],
+    guardian: Annotated[
+        str | None, typer.Option(help="Can stop a verifier at once; the deployer where left out.", metavar="ADDRESS")
+    ] = None,
+    proposer: Annotated[
+        list[str] | None, typer.Option(help="Acts through the timelock; again for each; the deployer where left out.", metavar="ADDRESS")
+    ] = None,
+    admitter: Annotated[str | None, typer.Option(help="Admits operators; anyone may register where left out.", metavar="ADDRESS")] = None,
+    minimum_stake_wei: Annotated[int, typer.Option(min=1, help="Least stake of an operator.")] = 10**18,
+    unbonding_seconds: Annotated[int, typer.Option(min=1, help="From leaving to the stake; above the longest window, 7 days.")] = 8
+    * DAY_SECONDS,
+    timelock_seconds: Annotated[int, typer.Option(min=0, help="From a proposal of the owner's to its effect.")] = 10 * DAY_SECONDS,
+    json: Json = False,
+) -> None:
+    """Deploy all contracts and write their addresses to a file. A file that is there already is not overwritten."""
+    from dataclasses import asdict
+
+    from oracle.encoding import parse_address
+    from oracle.pipeline import deploy as deploying
+    from oracle.pipeline.session import open_sender, require_absent, save_deployment
+
+    require_absent(out)
+    sender = open_sender(rpc, keystore, password_file)
+    plan = deploying.DeploymentPlan(
+        guardian=parse_address(guardian, "--guardian") if guardian else sender.address,
+        proposers=tuple(parse_address(p, "--proposer") for p in proposer) if proposer else (sender.address,),
+        timelock_seconds=timelock_seconds,
+        unbonding_seconds=unbonding_seconds,
+        minimum_stake_wei=minimum_stake_wei,
+        admitter=parse_address(admitter, "--admitter") if admitter else None,
+    )
+    deployment = deploying.deploy(sender, plan, lambda name, address: write_note(f"{name:<20} {address}"))
+    save_deployment(deployment, out)
+    if json:
+        write_json(asdict(deployment))
+    else:
+        write_pairs(asdict(deployment).items())
+
+
+def demo(serve: Annotated[bool, typer.Option("--serve", help="Leave everything running until Ctrl-C.")] = False) -> None:
+    """Run a whole network on this machine and show one verified inference after another."""
+    from oracle.demo.story import run_demo
+
+    run_demo(serve=serve)

@@ -1,0 +1,43 @@
+"""`affidavit log`: making and running an audit log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from oracle.cli.console import write_json, write_note, write_pairs
+from oracle.cli.options import Config, Json, PasswordFile
+
+app = typer.Typer(help="Make and run an audit log.", no_args_is_help=True)
+
+
+@app.command("serve")
+def serve(config: Config) -> None:
+    """Run the log: one sequencer, its static files, and its anchors on chain."""
+    from oracle.config import load_config
+    from oracle.pipeline.log import run_log
+
+    run_log(load_config(config))
+
+
+@app.command("new")
+def new(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the key and the tokens.")],
+    origin: Annotated[str, typer.Option("--origin", help="The log's name: a URL without scheme, such as example.org/affidavit.")],
+    password_file: PasswordFile,
+    writer: Annotated[list[str] | None, typer.Option("--writer", help="Name of a writer; again for each.")] = None,
+    reader: Annotated[list[str] | None, typer.Option("--reader", help="Name of a reader; again for each.")] = None,
+    json: Json = False,
+) -> None:
+    """Make a log's key and a token for each writer and reader, and print the verifier key that auditors need."""
+    from oracle.pipeline.keys import new_log
+
+    made = new_log(directory, origin, password_file, writer or [], reader or [])
+    files = {name: str(path) for name, path in made.token_files.items()}
+    if json:
+        write_json({"vkey": made.vkey, "key_file": str(made.key_file), "tokens_file": str(made.tokens_file), "token_files": files})
+        return
+    write_pairs([("vkey", made.vkey), ("key_file", made.key_file), ("tokens_file", made.tokens_file), *files.items()])
+    write_note("Publish the vkey. Give each token file to the process of that name, and to nobody else.")

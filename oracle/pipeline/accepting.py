@@ -1,0 +1,83 @@
+"""Everything that must hold before a signed request is stored: cheap checks first, questions to the chain last.
+
+The same rules hold in `Coprocessor.deliverSigned`; refusing here saves the caller a wait and the operators their work. What passes here can
+still fail there (a withdrawn deposit, a deprecated model): the contract decides.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from oracle.encoding import keccak256, to_hex, unpack_policy
+from oracle.errors import InputRejected, ModelRejected, ModelUnknown, PolicyRejected, RequestRejected, RequestUnpaid
+from oracle.pipeline.asking import check_deadline, check_nonce_space
+from oracle.pipeline.catalogue import DescribedModel
+from oracle.pipeline.inputs import check_input
+from oracle.records import Asked, Bytes32, Policy, Request, RequestStatus
+from oracle.seams import ChainReader
+
+MAX_CALLBACK_GAS = 5_000_000
+MAX_HORIZON_SECONDS = 30 * 86_400
+MAX_WINDOW_SECONDS = 7 * 86_400
+"""Coprocessor.sol; a test holds these equal to the contract's."""
+
+ZERO_ADDRESS = "0x" + "00" * 20
+
+
+def check_terms(request: Request, now: datetime) -> Policy:
+    """What needs no chain: deadline, callback gas, refund address, policy. Returns the policy. Raises the error of the first that fails."""
+    check_deadline(request.deadline, now)
+    horizon = int(now.timestamp()) + MAX_HORIZON_SECONDS
+    if request.deadline > horizon:
+        raise RequestRejected("request.deadline", f"at most {horizon} (30 days from now)", request.deadline)
+    if request.callback_gas > MAX_CALLBACK_GAS:
+        raise RequestRejected("request.callback_gas", f"at most {MAX_CALLBACK_GAS}", request.callback_gas)
+    if request.refund_to == ZERO_ADDRESS:
+        raise RequestRejected("request.refund_to", "an address that is not zero", request.refund_to)
+    policy = unpack_policy(request.policy)
+    if policy.window_seconds > MAX_WINDOW_SECONDS:
+        raise PolicyRejected("policy window", f"at most {MAX_WINDOW_SECONDS} seconds", policy.window_seconds)
+    if policy.proof or policy.enclave:
+        raise PolicyRejected("policy", "quorum, the only evidence served here", "proof" if policy.proof else "enclave")
+    return policy
+
+
+def check_signed(asked: Asked, model: DescribedModel, now: datetime) -> Policy:
+    """All that can be said of a signed request without the chain. Returns its policy."""
+    check_nonce_space(asked.request)
+    if (digest := keccak256(asked.input)) != asked.request.input_digest:
+        raise InputRejected("request.input_digest", f"{to_hex(digest)}, the digest of the input", to_hex(asked.request.input_digest))
+    policy = check_terms(asked.request, now)
+    check_input(model, asked.input)
+    return policy
+
+
+def check_model_on_chain(chain: ChainReader, model_id: Bytes32) -> None:
+    """Raises ModelUnknown where it is not registered, ModelRejected where it is deprecated."""
+    registered = chain.model(model_id)
+    if registered is None:
+        raise ModelUnknown("model", f"one registered on chain {chain.domain.chain_id}", to_hex(model_id))
+    if not registered.is_active:
+        raise ModelRejected("model", "an active one", f"{to_hex(model_id)}, which is deprecated")
+
+
+def check_on_chain(chain: ChainReader, asked: Asked, policy: Policy, promised_wei: int) -> None:
+    """What only the chain knows: model, operators, signature, use, deposit. `promised_wei` is owed to the requester's other requests."""
+    check_model_on_chain(chain, asked.request.model_id)
+    active = sum(operator.is_active for operator in chain.operators())
+    if policy.quorum > active:
+        raise PolicyRejected("policy quorum", f"at most {active}, the number of active operators", policy.quorum)
+    if not chain.is_valid_signature(asked.request, asked.signature):
+        where = f"chain {chain.domain.chain_id}, Coprocessor {chain.domain.coprocessor}"
+        raise RequestRejected(
+            "signature",
+            f"that of {asked.request.requester} over request id {to_hex(asked.request_id)} ({where})",
+            "one that is not, or is for another chain, contract or request",
+        )
+    status = chain.status_of(asked.request_id).status
+    if status is not RequestStatus.NONE:
+        raise RequestRejected("request", "one that was not used before", f"{to_hex(asked.request_id)}, which is {status.name}")
+    balance_wei = chain.balance_of(asked.request.requester)
+    if asked.request.fee_wei + promised_wei > balance_wei:
+        owed = f"{asked.request.fee_wei} wei" + (f" and {promised_wei} wei for requests before it" if promised_wei else "")
+        raise RequestUnpaid(f"deposit of {asked.request.requester}", owed, f"{balance_wei} wei")

@@ -1,0 +1,221 @@
+"""The desk behind the public API: asks are checked and stored, everything else is read from where it is true.
+
+What is asked goes into the relay's database; receipts are read from the chain, proofs from the log. The API itself vouches for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from threading import Lock
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from oracle.audit.note import VerifierKey, parse_vkey
+from oracle.audit.source import HttpSource, LogSource
+from oracle.config import Config, read_secret
+from oracle.encoding import to_hex
+from oracle.errors import AffidavitError, ChainError, ConfigRejected, ModelUnknown, RequestUnknown, StoreError
+from oracle.pipeline.accepting import check_model_on_chain, check_on_chain, check_signed, check_terms
+from oracle.pipeline.asking import Prepared, Wanted, build_request, typed_data
+from oracle.pipeline.catalogue import DescribedModel, load_catalogue
+from oracle.pipeline.inputs import Reals, count_saturated
+from oracle.pipeline.logged import Logged, read_logged
+from oracle.pipeline.rate import RateLimit
+from oracle.pipeline.settled import Settled, read_settled
+from oracle.records import Asked, Bytes32, Domain, ModelKind, RegisteredModel, Request
+from oracle.relay import store
+from oracle.relay.contracts import Contracts
+from oracle.relay.deployment import load_deployment
+from oracle.relay.schema import RequestState
+from oracle.relay.store import RequestEvent, RequestView
+from oracle.seams import ChainReader, Clock, SystemClock
+from oracle.store import open_database
+
+__all__ = ["Desk", "RequestEvent", "RequestState", "RequestView", "Submitted", "encode_request", "open_desk"]
+
+EncodeRequest = Callable[[Request, bytes], bytes]
+"""Calldata of `Coprocessor.request` for a request and its input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    request_id: Bytes32
+    state: RequestState
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Everything the routes need, opened once. Safe to use from several threads."""
+
+    chain: ChainReader
+    engine: Engine
+    catalogue: Mapping[Bytes32, DescribedModel]
+    log: LogSource
+    log_key: VerifierKey
+    clock: Clock
+    encode_request: EncodeRequest
+    rate: RateLimit
+    max_body_bytes: int
+    _submitting: Lock = field(default_factory=Lock)
+
+    @property
+    def domain(self) -> Domain:
+        return self.chain.domain
+
+    def now(self) -> datetime:
+        """The later of this machine's clock and the chain's newest block: deadlines are the chain's business."""
+        head = self.chain.block("latest")
+        if head is None:
+            raise ChainError("the chain has no latest block")
+        return max(self.clock.now(), datetime.fromtimestamp(head.timestamp, UTC))
+
+    # ---- models --------------------------------------------------------------------------------------------------------------------
+    def models(self) -> list[DescribedModel]:
+        return list(self.catalogue.values())
+
+    def model(self, model_id: Bytes32) -> DescribedModel:
+        """Raises ModelUnknown."""
+        if model_id not in self.catalogue:
+            raise ModelUnknown("model", "one served here (see /v1/models)", to_hex(model_id))
+        return self.catalogue[model_id]
+
+    def registered(self, model_id: Bytes32) -> RegisteredModel | None:
+        return self.chain.model(model_id)
+
+    # ---- asking ----------------------------------------------------------------------------------------------------------------------
+    def prepare(self, wanted: Wanted) -> Prepared:
+        """Both forms of a request. Stores nothing. Raises the error of the first thing that is wrong with it."""
+        model, now = self.model(wanted.model_id), self.now()
+        request, request_id, data = build_request(wanted, model, self.domain, now)
+        check_terms(request, now)
+        check_model_on_chain(self.chain, request.model_id)
+        return Prepared(
+            request=request,
+            request_id=request_id,
+            input=data,
+            saturated=_saturated(model, wanted),
+            typed_data=typed_data(request, self.domain),
+            coprocessor=self.domain.coprocessor,
+            calldata=self.encode_request(request, data),
+        )
+
+    def submit(self, asked: Asked) -> Submitted:
+        """Stores a signed request that passes every check; durable when this returns, and the same again for the same request.
+
+        Raises the error of the first check that fails, and has then stored nothing.
+        """
+        if (state := self._known_state(asked.request_id)) is not None:
+            return Submitted(asked.request_id, state, False)
+        now = self.now()
+        policy = check_signed(asked, self.model(asked.request.model_id), now)
+        with self._submitting, storing():  # one at a time, so that two requests cannot both count on the same deposit
+            check_on_chain(self.chain, asked, policy, store.promised_wei(self.engine, asked.request.requester))
+            self.rate.take(asked.request.requester, self.clock.now().timestamp())
+            state = store.submit_signed(self.engine, self.domain, asked, self.clock.now())
+        return Submitted(asked.request_id, state, True)
+
+    def _known_state(self, request_id: Bytes32) -> RequestState | None:
+        try:
+            return self.view(request_id).state
+        except RequestUnknown:
+            return None
+
+    # ---- following -------------------------------------------------------------------------------------------------------------------
+    def view(self, request_id: Bytes32) -> RequestView:
+        """Raises RequestUnknown."""
+        with storing():
+            return store.request_view(self.engine, request_id)
+
+    def events_since(self, request_id: Bytes32, after_id: int) -> list[RequestEvent]:
+        with storing():
+            return store.events_since(self.engine, request_id, after_id)
+
+    def page(self, state: RequestState | None, limit: int, before_id: int | None) -> list[RequestView]:
+        """Newest first."""
+        with storing():
+            return store.list_requests(self.engine, state, limit, before_id)
+
+    # ---- what came of it ---------------------------------------------------------------------------------------------------------------
+    def receipt(self, request_id: Bytes32) -> Settled:
+        """Raises RequestUnknown until an answer is delivered."""
+        return read_settled(self.chain, request_id)
+
+    def proof(self, request_id: Bytes32) -> Logged:
+        """Raises RequestUnknown while the log has nothing about it."""
+        return read_logged(self.log, self.log_key, request_id)
+
+    # ---- operations ------------------------------------------------------------------------------------------------------------------
+    def readiness(self) -> dict[str, str]:
+        """What this process depends on: "ok", or what is wrong."""
+        return {
+            "database": _state_of(lambda: self._known_state(Bytes32(bytes(32)))),
+            "chain": _state_of(self.now),
+            "log": _state_of(self.log.read_checkpoint),
+        }
+
+    def count_by_state(self) -> Mapping[RequestState, int]:
+        with storing():
+            return store.count_by_state(self.engine)
+
+
+def _state_of(ask: Callable[[], object]) -> str:
+    try:
+        ask()
+    except AffidavitError as error:
+        return str(error)
+    return "ok"
+
+
+def _saturated(model: DescribedModel, wanted: Wanted) -> int:
+    is_real = isinstance(wanted.input, Reals) and model.kind is ModelKind.CANONICAL
+    return count_saturated(model.input, wanted.input.values) if is_real and isinstance(wanted.input, Reals) else 0
+
+
+@contextmanager
+def storing() -> Iterator[None]:
+    """Database failures as StoreError."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise StoreError("the database does not answer") from error
+
+
+@contextmanager
+def open_desk(config: Config, clock: Clock | None = None) -> Iterator[Desk]:
+    """The desk of a configuration with an [api] table. Raises ConfigRejected, StoreError or ModelRejected naming what is wrong."""
+    if config.api is None:
+        raise ConfigRejected("configuration", "a table [api]", "none")
+    api = config.api
+    catalogue = load_catalogue(api.models)
+    contracts = Contracts(config.chain.rpc, load_deployment(config.chain.deployment))
+    contracts.check_deployment()
+    log = HttpSource(api.log_url, read_secret(api.log_token_file))
+    engine = open_database(api.database, "relay")
+    try:
+        with storing():
+            store.bind_deployment(engine, contracts.domain)
+        yield Desk(
+            chain=contracts,
+            engine=engine,
+            catalogue=catalogue,
+            log=log,
+            log_key=parse_vkey(api.log_vkey),
+            clock=clock or SystemClock(),
+            encode_request=lambda request, data: encode_request(contracts, request, data),
+            rate=RateLimit(api.requests_per_minute),
+            max_body_bytes=api.max_body_bytes,
+        )
+    finally:
+        engine.dispose()
+        log.close()
+
+
+def encode_request(contracts: Contracts, request: Request, data: bytes) -> bytes:
+    """Calldata of `Coprocessor.request`: the contract takes requester, fee and nonce from the transaction."""
+    terms = (request.model_id, data, request.policy, request.callback_gas, request.deadline, request.refund_to)
+    return contracts.call("Coprocessor", "request", *terms).data

@@ -1,0 +1,62 @@
+"""One account at one deployment: what a person's command acts with. The key comes from an encrypted keystore, its password from a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from oracle.attest.keys import load_account
+from oracle.attest.sign import AccountSigner
+from oracle.errors import ConfigRejected
+from oracle.records import Address
+from oracle.relay.contracts import Contracts, Endpoint
+from oracle.relay.deployment import Deployment, load_deployment, write_deployment
+from oracle.relay.sender import Sender
+from oracle.seams import Signer
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    contracts: Contracts
+    signer: Signer
+    sender: Sender
+
+    @property
+    def account(self) -> Address:
+        return self.signer.address
+
+
+def load_signer(keystore: Path, password_file: Path) -> Signer:
+    """Raises ConfigRejected naming the file that is wrong."""
+    return AccountSigner(load_account(keystore, password_file))
+
+
+def open_chain(rpc: str, deployment: Path) -> Contracts:
+    """A deployment to read from, once the endpoint was seen to have it. Raises ConfigRejected or ChainError."""
+    contracts = Contracts(rpc, load_deployment(deployment))
+    contracts.check_deployment()
+    return contracts
+
+
+def open_session(rpc: str, deployment: Path, keystore: Path, password_file: Path) -> Session:
+    """A deployment to act on. Raises ConfigRejected naming the file that is wrong, or ChainError."""
+    signer = load_signer(keystore, password_file)
+    contracts = open_chain(rpc, deployment)
+    return Session(contracts, signer, Sender(contracts, signer))
+
+
+def open_sender(rpc: str, keystore: Path, password_file: Path) -> Sender:
+    """An account at an endpoint where nothing needs to be deployed yet."""
+    return Sender(Endpoint(rpc), load_signer(keystore, password_file))
+
+
+def require_absent(path: Path) -> None:
+    """Raises ConfigRejected where a file is there already: a deployment's addresses are not overwritten."""
+    if path.exists():
+        raise ConfigRejected(f"deployment {path}", "a path that does not exist yet", "an existing file")
+
+
+def save_deployment(deployment: Deployment, path: Path) -> None:
+    """Writes deployment.json, which every process of the network is given."""
+    require_absent(path)
+    write_deployment(deployment, path)
