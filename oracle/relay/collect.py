@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select, update
 
 from oracle import journal
 from oracle.encoding import to_hex, unpack_policy
@@ -20,8 +20,8 @@ from oracle.relay.claims import claims_of, nodes_answered, record_answer, record
 from oracle.relay.lane import Lane
 from oracle.relay.outbox import delivery_payload
 from oracle.relay.peers import NodePeer
-from oracle.relay.schema import EVENTS, REQUESTS, JobKind, JobState, RequestState
-from oracle.relay.settle import expire, is_delivered, settle_unasked
+from oracle.relay.schema import EVENTS, JOBS, REQUESTS, JobKind, JobState, RequestState
+from oracle.relay.settle import expire, follow_job, is_delivered, settle_unasked
 from oracle.relay.statements import state_once
 from oracle.relay.store import RequestView, add_event, set_state, state_of, view_of
 
@@ -34,7 +34,7 @@ LONGEST_OUTAGE_PAUSE_SECONDS = 10.0
 class Attestation:
     """What the relay is handed to judge claims with; the functions are those of `oracle.attest.quorum`."""
 
-    operators: Callable[[], Sequence[Operator]]
+    operators: Callable[[], Sequence[Operator]]  # the newest known list: called inside transactions, so it must not ask the chain
     check: Callable[[SignedClaim, Asked, Sequence[Operator]], Operator]  # raises ClaimRejected
     find_agreement: Callable[[Sequence[SignedClaim], int], tuple[SignedClaim, ...] | None]  # raises EvidenceRejected
     assemble: Callable[[Sequence[SignedClaim], int, Sequence[Operator]], Evidence]  # raises EvidenceRejected
@@ -103,8 +103,10 @@ class Collector:
         if answer.claim is not None:
             try:
                 self._attestation.check(answer.claim, asked, self._attestation.operators())
-            except ClaimRejected as error:
-                raise PeerError(f"node {node.url} sent a claim that is not acceptable: {error}") from error
+            except ClaimRejected as error:  # nothing anybody can be held to; perhaps an operator we have not heard of yet
+                journal.get("collect").warning("a claim is not acceptable", node=node.url, error=str(error))
+                pauses.later(asked.request_id, moment)
+                return
             with self._lane.engine.begin() as connection:
                 record_claim(connection, node.url, answer.claim, now)
                 self.decide(connection, asked)
@@ -134,7 +136,7 @@ class Collector:
     def reconsider(self) -> None:
         """Decides again about requests whose evidence was refused, or that came back: operators may have changed since."""
         with self._lane.engine.begin() as connection:
-            job_states = select(outbox.JOBS.c.request_id).where(outbox.JOBS.c.kind == JobKind.DELIVER)
+            job_states = select(JOBS.c.request_id).where(JOBS.c.kind == JobKind.DELIVER)
             rows = connection.execute(
                 select(REQUESTS).where(REQUESTS.c.state == RequestState.COLLECTING, REQUESTS.c.request_id.in_(job_states)).limit(100)
             ).all()
@@ -144,16 +146,20 @@ class Collector:
     def _try_quorum(self, connection: Connection, asked: Asked, claims: Sequence[SignedClaim]) -> None:
         if state_of(connection, asked.request_id) is not RequestState.COLLECTING:
             return
-        k = unpack_policy(asked.request.policy).quorum
+        policy = unpack_policy(asked.request.policy)
+        if policy.proof or policy.enclave:
+            reason = "its policy demands evidence that this relay does not assemble"
+            set_state(connection, asked.request_id, RequestState.FAILED, "failed", self._lane.clock.now(), reason)
+            return
         operators = self._attestation.operators()
         valid = [signed for signed in claims if self._still_counts(signed, asked, operators)]
         try:
-            agreed = self._attestation.find_agreement(valid, k)
+            agreed = self._attestation.find_agreement(valid, policy.quorum)
         except EvidenceRejected as error:
             self._note_once(connection, asked, "disagreement", problem=str(error))
             return
         if agreed is not None:
-            evidence = self._attestation.assemble(agreed, k, operators)
+            evidence = self._attestation.assemble(agreed, policy.quorum, operators)
             self._queue(connection, asked, Delivery(asked, agreed[0].claim, agreed[0].output, (evidence,)), agreed)
 
     def _still_counts(self, signed: SignedClaim, asked: Asked, operators: Sequence[Operator]) -> bool:
@@ -174,6 +180,9 @@ class Collector:
             outbox.replace_payload(connection, job, payload)
         elif job is None:
             outbox.enqueue(connection, JobKind.DELIVER, asked.request_id, payload)
+        else:
+            follow_job(connection, job, now)
+            return
         signers = sorted(signed.signer for signed in agreed)
         digest = to_hex(delivery.claim.output_digest)
         set_state(connection, asked.request_id, RequestState.QUEUED, "agreed", now, output_digest=digest, signers=signers)
@@ -199,14 +208,16 @@ class Collector:
 def expire_overdue(lane: Lane, limit: int = 100) -> int:
     """Ends requests without a delivery whose deadline is over by the chain's time; returns how many. Raises ChainError."""
     time = lane.chain.pending_time()
-    waiting = [RequestState.COLLECTING, RequestState.FAILED]
-    overdue = select(REQUESTS).where(REQUESTS.c.state.in_(waiting), REQUESTS.c.deadline < time)
+    is_refundable = (REQUESTS.c.state == RequestState.FAILED) & (func.length(REQUESTS.c.signature) == 0)
+    ending = (REQUESTS.c.state == RequestState.COLLECTING) | is_refundable
+    query = select(REQUESTS).where(ending, REQUESTS.c.deadline < time).order_by(REQUESTS.c.id).limit(limit)
     with lane.engine.begin() as connection:
-        views = [view_of(row) for row in connection.execute(overdue.order_by(REQUESTS.c.id).limit(limit))]
-    ended = [view for view in views if not view.is_settled]
-    for view in ended:
+        views = [view_of(row) for row in connection.execute(query)]
+        over = update(REQUESTS).where(REQUESTS.c.is_watched, REQUESTS.c.deadline < time, REQUESTS.c.state != RequestState.COLLECTING)
+        connection.execute(over.values(is_watched=False))
+    for view in views:
         _end(lane, view, lane.chain.status_of(view.asked.request_id))
-    return len(ended)
+    return len(views)
 
 
 def _end(lane: Lane, view: RequestView, status: OnChainStatus) -> None:

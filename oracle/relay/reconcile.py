@@ -57,7 +57,7 @@ def read_nonces(lane: Lane) -> Nonces:
     return Nonces(latest, pending, final, final_block)
 
 
-# ---- nonces the chain has used -----------------------------------------------------------------------------------------------------------
+# ---- nonces the chain has used ---------------------------------------------------------------------------------------------------------
 def _take_used(lane: Lane, slot: Slot, nonces: Nonces) -> None:
     kept, receipt = _find_receipt(lane, slot)
     if kept is None or receipt is None:
@@ -89,7 +89,7 @@ def _take_foreign(lane: Lane, slot: Slot, nonces: Nonces) -> None:
         settle.finish_slot(lane, slot, None)
 
 
-# ---- nonces the chain has not used ----------------------------------------------------------------------------------------------------------
+# ---- nonces the chain has not used -----------------------------------------------------------------------------------------------------
 def _take_unused(lane: Lane, slot: Slot) -> None:
     if slot.state is SlotState.FOREIGN:
         fill_nonce(lane, slot.nonce)
@@ -115,7 +115,7 @@ def _fill_gaps(lane: Lane, nonces: Nonces) -> None:
             fill_nonce(lane, nonce)
 
 
-# ---- what somebody else delivered ---------------------------------------------------------------------------------------------------------
+# ---- what somebody else delivered ------------------------------------------------------------------------------------------------------
 def _follow_adopted(lane: Lane, nonces: Nonces) -> None:
     with lane.engine.begin() as connection:
         jobs = outbox.adopted_jobs(connection)
@@ -125,11 +125,12 @@ def _follow_adopted(lane: Lane, nonces: Nonces) -> None:
 
 def _follow_one(lane: Lane, job: Job, nonces: Nonces) -> None:
     receipt = lane.chain.receipt(job.transaction) if job.transaction is not None else None
+    delivery = settle.read_delivery(lane, receipt, job) if receipt is not None else None
     with lane.engine.begin() as connection:
         if receipt is None:
             settle.requeue(lane, connection, job, "unmined", "somebody else's delivery vanished")
         elif receipt.block_number <= nonces.final_block:
-            settle.finish_job(lane, connection, job, receipt)
+            settle.finish_job(lane, connection, job, receipt, delivery)
 
 
 def is_idle(lane: Lane) -> bool:

@@ -5,6 +5,7 @@ Each function is one database transaction (or a part of one), says what there is
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -32,10 +33,26 @@ def move_request(
     """Moves the job's request where the table allows it, and else only adds the event: a DROPPED or FINAL request stays what it is."""
     now = lane.clock.now()
     old = state_of(connection, job.asked.request_id)
+    if state in (RequestState.PENDING, RequestState.FINAL) and RequestState.MINED in REQUEST_TRANSITIONS[old]:
+        set_state(connection, job.asked.request_id, RequestState.MINED, "still_mined", now)  # it had fallen behind its job
+        old = RequestState.MINED
     if state is not old and state in REQUEST_TRANSITIONS[old]:
         set_state(connection, job.asked.request_id, state, event, now, reason, **detail)
     else:
         add_event(connection, job.asked.request_id, event, now, **(detail if reason is None else {**detail, "reason": reason}))
+
+
+def follow_job(connection: Connection, job: Job, now: datetime) -> None:
+    """Brings a request that came back (COLLECTING again) to where its job already is."""
+    path = {
+        JobState.QUEUED: [RequestState.QUEUED],
+        JobState.SIGNED: [RequestState.QUEUED],
+        JobState.SENT: [RequestState.QUEUED, RequestState.SENT],
+        JobState.MINED: [RequestState.MINED],
+        JobState.FINAL: [RequestState.MINED, RequestState.FINAL],
+    }
+    for state in path.get(job.state, []):
+        set_state(connection, job.asked.request_id, state, f"still_{state}", now)
 
 
 # ---- our own transactions ----------------------------------------------------------------------------------------------------------------
@@ -130,7 +147,7 @@ def finish_slot(lane: Lane, slot: Slot, receipt: TransactionReceipt | None) -> N
             if job.state is not JobState.MINED:
                 continue
             if job.transaction is not None and receipt is not None:
-                finish_job(lane, connection, job, receipt)
+                finish_job(lane, connection, job, receipt, job.delivery if job.kind is JobKind.DELIVER else None)
             elif job.attempts >= MOST_ATTEMPTS:
                 fail(lane, connection, job, f"not done by {job.attempts} transactions: {job.reason}")
             else:
@@ -138,8 +155,8 @@ def finish_slot(lane: Lane, slot: Slot, receipt: TransactionReceipt | None) -> N
                 requeue(lane, connection, job, "again", f"not done by a transaction: {job.reason}", time + RETRY_SECONDS)
 
 
-def finish_job(lane: Lane, connection: Connection, job: Job, receipt: TransactionReceipt) -> None:
-    """What a job did is at depth."""
+def finish_job(lane: Lane, connection: Connection, job: Job, receipt: TransactionReceipt, delivery: Delivery | None) -> None:
+    """What a job did is at depth. `delivery` is what the transaction carried, for a DELIVER job."""
     outbox.set_job(connection, job, JobState.FINAL)
     if job.kind is JobKind.REFUND:
         move_request(lane, connection, job, RequestState.REFUNDED, "refunded", **_where(receipt))
@@ -148,9 +165,8 @@ def finish_job(lane: Lane, connection: Connection, job: Job, receipt: Transactio
         move_request(lane, connection, job, RequestState.FINAL, "final", **_where(receipt))
         return
     delivered = next((d for d in receipt.delivered if d.request_id == job.asked.request_id), None)
-    if delivered is None:
+    if delivered is None or delivery is None:
         raise ChainError("the endpoint's receipt lost a delivery that it had before")
-    delivery = job.delivery if job.nonce is not None else read_delivery(lane, receipt, delivered, job)
     _state_receipt(lane, connection, receipt, delivered, delivery, FINAL)
     if delivered.available_at:
         move_request(lane, connection, job, RequestState.PENDING, "pending", available_at=delivered.available_at)
@@ -173,7 +189,7 @@ def adopt_delivery(lane: Lane, job: Job) -> None:
     if delivered.output_digest != job.delivery.claim.output_digest:
         _raise_alarm(lane, job, delivered)
         return
-    delivery = read_delivery(lane, receipt, delivered, job)
+    delivery = read_delivery(lane, receipt, job)
     with lane.engine.begin() as connection:
         add_event(connection, job.asked.request_id, "adopted", lane.clock.now(), **_where(receipt))
         mark_delivered(lane, connection, job, receipt, delivered, delivery, None)
@@ -189,8 +205,11 @@ def _raise_alarm(lane: Lane, job: Job, delivered: Delivered) -> None:
         state_once(connection, f"conflict:{to_hex(asked.request_id)}", entry)
 
 
-def read_delivery(lane: Lane, receipt: TransactionReceipt, delivered: Delivered, job: Job) -> Delivery:
-    """What a transaction of somebody else carried: its evidence is in its calldata, unless it came through another contract."""
+def read_delivery(lane: Lane, receipt: TransactionReceipt, job: Job) -> Delivery:
+    """What a transaction of somebody else carried for this job's request, with the output we know to be the same.
+
+    Its evidence is in its calldata, unless it came through another contract: then there is none to tell of.
+    """
     found = lane.chain.transaction_data(receipt.transaction)
     if found is None:
         raise ChainError("the endpoint does not know the transaction of its own receipt")
@@ -200,7 +219,7 @@ def read_delivery(lane: Lane, receipt: TransactionReceipt, delivered: Delivered,
     except MalformedInput:
         carried = []
     evidence = next((d.evidence for d in carried if d.asked.request_id == job.asked.request_id), ())
-    return Delivery(job.asked, job.delivery.claim, delivered.output, evidence)
+    return Delivery(job.asked, job.delivery.claim, job.delivery.output, evidence)
 
 
 def settle_unasked(lane: Lane, connection: Connection, asked_id: Bytes32, output: bytes) -> None:
