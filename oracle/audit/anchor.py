@@ -33,8 +33,8 @@ class AnchorChain(Protocol):
         """The AuditAnchor's address: the verifying contract of the anchor's EIP-712 domain."""
         ...
 
-    def latest_anchor(self, log_id: Bytes32) -> tuple[int, Bytes32] | None:
-        """Size and root of the newest accepted anchor, None before the first."""
+    def latest_anchor(self, log_id: Bytes32) -> tuple[int, Bytes32]:
+        """Size and root of the newest accepted anchor; size 0 before the first."""
         ...
 
     def anchors(self, log_id: Bytes32) -> Sequence[Anchor]:
@@ -65,11 +65,10 @@ class Anchorer:
 
         Raises LogRefused, and stops the log, when it is behind or forked. Raises ChainError when the chain does not answer.
         """
-        latest = self._chain.latest_anchor(self.log_id)
+        size, root = self._chain.latest_anchor(self.log_id)
         checkpoint = self._log.checkpoint
-        if latest is None:
+        if size == 0:
             return 0
-        size, root = latest
         if size > checkpoint.size:
             self._refuse(LogRefused("log", f"at least the {size} entries of its anchor", f"{checkpoint.size}: restored from a backup?"))
         ours = compute_root_from(size, subtree_reader(checkpoint.size, self._source.read_tile))

@@ -149,13 +149,16 @@ def encode_base64(data: bytes) -> str:
 
 
 def decode_base64(text: str, what: str) -> bytes:
-    """RFC 4648 section 4 with padding, exactly as `encode_base64` writes it. Raises NoteRejected naming `what`."""
+    """RFC 4648 section 4 with padding, exactly as `encode_base64` writes it. Raises NoteRejected naming `what`.
+
+    The text itself is not in the message: it may be a secret key.
+    """
     try:
         data = base64.b64decode(text.encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError) as error:
-        raise NoteRejected(what, "base64", repr(text[:40])) from error
+        raise NoteRejected(what, "base64", f"{len(text)} other characters") from error
     if encode_base64(data) != text:
-        raise NoteRejected(what, "canonical base64", repr(text[:40]))
+        raise NoteRejected(what, "canonical base64", f"{len(text)} other characters")
     return data
 
 

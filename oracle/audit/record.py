@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -245,7 +246,7 @@ def entry_to_json(entry: Entry) -> dict[str, Any]:
     return {"kind": str(entry.kind), "time": entry.time, "fields": entry.fields, "bodies": bodies}
 
 
-def entry_from_json(value: dict[str, Any]) -> Entry:
+def entry_from_json(value: Mapping[str, Any]) -> Entry:
     """Raises EntryRejected or MalformedInput. What it returns still has to pass `check_entry`."""
     if value["kind"] not in set(EntryKind):
         raise EntryRejected("entry kind", "one of " + ", ".join(EntryKind), repr(value["kind"])[:40])

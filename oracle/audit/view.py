@@ -1,0 +1,115 @@
+"""A log as an auditor sees it: a verified checkpoint, and untrusted bytes held against it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from oracle.audit.checkpoint import open_checkpoint
+from oracle.audit.note import VerifierKey
+from oracle.audit.record import Previous, Record, parse_record
+from oracle.audit.report import CHECKPOINT, ENTRY, INCLUSION, failing_at
+from oracle.audit.source import LogSource
+from oracle.audit.tiles import ENTRIES, WIDTH, parse_bundle, subtree_reader, tile_at
+from oracle.audit.tree import (
+    compute_consistency_from,
+    compute_inclusion_from,
+    compute_root_from,
+    hash_leaf,
+    verify_consistency,
+    verify_inclusion,
+)
+from oracle.encoding import keccak256, parse_bytes32, to_hex
+from oracle.errors import AuditFailed, EntryRejected, ProofRejected
+from oracle.records import Anchor, Bytes32
+
+_BODY_FIELDS = ("audit.input_digest", "audit.output_digest", "audit.signature_digest", "audit.request.signature_digest")
+_BODY_LISTS = ("audit.evidence_digests",)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRecord:
+    """A record with its place."""
+
+    index: int
+    leaf_hash: Bytes32
+    record: Record
+
+    @property
+    def place(self) -> Previous:
+        return Previous(self.index, self.leaf_hash)
+
+
+class LogView:
+    """One checkpoint of one log. Opening it is step 3: nothing else can be read without its size and root."""
+
+    def __init__(self, source: LogSource, key: VerifierKey) -> None:
+        self.source = source
+        self.key = key
+        with failing_at(CHECKPOINT):
+            self.checkpoint = open_checkpoint(source.read_checkpoint(), key)
+        self.size = self.checkpoint.size
+        self.subtree = subtree_reader(self.size, source.read_tile)
+        self.bundle = lru_cache(maxsize=64)(self._read_bundle)
+
+    def _read_bundle(self, number: int) -> list[bytes]:
+        tile = tile_at(ENTRIES, number, self.size)
+        return parse_bundle(self.source.read_tile(tile), tile.width)
+
+    def read_bytes(self, index: int) -> bytes:
+        """The leaf's bytes. Raises EntryRejected for an index beyond the checkpoint or a malformed bundle."""
+        if not 0 <= index < self.size:
+            raise EntryRejected("entry index", f"one below the size {self.size}", index)
+        return self.bundle(index // WIDTH)[index % WIDTH]
+
+    def read(self, index: int) -> LoggedRecord:
+        """Step 1 for one record, without its call: it parses, and is what the tree says. Raises AuditFailed."""
+        with failing_at(ENTRY, f"entry {index}"):
+            data = self.read_bytes(index)
+            leaf_hash = hash_leaf(data)
+            self._hold_against_tile(index, leaf_hash)
+            return LoggedRecord(index, leaf_hash, parse_record(data))
+
+    def _hold_against_tile(self, index: int, leaf_hash: Bytes32) -> None:
+        """Where bundle and tile disagree, the root says which of them was changed."""
+        with failing_at(INCLUSION, f"entry {index}"):
+            in_tile = self.subtree(0, index)
+        if in_tile == leaf_hash:
+            return
+        try:
+            self.verify_inclusion(index, leaf_hash)
+        except ProofRejected as error:
+            raise EntryRejected(f"leaf hash of entry {index}", in_tile.hex(), leaf_hash.hex()) from error
+        raise AuditFailed(INCLUSION, f"step {INCLUSION}, inclusion, entry {index}: leaf hash in its tile", leaf_hash.hex(), in_tile.hex())
+
+    def verify_inclusion(self, index: int, leaf_hash: Bytes32) -> None:
+        """Raises ProofRejected."""
+        proof = compute_inclusion_from(index, self.size, self.subtree)
+        verify_inclusion(leaf_hash, index, self.size, proof, self.checkpoint.root)
+
+    def verify_anchor(self, anchor: Anchor) -> None:
+        """The tree extends the anchored head. Raises ProofRejected: a truncated, rewound or forked log."""
+        if anchor.size > self.size:
+            raise ProofRejected("log", f"at least the {anchor.size} entries anchored in block {anchor.block_number}", self.size)
+        proof = compute_consistency_from(anchor.size, self.size, self.subtree)
+        verify_consistency(anchor.size, self.size, proof, anchor.root, self.checkpoint.root)
+
+    def root_at(self, size: int) -> Bytes32:
+        """The root of the first `size` leaves, by the tiles."""
+        return compute_root_from(size, self.subtree)
+
+    def body(self, digest: Bytes32) -> bytes | None:
+        """A body with that digest, None where the log shows none. Raises EntryRejected for other bytes."""
+        body = self.source.read_body(digest)
+        if body is not None and keccak256(body) != digest:
+            raise EntryRejected("body", to_hex(digest), to_hex(keccak256(body)))
+        return body
+
+    def bodies_of(self, record: Record) -> dict[str, bytes | None]:
+        """The bodies of a record by field, None for those that are not shown. Raises EntryRejected."""
+        names = {name: record.digest(name) for name in _BODY_FIELDS if name in record.fields}
+        for name in _BODY_LISTS:
+            items = record.fields.get(name)
+            for position, item in enumerate(items if isinstance(items, list) else ()):
+                names[f"{name}[{position}]"] = parse_bytes32(item, f"{name}[{position}]")
+        return {name: self.body(digest) for name, digest in names.items()}

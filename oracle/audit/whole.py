@@ -1,0 +1,199 @@
+"""Auditing a whole log: every entry bundle, every tile, every anchor, every writer's sequence, every call.
+
+The steps are those of one call, each over everything. What is missing without being false (an intent without a result, an anchor that
+was not logged yet) is a remark, not a failure: completeness is judged by people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from oracle.audit.onchain import ClaimChecks, audit_on_chain
+from oracle.audit.record import Previous, Record, parse_record
+from oracle.audit.report import (
+    ANCHORS,
+    ENTRY,
+    INCLUSION,
+    AuditReport,
+    AuditStep,
+    OnStep,
+    StepRecorder,
+    StepStatus,
+    failing_at,
+    require_equal,
+)
+from oracle.audit.tiles import WIDTH, Tile, compute_tile_root
+from oracle.audit.tree import Frontier, hash_leaf
+from oracle.audit.verify import audit_anchors, audit_checkpoint
+from oracle.audit.view import LogView
+from oracle.encoding import to_hex
+from oracle.errors import AuditFailed, EntryRejected, InvariantBroken, ProofRejected
+from oracle.records import Anchor, Bytes32, EntryKind
+from oracle.seams import ChainReader
+
+OnProgress = Callable[[str, int, int], None]
+"""(what, done, of how many)"""
+
+
+def _no_progress(_what: str, _done: int, _total: int) -> None:
+    """For callers that show none."""
+
+
+@dataclass(slots=True)
+class _Books:
+    """What is kept while the entries go by: small things, not the entries."""
+
+    sequences: dict[str, int] = field(default_factory=dict)  # by writer, the last
+    calls: dict[Bytes32, list[Previous]] = field(default_factory=dict)  # by request id, its records' places
+    open_intents: dict[int, Bytes32] = field(default_factory=dict)  # intents without a result or error yet
+    anchors: list[tuple[int, Record]] = field(default_factory=list)
+    kinds: dict[str, int] = field(default_factory=dict)
+
+
+def verify_log(
+    view: LogView,
+    chain: ChainReader,
+    log_id: Bytes32,
+    checks: ClaimChecks,
+    on_step: OnStep | None = None,
+    on_progress: OnProgress = _no_progress,
+) -> AuditReport:
+    """Audits everything up to the view's checkpoint. Raises AuditFailed at the first thing that does not hold."""
+    steps, books = StepRecorder(on_step), _Books()
+    leaves = _audit_bundles(view, books, on_progress)
+    _tell_entries(view, steps, books)
+    _audit_tiles(view, leaves, steps)
+    audit_checkpoint(view, steps)
+    anchors = chain.anchors(log_id)
+    audit_anchors(view, steps, anchors, view.size - 1)
+    _audit_logged_anchors(steps, books, anchors, log_id)
+    _audit_calls(view, steps, chain, checks, books, on_progress)
+    return steps.report(f"log {view.checkpoint.origin} of {view.size} entries")
+
+
+# ---- steps 1 and 2 ------------------------------------------------------------------------------------------------------------------
+def _audit_bundles(view: LogView, books: _Books, on_progress: OnProgress) -> list[Bytes32]:
+    """Every entry, hashed; the root over all of them must be the checkpoint's. Returns the leaf hashes."""
+    frontier, leaves = Frontier(), list[Bytes32]()
+    for number in range(-(-view.size // WIDTH)):
+        with failing_at(ENTRY, f"entry bundle {number}"):
+            bundle = view.bundle(number)
+        for data in bundle:
+            leaves.append(hash_leaf(data))
+            frontier.append(leaves[-1])
+            with failing_at(ENTRY, f"entry {len(leaves) - 1}"):
+                _enter(books, Previous(len(leaves) - 1, leaves[-1]), _parse_or_blame(view, data, len(leaves) - 1))
+        on_progress("entries", len(leaves), view.size)
+    if frontier.root() != view.checkpoint.root:
+        _blame(view, leaves, frontier.root())
+    return leaves
+
+
+def _parse_or_blame(view: LogView, data: bytes, index: int) -> Record:
+    """A record that does not parse. Whether it was so logged or was changed since, the entry is what is wrong."""
+    try:
+        return parse_record(data)
+    except EntryRejected as error:
+        view.read(index)  # says it better where the tile has another leaf hash
+        raise InvariantBroken(f"entry {index} parses once and not the next time") from error
+
+
+def _blame(view: LogView, leaves: Sequence[Bytes32], root: Bytes32) -> None:
+    """The entries do not give the signed root: the first whose tile disagrees was changed; if none, the tiles were changed too."""
+    with failing_at(ENTRY):
+        for index, leaf_hash in enumerate(leaves):
+            if view.subtree(0, index) != leaf_hash:
+                raise EntryRejected(f"leaf hash of entry {index}", view.subtree(0, index).hex(), leaf_hash.hex())
+    with failing_at(INCLUSION):
+        raise ProofRejected("root over all entries", view.checkpoint.root.hex(), root.hex())
+
+
+def _enter(books: _Books, place: Previous, record: Record) -> None:
+    """Keeps the books: sequence numbers without gaps, links between the records of a call, intents and what became of them."""
+    require_equal(f"sequence number of {record.writer}", books.sequences.get(record.writer, 0) + 1, record.sequence)
+    books.sequences[record.writer] = record.sequence
+    books.kinds[record.kind] = books.kinds.get(record.kind, 0) + 1
+    request_id = record.request_id
+    if request_id is not None:
+        places = books.calls.setdefault(request_id, [])
+        require_equal("record of the call before it", places[-1] if places else None, record.previous)
+        places.append(place)
+    if record.kind is EntryKind.INTENT and request_id is not None:
+        books.open_intents[place.index] = request_id
+    elif record.kind in (EntryKind.RESULT, EntryKind.ERROR) and "audit.intent.index" in record.fields:
+        books.open_intents.pop(record.integer("audit.intent.index"), None)
+    elif record.kind is EntryKind.ANCHOR:
+        books.anchors.append((place.index, record))
+
+
+def _tell_entries(view: LogView, steps: StepRecorder, books: _Books) -> None:
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(books.kinds.items()))
+    writers = ", ".join(f"{writer} 1–{last}" for writer, last in sorted(books.sequences.items()))
+    steps.passed(ENTRY, f"{view.size} entries ({kinds}); sequences without gaps ({writers})")
+    for index, request_id in list(books.open_intents.items())[:20]:
+        steps.remark(f"intent {index} of call {to_hex(request_id)} has neither result nor error")
+    if len(books.open_intents) > 20:
+        steps.remark(f"{len(books.open_intents)} intents in all have neither result nor error")
+
+
+def _audit_tiles(view: LogView, leaves: Sequence[bytes], steps: StepRecorder) -> None:
+    """Every tile is computed again from the entries and held against the bytes that are served."""
+    count = 0
+    for tile, data in _compute_tiles(leaves):
+        with failing_at(INCLUSION, tile.path()):
+            require_equal(f"tile {tile.path()}", data, view.source.read_tile(tile))
+        count += 1
+    steps.passed(INCLUSION, f"{count} tiles recomputed; root {view.checkpoint.root.hex()}")
+
+
+def _compute_tiles(leaves: Sequence[bytes]) -> Iterator[tuple[Tile, bytes]]:
+    level, hashes = 0, leaves
+    while hashes:
+        for start in range(0, len(hashes), WIDTH):
+            row = hashes[start : start + WIDTH]
+            yield Tile(level, start // WIDTH, len(row)), b"".join(row)
+        full = range(0, len(hashes) - WIDTH + 1, WIDTH)
+        hashes = [compute_tile_root(hashes[start : start + WIDTH]) for start in full]
+        level += 1
+
+
+# ---- step 4 and the calls -----------------------------------------------------------------------------------------------------------
+def _audit_logged_anchors(steps: StepRecorder, books: _Books, anchors: Sequence[Anchor], log_id: Bytes32) -> None:
+    """Every anchor record tells of an anchor that is on chain. Records of other logs' anchors are none of ours."""
+    on_chain = {(anchor.size, anchor.root, anchor.transaction) for anchor in anchors}
+    roots = {anchor.size: anchor.root for anchor in anchors}
+    logged = set()
+    for index, record in books.anchors:
+        with failing_at(ANCHORS, f"entry {index}"):
+            if record.digest("audit.log_id") != log_id:
+                continue
+            told = (record.integer("audit.anchor.size"), record.digest("audit.anchor.root"), record.digest("audit.transaction"))
+            require_equal(f"anchored root of size {told[0]}", roots.get(told[0], told[1]), told[1])
+            if told not in on_chain:
+                steps.remark(f"entry {index} tells of an anchor of size {told[0]} that the chain does not have (reorganised away?)")
+            logged.add(told)
+    if missing := on_chain - logged:
+        steps.remark(f"{len(missing)} anchors on chain are not logged yet")
+
+
+def _audit_calls(
+    view: LogView, steps: StepRecorder, chain: ChainReader, checks: ClaimChecks, books: _Books, on_progress: OnProgress
+) -> None:
+    """Steps 5 to 7 for each call; told once for each step, with how many calls had something to check."""
+    done: dict[int, list[AuditStep]] = {}
+    for position, (request_id, places) in enumerate(books.calls.items()):
+        of_call = StepRecorder()
+        try:
+            audit_on_chain(view, of_call, chain, [view.read(place.index) for place in places], checks)
+        except AuditFailed as error:
+            raise AuditFailed(error.step, f"call {to_hex(request_id)}: {error.what}", error.expected, error.got) from error
+        for step in of_call.steps:
+            done.setdefault(step.number, []).append(step)
+        for remark in of_call.remarks:
+            steps.remark(f"call {to_hex(request_id)}: {remark}")
+        on_progress("calls", position + 1, len(books.calls))
+    for number in sorted(done):
+        passed = sum(step.status is StepStatus.PASSED for step in done[number])
+        text = f"{passed} calls; {len(done[number]) - passed} with nothing to check yet"
+        (steps.passed if passed else steps.absent)(number, text)

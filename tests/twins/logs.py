@@ -1,0 +1,76 @@
+"""Logs for tests: places in a directory, entries, and a full check of what lies on disk that shares no code with the sequencer."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from oracle.audit.checkpoint import open_checkpoint
+from oracle.audit.log import Log, Places
+from oracle.audit.note import SignerKey
+from oracle.records import Entry, EntryKind
+from tests.twins.naive_tree import tree_hash
+
+KEY = SignerKey("log.example/affidavit", bytes(range(32)))
+START = datetime(2026, 11, 22, 10, tzinfo=UTC)
+
+
+class TickingClock:
+    """A clock that moves a millisecond at every look, so that times are different and known."""
+
+    def __init__(self) -> None:
+        self._looks = 0
+
+    def now(self) -> datetime:
+        self._looks += 1
+        return START + timedelta(milliseconds=self._looks)
+
+
+def places(directory: Path) -> Places:
+    return Places(directory / "log", f"sqlite:///{directory}/entries.sqlite", f"sqlite:///{directory}/checkpoint.sqlite")
+
+
+def open_log(directory: Path, key: SignerKey = KEY) -> Log:
+    return Log.open(places(directory), key, TickingClock())
+
+
+def entry(number: int, call: int | None = None, **fields: Any) -> Entry:
+    """Something small to log; `call` makes it a record of a call."""
+    more = {} if call is None else {"audit.request_id": "0x" + call.to_bytes(32, "big").hex()}
+    named: dict[str, Any] = {"audit.actor": "tester", "error.type": "test", "test.number": number} | more | fields
+    return Entry(EntryKind.ERROR, "2026-11-22T10:00:00.000000Z", named)
+
+
+def read_bundles(directory: Path, size: int) -> list[bytes]:
+    """The first `size` entries as they lie in the bundles."""
+    records: list[bytes] = []
+    for number in range(-(-size // 256)):
+        width = min(256, size - 256 * number)
+        full = directory / "tile/entries" / f"{number:03d}"
+        file = full if width == 256 or full.exists() else full.with_name(f"{number:03d}.p") / str(width)
+        data, at = file.read_bytes(), 0
+        while at < len(data):
+            length = int.from_bytes(data[at : at + 2], "big")
+            records.append(data[at + 2 : at + 2 + length])
+            at += 2 + length
+    return records[:size]
+
+
+def full_check(directory: Path, key: SignerKey = KEY) -> list[dict[str, Any]]:
+    """Everything about a log at rest: the checkpoint is signed, the root is that of the bundles, numbering has no gaps.
+
+    Returns the records, parsed.
+    """
+    data = (directory / "log/checkpoint").read_bytes()
+    checkpoint = open_checkpoint(data, key.verifier)
+    records = read_bundles(directory / "log", checkpoint.size)
+    assert len(records) == checkpoint.size
+    assert tree_hash(records) == b64decode(data.decode().split("\n")[2])
+    parsed = [json.loads(record) for record in records]
+    for writer in {p["audit.writer"] for p in parsed}:
+        sequence = [p["audit.sequence.writer"] for p in parsed if p["audit.writer"] == writer]
+        assert sequence == list(range(1, len(sequence) + 1))
+    return parsed
