@@ -52,6 +52,8 @@ class RelayConfig:
     log_token_file: Path
     batch_size: int = 16
     collect_seconds: float = 0.2  # pause between two looks at the nodes
+    final_blocks: int | None = None  # blocks on top of a block before it counts as final; as chain.confirmations where not given
+    refund_expired: bool = True  # ask for the refund of expired on-chain requests, at the relay's cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ def _value(hint: Any, value: object, where: str, base: Path) -> Any:
         return tuple(_value(get_args(hint)[0], item, where, base) for item in value)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    if hint in (str, int) and type(value) is hint:
+    if hint in (str, int, bool) and type(value) is hint:
         return value.replace("{dir}", str(base)) if isinstance(value, str) else value
     raise ConfigRejected(where, getattr(hint, "__name__", str(hint)), type(value).__name__)
 
