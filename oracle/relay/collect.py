@@ -231,6 +231,8 @@ def _end(lane: Lane, view: RequestView, status: OnChainStatus) -> None:
             settle_unasked(lane, connection, asked.request_id, output)
         return
     with lane.engine.begin() as connection:
+        if state_of(connection, asked.request_id) is not view.state:
+            return  # a quorum came at the last moment
         reason = view.reason or _describe(connection, asked)
         expire(lane, connection, asked.request_id, not asked.request.is_signed_off_chain, reason)
         entry = lane.entries.failure(asked, "not_delivered", reason, lane.clock.now())

@@ -8,6 +8,7 @@ A **request** is what somebody waits for:
         │                                                       (MINED ──block vanished──▶ SENT)
         ├──deadline──▶ EXPIRED ──refund at depth──▶ REFUNDED         (on-chain requests only are refunded)
         ├──refused for good──▶ FAILED ──deadline──▶ EXPIRED
+        ├──delivered by somebody else with another output than our quorum's──▶ CONFLICT (an alarm)
         └──its own block vanished──▶ DROPPED ──seen again──▶ COLLECTING
 
 A **job** is one thing to do on chain for one request (deliver, finalize, refund):
@@ -61,6 +62,7 @@ class RequestState(StrEnum):
     REFUNDED = "refunded"
     FAILED = "failed"
     DROPPED = "dropped"
+    CONFLICT = "conflict"
 
 
 class JobKind(StrEnum):
@@ -89,16 +91,17 @@ class SlotState(StrEnum):
 
 _R = RequestState
 REQUEST_TRANSITIONS: dict[RequestState, frozenset[RequestState]] = {
-    _R.COLLECTING: frozenset({_R.QUEUED, _R.EXPIRED, _R.FAILED, _R.DROPPED, _R.MINED}),
-    _R.QUEUED: frozenset({_R.COLLECTING, _R.SENT, _R.MINED, _R.EXPIRED, _R.FAILED, _R.DROPPED}),
+    _R.COLLECTING: frozenset({_R.QUEUED, _R.EXPIRED, _R.FAILED, _R.DROPPED, _R.MINED, _R.CONFLICT}),
+    _R.QUEUED: frozenset({_R.COLLECTING, _R.SENT, _R.MINED, _R.EXPIRED, _R.FAILED, _R.DROPPED, _R.CONFLICT}),
     _R.SENT: frozenset({_R.QUEUED, _R.MINED, _R.EXPIRED, _R.FAILED, _R.DROPPED}),
     _R.MINED: frozenset({_R.SENT, _R.QUEUED, _R.COLLECTING, _R.PENDING, _R.FINAL, _R.FAILED, _R.DROPPED}),
     _R.PENDING: frozenset({_R.FINAL, _R.FAILED}),
     _R.FINAL: frozenset(),
-    _R.EXPIRED: frozenset({_R.REFUNDED, _R.MINED, _R.FAILED, _R.DROPPED}),
+    _R.EXPIRED: frozenset({_R.REFUNDED, _R.MINED, _R.DROPPED}),
     _R.REFUNDED: frozenset(),
     _R.FAILED: frozenset({_R.EXPIRED, _R.DROPPED}),
     _R.DROPPED: frozenset({_R.COLLECTING}),
+    _R.CONFLICT: frozenset(),
 }
 
 _J = JobState

@@ -187,7 +187,7 @@ def adopt_delivery(lane: Lane, job: Job) -> None:
     if receipt is None or delivered is None:
         raise ChainError("the endpoint says delivered, but does not know by which transaction")
     if delivered.output_digest != job.delivery.claim.output_digest:
-        _raise_alarm(lane, job, delivered)
+        _raise_alarm(lane, job, receipt, delivered)
         return
     delivery = read_delivery(lane, receipt, job)
     with lane.engine.begin() as connection:
@@ -195,12 +195,13 @@ def adopt_delivery(lane: Lane, job: Job) -> None:
         mark_delivered(lane, connection, job, receipt, delivered, delivery, None)
 
 
-def _raise_alarm(lane: Lane, job: Job, delivered: Delivered) -> None:
+def _raise_alarm(lane: Lane, job: Job, receipt: TransactionReceipt, delivered: Delivered) -> None:
     asked, digest = job.asked, to_hex(delivered.output_digest)
     journal.get("lane").error("ALARM: another output than the quorum's was delivered", request_id=asked.request_id, output_digest=digest)
     message = f"the chain accepted {digest}, our quorum signed {to_hex(job.delivery.claim.output_digest)}"
     with lane.engine.begin() as connection:
-        fail(lane, connection, job, f"delivered with another output: {message}")
+        outbox.set_job(connection, job, JobState.FAILED, reason=message, nonce=None)
+        move_request(lane, connection, job, RequestState.CONFLICT, "conflict", message, **_where(receipt))
         entry = lane.entries.failure(asked, "conflicting_delivery", message, lane.clock.now())
         state_once(connection, f"conflict:{to_hex(asked.request_id)}", entry)
 
@@ -224,7 +225,12 @@ def read_delivery(lane: Lane, receipt: TransactionReceipt, job: Job) -> Delivery
 
 def settle_unasked(lane: Lane, connection: Connection, asked_id: Bytes32, output: bytes) -> None:
     """Prepares a request that somebody else delivered before we had a quorum: the ordinary job then adopts the delivery."""
-    outbox.enqueue(connection, JobKind.DELIVER, asked_id, {"output": to_hex(output), "evidence": []})
+    payload: dict[str, Any] = {"output": to_hex(output), "evidence": []}
+    job = outbox.find_job(connection, JobKind.DELIVER, asked_id)
+    if job is None:
+        outbox.enqueue(connection, JobKind.DELIVER, asked_id, payload)
+    elif job.state is JobState.FAILED:
+        outbox.replace_payload(connection, job, payload)
     if state_of(connection, asked_id) is RequestState.COLLECTING:
         set_state(
             connection, asked_id, RequestState.QUEUED, "delivered_elsewhere", lane.clock.now(), output_digest=to_hex(keccak256(output))

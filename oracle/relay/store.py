@@ -23,15 +23,16 @@ from oracle.wire import request_from_json, request_to_json
 
 END_OF_TIME = (1 << 63) - 1
 OPEN_STATES = (RequestState.COLLECTING, RequestState.QUEUED, RequestState.SENT, RequestState.MINED, RequestState.PENDING)
-FINAL_STATES = (RequestState.FINAL, RequestState.REFUNDED)
+FINAL_STATES = (RequestState.FINAL, RequestState.REFUNDED, RequestState.CONFLICT)
 
 
 @dataclass(frozen=True, slots=True)
 class RequestEvent:
     """One step of a request's history. `id` grows over all requests: a follower resumes after the last one it saw.
 
-    Kinds: seen, claim, claim_refused, disagreement, agreed, delivery_refused, signed, sent, mined, unmined, callback, nonce_lost, pending,
-    final, expired, refund_queued, refunded, failed, dropped, seen_again, lie, equivocation, nodes_refused.
+    Kinds: seen, claim, claim_refused, disagreement, agreed, delivery_refused, signed, sent, mined, unmined, nonce_lost, pending, final,
+    expired, refund_queued, refunded, failed, conflict, dropped, seen_again, lie, not_done, again, adopted, delivered_elsewhere,
+    refund_mined, finalize_mined, refund_failed, finalize_failed, and still_… when a request that came back meets its job.
     """
 
     id: int
