@@ -1,0 +1,219 @@
+"""Intake: every kind of bad request is refused with its own error, before any work; nothing else is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from oracle.attest.quorum import assemble_quorum
+from oracle.encoding import compute_request_id, keccak256, pack_policy
+from oracle.errors import (
+    AffidavitError,
+    ChainError,
+    InputRejected,
+    ModelRejected,
+    ModelUnknown,
+    PolicyRejected,
+    RequestExpired,
+    RequestRejected,
+    RequestUnknown,
+    RequestUnpaid,
+    TooLarge,
+)
+from oracle.node.intake import MAX_HORIZON_SECONDS, MAX_WINDOW_SECONDS, CheckedJob, check
+from oracle.records import SIGNED_NONCE_START, Asked, Bytes32, Delivery, Domain, ModelKind, Policy
+from tests.twins.chain import CONSUMER, DEPLOYER
+from tests.twins.coprocessor import delivery_call, encode_call, request_tuple
+from tests.twins.node_scene import Scene, digit_image, make_scene, vector
+from tests.twins.operators import account, address_of, sign_request, signed_by
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return make_scene(tmp_path)
+
+
+def checked(scene: Scene, asked: Asked, owed_wei: int = 0) -> CheckedJob:
+    return check(asked, scene.chain, scene.node.library, scene.node.terms, owed_wei)
+
+
+def ask(scene: Scene, data: bytes, fee_wei: int = 5, model_id: Bytes32 | None = None) -> Asked:
+    return scene.chain.ask(model_id or scene.digits.model_id, data, Policy(quorum=2), fee_wei)
+
+
+def rehashed(scene: Scene, asked: Asked, **changes: object) -> Asked:
+    """The request changed, with the id that belongs to it."""
+    request = replace(asked.request, **changes)  # type: ignore[arg-type]
+    return replace(asked, request=request, request_id=compute_request_id(request, scene.chain.domain))
+
+
+def test_good_requests_pass_from_both_sides(scene: Scene) -> None:
+    for asked in (ask(scene, digit_image()), scene.sign(digit_image()), ask(scene, vector(1), model_id=scene.scale.model_id)):
+        job = checked(scene, asked)
+        assert job.asked is asked
+        assert job.model.directory.model_id == asked.request.model_id
+
+
+def refuse_operators(scene: Scene) -> None:
+    for index in (1, 2):
+        scene.chain.set_operator_active(index, False)
+
+
+FROM_CHAIN: dict[str, tuple[Callable[[Scene], Asked], type[AffidavitError], str]] = {
+    "input too large": (lambda s: ask(s, bytes(4097)), TooLarge, "input"),
+    "input of another request": (lambda s: replace(ask(s, digit_image()), input=digit_image(1)), RequestRejected, "input_digest"),
+    "other request id": (lambda s: replace(ask(s, digit_image()), request_id=keccak256(b"x")), RequestRejected, "request id"),
+    "other fee than in its id": (
+        lambda s: (lambda a: replace(a, request=replace(a.request, fee_wei=10**18)))(ask(s, digit_image())),
+        RequestRejected,
+        "request id",
+    ),
+    "signed nonce from a block": (
+        lambda s: rehashed(s, ask(s, digit_image()), nonce=SIGNED_NONCE_START),
+        RequestRejected,
+        "nonce",
+    ),
+    "signature on a request from a block": (
+        lambda s: replace(ask(s, digit_image()), signature=bytes(65)),
+        RequestRejected,
+        "signature",
+    ),
+    "model nobody serves": (
+        lambda s: ask(s, b"", model_id=s.chain.register_model(ModelKind.OPAQUE, keccak256(b"other"))),
+        ModelUnknown,
+        "serves",
+    ),
+    "input too short": (lambda s: ask(s, digit_image()[:-2]), InputRejected, "128 bytes"),
+    "input out of range": (lambda s: ask(s, b"\x7f\xff" * 64), InputRejected, "element 0"),
+    "input of another encoding": (lambda s: ask(s, digit_image(), model_id=s.scale.model_id), InputRejected, "AFT1"),
+    "fee too small": (lambda s: ask(s, digit_image(), fee_wei=2), RequestUnpaid, "at least 3"),
+    "never asked": (lambda s: rehashed(s, ask(s, digit_image()), callback_gas=1), RequestUnknown, "on chain"),
+}
+
+
+@pytest.mark.parametrize(("make", "error", "names"), FROM_CHAIN.values(), ids=FROM_CHAIN)
+def test_requests_from_the_chain(scene: Scene, make: Callable[[Scene], Asked], error: type[AffidavitError], names: str) -> None:
+    asked = make(scene)
+    with pytest.raises(error, match=names):
+        checked(scene, asked)
+
+
+def resigned_for(scene: Scene, domain: Domain) -> Asked:
+    """Signed for another chain or contract, posted here: the id is of this domain, the signature is not."""
+    foreign = sign_request(scene.sign(digit_image()).request, digit_image(), account("alice"), domain)
+    return replace(foreign, request_id=compute_request_id(foreign.request, scene.chain.domain))
+
+
+SIGNED: dict[str, tuple[Callable[[Scene], Asked], type[AffidavitError], str]] = {
+    "contract's nonce": (lambda s: s.sign(digit_image(), nonce=SIGNED_NONCE_START - 1), RequestRejected, "nonce"),
+    "no signature": (lambda s: replace(s.sign(digit_image()), signature=b""), RequestRejected, "signature"),
+    "somebody else's signature": (lambda s: s.sign(digit_image(), signer="mallory"), RequestRejected, "signature"),
+    "cut signature": (lambda s: replace(s.sign(digit_image()), signature=bytes(64)), RequestRejected, "signature"),
+    "signed for another chain": (lambda s: resigned_for(s, Domain(1, s.chain.domain.coprocessor)), RequestRejected, "signature"),
+    "signed for another contract": (lambda s: resigned_for(s, Domain(31337, address_of("x"))), RequestRejected, "signature"),
+    "id of another chain": (
+        lambda s: sign_request(s.sign(digit_image()).request, digit_image(), account("alice"), Domain(1, s.chain.domain.coprocessor)),
+        RequestRejected,
+        "request id on chain 31337",
+    ),
+    "malformed policy": (lambda s: s.sign(digit_image(), policy=Bytes32(b"\2" + bytes(31))), PolicyRejected, "policy"),
+    "policy without evidence": (lambda s: s.sign(digit_image(), policy=Bytes32(b"\1" + bytes(31))), PolicyRejected, "policy"),
+    "proof": (lambda s: s.sign(digit_image(), policy=pack_policy(Policy(quorum=1, proof=True))), PolicyRejected, "nothing else"),
+    "enclave": (lambda s: s.sign(digit_image(), policy=pack_policy(Policy(enclave=True))), PolicyRejected, "nothing else"),
+    "more than all operators": (lambda s: s.sign(digit_image(), policy=pack_policy(Policy(quorum=4))), PolicyRejected, "at most 3"),
+    "window": (
+        lambda s: s.sign(digit_image(), policy=pack_policy(Policy(quorum=1, window_seconds=MAX_WINDOW_SECONDS + 1))),
+        PolicyRejected,
+        "window",
+    ),
+    "expired": (lambda s: s.sign(digit_image(), deadline=s.chain.time - 1), RequestExpired, "deadline"),
+    "too far": (lambda s: s.sign(digit_image(), deadline=s.chain.time + MAX_HORIZON_SECONDS + 1), RequestRejected, "deadline"),
+    "callback gas": (lambda s: s.sign(digit_image(), callback_gas=5_000_001), RequestRejected, "callback_gas"),
+    "no refund address": (lambda s: s.sign(digit_image(), refund_to="0x" + "00" * 20), RequestRejected, "refund_to"),
+    "fee too small": (lambda s: s.sign(digit_image(), fee_wei=2), RequestUnpaid, "at least 3"),
+    "deposit too small": (lambda s: s.sign(digit_image(), fee_wei=101), RequestUnpaid, "deposit"),
+}
+
+
+@pytest.mark.parametrize(("make", "error", "names"), SIGNED.values(), ids=SIGNED)
+def test_signed_requests(scene: Scene, make: Callable[[Scene], Asked], error: type[AffidavitError], names: str) -> None:
+    asked = make(scene)
+    with pytest.raises(error, match=names):
+        checked(scene, asked)
+
+
+def test_a_deposit_is_not_promised_twice(scene: Scene) -> None:
+    asked = scene.sign(digit_image(), fee_wei=60)
+    checked(scene, asked, owed_wei=40)
+    with pytest.raises(RequestUnpaid, match="101"):
+        checked(scene, asked, owed_wei=41)
+
+
+def test_the_chain_decides_when_a_deadline_has_passed(scene: Scene) -> None:
+    asked = ask(scene, digit_image())
+    scene.chain.mine(seconds=asked.request.deadline - scene.chain.time)
+    checked(scene, asked)
+    scene.chain.mine(seconds=1)
+    with pytest.raises(RequestExpired):
+        checked(scene, asked)
+
+
+def test_a_deprecated_model_answers_only_what_was_asked_before(scene: Scene) -> None:
+    asked = ask(scene, digit_image())
+    scene.chain.deprecate_model(scene.digits.model_id)
+    checked(scene, asked)
+    with pytest.raises(ModelRejected, match="deprecated"):
+        checked(scene, scene.sign(digit_image()))
+
+
+def test_operators_who_left_cannot_make_a_quorum(scene: Scene) -> None:
+    asked = ask(scene, digit_image())
+    refuse_operators(scene)
+    with pytest.raises(PolicyRejected, match="at most 1"):
+        checked(scene, asked)
+
+
+def deliver(scene: Scene, asked: Asked) -> None:
+    claims = [signed_by(index, asked, b"answer", scene.chain.domain) for index in (0, 1)]
+    evidence = assemble_quorum(claims, 2, scene.chain.operators())
+    scene.chain.send(DEPLOYER, delivery_call(Delivery(asked, claims[0].claim, b"answer", (evidence,))))
+    scene.chain.mine()
+
+
+def test_what_was_delivered_refunded_or_cancelled_is_not_worked_on(scene: Scene) -> None:
+    from_chain, signed = ask(scene, digit_image()), scene.sign(digit_image(1))
+    refunded, cancelled = ask(scene, digit_image(2)), scene.sign(digit_image(3), nonce=SIGNED_NONCE_START + 1)
+    deliver(scene, from_chain)
+    deliver(scene, signed)
+    scene.chain.send(address_of("alice"), encode_call("cancelSigned", request_tuple(cancelled.request)))
+    for asked, state in ((from_chain, "FINAL"), (signed, "FINAL")):
+        with pytest.raises(RequestRejected, match=f"got {state}"):
+            checked(scene, asked)
+    scene.chain.mine()
+    with pytest.raises(RequestRejected, match="got CANCELLED"):
+        checked(scene, cancelled)
+    scene.chain.mine(seconds=10_000)
+    scene.chain.send(CONSUMER, encode_call("refund", request_tuple(refunded.request)))
+    scene.chain.mine()
+    with pytest.raises(RequestExpired):
+        checked(scene, refunded)
+
+
+def test_a_wallet_contract_signs_in_its_own_way(scene: Scene) -> None:
+    wallet = address_of("wallet contract")
+    asked = scene.sign(digit_image(), requester=wallet, signer="whoever")
+    scene.chain.deposit(wallet, 100)
+    with pytest.raises(RequestRejected, match="signature"):
+        checked(scene, asked)
+    scene.chain.deploy_wallet(wallet, frozenset({(asked.request_id, b"yes")}))
+    checked(scene, replace(asked, signature=b"yes"))
+
+
+def test_a_chain_that_does_not_answer_is_not_a_reason_to_refuse(scene: Scene) -> None:
+    asked = ask(scene, digit_image())
+    scene.chain.is_down = True
+    with pytest.raises(ChainError):
+        checked(scene, asked)
