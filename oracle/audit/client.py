@@ -72,15 +72,21 @@ class LogClient:
             return False
 
     def _read(self, answer: httpx.Response) -> Appended:
+        """What the log decided. An answer of another form is the peer's fault, never the caller's."""
         try:
             value = answer.json()
             if answer.status_code != 200:
-                raise _REFUSALS[value["title"]](str(value["detail"])[:300])
-            fields = require_fields(value, "the log's answer", {"index", "leaf_hash", "tree_size"})
-            index, size = parse_uint(fields["index"], "index", 53), parse_uint(fields["tree_size"], "tree_size", 53)
-            appended = Appended(index, parse_bytes32(fields["leaf_hash"], "leaf_hash"), size)
-        except (ValueError, KeyError, TypeError) as error:
+                refusal: Rejected = _REFUSALS[value["title"]](str(value["detail"])[:300])
+            else:
+                return _read_appended(value)
+        except (ValueError, KeyError, TypeError, MalformedInput) as error:
             raise PeerError(f"the log at {self._url} answered {answer.status_code} in another form") from error
-        if appended.index >= appended.tree_size:
-            raise PeerError(f"the log at {self._url} says that entry {index} is in a tree of {size}") from ValueError(answer.text[:200])
-        return appended
+        raise refusal
+
+
+def _read_appended(value: object) -> Appended:
+    fields = require_fields(value, "the log's answer", {"index", "leaf_hash", "tree_size"})
+    index, size = parse_uint(fields["index"], "index", 53), parse_uint(fields["tree_size"], "tree_size", 53)
+    if index >= size:
+        raise MalformedInput("index of the entry", f"one below the tree's size {size}", index)
+    return Appended(index, parse_bytes32(fields["leaf_hash"], "leaf_hash"), size)

@@ -215,7 +215,7 @@ def _read_record(value: dict[str, Any]) -> Record:
         raise EntryRejected("record", f"the field {sorted(missing)[0]}", "nothing")
     if value["audit.record"] != FORMAT:
         raise EntryRejected("record format", FORMAT, value["audit.record"])
-    if value["audit.kind"] not in set(EntryKind):
+    if not isinstance(value["audit.kind"], str) or value["audit.kind"] not in set(EntryKind):
         raise EntryRejected("record kind", "a known kind", value["audit.kind"])
     _check_time(value["audit.time"], "record time")
     _check_time(value["audit.log.time"], "record log time")
@@ -248,7 +248,7 @@ def entry_to_json(entry: Entry) -> dict[str, Any]:
 
 def entry_from_json(value: Mapping[str, Any]) -> Entry:
     """Raises EntryRejected or MalformedInput. What it returns still has to pass `check_entry`."""
-    if value["kind"] not in set(EntryKind):
+    if not isinstance(value["kind"], str) or value["kind"] not in set(EntryKind):
         raise EntryRejected("entry kind", "one of " + ", ".join(EntryKind), repr(value["kind"])[:40])
     if not isinstance(value["fields"], dict) or not isinstance(value["bodies"], dict):
         raise EntryRejected("entry", "objects `fields` and `bodies`", "another form")
