@@ -29,3 +29,12 @@ def load_artifact(name: str) -> Artifact:
         return Artifact(name, document["abi"], parse_hex(document["bytecode"], f"bytecode of {name}"))
     except (OSError, ValueError, KeyError) as error:
         raise InvariantBroken(f"the package's artifact of {name} is missing or malformed") from error
+
+
+def load_compiler_version() -> str:
+    """The solc that the shipped artifacts were compiled with."""
+    try:
+        version: str = json.loads((files("oracle") / "artifacts" / "compiler.json").read_text())["version"]
+    except (OSError, ValueError, KeyError) as error:
+        raise InvariantBroken("the package's compiler.json is missing or malformed") from error
+    return version.split(".Emscripten")[0]

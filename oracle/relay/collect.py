@@ -19,7 +19,7 @@ from oracle.relay import outbox
 from oracle.relay.claims import claims_of, nodes_answered, record_answer, record_claim, stop_watching, watched_by
 from oracle.relay.lane import Lane
 from oracle.relay.outbox import delivery_payload
-from oracle.relay.peers import NodePeer
+from oracle.relay.peers import NodeAway, NodePeer
 from oracle.relay.schema import EVENTS, JOBS, REQUESTS, JobKind, JobState, RequestState
 from oracle.relay.settle import expire, follow_job, is_delivered, settle_unasked
 from oracle.relay.statements import state_once
@@ -53,6 +53,10 @@ class Pauses:
         length = self.length.get(request_id, FIRST_PAUSE_SECONDS)
         self.due[request_id] = moment + length
         self.length[request_id] = min(2 * length, LONGEST_PAUSE_SECONDS)
+
+    def away(self, moment: float) -> None:
+        self.node_due = moment + self.node_length
+        self.node_length = min(2 * self.node_length, LONGEST_OUTAGE_PAUSE_SECONDS)
 
     def forget(self, request_id: Bytes32) -> None:
         self.due.pop(request_id, None)
@@ -89,12 +93,13 @@ class Collector:
             try:
                 self._ask(node, view.asked, pauses, moment)
                 pauses.node_length = FIRST_PAUSE_SECONDS
-            except PeerError as error:
-                pauses.node_due = moment + pauses.node_length
-                pauses.node_length = min(2 * pauses.node_length, LONGEST_OUTAGE_PAUSE_SECONDS)
-                pauses.later(view.asked.request_id, moment)
-                journal.get("collect").warning("a node does not answer", node=node.url, error=str(error), cause=repr(error.__cause__))
+            except NodeAway as error:
+                pauses.away(moment)
+                journal.get("collect").warning("a node does not answer", node=node.url, cause=repr(error.__cause__))
                 break
+            except PeerError as error:
+                pauses.later(view.asked.request_id, moment)
+                journal.get("collect").warning("a node's answer is none", error=str(error), cause=repr(error.__cause__))
         return asked_about
 
     def _ask(self, node: NodePeer, asked: Asked, pauses: Pauses, moment: float) -> None:

@@ -16,7 +16,7 @@ from typing import Protocol
 from sqlalchemy import Engine
 
 from oracle.errors import ConfigRejected
-from oracle.records import Address, Delivery, Request
+from oracle.records import Address, Bytes32, Delivery, Request
 from oracle.relay.fees import FeeHistory
 from oracle.relay.statements import EntryBuilder
 from oracle.relay.transact import Call
@@ -36,7 +36,7 @@ class Ledger(ChainReader, Protocol):
 
     def send_raw(self, raw: bytes) -> None: ...
 
-    def is_known(self, transaction: bytes) -> bool: ...
+    def is_known(self, transaction: Bytes32) -> bool: ...
 
     def deliver_call(self, deliveries: Sequence[Delivery]) -> Call: ...
 

@@ -20,6 +20,10 @@ MAX_ANSWER_BYTES = 8 << 20
 """Twice the hex of a 1 MiB output, and room for the rest."""
 
 
+class NodeAway(PeerError):
+    """The node does not answer at all: no use in asking it about anything else now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Exactly one of: a claim (unchecked), a refusal for good, or neither: ask again later."""
@@ -36,13 +40,16 @@ class NodePeer:
         self._http = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, transport=transport, follow_redirects=False)
         self._told: set[Bytes32] = set()  # signed requests handed over by this process; the node's memory is what counts
 
-    def close(self) -> None:
+    def __enter__(self) -> NodePeer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._http.close()
 
     def ask(self, asked: Asked) -> Answer:
         """What the node says about a request; a signed one is handed over first.
 
-        Raises PeerError where it does not answer or answers with something that is no answer.
+        Raises NodeAway where it does not answer, PeerError where it answers with something that is no answer.
         """
         if asked.request.is_signed_off_chain and asked.request_id not in self._told:
             self._tell(asked)
@@ -54,8 +61,8 @@ class NodePeer:
                 return Answer(claim=signed_claim_from_json(document))
             except MalformedInput as error:
                 raise PeerError(f"node {self.url} sent a malformed claim") from error
-        if status == 422 and isinstance(document, dict) and document.get("state") == "refused":
-            return Answer(refusal=str(document.get("problem", document.get("detail", "")))[:500])
+        if status in (422, 500) and isinstance(document, dict) and document.get("state") in ("refused", "broken"):
+            return Answer(refusal=f"{document.get('title', '')}: {document.get('detail', '')}"[:500])
         if status in (202, 404):
             return Answer()
         raise PeerError(f"node {self.url} answered with status {status}")
@@ -74,7 +81,7 @@ class NodePeer:
             with self._http.stream(method, path, json=body) as response:
                 return response.status_code, _parse(self._read(response))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise PeerError(f"node {self.url} does not answer") from error
+            raise NodeAway(f"node {self.url} does not answer") from error
 
     def _read(self, response: httpx.Response) -> bytes:
         deadline, data = time.monotonic() + MAX_ANSWER_SECONDS, b""

@@ -1,0 +1,237 @@
+"""The relay: from claims to a delivery on chain and its receipt in the log, and the process that does it.
+
+Four loops over one database: *follow* takes requests from blocks, *collect* (one for each node) asks for claims, *lane* sends and
+reconciles, *statements* writes to the log. None waits for another; each may be killed anywhere, and starting again is going on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
+
+from oracle import journal
+from oracle.attest.keys import load_account
+from oracle.attest.quorum import assemble_quorum, check_signed_claim, find_agreement
+from oracle.attest.sign import AccountSigner, recover_signer
+from oracle.audit.client import LogClient
+from oracle.audit.entries import error_entry, lie_entry, receipt_entry
+from oracle.config import Config, RelayConfig, read_secret
+from oracle.encoding import QUORUM_ECDSA_SELECTOR, compute_claim_digest, to_hex, unpack_quorum_evidence
+from oracle.errors import ConfigRejected, InvariantBroken, PeerError, StoreError
+from oracle.pipeline.background import Background, Step
+from oracle.records import Address, Asked, Block, Claim, Delivery, Domain, Entry, Operator, Receipt, SignedClaim
+from oracle.relay.collect import Attestation, Collector, expire_overdue
+from oracle.relay.contracts import Contracts
+from oracle.relay.deployment import load_deployment
+from oracle.relay.follow import Follower, SqlTrail
+from oracle.relay.lane import Lane, Ledger, hold_lane
+from oracle.relay.metrics import RelayMetrics, make_app
+from oracle.relay.peers import NodePeer
+from oracle.relay.reconcile import reconcile
+from oracle.relay.schema import FOLLOWED_BLOCKS
+from oracle.relay.statements import KeyedLog, write_waiting
+from oracle.relay.store import bind_deployment, take_block, undo_block
+from oracle.relay.submit import submit_due
+from oracle.seams import Clock, Signer, SystemClock
+from oracle.store import open_database
+
+ACTOR = "relay"
+OPERATORS_SECONDS = 2.0
+LOW_BALANCE_WEI = 10**16
+
+
+# ---- the seams the relay is handed -----------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class AuditEntries:
+    """`oracle.relay.statements.EntryBuilder` in the audit log's formats."""
+
+    domain: Domain
+
+    def receipt(self, receipt: Receipt, delivery: Delivery, stage: str, now: datetime) -> Entry:
+        entry = receipt_entry(receipt, delivery, self.domain, ACTOR, now)
+        return replace(entry, fields=entry.fields | {"audit.finality": stage})
+
+    def lie(self, asked: Asked, signed: SignedClaim, agreed: Claim, now: datetime) -> Entry:
+        return lie_entry(asked, self.domain, ACTOR, signed, agreed, now)
+
+    def failure(self, asked: Asked, error_type: str, message: str, now: datetime) -> Entry:
+        return error_entry(asked, self.domain, ACTOR, error_type, message, now)
+
+
+def read_signers(delivery: Delivery, domain: Domain) -> tuple[Address, ...]:
+    """Who signed a delivery's quorum evidence, recovered from the signatures, lowest operator index first."""
+    digest = compute_claim_digest(delivery.claim, domain)
+    quorums = [e.data for e in delivery.evidence if e.selector == QUORUM_ECDSA_SELECTOR]
+    return tuple(recover_signer(digest, signature) for data in quorums for signature in unpack_quorum_evidence(data).values())
+
+
+class KnownOperators:
+    """The operators as last read from the chain: what is called inside database transactions must not wait for an endpoint."""
+
+    def __init__(self, chain: Ledger) -> None:
+        self._chain = chain
+        self._operators: Sequence[Operator] = ()
+        self._read_at = float("-inf")
+
+    def refresh(self, moment: float) -> None:
+        """Reads them again when they are older than OPERATORS_SECONDS. Raises ChainError."""
+        if moment - self._read_at >= OPERATORS_SECONDS:
+            self._operators, self._read_at = self._chain.operators(), moment
+
+    def __call__(self) -> Sequence[Operator]:
+        return self._operators
+
+
+def make_attestation(domain: Domain, operators: Callable[[], Sequence[Operator]]) -> Attestation:
+    """Quorum evidence for the collector."""
+
+    def check(signed: SignedClaim, asked: Asked, known: Sequence[Operator]) -> Operator:
+        return check_signed_claim(signed, asked, domain, known)
+
+    return Attestation(operators, check, find_agreement, assemble_quorum)
+
+
+def make_lane(engine: Engine, chain: Ledger, signer: Signer, clock: Clock, **settings: int) -> Lane:
+    """A lane with the real log formats. `settings`: batch_size, final_blocks, is_refunding, most_unmined."""
+    domain = chain.domain
+    return Lane(engine, chain, signer, clock, AuditEntries(domain), lambda delivery: read_signers(delivery, domain), **settings)  # type: ignore[arg-type]
+
+
+def make_follower(engine: Engine, chain: Ledger, clock: Clock, first_block: int, confirmations: int) -> Follower:
+    """Takes requests from blocks, each in the transaction that remembers its block."""
+
+    def on_take(connection: Connection, _block: Block, asked: Sequence[Asked]) -> None:
+        take_block(connection, asked, clock.now())
+
+    def on_undo(connection: Connection, block: Block) -> None:
+        dropped = undo_block(connection, block, clock.now())
+        journal.get("follow").warning("block vanished", number=block.number, requests_dropped=[to_hex(r) for r in dropped])
+
+    return Follower(chain, SqlTrail(engine, FOLLOWED_BLOCKS, on_take, on_undo), first_block, confirmations)
+
+
+# ---- the loops ------------------------------------------------------------------------------------------------------------------------
+def run_lane_once(lane: Lane) -> int:
+    """One tick: what the chain says, then what is due, then what is too late. Returns how many transactions were sent."""
+    reconcile(lane)
+    sent = submit_due(lane)
+    expire_overdue(lane)
+    return sent
+
+
+def _lane_step(lane: Lane, collector: Collector, operators: KnownOperators, metrics: RelayMetrics, pause_seconds: float) -> Step:
+    def step() -> float:
+        operators.refresh(time.monotonic())
+        collector.reconsider()
+        with metrics.tick_seconds.time():
+            sent = run_lane_once(lane)
+        return 0.0 if sent else pause_seconds
+
+    return step
+
+
+def _follow_step(follower: Follower, metrics: RelayMetrics, pause_seconds: float) -> Step:
+    def step() -> float:
+        done = follower.step()
+        if done.taken:
+            metrics.head_lag.set(done.head.number - done.taken[-1].number)
+        return 0.0 if len(done.taken) > 1 else pause_seconds
+
+    return step
+
+
+def _collect_step(collector: Collector, node: NodePeer, operators: KnownOperators, pause_seconds: float) -> Step:
+    def step() -> float:
+        if operators():  # until they are known, no claim can be judged
+            collector.step_node(node, time.monotonic())
+        return pause_seconds
+
+    return step
+
+
+def _statement_step(engine: Engine, log: KeyedLog, pause_seconds: float) -> Step:
+    def step() -> float:
+        return 0.0 if write_waiting(engine, log) else pause_seconds
+
+    return step
+
+
+def _storing(step: Step) -> Step:
+    """A database that does not answer is the world's fault, and tried again; any other database error is ours."""
+
+    def guarded() -> float:
+        try:
+            return step()
+        except OperationalError as error:
+            raise StoreError("the relay's database does not answer") from error
+
+    return guarded
+
+
+# ---- the process -----------------------------------------------------------------------------------------------------------------------
+def run_relay(config: Config) -> None:
+    """`affidavit relay`: runs until SIGTERM. Raises ConfigRejected, StoreError or ChainError at the start, and what is our own fault."""
+    if config.relay is None:
+        raise ConfigRejected("configuration", "a table [relay]", "none")
+    relay = config.relay
+    if not relay.nodes or relay.batch_size < 1:
+        raise ConfigRejected("relay: nodes, batch_size", "at least one of each", f"{len(relay.nodes)}, {relay.batch_size}")
+    journal.configure("relay")
+    deployment = load_deployment(config.chain.deployment)
+    chain = Contracts(config.chain.rpc, deployment)
+    chain.check_deployment()
+    signer = AccountSigner(load_account(relay.keystore, relay.password_file))
+    with ExitStack() as stack:
+        engine = open_database(relay.database, "relay")
+        stack.callback(engine.dispose)
+        stack.enter_context(hold_lane(engine))
+        bind_deployment(engine, chain.domain)
+        log = LogClient(relay.log_url, read_secret(relay.log_token_file))
+        stack.callback(log.close)
+        nodes = [stack.enter_context(NodePeer(url)) for url in relay.nodes]
+        _run(config, relay, engine, chain, signer, log, nodes)
+
+
+def _run(
+    config: Config, relay: RelayConfig, engine: Engine, chain: Contracts, signer: Signer, log: LogClient, nodes: Sequence[NodePeer]
+) -> None:
+    clock, operators, metrics = SystemClock(), KnownOperators(chain), RelayMetrics(engine)
+    final_blocks = config.chain.confirmations if relay.final_blocks is None else relay.final_blocks
+    settings = {"batch_size": relay.batch_size, "final_blocks": final_blocks, "is_refunding": relay.refund_expired}
+    lane = make_lane(engine, chain, signer, clock, **settings)
+    collector = Collector(lane, nodes, make_attestation(chain.domain, operators))
+    follower = make_follower(engine, chain, clock, chain.deployment.block_number, config.chain.confirmations)
+    pause = config.chain.poll_seconds
+    steps = {
+        "follow": _follow_step(follower, metrics, pause),
+        "lane": _lane_step(lane, collector, operators, metrics, pause),
+        "statements": _statement_step(engine, log, pause),
+    }
+    steps |= {f"collect {node.url}": _collect_step(collector, node, operators, relay.collect_seconds) for node in nodes}
+    readiness = {"chain": lambda: _check_chain(chain, signer.address, metrics), "log": lambda: _check_log(log)}
+    _warn_when_poor(chain, signer.address)
+    journal.get("relay").info("started", account=signer.address, nodes=list(relay.nodes))
+    Background().run({name: _storing(step) for name, step in steps.items()}, make_app(metrics, readiness), relay.listen)
+    journal.get("relay").info("stopped")
+
+
+def _check_chain(chain: Contracts, account: Address, metrics: RelayMetrics) -> None:
+    if chain.chain_id() != chain.domain.chain_id:
+        raise InvariantBroken("the endpoint changed its chain")
+    metrics.balance_wei.set(chain.ether_of(account))
+
+
+def _check_log(log: LogClient) -> None:
+    if not log.is_ready():
+        raise PeerError("the log is not ready")
+
+
+def _warn_when_poor(chain: Contracts, account: Address) -> None:
+    if (balance_wei := chain.ether_of(account)) < LOW_BALANCE_WEI:
+        journal.get("relay").warning("the relay's account can hardly pay for gas", account=account, balance_wei=balance_wei)

@@ -1,0 +1,83 @@
+"""What the relay tells Prometheus, read from the database when it is asked; and its small HTTP door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from sqlalchemy import Engine, func, select
+
+from oracle.errors import AffidavitError
+from oracle.relay import outbox
+from oracle.relay.schema import SLOTS
+from oracle.relay.statements import count_waiting
+from oracle.relay.store import count_by_state
+
+
+class StoreCollector(Collector):
+    """Counts of what is stored; nothing is counted twice, and a restart changes nothing."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        with self._engine.begin() as connection:
+            jobs = outbox.count_jobs(connection)
+            slots: dict[str, int] = dict(connection.execute(select(SLOTS.c.state, func.count()).group_by(SLOTS.c.state)).tuples().all())
+        yield _family("affidavit_relay_requests", "Requests by state", count_by_state(self._engine))
+        yield _family("affidavit_relay_jobs", "Jobs by state", jobs)
+        yield _family("affidavit_relay_nonces", "Nonces of the account by state; foreign means that the key is used elsewhere", slots)
+        yield GaugeMetricFamily(
+            "affidavit_relay_log_entries_waiting", "Entries the audit log does not have yet", count_waiting(self._engine)
+        )
+
+
+def _family(name: str, help_text: str, counts: Mapping[Any, int]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, help_text, labels=["state"])
+    for state, count in counts.items():
+        family.add_metric([str(state)], count)
+    return family
+
+
+class RelayMetrics:
+    """Everything under /metrics."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(StoreCollector(engine))
+        self.head_lag = Gauge("affidavit_relay_head_lag_blocks", "Blocks from the last one followed to the head", registry=self.registry)
+        self.balance_wei = Gauge("affidavit_relay_balance_wei", "What the account can pay gas with", registry=self.registry)
+        self.tick_seconds = Histogram("affidavit_relay_tick_seconds", "One look at nonces, jobs and deadlines", registry=self.registry)
+
+
+def make_app(metrics: RelayMetrics, readiness: Mapping[str, Callable[[], None]]) -> FastAPI:
+    """/health, /ready, /metrics. `readiness`: named checks that raise an AffidavitError when something is not there."""
+    app = FastAPI(title="Affidavit relay", version="1", docs_url=None, redoc_url=None)
+
+    @app.get("/health")
+    def get_health() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/ready")
+    def get_ready() -> JSONResponse:
+        states = {name: _state_of(check) for name, check in readiness.items()}
+        return JSONResponse(states, 200 if all(state == "ok" for state in states.values()) else 503)
+
+    @app.get("/metrics")
+    def get_metrics() -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+def _state_of(check: Callable[[], None]) -> str:
+    try:
+        check()
+    except AffidavitError as error:
+        return str(error)
+    return "ok"
