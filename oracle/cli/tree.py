@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from oracle.cli import deploy, keys, log, model, operator, processes, request
+from oracle.cli import bench, deploy, keys, log, model, operator, processes, request
 
 app = typer.Typer(
     name="affidavit",
@@ -44,3 +44,4 @@ app.command("relay")(processes.relay)
 app.command("api")(processes.api)
 app.command("deploy")(deploy.deploy)
 app.command("demo")(deploy.demo)
+app.command("bench")(bench.bench)

@@ -1,0 +1,77 @@
+"""The whole line on one machine: signed requests through the API, three nodes, quorum 2, the relay, the log, a local chain."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from oracle.demo.digits import digit_model, load_images
+from oracle.demo.network import Network, Plan, running_network
+from oracle.errors import PeerError
+from oracle.pipeline.client import ApiClient
+from oracle.pipeline.inputs import Reals
+from oracle.pipeline.requesting import Terms, deposit, sign_request
+from oracle.records import Asked, Bytes32, Policy, RequestStatus
+
+BURST = 200
+ONE_BY_ONE = 20
+CLIENTS = 8
+FEE_WEI = 10**12
+PATIENCE_SECONDS = 300
+DONE = (RequestStatus.FINAL, RequestStatus.PENDING)
+
+Row = tuple[str, ...]
+
+
+def measure() -> list[Row]:
+    """Rows (what, figure)."""
+    with tempfile.TemporaryDirectory() as folder, running_network(Path(folder), Plan(operators=3, anchor_seconds=60)) as network:
+        deposit(network.session("requester"), FEE_WEI * (BURST + ONE_BY_ONE))
+        asked = _sign(network, BURST + ONE_BY_ONE)
+        api = ApiClient(network.api_url)
+        latencies = [_follow_one(network, api, one) for one in asked[:ONE_BY_ONE]]
+        accepted, delivered = _burst(network, api, asked[ONE_BY_ONE:])
+    ordered = sorted(latencies)
+    return [
+        ("one at a time: median from request to delivery", f"{statistics.median(ordered):.2f} s"),
+        ("one at a time: slowest of 20", f"{ordered[-1]:.2f} s"),
+        (f"burst of {BURST}: accepted by the API", f"{BURST / accepted:.0f} requests/s"),
+        (f"burst of {BURST}: delivered on chain", f"{BURST / delivered:.1f} requests/s"),
+    ]
+
+
+def _sign(network: Network, count: int) -> list[Asked]:
+    session, model = network.session("requester"), digit_model()
+    terms = Terms(Policy(quorum=2), FEE_WEI, 0, PATIENCE_SECONDS)
+    images = load_images(count)
+    return [sign_request(session, model, Reals(images[i % len(images)].pixels), terms) for i in range(count)]
+
+
+def _follow_one(network: Network, api: ApiClient, asked: Asked) -> float:
+    started = time.perf_counter()
+    api.submit(asked)
+    _wait_delivered(network, [asked.request_id])
+    return time.perf_counter() - started
+
+
+def _burst(network: Network, api: ApiClient, asked: Sequence[Asked]) -> tuple[float, float]:
+    started = time.perf_counter()
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        list(pool.map(api.submit, asked))
+    accepted = time.perf_counter() - started
+    _wait_delivered(network, [one.request_id for one in asked])
+    return accepted, time.perf_counter() - started
+
+
+def _wait_delivered(network: Network, request_ids: Sequence[Bytes32]) -> None:
+    """Returns when the chain says that every request is answered. Raises PeerError when one is not in time."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    for request_id in request_ids:
+        while network.contracts.status_of(request_id).status not in DONE:
+            if time.monotonic() > deadline:
+                raise PeerError(f"request {request_id.hex()} was not delivered in time: {network.processes.tail('relay')}")
+            time.sleep(0.02)

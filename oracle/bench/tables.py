@@ -1,0 +1,55 @@
+"""Every benchmark's table, with the machine and the versions it was measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version
+
+from rich.console import Console
+from rich.table import Table
+
+from oracle.bench import gas, inference, line
+from oracle.relay.artifacts import load_compiler_version
+
+Row = tuple[str, ...]
+console = Console()
+
+
+def machine() -> str:
+    """One line that stands under every table."""
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    names = ", ".join(f"{name} {version(name)}" for name in ("onnxruntime", "web3", "sqlalchemy")) + f", solc {load_compiler_version()}"
+    return f"{os.cpu_count()} cores {platform.machine()}, {memory_gib:.0f} GiB, Python {platform.python_version()}, {names}"
+
+
+def show(title: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    table = Table(*columns, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def show_gas() -> None:
+    by_signers, by_batch = gas.measure()
+    show("Gas of one delivery (whole transaction)", ("signers", "no callback", "callback to DigitGate"), by_signers)
+    show("Gas of a batch, 2 signers, no callback", ("items", "transaction", "per item", "ratio to one alone"), by_batch)
+
+
+def show_inference() -> None:
+    show("One inference on a node", ("model", "kind", "median µs", "99th percentile µs"), inference.measure())
+
+
+def show_line() -> None:
+    show("The whole line, 3 nodes, quorum 2, one machine", ("what", "figure"), line.measure())
+
+
+BENCHES: dict[str, Callable[[], None]] = {"gas": show_gas, "inference": show_inference, "line": show_line}
+
+
+def run(names: Sequence[str]) -> None:
+    """Runs the named benchmarks, all where none is named."""
+    for name in names or tuple(BENCHES):
+        BENCHES[name]()
+    console.print(machine())
