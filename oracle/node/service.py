@@ -20,8 +20,9 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from oracle import journal
 from oracle.encoding import compute_request_id, parse_bytes32, parse_hex, to_hex
-from oracle.errors import AffidavitError, MalformedInput, RateLimited, RequestRejected
+from oracle.errors import MalformedInput, RateLimited, Rejected, RequestRejected, WorldError
 from oracle.http import BodyLimit, install_errors, problem
 from oracle.node.intake import Terms, check
 from oracle.node.jobs import OPEN_STATES, Job, JobState, JobStore
@@ -39,7 +40,7 @@ Check = Callable[[], None]
 
 @dataclass(frozen=True)
 class Door:
-    """What the door needs. `readiness` are named checks that raise an AffidavitError when something is not there."""
+    """What the door needs. `readiness` are named checks that raise Rejected or WorldError when something is not there."""
 
     name: str
     store: JobStore
@@ -150,6 +151,7 @@ def _add_operations(app: FastAPI, door: Door) -> None:
 def _is_ready(check_one: Check) -> bool:
     try:
         check_one()
-    except AffidavitError:
+    except (Rejected, WorldError) as error:
+        journal.get("http").warning("not ready", error=str(error))
         return False
     return True

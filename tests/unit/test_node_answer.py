@@ -1,0 +1,310 @@
+"""The node's half of the line: its order, what is durable after each step, and what becomes of a job when a part fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from circuits import CanonicalModel
+from oracle.attest.quorum import check_signed_claim
+from oracle.attest.sign import sign_claim
+from oracle.encoding import keccak256, pack_int16, to_hex
+from oracle.errors import ChainError, EntryRejected, InvariantBroken, PeerError
+from oracle.node.jobs import JobState
+from oracle.node.models import ModelLibrary, load_model, write_opaque_manifest
+from oracle.pipeline.node import MAX_BACKOFF_SECONDS, Node, compute_backoff_seconds, make_follower, work_once
+from oracle.records import Appended, Asked, Bytes32, Claim, Entry, EntryKind, Inference, Policy, Runtime, SignedClaim
+from tests.twins.node_scene import DIGITS, Scene, digit_image, integers, make_node, make_scene, vector, write_scale_model
+from tests.twins.operators import operator_signer
+
+FAR = 1e12  # later than any pause
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return make_scene(tmp_path)
+
+
+def ask(scene: Scene, position: int = 0) -> Asked:
+    asked = scene.chain.ask(scene.digits.model_id, digit_image(position), Policy(quorum=2), fee_wei=5)
+    scene.store.enqueue(asked)
+    return asked
+
+
+def answer_of(scene: Scene, asked: Asked) -> SignedClaim:
+    """What the door would show."""
+    assert scene.store.job(asked.request_id).state is JobState.ANSWERED
+    return scene.store.require_guarded(asked.request_id, scene.chain.domain).signed
+
+
+def test_a_request_becomes_a_claim_an_operator_signed(scene: Scene) -> None:
+    asked = ask(scene)
+    assert work_once(scene.node, FAR)
+    signed = answer_of(scene, asked)
+    assert check_signed_claim(signed, asked, scene.chain.domain, scene.chain.operators()).index == 0
+    expected = CanonicalModel.load(DIGITS).run(integers(asked.input))
+    assert signed.output == pack_int16(expected.ravel().tolist())
+    assert not work_once(scene.node, FAR)
+
+
+def test_intent_comes_before_the_model_and_result_before_the_answer(scene: Scene) -> None:
+    asked, seen = ask(scene), []
+
+    def look(entry: Entry) -> None:
+        guarded = scene.store.guarded(asked.request_id, scene.chain.domain)
+        seen.append((entry.kind, guarded is not None, scene.store.job(asked.request_id).state))
+
+    scene.log.before = look
+    work_once(scene.node, FAR)
+    assert seen == [(EntryKind.INTENT, False, JobState.RUNNING), (EntryKind.RESULT, True, JobState.RUNNING)]
+    signed = answer_of(scene, asked)
+    intent, result = scene.log.entries
+    assert intent.bodies["audit.input_digest"] == asked.input
+    assert result.fields["audit.output_digest"] == to_hex(signed.claim.output_digest)
+    assert result.fields["audit.intent.index"] == 0
+    assert result.bodies["audit.signature_digest"] == signed.signature
+
+
+def test_a_signed_request_is_answered_the_same_way(scene: Scene) -> None:
+    asked = scene.sign(digit_image())
+    scene.store.enqueue(asked)
+    work_once(scene.node, FAR)
+    assert check_signed_claim(answer_of(scene, asked), asked, scene.chain.domain, scene.chain.operators()).index == 0
+    assert scene.log.entries[0].fields["audit.request.source"] == "signed"
+
+
+# ---- what fails is tried again ------------------------------------------------------------------------------------------
+def test_without_the_log_nothing_runs_and_nothing_is_lost(scene: Scene) -> None:
+    asked = ask(scene)
+    for attempt, broken in enumerate(("is_down", "is_closed"), start=1):
+        setattr(scene.log, broken, True)
+        assert work_once(scene.node, attempt * FAR)
+        job = scene.store.job(asked.request_id)
+        assert (job.state, job.problem) == (JobState.QUEUED, "PeerError")
+        assert scene.store.guarded(asked.request_id, scene.chain.domain) is None
+        scene.log.is_down = scene.log.is_closed = False
+    work_once(scene.node, 3 * FAR)
+    answer_of(scene, asked)
+    assert scene.log.kinds() == [EntryKind.INTENT, EntryKind.RESULT]
+
+
+def test_without_the_chain_a_job_waits(scene: Scene) -> None:
+    asked = ask(scene)
+    scene.chain.is_down = True
+    work_once(scene.node, FAR)
+    assert scene.store.job(asked.request_id).state is JobState.QUEUED
+    scene.chain.is_down = False
+    work_once(scene.node, 2 * FAR)
+    answer_of(scene, asked)
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_an_answer_of_the_log_that_gets_lost_writes_no_entry_twice(scene: Scene, lost: int) -> None:
+    asked = ask(scene)
+    if lost == 1:
+        scene.log.loses_answers = 1
+    else:
+        scene.log.before = lambda entry: setattr(scene.log, "loses_answers", int(entry.kind is EntryKind.RESULT))
+    work_once(scene.node, FAR)
+    assert scene.store.job(asked.request_id).state is JobState.QUEUED
+    scene.log.before, scene.log.loses_answers = lambda entry: None, 0
+    work_once(scene.node, 2 * FAR)
+    answer_of(scene, asked)
+    assert scene.log.kinds() == [EntryKind.INTENT, EntryKind.RESULT]
+
+
+class Died(BaseException):
+    """The process ends here: nothing of ours may catch it."""
+
+
+@pytest.mark.parametrize("method", ["record_intent", "sign_once", "mark_answered"])
+@pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
+def test_a_process_that_dies_between_two_steps(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, is_after: bool
+) -> None:
+    """Everything but the database and the log is forgotten; a new process finishes, with one intent, one result and one signature."""
+    asked = ask(scene)
+    real: Callable[..., object] = getattr(scene.store, method)
+
+    def die(*arguments: object, **named: object) -> None:
+        if is_after:
+            real(*arguments, **named)
+        raise Died
+
+    monkeypatch.setattr(scene.store, method, die)
+    with pytest.raises(Died):
+        work_once(scene.node, FAR)
+    kept = make_node(scene.chain, scene.log, scene.node.library, tmp_path / "node.sqlite").store.guarded(
+        asked.request_id, scene.chain.domain
+    )
+    reborn = make_node(scene.chain, scene.log, scene.node.library, tmp_path / "node.sqlite")
+    reborn.store.requeue_running()
+    while work_once(reborn, FAR):
+        pass
+    assert scene.log.kinds() == [EntryKind.INTENT, EntryKind.RESULT]
+    assert reborn.store.job(asked.request_id).state is JobState.ANSWERED
+    signed = reborn.store.require_guarded(asked.request_id, scene.chain.domain)
+    assert kept is None or kept == signed
+    check_signed_claim(signed.signed, asked, scene.chain.domain, scene.chain.operators())
+
+
+def test_pauses_grow_to_a_limit_and_spread() -> None:
+    pauses = [compute_backoff_seconds(attempts, 0.0) for attempts in range(1, 40)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] == pytest.approx(0.1)
+    assert pauses[-1] == MAX_BACKOFF_SECONDS
+    assert compute_backoff_seconds(40, 0.999) > MAX_BACKOFF_SECONDS / 2 - 1
+
+
+# ---- what will not do is refused ----------------------------------------------------------------------------------------
+def test_a_request_that_breaks_a_rule_is_refused_and_leaves_no_entry(scene: Scene) -> None:
+    asked = scene.chain.ask(scene.digits.model_id, b"short", Policy(quorum=2), fee_wei=5)
+    scene.store.enqueue(asked)
+    work_once(scene.node, FAR)
+    job = scene.store.job(asked.request_id)
+    assert (job.state, job.problem) == (JobState.REFUSED, "InputRejected")
+    assert scene.log.entries == []
+    assert not work_once(scene.node, 2 * FAR)
+
+
+def test_an_expired_request_is_refused(scene: Scene) -> None:
+    asked = ask(scene)
+    scene.chain.mine(seconds=4000)
+    work_once(scene.node, FAR)
+    assert scene.store.job(asked.request_id).problem == "RequestExpired"
+
+
+def failing_model(folder: Path) -> Path:
+    """Runs for every vector but those of other lengths than 3: a mistake that shows only when it runs."""
+    three = helper.make_tensor("three", TensorProto.FLOAT, [3], [1, 2, 3])
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Add", ["x", "three"], ["y"])], "g", ports[:1], ports[1:], [three])
+    onnx.save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "m.onnx")
+    return write_opaque_manifest(folder / "m.onnx", folder / "failing", "failing").path
+
+
+def test_an_intent_whose_model_fails_is_closed_by_an_error_entry(scene: Scene, tmp_path: Path) -> None:
+    model = load_model(failing_model(tmp_path))
+    scene.chain.register_model(model.directory.kind, model.directory.manifest_digest)
+    node = replace(scene.node, library=ModelLibrary([model]))
+    asked = scene.chain.ask(model.directory.model_id, vector(1, 2), fee_wei=5)
+    scene.store.enqueue(asked)
+    scene.log.before = lambda entry: setattr(scene.log, "is_down", entry.kind is EntryKind.INTENT)
+    work_once(node, FAR)  # the log goes away after the intent: the error entry cannot be written, so the job is not refused yet
+    assert scene.store.job(asked.request_id).state is JobState.QUEUED
+    scene.log.is_down, scene.log.before = False, lambda entry: None
+    work_once(node, 2 * FAR)
+    assert scene.store.job(asked.request_id).problem == "InputRejected"
+    intent, error = scene.log.entries
+    assert (intent.kind, error.kind) == (EntryKind.INTENT, EntryKind.ERROR)
+    assert (error.fields["error.type"], error.fields["audit.intent.index"]) == ("InputRejected", 0)
+
+
+# ---- two outputs ----------------------------------------------------------------------------------------------------------
+def test_a_node_whose_model_answers_otherwise_signs_nothing_more(scene: Scene, tmp_path: Path) -> None:
+    """Two nodes on one database and one key: the second has another output ready when the first has just signed."""
+    asked = ask(scene)
+    job = scene.store.take_next(FAR)
+    assert job is not None
+    liar = make_node(scene.chain, scene.log, scene.node.library, tmp_path / "node.sqlite")
+    first = scene.store.guarded
+
+    def sign_elsewhere_meanwhile(*arguments: object) -> None:
+        """Between the look at the guard and the signature, another process signs something else."""
+        assert first(asked.request_id, scene.chain.domain) is None
+        sign_lie(liar, asked)
+
+    scene.store.guarded = sign_elsewhere_meanwhile  # type: ignore[assignment, method-assign]
+    scene.store.postpone(asked.request_id, 0.0, ChainError("again"))
+    assert work_once(scene.node, FAR)
+    job = liar.store.job(asked.request_id)
+    assert (job.state, job.problem) == (JobState.REFUSED, "Equivocation")
+    assert scene.node.metrics.equivocations._value.get() == 1
+    kept = liar.store.require_guarded(asked.request_id, scene.chain.domain)
+    assert kept.signed.output == b"a lie"
+    assert [entry.fields.get("error.type") for entry in scene.log.entries if entry.kind is EntryKind.ERROR] == ["Equivocation"]
+
+
+def sign_lie(node: Node, asked: Asked) -> None:
+    digest = keccak256(b"a lie")
+    claim = Claim(asked.request_id, asked.request.model_id, asked.request.input_digest, digest)
+    inference = Inference(claim.model_id, claim.input_digest, digest, b"a lie", Runtime("x", "1", "y", "all"), 0.1)
+    intent = Appended(0, Bytes32(bytes(32)), 1)
+    domain = node.chain.domain
+    node.store.sign_once(claim, inference, intent, domain, lambda c, o: sign_claim(c, o, domain, operator_signer(0)))
+
+
+def test_a_log_that_refuses_our_entry_is_our_bug_and_stops_the_worker(scene: Scene) -> None:
+    asked = ask(scene)
+
+    def refuse(entry: Entry) -> None:
+        raise EntryRejected("entry", "another", "this")
+
+    scene.log.before = refuse
+    with pytest.raises(InvariantBroken, match="refuses the intent entry"):
+        work_once(scene.node, FAR)
+    assert scene.store.job(asked.request_id).state is JobState.BROKEN
+    assert not work_once(scene.node, 2 * FAR)
+
+
+# ---- following ----------------------------------------------------------------------------------------------------------------
+def test_requests_are_followed_into_jobs_and_survive_a_reorganisation(scene: Scene) -> None:
+    follower = make_follower(scene.store._engine, scene.node, first_block=0, confirmations=0)
+    asked = scene.chain.ask(scene.digits.model_id, digit_image(), fee_wei=5)
+    other = scene.chain.ask(scene.digits.model_id, digit_image(1), fee_wei=5)
+    follower.step()
+    assert scene.store.count_by_state()[JobState.QUEUED] == 2
+    scene.chain.reorg(2, keep_transactions=True)
+    follower.step()
+    found = scene.store.job(asked.request_id)
+    assert found.state is JobState.QUEUED
+    assert found.asked.block_hash != asked.block_hash
+    assert found.asked.block_hash == scene.chain.requested_in(found.asked.block_hash or keccak256(b""))[0].block_hash
+    while work_once(scene.node, FAR):
+        pass
+    assert {scene.store.job(a.request_id).state for a in (asked, other)} == {JobState.ANSWERED}
+
+
+def test_a_request_that_vanished_with_its_block_is_not_worked_on(scene: Scene) -> None:
+    follower = make_follower(scene.store._engine, scene.node, first_block=0, confirmations=0)
+    asked = scene.chain.ask(scene.digits.model_id, digit_image(), fee_wei=5)
+    follower.step()
+    scene.chain.reorg(1)
+    work_once(scene.node, FAR)  # the follower has not seen it yet: the endpoint does not know the request, so it waits
+    assert scene.store.job(asked.request_id).problem == "RequestUnknown"
+    follower.step()
+    assert scene.store.job(asked.request_id).state is JobState.DROPPED
+    assert not work_once(scene.node, FAR)
+    assert scene.log.entries == []
+
+
+def test_the_intent_of_a_request_that_moved_to_another_block_is_another_intent(scene: Scene) -> None:
+    follower = make_follower(scene.store._engine, scene.node, first_block=0, confirmations=0)
+    asked = scene.chain.ask(scene.digits.model_id, digit_image(), fee_wei=5)
+    follower.step()
+    scene.log.before = lambda entry: setattr(scene.log, "is_down", entry.kind is EntryKind.INTENT)
+    sign_once = scene.store.sign_once
+    scene.store.sign_once = lambda *a: (_ for _ in ()).throw(PeerError("the key's device is away"))  # type: ignore[method-assign]
+    work_once(scene.node, FAR)
+    scene.store.sign_once, scene.log.before, scene.log.is_down = sign_once, lambda entry: None, False  # type: ignore[method-assign]
+    scene.chain.reorg(1, keep_transactions=True)
+    follower.step()
+    work_once(scene.node, 2 * FAR)
+    assert scene.store.job(asked.request_id).state is JobState.ANSWERED
+    assert scene.log.kinds() == [EntryKind.INTENT, EntryKind.INTENT, EntryKind.RESULT]
+    assert scene.log.entries[2].fields["audit.intent.index"] == 1
+
+
+# ---- a lie, made the only way there is -----------------------------------------------------------------------------------------
+def test_a_node_with_another_model_in_its_directory_cannot_answer_for_the_first(scene: Scene, tmp_path: Path) -> None:
+    """Swapping the file changes the id, so the request's model is simply not served; lying takes a key and a will (sign_lie)."""
+    swapped = write_opaque_manifest(write_scale_model(tmp_path / "s.onnx", factor=3.0), tmp_path / "swapped", "scale")
+    node = replace(scene.node, library=ModelLibrary([load_model(swapped.path)]))
+    asked = ask(scene)
+    work_once(node, FAR)
+    assert scene.store.job(asked.request_id).problem == "ModelUnknown"
