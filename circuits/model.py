@@ -93,8 +93,12 @@ class CanonicalModel:
         (path / FILE_NAME).write_bytes(self.manifest.encode())
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> CanonicalModel:
-        """Read and verify a saved model. Raises ModelFileError naming the first file that is not what it must be."""
+    def load(cls, folder: str | os.PathLike[str], expected_id: bytes | None = None) -> CanonicalModel:
+        """Read and verify a saved model. Raises ModelFileError naming the first file that is not what it must be.
+
+        Names, labels and the input's scaling stand in the manifest alone: only the model id binds them, so whoever knows the id
+        passes it as `expected_id`.
+        """
         path = Path(folder)
         manifest = decode_manifest(_read_file(path, FILE_NAME, MAX_BYTES))
         files = {name: _read_payload(path, name, manifest) for name in PAYLOAD_FILES}
@@ -111,7 +115,10 @@ class CanonicalModel:
             raise ModelFileError("weights.bin", str(error)) from error
         if encode_onnx(network, parameters, manifest.input_name, manifest.output_name) != files["model.onnx"]:
             raise ModelFileError("model.onnx", "not the file that circuit.bin and weights.bin give")
-        return cls(network, parameters, manifest)
+        model = cls(network, parameters, manifest)
+        if expected_id is not None and model.model_id != expected_id:
+            raise ModelFileError(FILE_NAME, "model id", to_hex(expected_id), model.model_id_hex)
+        return model
 
 
 def compute_payload(network: Network, parameters: tuple[LinearWeights, ...], manifest: Manifest) -> dict[str, bytes]:

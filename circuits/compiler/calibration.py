@@ -36,9 +36,10 @@ def load_calibration(path: str | os.PathLike[str]) -> Reals:
 
 
 def _read_npz(file: Path) -> NDArray[np.generic]:
-    with np.load(file, allow_pickle=False) as archive:
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("not an archive of arrays")
+    archive = np.load(file, allow_pickle=False)
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+        raise ValueError("not an archive of arrays")
+    with archive:
         names = [name for name in PREFERRED_ARRAYS if name in archive.files] or archive.files
         if len(names) != 1 and names[0] not in PREFERRED_ARRAYS:
             raise ValueError(f"holds {archive.files}, none of them named one of {PREFERRED_ARRAYS}")
@@ -51,7 +52,8 @@ def _read_npy(file: Path) -> NDArray[np.generic]:
 
 def _read_csv(file: Path) -> NDArray[np.generic]:
     lines = file.read_text(encoding="utf-8-sig").splitlines()
-    return np.loadtxt(lines[1:] if lines and not _is_numeric(lines[0]) else lines, delimiter=",", ndmin=2)
+    numeric = lines[1:] if lines and not _is_numeric(lines[0]) else lines
+    return np.loadtxt(numeric, delimiter=",", ndmin=2) if numeric else np.empty((0, 0))
 
 
 def _is_numeric(line: str) -> bool:

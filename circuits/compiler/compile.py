@@ -23,9 +23,11 @@ from circuits.compiler.report import CompileReport, count_input_saturations, des
 from circuits.compiler.search import Plan, Search
 from circuits.compiler.source import SourceGraph, read_source
 from circuits.errors import CompileError
+from circuits.layers.linear import MAX_WEIGHTS
 from circuits.manifest import FileDigest, Manifest, decode_manifest, is_text
 from circuits.model import CanonicalModel, encode_payload
-from circuits.tensors import Reals
+from circuits.network import MAX_OPERATORS
+from circuits.tensors import Format, Reals, TensorType
 
 # Raised whenever the same file and samples would give another model.
 COMPILER = ("affidavit circuits.compiler", "1")
@@ -46,8 +48,7 @@ def compile_model(
     (inputs, class indices or names) to measure accuracy on. Raises CompileError (BoundError where a layer could break its
     accumulator bound) and CalibrationError; OSError passes through.
     """
-    source = read_source(path)
-    lowered = lower_graph(source)
+    source, lowered = _read_and_lower(path)
     floats, folded = _build_network(source, lowered)
     samples = _read_calibration(calibration, source.sample_shape)
     check_against_runtime(source, lowered.result, samples, floats.run(samples)[-1])
@@ -59,11 +60,32 @@ def compile_model(
     return replace(model, report=_describe(model, floats, plan, samples, accuracy, folded, lowered))
 
 
+def _read_and_lower(path: str | os.PathLike[str]) -> tuple[SourceGraph, LoweredGraph]:
+    try:
+        source = read_source(path)
+        return source, lower_graph(source)
+    except UnicodeDecodeError as error:  # the parser keeps such names until somebody looks at them
+        raise CompileError(f"{Path(path).name} holds a name that is not UTF-8") from error
+
+
 def _build_network(source: SourceGraph, lowered: LoweredGraph) -> tuple[FloatNetwork, tuple[str, ...]]:
     core = lowered.result.core
     layers, folded = fold_steps(lowered.steps, core.index)
     shape = core.shape[1:] if source.has_batch and len(core.shape) > 1 and core.shape[0] == 1 else core.shape
-    return FloatNetwork(source.input_name, source.sample_shape, layers, lowered.output_name, shape or (1,)), folded
+    network = FloatNetwork(source.input_name, source.sample_shape, layers, lowered.output_name, shape or (1,))
+    _check_caps(network)
+    return network, folded
+
+
+def _check_caps(network: FloatNetwork) -> None:
+    """What a descriptor could not hold."""
+    if problem := TensorType(network.output_shape, Format.SIGNED, 0).problem():
+        raise CompileError(f"output '{network.output_name}'", got=problem)
+    if len(network.layers) > MAX_OPERATORS - 2:
+        raise CompileError("number of layers", f"at most {MAX_OPERATORS - 2}", len(network.layers))
+    weights = sum(layer.weights.size for layer in network.layers)
+    if weights > MAX_WEIGHTS:
+        raise CompileError("number of weights", f"at most {MAX_WEIGHTS}", weights)
 
 
 def _read_calibration(calibration: Any, shape: tuple[int, ...]) -> Reals:

@@ -16,7 +16,7 @@ from circuits.errors import CompileError
 from circuits.layers.linear import MAX_WEIGHTS
 from circuits.tensors import Reals
 
-MAX_PRODUCTS = 1 << 24
+MAX_PRODUCTS = 1 << 24  # a second or two
 
 
 def fold_steps(steps: tuple[Step, ...], result: int) -> tuple[tuple[FloatLayer, ...], tuple[str, ...]]:
@@ -95,10 +95,14 @@ def _merge_matrices(first: Matrix, second: Matrix) -> Matrix | None:
 
 
 def compute_product(a: Reals, b: Reals) -> Reals:
-    """Matrix product whose sums are correctly rounded: the same bits whatever the machine. Slow, for small or rare products."""
-    columns = np.ascontiguousarray(b.T)
+    """Matrix product whose sums are correctly rounded: the same bits whatever the machine. Slow: refused above MAX_PRODUCTS."""
     if not a.any():
-        return np.zeros((len(a), len(columns)))
+        return np.zeros((len(a), b.shape[1]))
+    if len(a) > 1 and _has_equal_rows(a):
+        return np.broadcast_to(compute_product(a[:1], b), (len(a), b.shape[1]))
+    if a.size * b.shape[1] > MAX_PRODUCTS:
+        raise CompileError("folding affine steps that differ by position", f"at most {MAX_PRODUCTS} products", a.size * b.shape[1])
+    columns = np.ascontiguousarray(b.T)
     return np.array([[fsum((row * column).tolist()) for column in columns] for row in a])
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import onnx
+
 from circuits.compiler.floats import Step
 from circuits.compiler.lowerings import LOWERINGS, describe_need
 from circuits.compiler.lowerings.constants import compute_constant
@@ -29,10 +31,7 @@ def lower_graph(source: SourceGraph) -> LoweredGraph:
     """Raises CompileError naming the first node that cannot be lowered."""
     lowering = Lowering(source.input_name, source.input_shape, source.constants, source.opset)
     left_to_caller: list[str] = []
-    needed = _find_needed(source)
-    for proto in source.model.graph.node:
-        if not needed.intersection(proto.output):
-            continue  # nothing the outputs depend on
+    for proto in find_needed_nodes(source.model.graph, {value.name for value in source.model.graph.output}):
         node = read_node(proto, lowering)
         values = _lower_node(node, lowering)
         lowering.values.update(zip(node.output_names, values, strict=False))
@@ -42,13 +41,14 @@ def lower_graph(source: SourceGraph) -> LoweredGraph:
     return LoweredGraph(tuple(lowering.steps), result, tuple(left_to_caller), name)
 
 
-def _find_needed(source: SourceGraph) -> set[str]:
-    """Names the graph outputs depend on."""
-    needed = {value.name for value in source.model.graph.output}
-    for proto in reversed(source.model.graph.node):
+def find_needed_nodes(graph: onnx.GraphProto, names: set[str]) -> list[onnx.NodeProto]:
+    """The nodes that `names` depend on, in the file's order. What is in a file beside them is neither read nor run."""
+    needed, nodes = set(names), []
+    for proto in reversed(graph.node):
         if needed.intersection(proto.output):
             needed.update(proto.input)
-    return needed
+            nodes.append(proto)
+    return nodes[::-1]
 
 
 def _lower_node(node: Node, lowering: Lowering) -> list[Value]:

@@ -26,7 +26,7 @@ SEARCH_SAMPLES = 1024
 SEARCH_PASSES = 3
 STEPS = (1, -1, 2)
 NEAR_TIE = 1e-6
-LOST_BITS = 8  # a layer whose numbers only fit with this much less resolution than calibration wants is refused
+LOST_BITS = 6  # a layer whose numbers only fit with this much less resolution than calibration wants is refused
 FINE_ERROR = 0.004  # below it, neither shift 24 nor a scaling per element is worth its price
 LARGE_GAIN = 0.7
 

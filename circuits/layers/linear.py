@@ -20,7 +20,7 @@ CODE = 0x10
 WORDS = 1
 WEIGHT_LIMIT = 1 << 23
 BIAS_LIMIT = 1 << 46
-MAX_WEIGHTS = 1 << 26
+MAX_WEIGHTS = 1 << 24
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,9 @@ def compute_constant(node: Node) -> Fixed:
     """The value of a node without computed inputs. Raises CompileError: operator not in the list, or a result above the caps."""
     arrays = [v.array for v in node.inputs if isinstance(v, Fixed)]
     try:
-        result = _compute(node, arrays)
-    except (ValueError, IndexError, TypeError, np.exceptions.AxisError) as error:
+        with np.errstate(over="ignore"):  # infinities are refused below
+            result = _compute(node, arrays)
+    except (ValueError, IndexError, KeyError, TypeError, np.exceptions.AxisError) as error:
         raise node.refuse(f"cannot be computed on its constants ({error})") from error
     if result.dtype.kind == "f" and not np.isfinite(result).all():
         raise node.refuse("gives NaN or infinity", "finite constants")

@@ -40,7 +40,7 @@ def lower_matmul(node: Node, lowering: Lowering) -> list[Value]:
     _check_inner(node, x, weights)
     positions = x.size // x.shape[-1]
     shape = x.shape[:-1] + b.shape[1:]
-    return [lowering.append(Matrix(x.index, weights, np.zeros((positions, weights.shape[0])), (node.name,)), shape)]
+    return [lowering.append(Matrix(x.index, weights, np.broadcast_to(0.0, (positions, len(weights))), (node.name,)), shape)]
 
 
 def lower_linear_regressor(node: Node, lowering: Lowering) -> list[Value]:

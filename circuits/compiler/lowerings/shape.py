@@ -25,7 +25,8 @@ def lower_identity(node: Node, _: Lowering) -> list[Value]:
 def lower_cast(node: Node, _: Lowering) -> list[Value]:
     """Float to float only: any other cast rounds, which this compiler does in its own way and place."""
     if node.attributes.get("to") not in LOSSLESS_CASTS:
-        name = TensorProto.DataType.Name(node.attributes["to"])
+        to = node.attributes.get("to")
+        name = TensorProto.DataType.Name(to) if to in TensorProto.DataType.values() else to
         raise node.refuse(f"casts a computed tensor to {name}", "a cast to float32 or float64")
     return [node.tensor()]
 

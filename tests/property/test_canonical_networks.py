@@ -1,0 +1,202 @@
+"""Three ways to compute one integer network must agree bit for bit: Python integers, the engine, and the exported file on onnxruntime."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from circuits.errors import BoundError
+from circuits.layers.linear import Linear, LinearWeights
+from circuits.network import Network, check_parameters, decode_descriptor, encode_descriptor, run_network
+from circuits.onnx_file import encode_onnx
+from circuits.tensors import Format, Integers, TensorType
+from circuits.weights import decode_weights, encode_weights
+
+LEVELS = [
+    onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
+    onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+]
+THREADS = [1, 2, 4]
+Parameters = tuple[LinearWeights, ...]
+
+
+def run_by_hand(network: Network, parameters: Parameters, x: list[int]) -> list[int]:
+    """proof-system.md, section 1, in Python integers, one sample. Knows nothing of the engine."""
+    tensors = [x]
+    for op, numbers in zip(network.operators, parameters, strict=True):
+        source, result = tensors[op.operand], []
+        for p in range(op.positions):
+            row = source[p * op.in_features : (p + 1) * op.in_features]
+            for weights, bias in zip(numbers.weights.tolist(), numbers.bias.tolist(), strict=True):
+                acc = sum(w * v for w, v in zip(weights, row, strict=True)) + bias
+                o = 0 if op.format is Format.RECTIFIED else 2048
+                total = acc + 2 ** (op.shift - 1) + 2**op.shift * o
+                assert -(2 ** (op.shift + 24)) <= total < 2 ** (op.shift + 24)
+                result.append(max(-o, min(4095 - o, (acc + 2 ** (op.shift - 1)) // 2**op.shift)))
+        tensors.append(result)
+    return tensors[network.output_operand]
+
+
+def run_on_onnxruntime(content: bytes, x: Integers, threads: int, level: onnxruntime.GraphOptimizationLevel) -> Integers:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.graph_optimization_level = level
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"x": x})[0])
+
+
+def network_of(widths: list[int], shifts: list[int], formats: list[Format], positions: int = 1, source: Format = Format.SIGNED) -> Network:
+    """A chain of linear layers on an input of positions × widths[0]."""
+    operators = tuple(
+        Linear(i, positions, widths[i], widths[i + 1], shift, result) for i, (shift, result) in enumerate(zip(shifts, formats, strict=True))
+    )
+    shapes = [(positions, w) if positions > 1 else (w,) for w in (widths[0], widths[-1])]
+    network = Network(TensorType(shapes[0], source, 0), operators, len(operators), TensorType(shapes[1], formats[-1], 0))
+    network.check()
+    return network
+
+
+def fit_to_bound(op: Linear, weights: Integers, bias: Integers, low: int, high: int) -> LinearWeights:
+    """The weights and biases divided by two until the layer satisfies its static bound: as extreme as it may be."""
+    limit, constant = 2 ** (op.shift + 24), 2 ** (op.shift - 1) + 2**op.shift * op.format.offset
+    while True:
+        lowest = min(int(np.minimum(r * low, r * high).sum()) + int(b) for r, b in zip(weights, bias, strict=True)) + constant
+        highest = max(int(np.maximum(r * low, r * high).sum()) + int(b) for r, b in zip(weights, bias, strict=True)) + constant
+        if -limit <= lowest and highest < limit:
+            return LinearWeights(weights, bias)
+        weights, bias = weights // 2, bias // 2
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> tuple[Network, Parameters, Integers]:
+    """One to five layers of one to nine neurons, both shifts and formats, numbers at their extremes or chosen for ties."""
+    depth = draw(st.integers(1, 5))
+    widths = draw(st.lists(st.sampled_from([1, 1, 2, 3, 5, 7, 9]), min_size=depth + 1, max_size=depth + 1))
+    shifts = draw(st.lists(st.sampled_from([12, 24]), min_size=depth, max_size=depth))
+    formats = draw(st.lists(st.sampled_from(list(Format)), min_size=depth, max_size=depth))
+    network = network_of(widths, shifts, formats, draw(st.sampled_from([1, 1, 3])), draw(st.sampled_from(list(Format))))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    parameters, operand = [], network.input.format
+    for op in network.operators:
+        limit = draw(st.sampled_from([1, 3, 2**11, 2**12, 2**18, 2**23 - 1]))
+        weights = rng.integers(-limit, limit + 1, (op.out_features, op.in_features))
+        weights[rng.random(weights.shape) < 0.2] = limit
+        # Half a step more or less than a multiple of 2^s: ties, when the products are multiples too.
+        bias = rng.integers(-(2**12), 2**12, op.out_features) * 2**op.shift + draw(st.sampled_from([0, 1, -1])) * 2 ** (op.shift - 1)
+        parameters.append(fit_to_bound(op, weights, bias, operand.low, operand.high))
+        operand = op.format
+    low, high = network.input.format.low, network.input.format.high
+    shape = (24, *network.input.shape)
+    x = np.where(rng.random(shape) < 0.5, rng.integers(low, high + 1, shape), rng.choice([low, low + 1, 0, 1, high], shape))
+    return network, tuple(parameters), x
+
+
+def check_agreement(case: tuple[Network, Parameters, Integers], threads: int, level: onnxruntime.GraphOptimizationLevel) -> None:
+    network, parameters, x = case
+    check_parameters(network, parameters)
+    rows = x.reshape(len(x), -1)
+    by_hand = [run_by_hand(network, parameters, row) for row in rows.tolist()]
+    by_engine = run_network(network, parameters, rows)[network.output_operand]
+    assert by_engine.tolist() == by_hand
+    exported = run_on_onnxruntime(encode_onnx(network, parameters, "x", "y"), x, threads, level)
+    assert exported.dtype == np.int64
+    assert exported.shape == (len(x), *network.output.shape)
+    assert exported.reshape(len(x), -1).tolist() == by_hand
+    again = decode_descriptor(encode_descriptor(network))
+    assert again == network
+    assert encode_weights(decode_weights(encode_weights(parameters), again)) == encode_weights(parameters)
+
+
+@given(networks(), st.sampled_from(THREADS), st.sampled_from(LEVELS))
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_network_agrees(case: tuple[Network, Parameters, Integers], threads: int, level: onnxruntime.GraphOptimizationLevel) -> None:
+    check_agreement(case, threads, level)
+
+
+@pytest.mark.slow
+@given(networks(), st.sampled_from(THREADS), st.sampled_from(LEVELS))
+@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_network_agrees_at_length(
+    case: tuple[Network, Parameters, Integers], threads: int, level: onnxruntime.GraphOptimizationLevel
+) -> None:
+    check_agreement(case, threads, level)
+
+
+@pytest.mark.parametrize("shift", [12, 24])
+@pytest.mark.parametrize("result", list(Format))
+def test_ties_and_saturation_by_the_page(shift: int, result: Format) -> None:
+    """One neuron whose accumulator is the bias: every tie, both signs, and values one step inside and outside the range."""
+    step, half = 2**shift, 2 ** (shift - 1)
+    wanted = {k * step + d: k + (1 if d >= half else 0) for k in (-3, -2, -1, 0, 1, 2) for d in (0, 1, half - 1, half, half + 1, step - 1)}
+    for limit in (-2049, -2048, 2047, 2048, 4094, 4095, 4096):
+        wanted |= {limit * step + d: limit + (1 if d >= half else 0) for d in (0, half - 1, half)}
+    network = network_of([1, len(wanted)], [shift], [result])
+    numbers = LinearWeights(np.zeros((len(wanted), 1), np.int64), np.array(list(wanted), np.int64))
+    low, high = (0, 4095) if result is Format.RECTIFIED else (-2048, 2047)
+    expected = [max(low, min(high, v)) for v in wanted.values()]
+    assert {low, high} <= set(expected)
+    assert run_network(network, (numbers,), np.zeros((1, 1), np.int64))[1].tolist() == [expected]
+    for threads, level in product(THREADS, LEVELS):
+        y = run_on_onnxruntime(encode_onnx(network, (numbers,), "x", "y"), np.zeros((1, 1), np.int64), threads, level)
+        assert y.tolist() == [expected]
+
+
+@pytest.mark.parametrize("shift", [12, 24])
+@pytest.mark.parametrize("result", list(Format))
+@pytest.mark.parametrize("source", list(Format))
+def test_the_bound_is_exact(shift: int, result: Format, source: Format) -> None:
+    """The largest and the smallest accumulators the page allows compute everywhere; one more or one less is refused, by name."""
+    bound, constant = 2 ** (shift + 24), 2 ** (shift - 1) + 2**shift * result.offset
+    inputs = 40000 if shift == 24 else 16
+    network = network_of([inputs, 1], [shift], [result], source=source)
+    for target in (bound - 1 - constant, -bound - constant):
+        end = (source.high if target > 0 else source.low) or source.high
+        sign = 1 if target * end > 0 else -1
+        # Four fifths by the weights, the rest by the bias (below 2^46), which keeps the other end of the inputs inside.
+        weights = np.full((1, inputs), sign * (abs(target) * 4 // 5 // (abs(end) * inputs)), np.int64)
+        bias = np.array([target - int(weights.sum()) * end], np.int64)
+        numbers = LinearWeights(weights, bias)
+        check_parameters(network, (numbers,))
+        x = np.full((1, inputs), end, np.int64)
+        acc = int((weights * x).sum() + bias[0])
+        assert acc == target
+        expected = result.high if target > 0 else result.low
+        assert run_network(network, (numbers,), x)[1].tolist() == [[expected]]
+        for level in LEVELS:
+            assert run_on_onnxruntime(encode_onnx(network, (numbers,), "x", "y"), x, 2, level).tolist() == [[expected]]
+        beyond = LinearWeights(weights, bias + (1 if target > 0 else -1))
+        with pytest.raises(BoundError, match="operator 1"):
+            check_parameters(network, (beyond,))
+
+
+def test_every_intermediate_value_is_an_integer_below_2_53() -> None:
+    """The exported file, with every inner tensor handed out, on a network at its bounds."""
+    rng = np.random.default_rng(7)
+    network = network_of([40, 30, 20, 10], [12, 24, 12], [Format.RECTIFIED, Format.SIGNED, Format.SIGNED])
+    parameters, operand = [], network.input.format
+    for op in network.operators:
+        weights = rng.choice([-(2**23) + 1, 2**23 - 1], (op.out_features, op.in_features))
+        numbers = fit_to_bound(op, weights, rng.integers(-(2**30), 2**30, op.out_features), operand.low, operand.high)
+        parameters.append(numbers)
+        operand = op.format
+    model = onnx.load_model_from_string(encode_onnx(network, tuple(parameters), "x", "y"))
+    onnx.checker.check_model(model, full_check=True)
+    inner = [node.output[0] for node in model.graph.node]
+    allowed = {onnx.TensorProto.DOUBLE, onnx.TensorProto.INT64}
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
+    assert {v.type.tensor_type.elem_type for v in [*inferred.graph.value_info, *inferred.graph.output]} <= allowed
+    del model.graph.output[:]
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in inner)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    for x in (rng.integers(-2048, 2048, (500, 40)), rng.choice([-2048, 2047], (500, 40))):
+        for name, values in zip(inner, session.run(None, {"x": x}), strict=True):
+            assert np.all(values == np.floor(values)), name
+            assert np.abs(values).max() < 2**53, name
