@@ -52,4 +52,4 @@ def run(names: Sequence[str]) -> None:
     """Runs the named benchmarks, all where none is named."""
     for name in names or tuple(BENCHES):
         BENCHES[name]()
-    console.print(machine())
+    console.print(machine(), soft_wrap=True)
