@@ -173,7 +173,7 @@ class Endpoint:
         if call.to is not None:
             transaction["to"] = Web3.to_checksum_address(call.to)
         with _asking("gas estimate"):
-            return self._web3.eth.estimate_gas(transaction)
+            return self._web3.eth.estimate_gas(transaction, "pending")
 
     def send_raw(self, raw: bytes) -> None:
         """Hands a signed transaction to the endpoint; one that it has already is no error.
