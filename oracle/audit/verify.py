@@ -23,7 +23,7 @@ from oracle.seams import ChainReader
 def verify_call(
     view: LogView,
     chain: ChainReader,
-    log_id: Bytes32,
+    log_id: Bytes32 | None,
     subject: Bytes32 | int,
     checks: ClaimChecks,
     on_step: OnStep | None = None,
@@ -31,6 +31,7 @@ def verify_call(
 ) -> AuditReport:
     """Audits the call with a request id, or the call of the record at an index (of a record of no call: steps 1 to 4).
 
+    `log_id` is AuditAnchor's id of this log (origin and anchor key); without it no anchor can be looked up, and step 4 says so.
     Raises AuditFailed at the first step that does not hold; ChainError, PeerError or StoreError when the world does not answer.
     """
     steps = StepRecorder(on_step)
@@ -38,7 +39,7 @@ def verify_call(
     _audit_entries(view, steps, records)
     _audit_inclusion(view, steps, records)
     audit_checkpoint(view, steps)
-    audit_anchors(view, steps, chain.anchors(log_id), records[-1].index)
+    audit_anchors(view, steps, None if log_id is None else chain.anchors(log_id), records[-1].index)
     if request_id is None:
         return steps.report(f"entry {records[0].index}")
     audit_on_chain(view, steps, chain, records, checks, re_execute)
@@ -112,8 +113,11 @@ def audit_checkpoint(view: LogView, steps: StepRecorder) -> None:
     steps.passed(CHECKPOINT, f"size {view.size} signed by {view.key.name}+{view.key.key_id.hex()}")
 
 
-def audit_anchors(view: LogView, steps: StepRecorder, anchors: Sequence[Anchor], last_index: int) -> None:
-    """Step 4, against every anchor of this log on chain."""
+def audit_anchors(view: LogView, steps: StepRecorder, anchors: Sequence[Anchor] | None, last_index: int) -> None:
+    """Step 4, against every anchor of this log on chain; None when it is not known which are this log's."""
+    if anchors is None:
+        steps.absent(ANCHORS, "no anchor key was given: which anchors are of this log is not known")
+        return
     for anchor in anchors:
         with failing_at(ANCHORS, f"anchor of size {anchor.size} in block {anchor.block_number}"):
             view.verify_anchor(anchor)

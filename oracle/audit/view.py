@@ -106,10 +106,15 @@ class LogView:
         return body
 
     def bodies_of(self, record: Record) -> dict[str, bytes | None]:
-        """The bodies of a record by field, None for those that are not shown. Raises EntryRejected."""
-        names = {name: record.digest(name) for name in _BODY_FIELDS if name in record.fields}
-        for name in _BODY_LISTS:
-            items = record.fields.get(name)
-            for position, item in enumerate(items if isinstance(items, list) else ()):
-                names[f"{name}[{position}]"] = parse_bytes32(item, f"{name}[{position}]")
-        return {name: self.body(digest) for name, digest in names.items()}
+        """The bodies of a record by field, None for those that are not shown. Raises EntryRejected or MalformedInput."""
+        return {name: self.body(digest) for name, digest in body_digests(record).items()}
+
+
+def body_digests(record: Record) -> dict[str, Bytes32]:
+    """The digests of the bodies a record may have, by field ("name[i]" in a list). Raises EntryRejected or MalformedInput."""
+    digests = {name: record.digest(name) for name in _BODY_FIELDS if name in record.fields}
+    for name in _BODY_LISTS:
+        items = record.fields.get(name)
+        for position, item in enumerate(items if isinstance(items, list) else ()):
+            digests[f"{name}[{position}]"] = parse_bytes32(item, f"{name}[{position}]")
+    return digests

@@ -54,7 +54,7 @@ class _Books:
 def verify_log(
     view: LogView,
     chain: ChainReader,
-    log_id: Bytes32,
+    log_id: Bytes32 | None,
     checks: ClaimChecks,
     on_step: OnStep | None = None,
     on_progress: OnProgress = _no_progress,
@@ -65,9 +65,10 @@ def verify_log(
     _tell_entries(view, steps, books)
     _audit_tiles(view, leaves, steps)
     audit_checkpoint(view, steps)
-    anchors = chain.anchors(log_id)
+    anchors = None if log_id is None else chain.anchors(log_id)
     audit_anchors(view, steps, anchors, view.size - 1)
-    _audit_logged_anchors(steps, books, anchors, log_id)
+    if anchors is not None:
+        _audit_logged_anchors(steps, books, anchors, log_id)
     _audit_calls(view, steps, chain, checks, books, on_progress)
     return steps.report(f"log {view.checkpoint.origin} of {view.size} entries")
 
@@ -159,7 +160,7 @@ def _compute_tiles(leaves: Sequence[bytes]) -> Iterator[tuple[Tile, bytes]]:
 
 
 # ---- step 4 and the calls -----------------------------------------------------------------------------------------------------------
-def _audit_logged_anchors(steps: StepRecorder, books: _Books, anchors: Sequence[Anchor], log_id: Bytes32) -> None:
+def _audit_logged_anchors(steps: StepRecorder, books: _Books, anchors: Sequence[Anchor], log_id: Bytes32 | None) -> None:
     """Every anchor record tells of an anchor that is on chain. Records of other logs' anchors are none of ours."""
     on_chain = {(anchor.size, anchor.root, anchor.transaction) for anchor in anchors}
     roots = {anchor.size: anchor.root for anchor in anchors}

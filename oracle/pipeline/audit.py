@@ -1,0 +1,81 @@
+"""The audit: a log, a chain and the auditor's own copies of the keys, composed into `verify_call` and `verify_log`.
+
+Nothing is taken from the operator but addresses to read from. What an auditor must have from elsewhere: the log's verifier key, the
+anchor key's address, and the deployment (chain id and contracts).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from oracle.attest.quorum import verify_quorum
+from oracle.attest.sign import recover_signer
+from oracle.audit import export
+from oracle.audit.note import parse_vkey
+from oracle.audit.onchain import ClaimChecks, ReExecute
+from oracle.audit.report import AuditReport, OnStep
+from oracle.audit.source import open_source
+from oracle.audit.verify import verify_call
+from oracle.audit.view import LogView
+from oracle.audit.whole import OnProgress, verify_log
+from oracle.encoding import compute_log_id
+from oracle.node.infer import infer
+from oracle.node.models import load_library
+from oracle.records import Address, Bytes32
+from oracle.relay.contracts import Contracts
+from oracle.relay.deployment import load_deployment
+from oracle.seams import ChainReader
+
+CHECKS = ClaimChecks(recover_signer, verify_quorum)
+
+
+@dataclass(frozen=True, slots=True)
+class Auditor:
+    """One checkpoint of one log, beside one chain."""
+
+    view: LogView
+    chain: ChainReader
+    log_id: Bytes32 | None  # None where no anchor key was given
+
+    def verify_call(self, subject: Bytes32 | int, on_step: OnStep | None = None, re_execute: ReExecute | None = None) -> AuditReport:
+        """Audits the call of a request id or entry index. Raises AuditFailed at the first step that does not hold."""
+        return verify_call(self.view, self.chain, self.log_id, subject, CHECKS, on_step, re_execute)
+
+    def verify_log(self, on_step: OnStep | None = None, on_progress: OnProgress | None = None) -> AuditReport:
+        """Audits every entry, tile, anchor and call. Raises AuditFailed at the first thing that does not hold."""
+        if on_progress is None:
+            return verify_log(self.view, self.chain, self.log_id, CHECKS, on_step)
+        return verify_log(self.view, self.chain, self.log_id, CHECKS, on_step, on_progress)
+
+    def export_log(self, directory: Path) -> int:
+        """A copy of the log that verifies offline; returns its number of entries."""
+        return export.export_log(self.view, directory)
+
+    def export_call(self, request_id: Bytes32, directory: Path) -> int:
+        """Proofs and bodies of one call; returns the number of its records."""
+        return len(export.export_call(self.view, request_id, directory))
+
+
+def open_auditor(log: str, vkey: str, rpc: str, deployment: Path, anchor_key: Address | None = None, token: str | None = None) -> Auditor:
+    """`log` is a URL or an exported directory, `token` a reader's, to see bodies.
+
+    Raises NoteRejected for a malformed key, AuditFailed (step 3) for a checkpoint that is not the log's, ConfigRejected or ChainError for
+    the deployment.
+    """
+    key = parse_vkey(vkey)
+    contracts = Contracts(rpc, load_deployment(deployment))
+    contracts.check_deployment()
+    log_id = None if anchor_key is None else compute_log_id(key.name, anchor_key)
+    return Auditor(LogView(open_source(log, token), key), contracts, log_id)
+
+
+def load_re_execution(directories: Sequence[Path]) -> ReExecute:
+    """Step 8 with these model directories. Raises ModelRejected for one that does not hold; the function raises ModelUnknown."""
+    library = load_library(tuple(directories))
+
+    def re_execute(model_id: Bytes32, data: bytes) -> bytes:
+        return infer(library.get(model_id), data).output
+
+    return re_execute

@@ -1,0 +1,113 @@
+"""The log's process: sequencer, HTTP door, and anchors on chain.
+
+Held against its newest anchor before the door opens: a log that is behind the chain signs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from oracle import journal
+from oracle.attest.keys import load_account
+from oracle.attest.sign import AccountSigner
+from oracle.audit.access import load_access
+from oracle.audit.anchor import Anchorer
+from oracle.audit.keys import read_key_file
+from oracle.audit.log import Log, Places
+from oracle.audit.metrics import LogMetrics
+from oracle.audit.server import make_app
+from oracle.audit.source import DirectorySource
+from oracle.config import ChainConfig, Config, LogConfig, read_secret
+from oracle.errors import ChainError, ConfigRejected, Rejected
+from oracle.pipeline.background import Background, Step
+from oracle.records import Address, Anchor, Bytes32, Domain
+from oracle.relay.contracts import Contracts
+from oracle.relay.deployment import load_deployment
+from oracle.relay.sender import AnchorSender
+from oracle.seams import Signer, SystemClock
+
+
+@dataclass(frozen=True, slots=True)
+class ContractAnchors:
+    """`oracle.audit.anchor.AnchorChain` on the deployed AuditAnchor."""
+
+    contracts: Contracts
+    sender: AnchorSender
+
+    @property
+    def domain(self) -> Domain:
+        return self.contracts.domain
+
+    @property
+    def anchor_contract(self) -> Address:
+        return self.contracts.deployment.audit_anchor
+
+    def latest_anchor(self, log_id: Bytes32) -> tuple[int, Bytes32]:
+        return self.contracts.latest_anchor(log_id)
+
+    def anchors(self, log_id: Bytes32) -> list[Anchor]:
+        return list(self.contracts.anchors(log_id))
+
+    def submit_anchor(
+        self, origin_digest: Bytes32, anchor_key: Address, size: int, root: Bytes32, proof: Sequence[Bytes32], signature: bytes
+    ) -> Anchor:
+        return self.sender.submit_anchor(origin_digest, anchor_key, size, root, proof, signature)
+
+
+def run_log(config: Config) -> None:
+    """`affidavit log serve`: until SIGTERM. Raises ConfigRejected, or LogRefused where the log must not go on."""
+    if config.log is None:
+        raise ConfigRejected("configuration", "a table [log]", "none")
+    settings = config.log
+    journal.configure("log")
+    password = read_secret(settings.password_file)
+    key, access, metrics = read_key_file(settings.key_file, password), load_access(settings.tokens_file), LogMetrics()
+    if key.name != settings.origin:
+        raise ConfigRejected("log: origin", f"the name of its key, {key.name}", settings.origin)
+    source = DirectorySource(settings.directory)
+    log = Log.open(_places(settings), key, SystemClock(), metrics.on_batch)
+    try:
+        steps = {}
+        if settings.anchor_keystore is not None:
+            signer = AccountSigner(load_account(settings.anchor_keystore, settings.password_file))
+            anchorer = Anchorer(log, source, open_anchors(config.chain, signer), signer, SystemClock())
+            metrics.anchored.set(anchorer.check())
+            anchorer.log_newest()
+            steps["anchor"] = make_anchor_step(anchorer, metrics, settings.anchor_seconds)
+        journal.get("log").info("started", origin=log.origin, size=log.checkpoint.size, vkey=str(key.verifier))
+        Background().run(steps, make_app(log, source, access, metrics), settings.listen)
+    finally:
+        log.close()
+    journal.get("log").info("stopped")
+
+
+def _places(settings: LogConfig) -> Places:
+    return Places(settings.directory, settings.database, settings.checkpoint_database)
+
+
+def open_anchors(chain: ChainConfig, signer: Signer) -> ContractAnchors:
+    """The AuditAnchor of a deployment, paid for by `signer`. Raises ConfigRejected or ChainError."""
+    contracts = Contracts(chain.rpc, load_deployment(chain.deployment))
+    contracts.check_deployment()
+    return ContractAnchors(contracts, AnchorSender(contracts, signer))
+
+
+def make_anchor_step(anchorer: Anchorer, metrics: LogMetrics, pause_seconds: float) -> Step:
+    """One round of anchoring. A chain that does not answer is tried again; a refusal stays, with the door open for readers."""
+
+    def step() -> float:
+        try:
+            anchor = anchorer.run_once()
+        except ChainError:
+            metrics.anchor_failures.inc()
+            raise
+        except Rejected as refusal:  # the log refuses, or the contract does (CallReverted): both stay, and a person must look
+            metrics.anchor_failures.inc()
+            journal.get("anchor").critical("not anchored", reason=str(refusal))
+            return pause_seconds
+        if anchor is not None:
+            metrics.anchored.set(anchor.size)
+        return pause_seconds
+
+    return step
