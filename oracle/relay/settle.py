@@ -132,9 +132,9 @@ def lose_nonce(lane: Lane, slot: Slot) -> None:
                 requeue(lane, connection, job, "nonce_lost", "its nonce was used by a foreign transaction")
 
 
-def requeue(lane: Lane, connection: Connection, job: Job, event: str, reason: str, not_before: int = 0) -> None:
+def requeue(lane: Lane, connection: Connection, job: Job, event: str, reason: str) -> None:
     """Back to QUEUED, without a nonce."""
-    values = {"nonce": None, "transaction": None, "reason": reason, "not_before": not_before, "attempts": job.attempts + 1}
+    values = {"nonce": None, "transaction": None, "reason": reason, "not_before": 0, "attempts": job.attempts + 1}
     outbox.set_job(connection, job, JobState.QUEUED, **values)
     move_request(lane, connection, job, RequestState.QUEUED, event, reason)
 
@@ -151,8 +151,7 @@ def finish_slot(lane: Lane, slot: Slot, receipt: TransactionReceipt | None) -> N
             elif job.attempts >= MOST_ATTEMPTS:
                 fail(lane, connection, job, f"not done by {job.attempts} transactions: {job.reason}")
             else:
-                time = int(lane.clock.now().timestamp())
-                requeue(lane, connection, job, "again", f"not done by a transaction: {job.reason}", time + RETRY_SECONDS)
+                requeue(lane, connection, job, "again", f"not done by a transaction: {job.reason}")
 
 
 def finish_job(lane: Lane, connection: Connection, job: Job, receipt: TransactionReceipt, delivery: Delivery | None) -> None:

@@ -45,13 +45,14 @@ class World:
     gate: Address
     signers: list[AccountSigner]
     senders: dict[int, Sender] = field(default_factory=dict)
+    http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30))
 
     def sender(self, index: int) -> Sender:
         return self.senders.setdefault(index, Sender(self.contracts, AccountSigner(account(index))))
 
     def rpc_call(self, method: str, *params: Any) -> Any:
         """anvil's own methods: mining, reorganisations, time."""
-        answer = httpx.post(self.rpc, json={"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}, timeout=30).json()
+        answer = self.http.post(self.rpc, json={"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}).json()
         assert "error" not in answer, answer
         return answer["result"]
 

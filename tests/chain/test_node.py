@@ -1,0 +1,247 @@
+"""The node as its own process, on a real chain with the real contracts and a real log: answering, stopping, being killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from circuits import CanonicalModel
+from oracle.attest.keys import write_keystore
+from oracle.attest.quorum import check_signed_claim
+from oracle.audit.source import DirectorySource
+from oracle.audit.tiles import ENTRIES, Tile, parse_bundle
+from oracle.encoding import keccak256, pack_int16, pack_policy, to_hex
+from oracle.node.directory import read_directory
+from oracle.pipeline.deploy import register_model
+from oracle.records import Asked, Bytes32, Policy
+from oracle.relay.deployment import write_deployment
+from oracle.wire import asked_to_json, signed_claim_from_json
+from tests.chain.conftest import FEE_WEI, World, account
+from tests.twins.log_service import LogService
+from tests.twins.node_scene import DIGITS, digit_image, integers
+from tests.twins.operators import sign_request
+
+PASSWORD = "a password for tests only"
+ROOT = Path(__file__).parents[2]
+
+
+def wait_for(done: Callable[[], bool], seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+@dataclass
+class NodeProcess:
+    """`affidavit node` with its files in `folder`; may be started again after it ended."""
+
+    folder: Path
+    url: str
+    process: subprocess.Popen[bytes] | None = None
+    journals: list[Path] = field(default_factory=list)
+
+    def start(self) -> None:
+        self.journals.append(self.folder / f"journal-{len(self.journals)}")
+        command = [sys.executable, "-m", "oracle.cli", "node", "--config", str(self.folder / "node.toml")]
+        with self.journals[-1].open("wb") as journal:
+            self.process = subprocess.Popen(command, stderr=journal, stdout=journal, cwd=ROOT)
+
+    def wait_ready(self) -> None:
+        wait_for(self.is_ready)
+
+    def is_ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.journals[-1].read_text()[-3000:]
+        try:
+            return httpx.get(self.url + "/ready").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+    def claim(self, asked: Asked) -> httpx.Response:
+        return httpx.get(f"{self.url}/v1/claims/{to_hex(asked.request_id)}")
+
+    def has_answered(self, asked: Asked) -> bool:
+        try:
+            return self.claim(asked).status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[LogService]:
+    with LogService(tmp_path / "log", "node-0") as running:
+        yield running
+
+
+@pytest.fixture
+def digits(world: World) -> Bytes32:
+    directory = read_directory(DIGITS)
+    register = (directory.kind, directory.manifest_digest, directory.circuit, "seed:digits-mlp")
+    model_id = register_model(world.contracts, world.sender(0), *register)
+    assert model_id == directory.model_id
+    return model_id
+
+
+@pytest.fixture
+def node(tmp_path: Path, world: World, log: LogService, digits: Bytes32) -> Iterator[NodeProcess]:
+    folder, port = tmp_path / "node", free_port()
+    folder.mkdir()
+    for name, secret in (("password", PASSWORD), ("token", log.tokens["node-0"])):
+        (folder / name).write_text(secret + "\n")
+        (folder / name).chmod(0o600)
+    write_keystore(world.signers[0]._account, folder / "key.json", folder / "password")
+    write_deployment(world.deployment, folder / "deployment.json")
+    (folder / "node.toml").write_text(
+        f"""
+[chain]
+rpc = "{world.rpc}"
+deployment = "deployment.json"
+poll_seconds = 0.1
+
+[node]
+name = "node-0"
+listen = "127.0.0.1:{port}"
+database = "sqlite:///{{dir}}/node.sqlite"
+keystore = "key.json"
+password_file = "password"
+models = ["{DIGITS}"]
+log_url = "{log.url}"
+log_token_file = "token"
+minimum_fee_wei = 1
+"""
+    )
+    process = NodeProcess(folder, f"http://127.0.0.1:{port}")
+    yield process
+    if process.process is not None and process.process.poll() is None:
+        process.stop(signal.SIGKILL)
+
+
+def ask(world: World, model_id: Bytes32, position: int) -> Asked:
+    policy, deadline = pack_policy(Policy(quorum=1)), world.now() + 600
+    arguments = (model_id, digit_image(position), policy, 0, deadline, account(6).address)
+    return world.asked_in(world.sender(6).send(world.contracts.call("Coprocessor", "request", *arguments, value_wei=FEE_WEI)))
+
+
+def records_of(log: LogService) -> list[dict[str, object]]:
+    size = log.log.checkpoint.size
+    assert size <= 256
+    return [json.loads(record) for record in parse_bundle(DirectorySource(log.directory / "log").read_tile(Tile(ENTRIES, 0, size)), size)]
+
+
+def check_answer(node: NodeProcess, world: World, asked: Asked) -> None:
+    signed = signed_claim_from_json(node.claim(asked).json())
+    assert check_signed_claim(signed, asked, world.contracts.domain, world.contracts.operators()).index == 0
+    assert signed.output == pack_int16(CanonicalModel.load(DIGITS).run(integers(asked.input)).ravel().tolist())
+
+
+def test_a_node_answers_chain_and_signed_requests_and_stops_when_told(
+    world: World, digits: Bytes32, node: NodeProcess, log: LogService
+) -> None:
+    early = ask(world, digits, 0)  # before the node starts: it catches up
+    node.start()
+    node.wait_ready()
+    later = ask(world, digits, 1)
+    requester = world.sender(6)
+    requester.send(world.contracts.call("Coprocessor", "deposit", value_wei=FEE_WEI))
+    template = world.signed_request(1, digit_image(2), quorum=1)
+    request = type(template.request)(**{f: getattr(template.request, f) for f in template.request.__slots__} | {"model_id": digits})
+    signed = sign_request(request, digit_image(2), account(6), world.contracts.domain)
+    assert httpx.post(node.url + "/v1/requests", json=asked_to_json(signed)).status_code == 202
+    for asked in (early, later, signed):
+        wait_for(lambda asked=asked: node.has_answered(asked))  # type: ignore[misc]
+        check_answer(node, world, asked)
+    kinds = [(r["audit.request_id"], r["audit.kind"]) for r in records_of(log)]
+    for asked in (early, later, signed):
+        assert [kind for request_id, kind in kinds if request_id == to_hex(asked.request_id)] == ["intent", "result"]
+    assert 'affidavit_node_jobs{state="answered"} 3.0' in httpx.get(node.url + "/metrics").text
+    assert node.stop() == 0
+    text = node.journals[-1].read_text()
+    assert '"event": "stopped"' in text
+    for secret in (PASSWORD, log.tokens["node-0"], bytes(world.signers[0]._account.key).hex()):
+        assert secret not in text
+
+
+def test_a_node_killed_again_and_again_answers_each_request_once(world: World, digits: Bytes32, node: NodeProcess, log: LogService) -> None:
+    rng, asked = random.Random(int(os.environ.get("AFFIDAVIT_TEST_SEED", "7"))), []
+    for round_number in range(4):
+        asked += [ask(world, digits, 10 * round_number + position) for position in range(4)]
+        node.start()
+        if round_number < 3:
+            time.sleep(rng.uniform(1.5, 3.0))  # most of it is starting
+            node.stop(signal.SIGKILL)
+    wait_for(lambda: all(map(node.has_answered, asked)))
+    for one in asked:
+        check_answer(node, world, one)
+    records = records_of(log)
+    for one in asked:
+        mine = [r for r in records if r["audit.request_id"] == to_hex(one.request_id)]
+        assert [r["audit.kind"] for r in mine] == ["intent", "result"]
+        assert mine[1]["audit.output_digest"] == to_hex(keccak256(signed_claim_from_json(node.claim(one).json()).output))
+    assert node.stop() == 0
+
+
+def test_a_node_that_lost_its_log_goes_on_when_it_is_back(world: World, digits: Bytes32, node: NodeProcess, tmp_path: Path) -> None:
+    """Without the log no model runs and nothing is answered; the request is not lost."""
+    port = free_port()
+    text = (node.folder / "node.toml").read_text()
+    lines = [f'log_url = "http://127.0.0.1:{port}"' if line.startswith("log_url") else line for line in text.splitlines()]
+    (node.folder / "node.toml").write_text("\n".join(lines))
+    asked = ask(world, digits, 3)
+    node.start()
+    wait_for(lambda: "put off" in node.journals[-1].read_text())
+    assert httpx.get(node.url + "/ready").json() == {"ready": False, "chain": True, "log": False, "models": True}
+    assert node.claim(asked).status_code == 202
+    assert "affidavit_node_inference_seconds_count{" not in httpx.get(node.url + "/metrics").text
+    with LogService(tmp_path / "log-2", "node-0") as late:
+        (node.folder / "token").write_text(late.tokens["node-0"] + "\n")
+        node.stop()
+        restored = [f'log_url = "{late.url}"' if line.startswith("log_url") else line for line in lines]
+        (node.folder / "node.toml").write_text("\n".join(restored))
+        node.start()
+        wait_for(lambda: node.has_answered(asked))
+        check_answer(node, world, asked)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "names"),
+    [
+        ('keystore = "key.json"', 'keystore = "none.json"', "none.json"),
+        ("minimum_fee_wei = 1", "minimum_fee = 1", "minimum_fee"),
+        ("minimum_fee_wei = 1", "workers = 0", "workers"),
+        ("minimum_fee_wei = 1", "max_input_bytes = 2097152", "max_input_bytes"),
+        (str(DIGITS), str(DIGITS.parent), "manifest.json"),
+    ],
+)
+def test_a_node_that_cannot_start_says_why_in_one_line(node: NodeProcess, old: str, new: str, names: str) -> None:
+    text = (node.folder / "node.toml").read_text()
+    assert old in text
+    (node.folder / "node.toml").write_text(text.replace(old, new))
+    node.start()
+    assert node.process is not None
+    assert node.process.wait(30) == 2
+    lines = node.journals[-1].read_text().strip().splitlines()
+    assert names in lines[-1]
+    assert not any("Traceback" in line for line in lines)
