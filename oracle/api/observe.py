@@ -11,6 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oracle import journal
 
+KNOWN_METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
+"""Other methods, like unknown paths, share one label: strangers must not make metrics grow."""
+
 BUCKETS_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
 
@@ -31,6 +34,7 @@ class Metrics:
         )
         self.accepted = Counter("affidavit_api_accepted_requests", "Signed requests stored.", registry=self.registry)
         self.refused = Counter("affidavit_api_refused_requests", "Signed requests refused, by error.", ["error"], registry=self.registry)
+        self.requests = Gauge("affidavit_api_requests", "Requests known to the relay, by state.", ["state"], registry=self.registry)
         self.streams = Gauge("affidavit_api_open_streams", "Event streams being followed.", registry=self.registry)
 
 
@@ -64,7 +68,7 @@ class Observe:
 
     def _record(self, scope: Scope, http_id: str, status: int, seconds: float, streamed: bool) -> None:
         route = route_of(scope)
-        method = scope["method"] if route != "unmatched" else "any"  # an attacker's methods and paths must not become labels
+        method = scope["method"] if scope["method"] in KNOWN_METHODS and route != "unmatched" else "any"
         self.metrics.answered.labels(method, route, str(status)).inc()
         if not streamed:
             self.metrics.seconds.labels(route).observe(seconds)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -45,7 +46,7 @@ def url(net: Network) -> Iterator[str]:
         yield base
 
 
-def submit(net: Network, **changes: object) -> Asked:
+def submit(net: Network, **changes: Any) -> Asked:
     asked = net.asked(**changes)
     net.desk.submit(asked)
     return asked
@@ -208,7 +209,7 @@ def test_a_receipt_of_a_request_this_api_never_saw(net: Network, client: TestCli
     assert body["output"] == "0x01"
     assert body["decoded"] is None
     assert "even number" in body["decoding_problem"]
-    assert CONSUMER == asked.request.requester
+    assert asked.request.requester == CONSUMER
 
 
 def test_a_pending_receipt(net: Network, client: TestClient) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from circuits import CanonicalModel
 from oracle.api import app as app_module
+from oracle.attest.sign import AccountSigner
 from oracle.encoding import compute_request_id, keccak256, pack_int16, pack_policy, to_hex, type_hash
 from oracle.http import PROBLEM
 from oracle.pipeline import accepting
@@ -77,7 +78,7 @@ def test_a_repeat_is_answered_even_when_it_could_not_be_accepted_any_more(net: N
 def elsewhere(net: Network, domain: Domain) -> Asked:
     """Signed for another chain or contract."""
     asked = net.asked()
-    return replace(asked, signature=bytes(REQUESTER.unsafe_sign_hash(compute_request_id(asked.request, domain)).signature))
+    return replace(asked, signature=AccountSigner(REQUESTER).sign_digest(compute_request_id(asked.request, domain)))
 
 
 BAD: dict[str, tuple[Any, int, str, str]] = {

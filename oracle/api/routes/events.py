@@ -19,6 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from oracle.api.desk import RequestId, TheDesk, TheMetrics, problems
 from oracle.api.observe import Metrics
 from oracle.api.views import view_event
+from oracle.api.wire import EventOut
 from oracle.encoding import parse_bytes32
 from oracle.pipeline.api import Desk
 from oracle.records import Bytes32
@@ -30,8 +31,18 @@ HEARTBEAT_SECONDS = 15
 MAX_STREAM_SECONDS = 3600
 """A longer wait is a new connection with Last-Event-ID, so that forgotten clients do not pile up."""
 
+EVENT = {
+    "type": "object",
+    "description": "One server-sent event.",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string", "pattern": "^[0-9]+$"},
+        "event": {"type": "string", "description": "The kind of step."},
+        "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": EventOut.model_json_schema()},
+    },
+}
 STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Events until the request is final.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    200: {"description": "Events until the request is final.", "content": {"text/event-stream": {"schema": EVENT}}}
 }
 
 
@@ -42,12 +53,12 @@ async def follow(
     request_id: RequestId,
     desk: TheDesk,
     metrics: TheMetrics,
-    last_event_id: Annotated[str | None, Header(pattern="^[0-9]{1,18}$", description="Id of the last event already seen.")] = None,
+    last_event_id: Annotated[str, Header(pattern="^[0-9]{1,18}$", description="Id of the last event already seen.")] = "0",
 ) -> EventSourceResponse:
     """Server-sent events: `event` is the kind of step, `data` its JSON, `id` what to resume from."""
     wanted = parse_bytes32(request_id, "request_id")
     await run_in_threadpool(desk.view, wanted)  # an unknown request is a 404, not an empty stream
-    return EventSourceResponse(_events(desk, metrics, wanted, int(last_event_id or 0)), ping=HEARTBEAT_SECONDS)
+    return EventSourceResponse(_events(desk, metrics, wanted, int(last_event_id)), ping=HEARTBEAT_SECONDS)
 
 
 async def _events(desk: Desk, metrics: Metrics, request_id: Bytes32, after: int) -> AsyncIterator[dict[str, str]]:

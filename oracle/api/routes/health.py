@@ -7,7 +7,7 @@ from importlib.metadata import version
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from oracle.api.desk import TheDesk, TheMetrics
+from oracle.api.desk import TheDesk, TheMetrics, problems
 from oracle.api.wire import Alive, ReadyOut
 
 router = APIRouter(tags=["operations"])
@@ -34,8 +34,10 @@ def ready(desk: TheDesk, response: Response) -> ReadyOut:
     "/metrics",
     summary="Prometheus metrics",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problems(503)},
 )
-def metrics(measured: TheMetrics) -> Response:
+def metrics(measured: TheMetrics, desk: TheDesk) -> Response:
     """Prometheus text format."""
+    for state, count in desk.count_by_state().items():
+        measured.requests.labels(state).set(count)
     return Response(generate_latest(measured.registry), media_type=CONTENT_TYPE_LATEST)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import StringConstraints
+from pydantic.json_schema import SkipJsonSchema
 
 from oracle.api.desk import RequestId, TheDesk, TheMetrics, problems
 from oracle.api.reading import asked_of, wanted_of
@@ -13,6 +15,8 @@ from oracle.api.wire import AcceptedOut, PreparedOut, PrepareIn, RequestOut, Req
 from oracle.encoding import parse_bytes32, to_hex
 from oracle.errors import Rejected
 from oracle.pipeline.api import RequestState
+
+Cursor = Annotated[str, StringConstraints(pattern="^[0-9]{1,18}$")]
 
 router = APIRouter(prefix="/v1/requests", tags=["requests"])
 
@@ -40,9 +44,9 @@ def submit(signed: SignedRequestIn, desk: TheDesk, metrics: TheMetrics) -> Accep
 @router.get("", summary="Requests, newest first", responses=problems(400, 422, 503))
 def page(
     desk: TheDesk,
-    state: Annotated[RequestState | None, Query(description="Only requests in this state.")] = None,
+    state: Annotated[RequestState | SkipJsonSchema[None], Query(description="Only requests in this state.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, Query(description="`cursor` of the page before.", pattern="^[0-9]{1,18}$")] = None,
+    cursor: Annotated[Cursor | SkipJsonSchema[None], Query(description="`cursor` of the page before.")] = None,
 ) -> RequestsOut:
     """From the chain and signed ones alike."""
     return view_page(desk.page(state, limit, None if cursor is None else int(cursor)), limit)
