@@ -49,6 +49,8 @@ class _Books:
     open_intents: dict[int, Bytes32] = field(default_factory=dict)  # intents without a result or error yet
     anchors: list[tuple[int, Record]] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=dict)
+    shown_bodies: int = 0
+    hidden_bodies: int = 0
 
 
 def verify_log(
@@ -84,7 +86,9 @@ def _audit_bundles(view: LogView, books: _Books, on_progress: OnProgress) -> lis
             leaves.append(hash_leaf(data))
             frontier.append(leaves[-1])
             with failing_at(ENTRY, f"entry {len(leaves) - 1}"):
-                _enter(books, Previous(len(leaves) - 1, leaves[-1]), _parse_or_blame(view, data, len(leaves) - 1))
+                record = _parse_or_blame(view, data, len(leaves) - 1)
+                _enter(books, Previous(len(leaves) - 1, leaves[-1]), record)
+                _count_bodies(view, books, record)
         on_progress("entries", len(leaves), view.size)
     if frontier.root() != view.checkpoint.root:
         _blame(view, leaves, frontier.root())
@@ -128,10 +132,20 @@ def _enter(books: _Books, place: Previous, record: Record) -> None:
         books.anchors.append((place.index, record))
 
 
+def _count_bodies(view: LogView, books: _Books, record: Record) -> None:
+    """Holds every body the log shows against its digest."""
+    for body in view.bodies_of(record).values():
+        books.shown_bodies += body is not None
+        books.hidden_bodies += body is None
+
+
 def _tell_entries(view: LogView, steps: StepRecorder, books: _Books) -> None:
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(books.kinds.items()))
     writers = ", ".join(f"{writer} 1–{last}" for writer, last in sorted(books.sequences.items()))
-    steps.passed(ENTRY, f"{view.size} entries ({kinds}); sequences without gaps ({writers})")
+    entries = f"{view.size} entries ({kinds}); sequences without gaps ({writers})"
+    steps.passed(ENTRY, f"{entries}; {books.shown_bodies} bodies have their digests")
+    if books.hidden_bodies:
+        steps.remark(f"{books.hidden_bodies} bodies are not shown by this log location: only their digests were checked")
     for index, request_id in list(books.open_intents.items())[:20]:
         steps.remark(f"intent {index} of call {to_hex(request_id)} has neither result nor error")
     if len(books.open_intents) > 20:
