@@ -18,6 +18,10 @@ from oracle.records import Address
 
 KEYSTORE_MODE = 0o600
 MINIMUM_PASSWORD_LENGTH = 12
+SCRYPT_N = 1 << 18
+"""Cost of one guess at a password: about a second and 256 MiB. The standard value of Web3 Secret Storage."""
+LIGHT_SCRYPT_N = 1 << 12
+"""For passwords that are random and long, where nobody guesses."""
 
 
 def create_keystore(path: Path, password_file: Path) -> Address:
@@ -29,12 +33,12 @@ def create_keystore(path: Path, password_file: Path) -> Address:
     return write_keystore(Account.create(), path, password_file)
 
 
-def write_keystore(account: LocalAccount, path: Path, password_file: Path) -> Address:
+def write_keystore(account: LocalAccount, path: Path, password_file: Path, scrypt_n: int = SCRYPT_N) -> Address:
     """As `create_keystore`, for a key that exists already."""
     password = read_secret(password_file)
     if len(password) < MINIMUM_PASSWORD_LENGTH:
         raise ConfigRejected(f"password in {password_file}", f"at least {MINIMUM_PASSWORD_LENGTH} characters", f"{len(password)}")
-    keystore = json.dumps(Account.encrypt(bytes(account.key), password))
+    keystore = json.dumps(Account.encrypt(bytes(account.key), password, iterations=scrypt_n))
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, KEYSTORE_MODE)

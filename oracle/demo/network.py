@@ -12,12 +12,11 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from oracle.attest.keys import write_keystore
+from oracle.attest.keys import LIGHT_SCRYPT_N, write_keystore
 from oracle.attest.sign import AccountSigner
 from oracle.demo.local_keys import find_seeds, local_account
 from oracle.demo.processes import Processes, find_free_port
@@ -109,7 +108,7 @@ def running_network(directory: Path, plan: Plan, progress: Progress = lambda _te
 def _lay_out(directory: Path, plan: Plan, chain: EmbeddedChain, processes: Processes, progress: Progress) -> Network:
     _write_secret(directory / "password", secrets.token_urlsafe(24))
     progress("Making encrypted keys")
-    keys = ThreadPoolExecutor().submit(_make_keys, directory, plan)  # scrypt takes its time: meanwhile the chain gets its contracts
+    _make_keys(directory, plan)
     progress("Deploying the contracts")
     deployment = _deploy(chain.rpc)
     save_deployment(deployment, directory / "deployment.json")
@@ -119,7 +118,6 @@ def _lay_out(directory: Path, plan: Plan, chain: EmbeddedChain, processes: Proce
     for name in plan.models:
         path = find_seeds() / "models" / name
         network.model_ids[name] = register_directory(network.session("deployer"), path, path.as_uri())
-    keys.result()
     for index in range(plan.operators):
         signer = load_signer(directory / f"node-{index}.key", network.password_file)
         take_seat(network.session(f"operator-{index}"), signer, STAKE_WEI, index)
@@ -140,10 +138,8 @@ def _make_keys(directory: Path, plan: Plan) -> None:
 
     accounts = {f"node-{i}": Account.create() for i in range(plan.operators)}
     accounts |= {"relay": local_account("relay"), "anchor": local_account("log"), "requester": local_account("requester")}
-    with ThreadPoolExecutor(2) as pool:
-        jobs = [pool.submit(write_keystore, a, directory / f"{name}.key", directory / "password") for name, a in accounts.items()]
-        for job in jobs:
-            job.result()
+    for name, account in accounts.items():  # the password is 24 random bytes, so a light scrypt loses nothing
+        write_keystore(account, directory / f"{name}.key", directory / "password", LIGHT_SCRYPT_N)
 
 
 def _write_secret(path: Path, text: str) -> None:
