@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from oracle.cli import bench, deploy, keys, log, model, operator, processes, request
+from oracle.cli import audit, bench, deploy, keys, log, model, operator, processes, request
 
 app = typer.Typer(
     name="affidavit",
@@ -35,6 +35,7 @@ def root(
 app.add_typer(model.app, name="model")
 app.add_typer(keys.app, name="keys")
 app.add_typer(log.app, name="log")
+app.add_typer(audit.app, name="audit")
 app.add_typer(operator.app, name="operator")
 app.command("request")(request.request)
 app.command("follow")(request.follow)
