@@ -148,6 +148,8 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
     /// @inheritdoc ICoprocessor
     /// @dev Every item runs in a call of its own, so whatever it did is undone when it fails. An item can burn no more
     ///      than its callback gas, ERC1271_GAS and what its evidence costs.
+    ///      WARNING: a batch does not revert for lack of gas, it marks items OUT_OF_GAS; `eth_estimateGas` of a batch
+    ///      finds the least gas that delivers nothing. Add up the estimates of `deliver` for each item instead.
     function deliverBatch(Delivery[] calldata deliveries) external nonReentrant returns (ResultCode[] memory codes) {
         codes = new ResultCode[](deliveries.length);
         for (uint256 i; i < deliveries.length; ++i) {

@@ -59,7 +59,8 @@ contract BalancesTest is Deployment {
         vm.assertEq(isSuccess, false);
     }
 
-    /// @dev Operators, requesters and refunds are credited, never paid directly: a receiver that fails harms itself alone.
+    /// @dev Operators, requesters and refunds are credited, never paid directly: a receiver that fails harms itself
+    ///      alone.
     function test_ABeneficiaryThatTakesNoEtherDoesNotBlockOthers() public {
         vm.etch(operatorAt(0), type(ClosedPurse).runtimeCode);
         Request memory asked = ask(address(0xA11CE), "x", quorumPolicy(2, 0), 10, 0);

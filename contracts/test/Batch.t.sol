@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {ICoprocessor} from "../src/interfaces/ICoprocessor.sol";
-import {Delivery, Evidence, Request, ResultCode, Status} from "../src/libraries/Types.sol";
+import {Delivery, Request, ResultCode, Status} from "../src/libraries/Types.sol";
 import {QuorumVerifier} from "../src/verifiers/QuorumVerifier.sol";
 import {Deployment} from "./Deployment.sol";
 import {Vm, bound, vm} from "./Vm.sol";
@@ -71,8 +71,8 @@ contract BatchTest is Deployment {
         vm.assertEq(coprocessor.deliverBatch(new Delivery[](0)).length, 0);
     }
 
-    /// @dev Whatever gas the batch gets: an item is delivered with all its callback gas, or marked OUT_OF_GAS and untouched. The batch itself
-    ///      never fails once it has enough to write its codes.
+    /// @dev Whatever gas the batch gets: an item is delivered with all its callback gas, or marked OUT_OF_GAS and
+    ///      untouched. The batch itself never fails once it has enough to write its codes.
     function testFuzz_GasDecidesHowManyNotWhether(uint256 gasLimit) public {
         Delivery[] memory items = new Delivery[](4);
         RecordingConsumer consumer = new RecordingConsumer();
@@ -115,7 +115,7 @@ contract BatchTest is Deployment {
         vm.assertTrue(codes[3] == ResultCode.DELIVERED, "sunk by a burning wallet");
     }
 
-    // ---- items -------------------------------------------------------------------------------------------------------
+    // ---- items ------------------------------------------------------------------------------------------------
 
     function good() private returns (Delivery memory) {
         return itemOf(ask(ALICE, "x", quorumPolicy(2, 0), 10, 0));
@@ -161,7 +161,7 @@ contract BatchTest is Deployment {
         return Delivery(asked, "", "", OUTPUT, evidenceOf(asked, OUTPUT, 2));
     }
 
-    // ---- checks ------------------------------------------------------------------------------------------------------
+    // ---- checks -----------------------------------------------------------------------------------------------
 
     function requireEvents(Delivery[] memory items, ResultCode[] memory codes) private {
         Vm.Log[] memory logs = vm.getRecordedLogs();

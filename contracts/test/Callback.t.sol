@@ -49,7 +49,7 @@ contract CallbackTest is Deployment {
         requireSettled(asked, CallbackStatus.NONE);
     }
 
-    // ---- consumers that harm: only themselves ------------------------------------------------------------------------
+    // ---- consumers that harm: only themselves -----------------------------------------------------------------
 
     function test_ARevertingConsumerIsSettledAndRetriedOnce() public {
         RevertingConsumer consumer = new RevertingConsumer();
@@ -78,7 +78,7 @@ contract CallbackTest is Deployment {
 
     function test_AReturnBombIsNotCopied() public {
         for (uint256 i; i < 2; ++i) {
-            // About 1.1 million gas for whoever expands its memory to 500 kB; the consumer's own allowance covers it once.
+            // Whoever expands its memory to 500 kB pays about half a million gas: the consumer, once.
             ReturnBombConsumer consumer = new ReturnBombConsumer(i == 0, 500_000);
             Request memory asked = askFor(address(consumer), 1_500_000);
             Evidence[] memory evidence = evidenceOf(asked, OUTPUT, 2);
@@ -102,9 +102,10 @@ contract CallbackTest is Deployment {
         vm.assertEq(consumer.calls(), 1);
     }
 
-    // ---- deliverers that harm: the promised gas or nothing at all -----------------------------------------------------
+    // ---- deliverers that harm: the promised gas or nothing at all ---------------------------------------------
 
-    /// @dev Whatever gas the deliverer chooses: either the delivery reverts and nothing happened, or the consumer had its gas.
+    /// @dev Whatever gas the deliverer chooses: either the delivery reverts and nothing happened, or the consumer had
+    ///      its gas.
     function testFuzz_ADelivererCannotStarveTheCallback(uint256 gasLimit) public {
         RecordingConsumer consumer = new RecordingConsumer();
         Request memory asked = askFor(address(consumer), GAS);
@@ -152,7 +153,7 @@ contract CallbackTest is Deployment {
         requireSettled(asked, CallbackStatus.FAILED);
     }
 
-    // ---- re-entrance -------------------------------------------------------------------------------------------------
+    // ---- re-entrance ------------------------------------------------------------------------------------------
 
     function test_EveryGuardedEntryIsClosedDuringACallback() public {
         ReenteringConsumer consumer = new ReenteringConsumer(coprocessor);
@@ -209,7 +210,7 @@ contract CallbackTest is Deployment {
         vm.assertTrue(status == Status.REQUESTED, "the next question was not asked");
     }
 
-    // ---- inside ------------------------------------------------------------------------------------------------------
+    // ---- inside -----------------------------------------------------------------------------------------------
 
     function askFor(address consumer, uint32 callbackGas) private returns (Request memory) {
         return ask(consumer, "x", quorumPolicy(2, 0), 10, callbackGas);

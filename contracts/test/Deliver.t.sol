@@ -54,7 +54,7 @@ contract DeliverTest is Deployment {
         coprocessor.deliver(asked, "", "", evidenceOf(asked, "", 2));
     }
 
-    // ---- refused -----------------------------------------------------------------------------------------------------
+    // ---- refused ----------------------------------------------------------------------------------------------
 
     function test_AfterTheDeadlineItIsTooLate() public {
         Request memory asked = ask(ALICE, "x", quorumPolicy(2, 0), 5, 0);

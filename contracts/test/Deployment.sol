@@ -47,7 +47,7 @@ abstract contract Deployment {
         modelId = models.register(2, keccak256("manifest"), "", "file:manifest.json");
     }
 
-    // ---- deploying ---------------------------------------------------------------------------------------------------
+    // ---- deploying --------------------------------------------------------------------------------------------
 
     /// @dev What ships is what is tested; Artifacts.t.sol holds that it is also what forge compiled just now.
     function deployShipped(string memory name, bytes memory arguments) internal returns (address deployed) {
@@ -59,7 +59,7 @@ abstract contract Deployment {
         vm.assertTrue(deployed != address(0), name);
     }
 
-    // ---- operators ---------------------------------------------------------------------------------------------------
+    // ---- operators --------------------------------------------------------------------------------------------
 
     function keyOf(uint256 i) internal pure returns (uint256) {
         return uint256(keccak256(abi.encode("signing key", i)));
@@ -82,7 +82,7 @@ abstract contract Deployment {
         operators.register{value: MIN_STAKE_WEI}(seatIndexOf(i), signer, possession);
     }
 
-    // ---- policies, requests, evidence ---------------------------------------------------------------------------------
+    // ---- policies, requests, evidence -------------------------------------------------------------------------
 
     function quorumPolicy(uint8 k, uint32 windowSeconds) internal pure returns (bytes32) {
         return bytes32(abi.encodePacked(uint8(1), k, uint8(0), windowSeconds, bytes25(0)));

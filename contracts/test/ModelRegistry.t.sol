@@ -5,7 +5,7 @@ import {IModelRegistry} from "../src/interfaces/IModelRegistry.sol";
 import {Claims} from "../src/libraries/Claims.sol";
 import {CodeStorage} from "../src/libraries/CodeStorage.sol";
 import {Deployment} from "./Deployment.sol";
-import {bound, vm} from "./Vm.sol";
+import {vm} from "./Vm.sol";
 
 /// @title Models: an id is its contents, for ever
 contract ModelRegistryTest is Deployment {

@@ -22,7 +22,7 @@ contract OperatorRegistryTest is Deployment {
         operators.setSlasher(SLASHER);
     }
 
-    // ---- registering -------------------------------------------------------------------------------------------------
+    // ---- registering ------------------------------------------------------------------------------------------
 
     function testFuzz_AFreeSeatIsTakenWithStakeAndPossession(uint8 index, uint96 stakeWei) public {
         vm.assume(index % 10 != 0 || index >= 10 * OPERATORS);
@@ -79,7 +79,7 @@ contract OperatorRegistryTest is Deployment {
         new OperatorRegistry(OWNER, MIN_STAKE_WEI, maxSeconds, address(0));
     }
 
-    // ---- admission ---------------------------------------------------------------------------------------------------
+    // ---- admission --------------------------------------------------------------------------------------------
 
     function test_WithAnAdmitterOnlyTheAdmittedRegister() public {
         OperatorRegistry closed = registryAdmittedBy(ADMITTER);
@@ -127,7 +127,7 @@ contract OperatorRegistryTest is Deployment {
         operators.revoke(operatorAt(0));
     }
 
-    // ---- keys --------------------------------------------------------------------------------------------------------
+    // ---- keys -------------------------------------------------------------------------------------------------
 
     function test_ARotatedKeyStaysItsOperatorsForEver() public {
         address old = vm.addr(keyOf(0));
@@ -153,7 +153,7 @@ contract OperatorRegistryTest is Deployment {
         operators.rotateSigner(taken, "");
     }
 
-    // ---- leaving -----------------------------------------------------------------------------------------------------
+    // ---- leaving ----------------------------------------------------------------------------------------------
 
     function test_LeavingTakesTheUnbondingTimeAndFreesTheSeat() public {
         uint64 exitAt = uint64(START) + UNBONDING_SECONDS;
@@ -197,7 +197,7 @@ contract OperatorRegistryTest is Deployment {
         operators.addStake{value: 1}();
     }
 
-    // ---- slashing ----------------------------------------------------------------------------------------------------
+    // ---- slashing ---------------------------------------------------------------------------------------------
 
     function test_OnlyTheSlasherSlashesAndOnlyTheOwnerNamesIt() public {
         vm.expectRevert(abi.encodeWithSelector(IOperatorRegistry.NotSlasher.selector, address(this)));
@@ -283,7 +283,7 @@ contract OperatorRegistryTest is Deployment {
         vm.assertEq(address(operators).balance, stakesWei + owedWei);
     }
 
-    // ---- reading -----------------------------------------------------------------------------------------------------
+    // ---- reading ----------------------------------------------------------------------------------------------
 
     function test_SeatsAreReadInOrderToTheLast() public {
         register(operators, 255, MIN_STAKE_WEI, NEW_KEY);
@@ -297,7 +297,7 @@ contract OperatorRegistryTest is Deployment {
         vm.assertEq(signers[2], vm.addr(NEW_KEY));
     }
 
-    // ---- inside ------------------------------------------------------------------------------------------------------
+    // ---- inside -----------------------------------------------------------------------------------------------
 
     function registryAdmittedBy(address admitter) private returns (OperatorRegistry) {
         bytes memory arguments = abi.encode(OWNER, MIN_STAKE_WEI, UNBONDING_SECONDS, admitter);

@@ -34,7 +34,7 @@ contract RequestTest is Deployment {
         vm.assertNotEq(coprocessor.computeRequestId(first), coprocessor.computeRequestId(second));
     }
 
-    // ---- refused -----------------------------------------------------------------------------------------------------
+    // ---- refused ----------------------------------------------------------------------------------------------
 
     function test_AnUnknownModelIsRefused() public {
         vm.expectRevert(abi.encodeWithSelector(ICoprocessor.ModelNotActive.selector, bytes32("no such model")));
@@ -99,7 +99,7 @@ contract RequestTest is Deployment {
         tryAsk(quorumPolicy(2, 0), 0, uint64(block.timestamp + 1), address(0));
     }
 
-    // ---- refunds -----------------------------------------------------------------------------------------------------
+    // ---- refunds ----------------------------------------------------------------------------------------------
 
     function test_ARefundIsDueTheSecondAfterTheDeadlineAndOnce() public {
         Request memory asked = ask(ALICE, "x", quorumPolicy(2, 0), 7 ether, 0);

@@ -4,9 +4,9 @@ pragma solidity 0.8.37;
 import {ICoprocessor} from "../src/interfaces/ICoprocessor.sol";
 import {BoundedCall} from "../src/libraries/BoundedCall.sol";
 import {Policy} from "../src/libraries/Policy.sol";
-import {CallbackStatus, Evidence, Request, ResultCode, Status} from "../src/libraries/Types.sol";
+import {Evidence, Request, ResultCode, Status} from "../src/libraries/Types.sol";
 import {Deployment} from "./Deployment.sol";
-import {bound, vm} from "./Vm.sol";
+import {vm} from "./Vm.sol";
 import {RecordingConsumer} from "./hostile/Consumers.sol";
 import {OddWallet, OwnedWallet} from "./hostile/Wallets.sol";
 
@@ -80,7 +80,7 @@ contract SignedTest is Deployment {
         requireStatus(id, Status.PENDING);
     }
 
-    // ---- refused -----------------------------------------------------------------------------------------------------
+    // ---- refused ----------------------------------------------------------------------------------------------
 
     function test_EveryFieldIsSigned() public {
         Request memory asked = signedRequest(alice, 1);
@@ -180,7 +180,7 @@ contract SignedTest is Deployment {
         deliverSigned(asked, signature);
     }
 
-    // ---- wallets that answer oddly -----------------------------------------------------------------------------------
+    // ---- wallets that answer oddly ----------------------------------------------------------------------------
 
     function test_AWalletThatDoesNotSayTheWordDidNotSign() public {
         requireOddWalletRefused(new OddWallet(OddWallet.Mood.WORD, bytes32(0)));
@@ -208,7 +208,7 @@ contract SignedTest is Deployment {
         coprocessor.deliverSigned{gas: 300_000}(asked, signature, "", OUTPUT, evidence);
     }
 
-    // ---- cancelling --------------------------------------------------------------------------------------------------
+    // ---- cancelling -------------------------------------------------------------------------------------------
 
     function test_ACancelledRequestIsNeverAccepted() public {
         Request memory asked = signedRequest(alice, 1);
@@ -247,7 +247,7 @@ contract SignedTest is Deployment {
         coprocessor.cancelSigned(asked);
     }
 
-    // ---- inside ------------------------------------------------------------------------------------------------------
+    // ---- inside -----------------------------------------------------------------------------------------------
 
     function signedRequest(address requester, uint256 salt) private view returns (Request memory asked) {
         asked = nextRequest(requester, "x", quorumPolicy(2, 0), 10, 0);

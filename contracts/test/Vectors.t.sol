@@ -108,9 +108,10 @@ contract VectorsTest is Deployment {
         Policy.requireWellFormed(policy);
     }
 
-    // ---- reading rows ------------------------------------------------------------------------------------------------
+    // ---- reading rows -----------------------------------------------------------------------------------------
 
-    /// @dev The vector's signers take the vector's seats in a registry of their own; their keys are those of make_protocol.py.
+    /// @dev The vector's signers take the vector's seats in a registry of their own; their keys are those of
+    ///      make_protocol.py.
     function requireQuorumEvidence(string memory row, Claim memory claim, bytes32 digest) private {
         uint256[] memory indices = vm.parseJsonUintArray(json, string.concat(row, ".indices"));
         address[] memory signers = vm.parseJsonAddressArray(json, string.concat(row, ".signers"));

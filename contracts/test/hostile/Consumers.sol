@@ -3,7 +3,6 @@ pragma solidity 0.8.37;
 
 import {Coprocessor} from "../../src/Coprocessor.sol";
 import {IInferenceConsumer} from "../../src/interfaces/IInferenceConsumer.sol";
-import {Delivery, Evidence, Request} from "../../src/libraries/Types.sol";
 
 /// @dev Well-behaved: remembers what it was told, how often, and with how much gas.
 contract RecordingConsumer is IInferenceConsumer {

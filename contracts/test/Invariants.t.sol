@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Status} from "../src/libraries/Types.sol";
+import {Deployment} from "./Deployment.sol";
+import {vm} from "./Vm.sol";
+import {World} from "./hostile/World.sol";
+
+/// @title What holds whatever anybody does, in any order
+contract InvariantsTest {
+    World private world;
+
+    function setUp() public {
+        world = new World();
+        world.setUp();
+    }
+
+    /// @dev Read by forge: only the world's actions are called.
+    function targetContracts() external view returns (address[] memory targets) {
+        targets = new address[](1);
+        targets[0] = address(world);
+    }
+
+    function excludeSelectors() external view returns (Excluded[] memory excluded) {
+        excluded = new Excluded[](1);
+        excluded[0].addr = address(world);
+        excluded[0].selectors = new bytes4[](3);
+        excluded[0].selectors[0] = Deployment.setUp.selector;
+        excluded[0].selectors[1] = World.recordCall.selector;
+        excluded[0].selectors[2] = World.act.selector;
+    }
+
+    struct Excluded {
+        address addr;
+        bytes4[] selectors;
+    }
+
+    /// @dev One campaign for all of them; each names itself when it breaks.
+    function invariant_NothingIsLostRepeatedOrUndone() public view {
+        requireEscrowsAndBalancesAreAllThatIsHeld();
+        requireNoConsumerIsToldTwice();
+        requireStatesOnlyMoveForward();
+        requireOutputsDoNotChange();
+    }
+
+    /// @dev The same actions on a walk of its own, which must come through every state: a campaign that does not reach
+    ///      them would hold every invariant and mean nothing.
+    function test_AWalkReachesEveryStateAndHoldsEveryInvariant() public {
+        for (uint256 step; step < 600; ++step) {
+            world.act(uint256(keccak256(abi.encode("walk", step))));
+        }
+        for (Status status = Status.REQUESTED; status < Status.CANCELLED; status = Status(uint256(status) + 1)) {
+            vm.assertTrue(world.reached(uint256(status)) != 0, vm.toString(uint256(status)));
+        }
+        vm.assertTrue(world.reached(uint256(Status.CANCELLED)) != 0, "nothing was cancelled");
+        vm.assertTrue(world.retried() != 0, "no callback was retried");
+        invariant_NothingIsLostRepeatedOrUndone();
+    }
+
+    /// @dev Every wei held is in somebody's balance or in the escrow of a request that is not settled.
+    function requireEscrowsAndBalancesAreAllThatIsHeld() private view {
+        vm.assertEq(world.heldWei(), world.escrowedWei() + world.balancesWei(), "wei lost or found");
+    }
+
+    /// @dev A consumer is told at most once per request, and only about requests that are final.
+    function requireNoConsumerIsToldTwice() private view {
+        vm.assertLe(world.mostCallsForOneRequest(), 1, "told twice");
+        vm.assertEq(world.callsBeforeFinal(), 0, "told before final, or another output");
+    }
+
+    /// @dev Every change of state seen is one the state machine draws.
+    function requireStatesOnlyMoveForward() private view {
+        vm.assertEq(world.forbiddenTransitions(), 0, "a transition the state machine does not draw");
+    }
+
+    /// @dev An output accepted once stays the output.
+    function requireOutputsDoNotChange() private view {
+        vm.assertEq(world.changedOutputs(), 0, "an output changed");
+    }
+}

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IInferenceConsumer} from "../../src/interfaces/IInferenceConsumer.sol";
+import {CallbackStatus, Delivery, Evidence, Request, Status} from "../../src/libraries/Types.sol";
+import {Deployment} from "../Deployment.sol";
+import {bound, vm} from "../Vm.sol";
+
+/// @dev Fails when told to; reports what it was told to the world.
+contract MoodyConsumer is IInferenceConsumer {
+    World private immutable WORLD;
+    bool public isFailing;
+
+    constructor(World world) {
+        WORLD = world;
+    }
+
+    function setFailing(bool isFailing_) external {
+        isFailing = isFailing_;
+    }
+
+    function onInference(bytes32 requestId, bytes calldata output) external {
+        WORLD.recordCall(requestId, output);
+        require(!isFailing, "a bad day");
+    }
+
+    receive() external payable {}
+}
+
+/// @title Random people doing random things to a Coprocessor, most of them out of turn; watched after each
+/// @notice Every action tries, whatever the state: a refusal is fine, an acceptance must be one the state machine
+///         draws.
+contract World is Deployment {
+    uint256 private constant ACTORS = 4;
+
+    struct Seen {
+        Status status;
+        CallbackStatus callback;
+        bytes32 outputDigest;
+    }
+
+    Request[] private requests;
+    mapping(bytes32 id => bool) private isKnown;
+    mapping(bytes32 id => Seen) private seenOf;
+    mapping(bytes32 id => uint256) private callsOf;
+    MoodyConsumer[ACTORS] private consumers;
+
+    uint256 public mostCallsForOneRequest;
+    uint256 public callsBeforeFinal;
+    uint256 public forbiddenTransitions;
+    uint256 public changedOutputs;
+    /// @dev How often each state was reached: a campaign that reaches none proves nothing.
+    uint256[6] public reached;
+    uint256 public retried;
+
+    function setUp() public override {
+        super.setUp();
+        for (uint256 i; i < ACTORS; ++i) {
+            consumers[i] = new MoodyConsumer(this);
+        }
+    }
+
+    // ---- actions ----------------------------------------------------------------------------------------------
+
+    function actAsk(uint256 actor, uint96 feeWei, uint8 k, bool hasWindow, bool wantsCallback) external {
+        address requester = address(consumers[actor % ACTORS]);
+        bytes32 policy = quorumPolicy(uint8(1 + k % OPERATORS), hasWindow ? 600 : 0);
+        remember(ask(requester, abi.encode(actor), policy, feeWei, wantsCallback ? 200_000 : 0));
+        watch();
+    }
+
+    function actSign(uint256 actor, uint96 feeWei, uint8 k, bool hasWindow, uint256 salt) external {
+        address requester = vm.addr(requesterKey(actor % ACTORS));
+        bytes32 policy = quorumPolicy(uint8(1 + k % OPERATORS), hasWindow ? 600 : 0);
+        Request memory asked = nextRequest(requester, "x", policy, feeWei, 0);
+        asked.nonce = (1 << 128) | salt;
+        remember(asked);
+    }
+
+    function actDeposit(uint256 actor, uint96 amountWei) external {
+        vm.deal(address(this), amountWei);
+        coprocessor.depositFor{value: amountWei}(vm.addr(requesterKey(actor % ACTORS)));
+        watch();
+    }
+
+    function actWithdraw(uint256 actor, uint96 amountWei, bool isOperator) external {
+        address who = isOperator ? operatorAt(actor % OPERATORS) : vm.addr(requesterKey(actor % ACTORS));
+        uint256 boundWei = bound(amountWei, 0, coprocessor.balanceOf(who) + 1);
+        vm.prank(who);
+        try coprocessor.withdraw(boundWei, payable(address(0xD00D))) {} catch {}
+        watch();
+    }
+
+    /// @dev Half the time with too few signers, and with one of two different outputs.
+    function actDeliver(uint256 which, uint8 signers, bool isOther, uint24 gas_) external {
+        if (requests.length == 0) return;
+        Request memory asked = requests[which % requests.length];
+        bytes memory output = isOther ? bytes("one") : bytes("another");
+        Evidence[] memory evidence = evidenceOf(asked, output, signers % (OPERATORS + 1));
+        uint256 gasLimit = bound(gas_, 100_000, 2_000_000);
+        if (asked.nonce < 1 << 128) {
+            try coprocessor.deliver{gas: gasLimit}(asked, "", output, evidence) {} catch {}
+        } else {
+            bytes memory signature = signatureOf(asked);
+            try coprocessor.deliverSigned{gas: gasLimit}(asked, signature, "", output, evidence) {} catch {}
+        }
+        watch();
+    }
+
+    function actDeliverBatch(uint256 which, uint8 signers, uint24 gas_) external {
+        if (requests.length == 0) return;
+        Delivery[] memory items = new Delivery[](4);
+        for (uint256 i; i < items.length; ++i) {
+            Request memory asked = requests[addmod(which, i * 7, requests.length)];
+            bytes memory signature = asked.nonce < 1 << 128 ? bytes("") : signatureOf(asked);
+            items[i] = Delivery(asked, signature, "", "one", evidenceOf(asked, "one", signers % (OPERATORS + 1)));
+        }
+        try coprocessor.deliverBatch{gas: bound(gas_, 200_000, 8_000_000)}(items) {} catch {}
+        watch();
+    }
+
+    function actFinalize(uint256 which, uint8 signers, bool isOther) external {
+        if (requests.length == 0) return;
+        address[] memory paid = new address[](signers % (OPERATORS + 1));
+        for (uint256 i; i < paid.length; ++i) {
+            paid[i] = operatorAt(i);
+        }
+        bytes memory output = isOther ? bytes("one") : bytes("another");
+        try coprocessor.finalize(requests[which % requests.length], output, paid) {} catch {}
+        watch();
+    }
+
+    function actRefund(uint256 which) external {
+        if (requests.length == 0) return;
+        try coprocessor.refund(requests[which % requests.length]) {} catch {}
+        watch();
+    }
+
+    function actCancel(uint256 which) external {
+        if (requests.length == 0) return;
+        Request memory asked = requests[which % requests.length];
+        vm.prank(asked.requester);
+        try coprocessor.cancelSigned(asked) {} catch {}
+        watch();
+    }
+
+    function actRetry(uint256 which, bool isOther) external {
+        if (requests.length == 0) return;
+        bytes memory output = isOther ? bytes("one") : bytes("another");
+        try coprocessor.retryCallback(requests[failedFrom(which)], output, 250_000) {} catch {}
+        watch();
+    }
+
+    function actMood(uint256 actor, bool isFailing) external {
+        consumers[actor % ACTORS].setFailing(isFailing);
+    }
+
+    function actWait(uint16 seconds_) external {
+        vm.warp(block.timestamp + seconds_ % 300);
+    }
+
+    /// @dev One of the actions above, chosen with all its arguments by `seed`.
+    function act(uint256 seed) external {
+        (uint256 a, uint256 b) = (seed >> 8 & type(uint32).max, seed >> 40 & type(uint32).max);
+        bool isOdd = seed >> 255 == 1;
+        bytes[12] memory calls = [
+            abi.encodeCall(this.actAsk, (a, uint96(b), uint8(b % 3), isOdd, a % 2 == 0)),
+            abi.encodeCall(this.actSign, (a, uint96(b), uint8(b % 3), isOdd, seed >> 128)),
+            abi.encodeCall(this.actDeposit, (a, uint96(b * 8))),
+            abi.encodeCall(this.actWithdraw, (a, uint96(b), isOdd)),
+            abi.encodeCall(this.actDeliver, (a, uint8(b), isOdd, uint24(1_000_000))),
+            abi.encodeCall(this.actDeliverBatch, (a, uint8(b), uint24(4_000_000))),
+            abi.encodeCall(this.actFinalize, (a, uint8(b), isOdd)),
+            abi.encodeCall(this.actRefund, (a)),
+            abi.encodeCall(this.actCancel, (a)),
+            abi.encodeCall(this.actRetry, (a, isOdd)),
+            abi.encodeCall(this.actMood, (a, isOdd)),
+            abi.encodeCall(this.actWait, (uint16(b)))
+        ];
+        (bool isSuccess,) = address(this).call(calls[seed % calls.length]);
+        require(isSuccess, "an action failed");
+    }
+
+    // ---- watching ---------------------------------------------------------------------------------------------
+
+    /// @dev Called by the consumers; undone with them when they fail, so only successful calls are counted.
+    function recordCall(bytes32 id, bytes calldata output) external {
+        require(isConsumer(msg.sender), "not a consumer");
+        (Status status,, bytes32 outputDigest,) = coprocessor.statusOf(id);
+        if (status != Status.FINAL || outputDigest != keccak256(output)) ++callsBeforeFinal;
+        if (++callsOf[id] > mostCallsForOneRequest) mostCallsForOneRequest = callsOf[id];
+    }
+
+    function heldWei() external view returns (uint256) {
+        return address(coprocessor).balance;
+    }
+
+    function escrowedWei() external view returns (uint256 sumWei) {
+        for (uint256 i; i < requests.length; ++i) {
+            (Status status,,,) = coprocessor.statusOf(coprocessor.computeRequestId(requests[i]));
+            if (status == Status.REQUESTED || status == Status.PENDING) sumWei += requests[i].feeWei;
+        }
+    }
+
+    function balancesWei() external view returns (uint256 sumWei) {
+        sumWei = coprocessor.balanceOf(REFUND_TO);
+        for (uint256 i; i < OPERATORS; ++i) {
+            sumWei += coprocessor.balanceOf(operatorAt(i));
+        }
+        for (uint256 i; i < ACTORS; ++i) {
+            sumWei += coprocessor.balanceOf(vm.addr(requesterKey(i)));
+        }
+    }
+
+    function watch() private {
+        for (uint256 i; i < requests.length; ++i) {
+            bytes32 id = coprocessor.computeRequestId(requests[i]);
+            Seen storage seen = seenOf[id];
+            (Status status, CallbackStatus callback, bytes32 outputDigest,) = coprocessor.statusOf(id);
+            bool isSigned = requests[i].nonce >= 1 << 128;
+            if (!isAllowed(isSigned, seen.status, status)) ++forbiddenTransitions;
+            if (!isAllowedCallback(seen.callback, callback)) ++forbiddenTransitions;
+            if (seen.outputDigest != 0 && seen.outputDigest != outputDigest) ++changedOutputs;
+            if (status != seen.status) ++reached[uint256(status)];
+            if (callback == CallbackStatus.SUCCEEDED && seen.callback == CallbackStatus.FAILED) ++retried;
+            seenOf[id] = Seen(status, callback, outputDigest);
+        }
+    }
+
+    function isAllowed(bool isSigned, Status from, Status to) private pure returns (bool) {
+        if (from == to) return true;
+        if (from == Status.NONE && isSigned) {
+            return to == Status.PENDING || to == Status.FINAL || to == Status.CANCELLED;
+        }
+        if (from == Status.NONE) return to == Status.REQUESTED;
+        if (from == Status.REQUESTED) return to == Status.PENDING || to == Status.FINAL || to == Status.REFUNDED;
+        return from == Status.PENDING && to == Status.FINAL;
+    }
+
+    /// @dev Several calls can lie between two looks only in one direction; RUNNING is never seen from outside.
+    function isAllowedCallback(CallbackStatus from, CallbackStatus to) private pure returns (bool) {
+        if (to == CallbackStatus.RUNNING) return false;
+        if (from == to || from == CallbackStatus.NONE) return true;
+        return from == CallbackStatus.FAILED && to == CallbackStatus.SUCCEEDED;
+    }
+
+    // ---- inside -----------------------------------------------------------------------------------------------
+
+    function remember(Request memory asked) private {
+        bytes32 id = coprocessor.computeRequestId(asked);
+        if (isKnown[id]) return;
+        isKnown[id] = true;
+        requests.push(asked);
+    }
+
+    function isConsumer(address account) private view returns (bool isFound) {
+        for (uint256 i; i < ACTORS; ++i) {
+            isFound = isFound || account == address(consumers[i]);
+        }
+    }
+
+    /// @dev The first request from `which` on whose callback failed; `which` itself when there is none.
+    function failedFrom(uint256 which) private view returns (uint256 index) {
+        for (uint256 i; i < requests.length; ++i) {
+            index = addmod(which, i, requests.length);
+            if (seenOf[coprocessor.computeRequestId(requests[index])].callback == CallbackStatus.FAILED) return index;
+        }
+        return which % requests.length;
+    }
+
+    function requesterKey(uint256 actor) private pure returns (uint256) {
+        return uint256(keccak256(abi.encode("requester", actor)));
+    }
+
+    function signatureOf(Request memory asked) private view returns (bytes memory) {
+        for (uint256 i; i < ACTORS; ++i) {
+            if (vm.addr(requesterKey(i)) != asked.requester) continue;
+            return signDigest(requesterKey(i), coprocessor.computeRequestId(asked));
+        }
+        revert("nobody's request");
+    }
+}
