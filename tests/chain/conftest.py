@@ -12,7 +12,7 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
 from oracle.attest.sign import AccountSigner
-from oracle.encoding import keccak256, pack_policy
+from oracle.encoding import compute_request_id, keccak256, pack_policy
 from oracle.pipeline.deploy import DeploymentPlan, create_consumer, deploy, register_model, register_operator
 from oracle.records import Address, Asked, Bytes32, ModelKind, Policy, Request, TransactionReceipt
 from oracle.relay.anvil import EmbeddedChain, start_chain
@@ -45,6 +45,7 @@ class World:
     gate: Address
     signers: list[AccountSigner]
     senders: dict[int, Sender] = field(default_factory=dict)
+    known: dict[Bytes32, Asked] = field(default_factory=dict)  # everything asked on chain, for the nodes' twins
     http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30))
 
     def sender(self, index: int) -> Sender:
@@ -74,12 +75,12 @@ class World:
         return self.asked_in(self.sender(6).send(self.contracts.call("Coprocessor", "request", *arguments, value_wei=FEE_WEI)))
 
     def asked_in(self, receipt: TransactionReceipt) -> Asked:
-        return self.contracts.requested_in(receipt.block_hash)[-1]
+        asked = self.contracts.requested_in(receipt.block_hash)[-1]
+        self.known[asked.request_id] = asked
+        return asked
 
     def signed_request(self, nonce: int, data: bytes = bytes(128), quorum: int = 3, patience_seconds: int = 600) -> Asked:
         """A request signed off chain by account 6, who has deposited enough for it."""
-        from oracle.encoding import compute_request_id
-
         requester = Address(account(6).address)
         request = Request(
             requester=requester,

@@ -60,20 +60,20 @@ class NodeTwin:
     index: int
     signer: AccountSigner
     domain: Domain
-    find: Callable[[Bytes32], Asked | None]
+    known: dict[Bytes32, Asked]
     output: bytes = TRUTH
     is_offline: bool = False
     posted: dict[Bytes32, Asked] = field(default_factory=dict)
     asked_times: int = 0
 
     def peer(self) -> NodePeer:
-        return NodePeer(f"http://node-{self.index}.test", httpx.MockTransport(self._handle))
+        return NodePeer(f"http://node-{self.index}.test", httpx.MockTransport(self.handle))
 
     def sign(self, asked: Asked, output: bytes) -> SignedClaim:
         claim = Claim(asked.request_id, asked.request.model_id, asked.request.input_digest, keccak256(output))
         return sign_claim(claim, output, self.domain, self.signer)
 
-    def _handle(self, request: httpx.Request) -> httpx.Response:
+    def handle(self, request: httpx.Request) -> httpx.Response:
         if self.is_offline:
             raise httpx.ConnectError("offline")
         if request.method == "POST":
@@ -84,7 +84,7 @@ class NodeTwin:
             return httpx.Response(202, json={"request_id": to_hex(request_id), "state": "queued"})
         self.asked_times += 1
         request_id = Bytes32(parse_hex(request.url.path.rsplit("/", 1)[1], "id", 32))
-        asked = self.posted.get(request_id) or self.find(request_id)
+        asked = self.posted.get(request_id) or self.known.get(request_id)
         if asked is None:
             return httpx.Response(404, json={"title": "RequestUnknown"})
         return httpx.Response(200, json=signed_claim_to_json(self.sign(asked, self.output)))
@@ -170,16 +170,5 @@ class Relay:
 def make_relay(world: World, directory: Path, nodes: int = 3, **settings: int) -> Relay:
     """A relay over the first `nodes` operators' twins."""
 
-    def find(request_id: Bytes32) -> Asked | None:
-        head = world.contracts.block("latest")
-        assert head is not None
-        for number in range(head.number, world.deployment.block_number - 1, -1):
-            block = world.contracts.block(number)
-            assert block is not None
-            for asked in world.contracts.requested_in(block.hash):
-                if asked.request_id == request_id:
-                    return asked
-        return None
-
-    twins = [NodeTwin(i, world.signers[i], world.deployment.domain, find) for i in range(nodes)]
+    twins = [NodeTwin(i, world.signers[i], world.deployment.domain, world.known) for i in range(nodes)]
     return Relay(world, directory / "relay.sqlite", twins, MemoryLog(), settings)
