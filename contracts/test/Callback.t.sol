@@ -126,6 +126,20 @@ contract CallbackTest is Deployment {
         }
     }
 
+    /// @dev At the largest callback the 64th that EIP-150 keeps back is more than any fixed reserve.
+    function testFuzz_NorTheLargestCallback(uint256 gasLimit) public {
+        RecordingConsumer consumer = new RecordingConsumer();
+        uint32 promisedGas = coprocessor.MAX_CALLBACK_GAS();
+        Request memory asked = askFor(address(consumer), promisedGas);
+        Evidence[] memory evidence = evidenceOf(asked, OUTPUT, 2);
+        gasLimit = bound(gasLimit, promisedGas, promisedGas + 300_000);
+        try coprocessor.deliver{gas: gasLimit}(asked, "", OUTPUT, evidence) {
+            vm.assertLe(promisedGas - 1_000, consumer.gasAtEntry(), "less gas than promised");
+        } catch (bytes memory reason) {
+            vm.assertEq(bytes32(bytes4(reason)), bytes32(BoundedCall.InsufficientGas.selector));
+        }
+    }
+
     function test_TheEdgeOfEnoughGasIsFoundAndHolds() public {
         // Walk the limit down in small steps over the whole edge between success and InsufficientGas: no third outcome.
         HungryConsumer consumer = new HungryConsumer();
