@@ -36,10 +36,10 @@ def load_calibration(path: str | os.PathLike[str]) -> Reals:
 
 
 def _read_npz(file: Path) -> NDArray[np.generic]:
-    archive = np.load(file, allow_pickle=False)
-    if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise ValueError("not an archive of arrays")
-    with archive:
+    with file.open("rb") as stream:  # numpy leaves a file it opened itself open when it is no archive
+        archive = np.load(stream, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("not an archive of arrays")
         names = [name for name in PREFERRED_ARRAYS if name in archive.files] or archive.files
         if len(names) != 1 and names[0] not in PREFERRED_ARRAYS:
             raise ValueError(f"holds {archive.files}, none of them named one of {PREFERRED_ARRAYS}")

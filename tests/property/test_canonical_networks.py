@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from circuits.errors import BoundError
 from circuits.layers.linear import Linear, LinearWeights
-from circuits.network import Network, check_parameters, decode_descriptor, encode_descriptor, run_network
+from circuits.network import DescriptorError, Network, check_parameters, decode_descriptor, encode_descriptor, run_network
 from circuits.onnx_file import encode_onnx
 from circuits.tensors import Format, Integers, TensorType
 from circuits.weights import decode_weights, encode_weights
@@ -200,3 +200,29 @@ def test_every_intermediate_value_is_an_integer_below_2_53() -> None:
         for name, values in zip(inner, session.run(None, {"x": x}), strict=True):
             assert np.all(values == np.floor(values)), name
             assert np.abs(values).max() < 2**53, name
+
+
+def square(operand: int) -> Linear:
+    """A layer that fits every operand of three elements, so that only its place can be wrong."""
+    return Linear(operand, 1, 3, 3, 12, Format.SIGNED)
+
+
+@pytest.mark.parametrize(
+    ("operands", "output", "message"),
+    [
+        ([1], 1, "does not come before it"),
+        ([0, 3, 0], 3, "does not come before it"),
+        ([0, 0], 2, "never used"),
+        ([0, 1, 1], 2, "never used"),
+        ([0], 2, "output"),
+        ([], 0, "0 operators"),
+    ],
+)
+def test_a_graph_has_one_order_and_no_idle_operator(operands: list[int], output: int, message: str) -> None:
+    """Also as bytes: the decoder checks what it reads."""
+    tensor = TensorType((3,), Format.SIGNED, 0)
+    network = Network(tensor, tuple(map(square, operands)), output, tensor)
+    with pytest.raises(DescriptorError, match=message):
+        network.check()
+    with pytest.raises(DescriptorError):
+        decode_descriptor(encode_descriptor(network))
