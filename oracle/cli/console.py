@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -46,6 +47,9 @@ def write_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 @contextmanager
 def working(text: str) -> Iterator[None]:
     """A spinner with elapsed time on standard error while something long runs; nothing where that is not a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 

@@ -138,7 +138,7 @@ def _read_array(path: Path) -> WantedInput:
 
     try:
         array = np.load(path, allow_pickle=False)
-    except ValueError as error:
+    except (ValueError, EOFError) as error:
         raise InputRejected(f"input {path}", "an array of numbers", str(error)[:80]) from error
     if array.dtype.kind in "iu":
         return Integers(tuple(array.ravel().tolist()))
