@@ -32,10 +32,16 @@ def _write_bytes_as_hex(_logger: Any, _method: str, event: MutableMapping[str, A
 
 
 def configure(process: str, level: str = "info") -> None:
-    """Sets up this process's journal; `process` is on every line."""
+    """Sets up this process's journal; `process` is on every line, of every thread (context variables would be the first thread's alone)."""
+
+    def name_process(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event["process"] = process
+        return event
+
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            name_process,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -47,7 +53,6 @@ def configure(process: str, level: str = "info") -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    structlog.contextvars.bind_contextvars(process=process)
 
 
 def get(name: str) -> Any:

@@ -1,0 +1,39 @@
+"""The journal: one JSON object a line, the process on each of them, nothing secret in any."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from oracle import journal
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+def test_every_thread_names_its_process(capsys: pytest.CaptureFixture[str]) -> None:
+    journal.configure("node node-0")
+    journal.get("main").info("one", request_id=b"\x01\x02")
+    thread = threading.Thread(target=lambda: journal.get("worker").info("two"))
+    thread.start()
+    thread.join()
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["process"], line["part"], line["event"]) for line in lines] == [
+        ("node node-0", "main", "one"),
+        ("node node-0", "worker", "two"),
+    ]
+    assert lines[0]["request_id"] == "0x0102"
+
+
+@pytest.mark.parametrize("name", ["password", "log_token", "private_key", "Authorization", "mnemonic"])
+def test_what_sounds_secret_is_hidden(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    journal.configure("test")
+    journal.get("x").warning("event", **{name: "hunter2"})
+    assert "hunter2" not in capsys.readouterr().err
