@@ -35,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from oracle.encoding import to_hex
-from oracle.errors import AffidavitError, Equivocation, InvariantBroken, RequestUnknown, StoreError
+from oracle.errors import AffidavitError, ConfigRejected, Equivocation, InvariantBroken, RequestUnknown, StoreError
 from oracle.records import Address, Appended, Asked, Bytes32, Claim, Domain, Inference, Runtime, SignedClaim
 from oracle.wire import request_from_json, request_to_json
 
@@ -81,6 +81,7 @@ _guard = Table(
     Column("intent_leaf_hash", LargeBinary(32)),
     Column("intent_tree_size", BigInteger),
 )
+_deployment = Table("deployment", _metadata, Column("chain_id", String(78)), Column("coprocessor", String(42)))
 
 
 class JobState(StrEnum):
@@ -135,6 +136,16 @@ class JobStore:
         except SQLAlchemyError as error:
             raise StoreError("the node's database") from error
 
+    def bind(self, domain: Domain) -> None:
+        """Makes the database this deployment's, once. Raises ConfigRejected where it is another's: its requests and blocks are others."""
+        mine = (str(domain.chain_id), str(domain.coprocessor))
+        with self._transaction() as connection:
+            row = connection.execute(select(_deployment)).one_or_none()
+            if row is None:
+                connection.execute(insert(_deployment).values(chain_id=mine[0], coprocessor=mine[1]))
+            elif tuple(row) != mine:
+                raise ConfigRejected("node database", f"that of chain {row[0]}, coprocessor {row[1]}", f"chain {mine[0]}, {mine[1]}")
+
     # ---- jobs ----------------------------------------------------------------------------------------------------
     def enqueue(self, asked: Asked) -> JobState:
         """Remembers a request; a second time changes nothing. Returns the state it is in now."""
@@ -153,11 +164,11 @@ class JobStore:
             taken = connection.execute(update(_jobs).where(mine).values(state=JobState.RUNNING, attempts=attempts))
         return _job({**row, "state": JobState.RUNNING, "attempts": attempts}) if taken.rowcount == 1 else None
 
-    def requeue_running(self) -> int:
-        """At start: what was RUNNING when the last process died is QUEUED again. Returns how many."""
+    def requeue_all(self) -> int:
+        """At start: what was RUNNING when the last process died is QUEUED again, and what was put off is due. Returns how many."""
         with self._transaction() as connection:
-            running = update(_jobs).where(_jobs.c.state == JobState.RUNNING)
-            return connection.execute(running.values(state=JobState.QUEUED, not_before=0.0)).rowcount
+            waiting = update(_jobs).where(_jobs.c.state.in_(OPEN_STATES))
+            return connection.execute(waiting.values(state=JobState.QUEUED, not_before=0.0)).rowcount
 
     def postpone(self, request_id: Bytes32, not_before: float, reason: AffidavitError) -> None:
         """Back to QUEUED until `not_before` (seconds since 1970): the world failed, not the request."""

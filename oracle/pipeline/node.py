@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Engine, MetaData
+from sqlalchemy.exc import SQLAlchemyError
 
 from oracle import journal
 from oracle.attest.keys import load_account
@@ -34,6 +35,7 @@ from oracle.errors import (
     PeerError,
     Rejected,
     RequestUnknown,
+    StoreError,
     TooLarge,
     Unauthorised,
     WorldError,
@@ -55,7 +57,7 @@ from oracle.store import open_database
 
 IDLE_SECONDS = 0.25
 """How long a worker waits for the bell before it looks by itself: put-off jobs ring none."""
-MAX_BACKOFF_SECONDS = 30.0
+MAX_BACKOFF_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,10 @@ def make_follower(engine: Engine, node: Node, first_block: int, confirmations: i
 
 def make_follow_step(follower: Follower, metrics: NodeMetrics, poll_seconds: float) -> Step:
     def step() -> float:
-        done = follower.step()
+        try:
+            done = follower.step()
+        except SQLAlchemyError as error:
+            raise StoreError("the node's database") from error
         if done.taken:
             metrics.head_lag.set(done.head.number - done.taken[-1].number)
         return 0.0 if len(done.taken) > 1 else poll_seconds
@@ -237,7 +242,7 @@ def run_node(config: Config) -> None:
     chain, first_block = _open_chain(config.chain)
     log = LogClient(config.node.log_url, read_secret(config.node.log_token_file))
     node = open_node(config.node, engine, chain, log)
-    node.store.requeue_running()
+    node.store.requeue_all()
     follower = make_follower(engine, node, first_block, config.chain.confirmations)
     steps = {"follow": make_follow_step(follower, node.metrics, config.chain.poll_seconds)}
     steps |= {f"worker {number}": make_work_step(node) for number in range(config.node.workers)}
@@ -267,6 +272,7 @@ def open_node(config: NodeConfig, engine: Engine, chain: ChainReader, log: Entry
     if config.workers < 1:
         raise ConfigRejected("node: workers", "at least 1", config.workers)
     store = JobStore(engine)
+    store.bind(chain.domain)
     return Node(
         name=config.name,
         store=store,

@@ -40,7 +40,7 @@ PASSWORD = "a password for tests only"
 ROOT = Path(__file__).parents[2]
 
 
-def wait_for(done: Callable[[], bool], what: Callable[[], str] = str, seconds: float = 30.0) -> None:
+def wait_for(done: Callable[[], bool], what: Callable[[], str] = str, seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < end, f"waited too long{what()}"

@@ -143,7 +143,7 @@ def test_a_process_that_dies_between_two_steps(
         asked.request_id, scene.chain.domain
     )
     reborn = make_node(scene.chain, scene.log, scene.node.library, tmp_path / "node.sqlite")
-    reborn.store.requeue_running()
+    reborn.store.requeue_all()
     while work_once(reborn, FAR):
         pass
     assert scene.log.kinds() == [EntryKind.INTENT, EntryKind.RESULT]

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
 from oracle.encoding import keccak256, pack_policy
-from oracle.errors import ChainError, Equivocation, InputRejected, InvariantBroken, RequestUnknown, StoreError
+from oracle.errors import ChainError, ConfigRejected, Equivocation, InputRejected, InvariantBroken, RequestUnknown, StoreError
 from oracle.node import jobs
 from oracle.node.jobs import JobState, JobStore
 from oracle.records import SIGNED_NONCE_START, Appended, Asked, Bytes32, Claim, Domain, Policy, Request, SignedClaim
@@ -81,8 +81,11 @@ def test_a_process_that_died_left_nothing_running(database: Path) -> None:
     store = open_store(database)
     store.enqueue(ask(1))
     assert store.take_next(0) is not None
-    assert open_store(database).requeue_running() == 1
+    store.enqueue(ask(2))
+    store.postpone(ask(1).request_id, 99.0, ChainError("down"))
     assert store.take_next(0) is not None
+    assert open_store(database).requeue_all() == 2
+    assert [job.asked for job in (store.take_next(0), store.take_next(0)) if job] == [ask(1), ask(2)]
 
 
 def run_to(store: JobStore, asked: Asked, state: JobState) -> None:
@@ -268,7 +271,7 @@ def collect(process: subprocess.Popen[str], wait: Callable[[], None] | None = No
 def test_two_processes_killed_at_random_never_hand_out_two_outputs(database: Path) -> None:
     open_store(database)
     rng, count, seen = random.Random(5), 150, defaultdict(set)
-    for round_number in range(3):
+    for round_number in range(2):
         processes = [launch(database, f"{round_number}{side}", count) for side in "ab"]
         for process in processes:
             for number, output, signature in collect(process, lambda: time.sleep(rng.uniform(0, 0.15))):
@@ -283,6 +286,14 @@ def test_two_processes_killed_at_random_never_hand_out_two_outputs(database: Pat
         kept = store.guarded(claim_of(int(number), b"").request_id, DOMAIN)
         assert kept is not None
         assert {(kept.signed.output.decode(), kept.signed.signature.hex())} == answers
+
+
+@pytest.mark.parametrize("other", [Domain(1, DOMAIN.coprocessor), Domain(DOMAIN.chain_id, address_of("another contract"))])
+def test_a_database_belongs_to_one_deployment(database: Path, other: Domain) -> None:
+    for _ in range(2):
+        open_store(database).bind(DOMAIN)
+    with pytest.raises(ConfigRejected, match="that of chain 31337"):
+        open_store(database).bind(other)
 
 
 def test_intents_are_remembered(store: JobStore) -> None:

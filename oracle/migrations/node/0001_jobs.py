@@ -1,4 +1,4 @@
-"""Jobs, the guard against signing twice, and the trail of followed blocks.
+"""Jobs, the guard against signing twice, the trail of followed blocks, and whose they are.
 
 Job states and who moves them:
 
@@ -57,6 +57,11 @@ def upgrade() -> None:
         sa.Column("intent_index", sa.BigInteger, nullable=False),
         sa.Column("intent_leaf_hash", sa.LargeBinary(32), nullable=False),
         sa.Column("intent_tree_size", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "deployment",
+        sa.Column("chain_id", sa.String(78), primary_key=True),
+        sa.Column("coprocessor", sa.String(42), nullable=False),
     )
     op.create_table(
         "followed_blocks",
