@@ -7,6 +7,7 @@ computed by `contracts/src/libraries`; `tests/vectors` holds what both must give
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -225,6 +226,26 @@ def canonical_json(value: Any) -> bytes:
         return rfc8785.dumps(value)
     except rfc8785.CanonicalizationError as error:
         raise MalformedInput("JSON value", "a value RFC 8785 can write", str(error)) from error
+
+
+_FLAT_JSON = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def canonical_flat_json(value: Mapping[str, str | int | bool | list[str]]) -> bytes:
+    """RFC 8785 bytes of a flat object whose names are ASCII: what `canonical_json` gives, about ten times as fast.
+
+    For ASCII names, order by code point is RFC 8785's order by UTF-16 unit, and the standard library escapes what RFC 8785 escapes, in
+    the same form. Numbers are integers, checked here as there. Raises MalformedInput.
+    """
+    for name, item in value.items():
+        if not name.isascii():
+            raise MalformedInput("flat JSON", "ASCII names", repr(name)[:40])
+        if not isinstance(item, str | list) and not (isinstance(item, int) and abs(item) < 1 << 53):
+            raise MalformedInput(f"flat JSON, {name}", "a string, a boolean, a list or an integer below 2^53", repr(item)[:40])
+    try:
+        return _FLAT_JSON.encode(value).encode()
+    except UnicodeEncodeError as error:
+        raise MalformedInput("flat JSON", "text without lone surrogates", f"U+{ord(error.object[error.start]):04X}") from error
 
 
 # ---- integer tensors of canonical models ------------------------------------------------------------------------------------------------
