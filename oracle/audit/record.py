@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from oracle.audit.tiles import MAX_ENTRY_BYTES
-from oracle.encoding import canonical_json, keccak256, parse_bytes32, parse_hex, parse_uint, to_hex
+from oracle.encoding import canonical_flat_json, keccak256, parse_bytes32, parse_hex, parse_uint, to_hex
 from oracle.errors import EntryRejected, InvariantBroken, MalformedInput, TooLarge
 from oracle.records import Bytes32, Entry, EntryKind
 
@@ -126,7 +126,7 @@ def check_entry(entry: Entry) -> None:
             raise EntryRejected(f"{entry.kind} entry", f"the field {name}", "nothing")
     read_request_id(entry.fields)
     _check_bodies(entry)
-    if (size := len(canonical_json(entry.fields))) > MAX_ENTRY_BYTES - _STAMP_BYTES:
+    if (size := len(canonical_flat_json(entry.fields))) > MAX_ENTRY_BYTES - _STAMP_BYTES:
         raise TooLarge("entry", f"at most {MAX_ENTRY_BYTES - _STAMP_BYTES} bytes", size)
 
 
@@ -151,8 +151,17 @@ def _is_value(value: object) -> bool:
     if isinstance(value, int):
         return abs(value) < 1 << 53
     if isinstance(value, str):
-        return len(value) <= MAX_STRING and not any("\ud800" <= c <= "\udfff" for c in value)
+        return len(value) <= MAX_STRING and _is_unicode(value)
     return isinstance(value, list) and len(value) <= MAX_LIST and all(isinstance(item, str) and _is_value(item) for item in value)
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether UTF-8 can write it: lone surrogates, which JSON can spell, it cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_bodies(entry: Entry) -> None:
@@ -175,7 +184,7 @@ def _body_digest(fields: dict[str, Field], name: str) -> object:
 
 def compute_content_digest(entry: Entry) -> Bytes32:
     """What an idempotency key stands for: kind and fields. Bodies are in it through their digests; the time is not, a retry has its own."""
-    return keccak256(canonical_json([str(entry.kind), entry.fields]))
+    return keccak256(canonical_flat_json({"kind": str(entry.kind)} | entry.fields))
 
 
 # ---- stamping and reading -----------------------------------------------------------------------------------------------------------
@@ -191,7 +200,7 @@ def encode_record(entry: Entry, writer: str, sequence: int, log_time: str, previ
     }
     if previous is not None:
         stamps |= {"audit.call.previous_index": previous.index, "audit.call.previous_leaf": to_hex(previous.leaf_hash)}
-    data = canonical_json(entry.fields | stamps)
+    data = canonical_flat_json(entry.fields | stamps)
     if len(data) > MAX_ENTRY_BYTES:
         raise InvariantBroken(f"a checked entry became a record of {len(data)} bytes")
     return data
@@ -201,16 +210,15 @@ def parse_record(data: bytes) -> Record:
     """The record of a leaf. Raises EntryRejected for anything `encode_record` would not write."""
     try:
         value = json.loads(data.decode())
-        is_canonical = isinstance(value, dict) and canonical_json(value) == data
-    except (ValueError, RecursionError, MalformedInput) as error:
+    except (ValueError, RecursionError) as error:
         raise EntryRejected("record", "a JSON object", str(error)[:80]) from error
-    if not is_canonical:
+    _check_fields(value)
+    if canonical_flat_json(value) != data:
         raise EntryRejected("record", "a JSON object in RFC 8785 form", "another form")
     return _read_record(value)
 
 
 def _read_record(value: dict[str, Any]) -> Record:
-    _check_fields(value)
     if missing := _STAMPS - value.keys():
         raise EntryRejected("record", f"the field {sorted(missing)[0]}", "nothing")
     if value["audit.record"] != FORMAT:
