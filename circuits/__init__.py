@@ -6,6 +6,7 @@ needs the onnx package, so it is imported when it is called.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from circuits.errors import (
@@ -36,8 +37,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "compile_model":
-        from circuits.compiler import compile_model
-
-        return compile_model
+    if name in ("compiler", "compile_model"):
+        compiler = import_module("circuits.compiler")
+        return compiler if name == "compiler" else compiler.compile_model
     raise AttributeError(f"module 'circuits' has no attribute {name!r}")
