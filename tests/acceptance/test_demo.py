@@ -1,0 +1,66 @@
+"""`affidavit demo` as a person runs it: everything it promises to show is shown, and nothing stays behind."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+AFFIDAVIT = [sys.executable, "-m", "oracle.cli"]
+
+
+def running(pattern: str) -> list[str]:
+    found = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True, check=False)
+    return found.stdout.split()
+
+
+def test_the_whole_story(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*AFFIDAVIT, "demo"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)},
+        check=False,
+    )
+    text = done.stdout
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len(re.findall(r"label \d, read on chain as \d, signed by operator \d, operator \d", text)) == 5
+    assert len(re.findall(r"[\d,]+ gas, callback succeeded", text)) == 5
+    assert len(re.findall(r"log entries \d+(?:, \d+){4,}", text)) == 5
+    assert "read as" in text
+    assert [int(n) for n in re.findall(r"^  (\d)\. [a-z- ]+: passed\.", text, re.MULTILINE)] == [*range(1, 9), *range(1, 8)]
+    assert text.count("8 steps, all passed") == 5
+    assert "QuorumNotMet(2, 1)" in text
+    assert "WrongSigner" in text
+    assert "the same scores as before" in text
+    for what, step in (("a record", 1), ("a tile of hashes", 2), ("the checkpoint", 3)):
+        assert f"a byte of {what}: the audit fails at step {step}, " in text
+    assert list(tmp_path.iterdir()) == []
+    assert not running(str(tmp_path))
+
+
+def test_serve_stays_until_it_is_stopped(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*AFFIDAVIT, "demo", "--serve"],
+        stdout=(tmp_path / "out").open("w"),
+        stderr=subprocess.STDOUT,
+        env={"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        deadline = time.monotonic() + 300
+        while "The network stays until Ctrl-C" not in (text := (tmp_path / "out").read_text()):
+            assert process.poll() is None, text
+            assert time.monotonic() < deadline, text
+            time.sleep(0.5)
+        assert "export AFFIDAVIT_API=http://127.0.0.1:" in text
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    assert not running(str(tmp_path))
