@@ -1,0 +1,388 @@
+"""Collecting from nodes that lie, hang, drip, repeat, contradict themselves: nothing of theirs is believed, none of it stops the rest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import Engine
+
+from oracle.attest.quorum import verify_quorum
+from oracle.encoding import compute_claim_digest, keccak256
+from oracle.errors import EntryRejected, InputRejected, LogRefused, PeerError, RequestRejected, RequestUnknown
+from oracle.pipeline.relay import make_attestation, make_lane
+from oracle.records import Appended, Asked, Bytes32, Entry, ModelKind, Policy, Request
+from oracle.relay import outbox, peers
+from oracle.relay.collect import Collector
+from oracle.relay.peers import NodeAway, NodePeer
+from oracle.relay.schema import ENTRIES, JobKind, RequestState
+from oracle.relay.statements import count_waiting, state_once, write_waiting
+from oracle.relay.store import events_since, list_requests, promised_wei, request_view, submit_signed, take_block, undo_block
+from oracle.store import open_database
+from oracle.wire import signed_claim_to_json
+from tests.twins.chain import ChainTwin
+from tests.twins.operators import account, address_of, operator_signer, sign_request, signed_by
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+TRUTH, LIE = b"the truth", b"a lie"
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+class StillClock:
+    def now(self) -> datetime:
+        return NOW
+
+
+class Scene:
+    """A chain with five operators, one request under quorum 3, and a collector over nodes that behave as told."""
+
+    def __init__(self, directory: Path) -> None:
+        self.chain = ChainTwin()
+        for index in range(5):
+            self.chain.register_operator(index, signer=operator_signer(index).address)
+        self.model = self.chain.register_model(ModelKind.OPAQUE, keccak256(b"manifest"))
+        self.asked = self.chain.ask(self.model, b"input", Policy(quorum=3), fee_wei=10)
+        self.engine: Engine = open_database(f"sqlite:///{directory}/relay.sqlite", "relay")
+        with self.engine.begin() as connection:
+            take_block(connection, [self.asked], NOW)
+        self.lane = make_lane(self.engine, self.chain, operator_signer(9), StillClock())  # type: ignore[arg-type]
+        self.moment = 0.0
+
+    def collector(self, *handlers: Handler) -> Collector:
+        nodes = [NodePeer(f"http://node-{i}.test", httpx.MockTransport(h)) for i, h in enumerate(handlers)]
+        return Collector(self.lane, nodes, make_attestation(self.chain.domain, self.chain.operators))
+
+    def step(self, collector: Collector, times: int = 1) -> None:
+        for _ in range(times):
+            self.moment += 60
+            collector.step(self.moment)
+
+    def truth(self, index: int, output: bytes = TRUTH) -> Handler:
+        return lambda _: self.claim(index, output)
+
+    def claim(self, index: int, output: bytes = TRUTH, **changes: Any) -> httpx.Response:
+        document = signed_claim_to_json(signed_by(index, self.asked, output, self.chain.domain))
+        return httpx.Response(200, json=document | changes)
+
+    @property
+    def state(self) -> RequestState:
+        return request_view(self.engine, self.asked.request_id).state
+
+    def kinds(self) -> list[str]:
+        return [event.kind for event in events_since(self.engine, self.asked.request_id)]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tmp_path)
+    yield scene
+    scene.engine.dispose()
+
+
+def away(_: httpx.Request) -> httpx.Response:
+    raise httpx.ReadTimeout("hangs")
+
+
+def test_assembles_exactly_k_of_the_lowest_indices(scene: Scene) -> None:
+    scene.step(scene.collector(*[scene.truth(i) for i in (4, 2, 0)]))
+    assert scene.state is RequestState.QUEUED
+    with scene.engine.begin() as connection:
+        job = outbox.find_job(connection, JobKind.DELIVER, scene.asked.request_id)
+    assert job is not None
+    digest = compute_claim_digest(job.delivery.claim, scene.chain.domain)
+    signers = verify_quorum(job.delivery.evidence[0], digest, scene.chain.operators(), 3)
+    assert [operator.index for operator in signers] == [0, 2, 4]
+
+
+def test_one_node_cannot_be_a_quorum(scene: Scene) -> None:
+    """Three doors, one key: the same operator counts once, however many nodes repeat its claim."""
+    scene.step(scene.collector(*[scene.truth(1)] * 3), 3)
+    assert scene.state is RequestState.COLLECTING
+
+
+def test_two_honest_nodes_and_every_kind_of_garbage(scene: Scene) -> None:
+    other = replace(scene.asked, request=replace(scene.asked.request, deadline=scene.asked.request.deadline + 1))
+    good = signed_claim_to_json(signed_by(2, scene.asked, TRUTH, scene.chain.domain))
+    stranger = signed_by(77, scene.asked, TRUTH, scene.chain.domain)
+    bodies: list[Any] = [
+        None,
+        [],
+        "claim",
+        {},
+        good | {"extra": 1},
+        good | {"signature": "0x" + "00" * 65},
+        good | {"signature": good["signature"][:-2]},
+        good | {"signer": operator_signer(3).address},
+        good | {"output": "0x00"},
+        good | {"claim": good["claim"] | {"output_digest": "0x" + "11" * 32}},
+        good | {"claim": good["claim"] | {"request_id": "0x" + "11" * 32}},
+        good | {"claim": good["claim"] | {"model_id": "0x" + "11" * 32}},
+        good | {"claim": good["claim"] | {"input_digest": "0x" + "11" * 32}},
+        signed_claim_to_json(stranger),
+        signed_claim_to_json(signed_by(2, other, TRUTH, replace(scene.chain.domain, chain_id=1))),
+    ]
+    garbage = iter([*(httpx.Response(200, content=json.dumps(b)) for b in bodies), *(httpx.Response(s) for s in (200, 301, 401, 500, 503))])
+
+    def hostile(_: httpx.Request) -> httpx.Response:
+        return next(garbage, httpx.Response(200, content=b"[" * 100_000))
+
+    collector = scene.collector(scene.truth(0), scene.truth(1), hostile)
+    scene.step(collector, len(bodies) + 7)
+    assert scene.state is RequestState.COLLECTING
+    assert scene.kinds().count("claim") == 2
+
+
+def test_equivocator_counts_for_neither_output(scene: Scene) -> None:
+    """Operator 2 answers two doors differently: with it the lie and the truth would each have three."""
+    handlers = [scene.truth(0), scene.truth(1), scene.truth(2, LIE), scene.truth(2), scene.truth(3, LIE), scene.truth(4, LIE)]
+    collector = scene.collector(*handlers)
+    for i in (2, 3, 0, 1, 4, 5):  # both of operator 2's claims are there before any third signer comes
+        collector.step_node(collector._nodes[i], 1.0)
+    assert scene.state is RequestState.COLLECTING
+
+
+def test_lie_is_stated_once_and_only_after_the_quorum(scene: Scene) -> None:
+    liar = scene.collector(scene.truth(4, LIE), scene.truth(0), scene.truth(1), scene.truth(2))
+    scene.step(liar, 3)
+    assert scene.kinds().count("lie") == 1
+    scene.step(scene.collector(scene.truth(4, LIE), scene.truth(0)), 2)
+    with scene.engine.begin() as connection:
+        rows = connection.execute(ENTRIES.select()).all()
+    assert len(rows) == 1
+    assert operator_signer(4).address in rows[0].entry
+
+
+def test_silent_node_does_not_hold_up_the_others(scene: Scene) -> None:
+    scene.step(scene.collector(away, scene.truth(0), away, scene.truth(1), scene.truth(2)))
+    assert scene.state is RequestState.QUEUED
+
+
+def test_node_that_is_away_is_left_alone_for_longer_and_longer(scene: Scene) -> None:
+    calls = 0
+
+    def count(_: httpx.Request) -> httpx.Response:
+        nonlocal calls
+        calls += 1
+        raise httpx.ConnectError("refused")
+
+    collector = scene.collector(count)
+    for tick in range(1000):
+        collector.step(tick * 0.02)  # 20 seconds
+    assert 5 <= calls <= 12
+
+
+def test_refusal_is_for_good_and_told(scene: Scene) -> None:
+    calls = 0
+
+    def refuse(_: httpx.Request) -> httpx.Response:
+        nonlocal calls
+        calls += 1
+        return httpx.Response(422, json={"state": "refused", "title": "RequestUnpaid", "detail": "too little"})
+
+    scene.step(scene.collector(refuse), 5)
+    assert calls == 1
+    (told,) = [e for e in events_since(scene.engine, scene.asked.request_id) if e.kind == "claim_refused"]
+    assert told.detail["problem"] == "RequestUnpaid: too little"
+    assert not request_view(scene.engine, scene.asked.request_id).is_watched
+
+
+# ---- one node --------------------------------------------------------------------------------------------------------------------------
+def test_answer_without_end_is_cut(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "MAX_ANSWER_BYTES", 10_000)
+    sent = 0
+
+    class Endless(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            nonlocal sent
+            while True:
+                sent += 1000
+                yield bytes(1000)
+
+    peer = NodePeer("http://node.test", httpx.MockTransport(lambda _: httpx.Response(200, stream=Endless())))
+    with pytest.raises(PeerError, match="10000 bytes"):
+        peer.ask(scene.asked)
+    assert sent <= 12_000
+
+
+def test_dripping_answer_is_cut(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter(range(0, 1000, 7))
+    monkeypatch.setattr("oracle.relay.peers.time.monotonic", lambda: float(next(moments)))
+
+    class Dripping(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            while True:
+                yield b"x"
+
+    peer = NodePeer("http://node.test", httpx.MockTransport(lambda _: httpx.Response(200, stream=Dripping())))
+    with pytest.raises(PeerError, match="longer than"):
+        peer.ask(scene.asked)
+
+
+def test_redirects_are_not_followed(scene: Scene) -> None:
+    seen: list[str] = []
+
+    def redirect(request: httpx.Request) -> httpx.Response:
+        seen.append(request.url.host)
+        return httpx.Response(307, headers={"location": "http://elsewhere.test/"})
+
+    with pytest.raises(PeerError, match="307"):
+        NodePeer("http://node.test", httpx.MockTransport(redirect)).ask(scene.asked)
+    assert seen == ["node.test"]
+
+
+def test_no_connection_is_node_away(scene: Scene) -> None:
+    with pytest.raises(NodeAway):
+        NodePeer("http://127.0.0.1:9").ask(scene.asked)
+
+
+def test_signed_request_is_handed_over_again_when_the_node_forgot_it(scene: Scene) -> None:
+    asked = signed(scene)
+    log: list[str] = []
+
+    def forgetful(request: httpx.Request) -> httpx.Response:
+        log.append(request.method)
+        if request.method == "POST":
+            assert json.loads(request.content).keys() == {"request", "signature", "input"}
+            return httpx.Response(202, json={})
+        return httpx.Response(404 if log.count("GET") == 1 else 202, json={"state": "queued"})
+
+    peer = NodePeer("http://node.test", httpx.MockTransport(forgetful))
+    for _ in range(3):
+        peer.ask(asked)
+    assert log == ["POST", "GET", "POST", "GET", "GET"]
+
+
+# ---- the store -------------------------------------------------------------------------------------------------------------------------
+def signed(scene: Scene, nonce: int = 1, **changes: Any) -> Asked:
+    requester = address_of("requester")
+    fields = {"model_id": scene.model, "input_digest": keccak256(b"input"), "policy": scene.asked.request.policy, "fee_wei": 7}
+    fields |= {"callback_gas": 0, "deadline": scene.chain.time + 600, "nonce": (1 << 128) + nonce} | changes
+    return sign_request(Request(requester, requester, **fields), b"input", account("requester"), scene.chain.domain)
+
+
+def test_submitting_twice_changes_nothing(scene: Scene) -> None:
+    asked, domain = signed(scene), scene.chain.domain
+    assert submit_signed(scene.engine, domain, asked, NOW) is RequestState.COLLECTING
+    assert submit_signed(scene.engine, domain, asked, NOW) is RequestState.COLLECTING
+    assert [v.asked.request_id for v in list_requests(scene.engine)] == [asked.request_id, scene.asked.request_id]
+    assert request_view(scene.engine, asked.request_id).asked == asked
+    assert promised_wei(scene.engine, asked.request.requester) == 7
+
+
+def test_malformed_submissions_are_refused_and_leave_nothing(scene: Scene) -> None:
+    asked, domain = signed(scene), scene.chain.domain
+    bad: list[tuple[Asked, type[Exception]]] = [
+        (replace(asked, signature=b""), RequestRejected),
+        (replace(asked, request_id=Bytes32(bytes(32))), RequestRejected),
+        (replace(asked, input=b"other"), InputRejected),
+        (replace(scene.asked, signature=asked.signature), RequestRejected),
+    ]
+    for one, error in bad:
+        with pytest.raises(error):
+            submit_signed(scene.engine, domain, one, NOW)
+    with pytest.raises(RequestRejected):
+        submit_signed(scene.engine, replace(domain, chain_id=1), asked, NOW)
+    assert len(list_requests(scene.engine)) == 1
+    with pytest.raises(RequestUnknown):
+        request_view(scene.engine, asked.request_id)
+
+
+def test_pages_and_events_resume(scene: Scene) -> None:
+    for nonce in range(5):
+        submit_signed(scene.engine, scene.chain.domain, signed(scene, nonce), NOW)
+    seen, before = [], None
+    while page := list_requests(scene.engine, RequestState.COLLECTING, limit=2, before_id=before):
+        seen += [view.asked.request_id for view in page]
+        before = page[-1].id
+    assert len(seen) == len(set(seen)) == 6
+    (event,) = events_since(scene.engine, scene.asked.request_id)
+    assert events_since(scene.engine, scene.asked.request_id, event.id) == []
+
+
+def test_vanished_block_drops_its_requests_only(scene: Scene) -> None:
+    asked = signed(scene)
+    submit_signed(scene.engine, scene.chain.domain, asked, NOW)
+    (block,) = scene.chain.reorg(1)
+    with scene.engine.begin() as connection:
+        assert undo_block(connection, block, NOW) == [scene.asked.request_id]
+    assert scene.state is RequestState.DROPPED
+    assert request_view(scene.engine, asked.request_id).state is RequestState.COLLECTING
+    with scene.engine.begin() as connection:
+        take_block(connection, [scene.asked], NOW)
+    assert scene.state is RequestState.COLLECTING
+    assert scene.kinds() == ["seen", "dropped", "seen_again"]
+
+
+# ---- statements ------------------------------------------------------------------------------------------------------------------------
+class StrictLog:
+    """Refuses what it is told to; counts what it is given."""
+
+    def __init__(self) -> None:
+        self.given: list[tuple[str, Entry]] = []
+        self.failures: dict[str, Exception] = {}
+
+    def append(self, entry: Entry, key: str) -> Appended:
+        if key in self.failures:
+            raise self.failures[key]
+        self.given.append((key, entry))
+        return Appended(len(self.given) - 1, keccak256(key.encode()), len(self.given))
+
+
+def keep(scene: Scene, *keys: str) -> None:
+    with scene.engine.begin() as connection:
+        for key in keys:
+            state_once(connection, key, scene.lane.entries.failure(scene.asked, "test", key, NOW))
+
+
+def test_statement_is_made_once(scene: Scene) -> None:
+    keep(scene, "a", "b", "a")
+    log = StrictLog()
+    assert write_waiting(scene.engine, log) == 2
+    assert write_waiting(scene.engine, log) == 0
+    keep(scene, "a")
+    assert write_waiting(scene.engine, log) == 0
+    assert [key for key, _ in log.given] == ["a", "b"]
+
+
+@pytest.mark.parametrize("failure", [PeerError("away"), LogRefused("behind its anchor")])
+def test_statements_wait_in_order_while_the_log_is_away(scene: Scene, failure: Exception) -> None:
+    keep(scene, "a", "b", "c")
+    log = StrictLog()
+    log.failures["b"] = failure
+    assert write_waiting(scene.engine, log) == 1
+    assert count_waiting(scene.engine) == 2
+    log.failures.clear()
+    assert write_waiting(scene.engine, log) == 2
+    assert [key for key, _ in log.given] == ["a", "b", "c"]
+
+
+def test_refused_statement_is_set_aside(scene: Scene) -> None:
+    keep(scene, "a", "b", "c")
+    log = StrictLog()
+    log.failures["b"] = EntryRejected("field", "x", "y")
+    assert write_waiting(scene.engine, log) == 2
+    assert count_waiting(scene.engine) == 0
+    with scene.engine.begin() as connection:
+        refused = connection.execute(ENTRIES.select().where(ENTRIES.c.refusal.is_not(None))).one()
+    assert (refused.key, refused.refusal) == ("b", "field: expected x, got y")
+
+
+def test_second_attempt_sends_the_same_entry(scene: Scene) -> None:
+    keep(scene, "a")
+    first = StrictLog()
+
+    class Forgetting(StrictLog):
+        def append(self, entry: Entry, key: str) -> Appended:
+            super().append(entry, key)
+            raise PeerError("the answer was lost")
+
+    lossy = Forgetting()
+    write_waiting(scene.engine, lossy)
+    write_waiting(scene.engine, first)
+    assert lossy.given == first.given
