@@ -242,6 +242,12 @@ def test_the_optimisation_level_of_the_manifest_is_the_one_used(tmp_path: Path) 
         assert (used == onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL) == (level == "disabled")
 
 
+def test_the_manifest_on_the_page_is_the_seed() -> None:
+    page = (SEEDS.parent / "docs/tensors.md").read_text()
+    shown = json.loads(page.split("```json\n")[1].split("```")[0])
+    assert shown == json.loads((SEEDS / "models/digits-cnn/opaque/manifest.json").read_bytes())
+
+
 def test_manifests_of_seeds_are_canonical() -> None:
     for path in (*CANONICAL_SEEDS, *OPAQUE_SEEDS):
         content = (path / "manifest.json").read_bytes()
