@@ -46,6 +46,7 @@ def request(
     """Ask for an inference: paid on chain by a transaction, or with --signed by a signature posted to the API."""
     from oracle.encoding import to_hex
     from oracle.pipeline import requesting
+    from oracle.pipeline.client import ApiClient
     from oracle.pipeline.session import open_session
     from oracle.records import Policy
 
@@ -63,6 +64,8 @@ def request(
         )
     _report(asked, json)
     if follow_it and api:
+        with working("Waiting for the API to see the request"):  # its relay follows the chain a moment behind
+            ApiClient(api).wait_known(asked.request_id)
         _follow(to_hex(asked.request_id), api, json)
 
 

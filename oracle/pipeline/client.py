@@ -12,7 +12,7 @@ import httpx
 
 from oracle import errors
 from oracle.encoding import canonical_json, compute_model_id, keccak256, parse_bytes32, to_hex
-from oracle.errors import MalformedInput, ModelRejected, PeerError, Rejected
+from oracle.errors import MalformedInput, ModelRejected, PeerError, Rejected, RequestUnknown
 from oracle.pipeline.catalogue import DescribedModel, describe
 from oracle.records import Asked, Bytes32, ModelKind
 from oracle.wire import asked_to_json
@@ -20,6 +20,7 @@ from oracle.wire import asked_to_json
 TIMEOUT_SECONDS = 20.0
 RECONNECTS = 10
 RECONNECT_PAUSE_SECONDS = 0.5
+KNOWN_SECONDS = 60.0
 MAX_LINE_CHARACTERS = 1 << 20
 
 
@@ -52,6 +53,18 @@ class ApiClient:
 
     def request(self, request_id: Bytes32) -> dict[str, Any]:
         return self._get(f"/v1/requests/{to_hex(request_id)}")
+
+    def wait_known(self, request_id: Bytes32, seconds: float = KNOWN_SECONDS) -> None:
+        """Returns once the API has seen a request that was made on chain. Raises RequestUnknown when it has not in time."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self.request(request_id)
+                return
+            except RequestUnknown:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(RECONNECT_PAUSE_SECONDS)
 
     def receipt(self, request_id: Bytes32) -> dict[str, Any]:
         return self._get(f"/v1/requests/{to_hex(request_id)}/receipt")

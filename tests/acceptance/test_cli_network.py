@@ -45,7 +45,7 @@ def account(network: Network, chain: list[str]) -> list[str]:
 def sample() -> dict[str, object]:
     """A held-back digit with its true class."""
     samples = json.loads((find_seeds() / "requests/digits-mlp.json").read_text())["samples"]
-    return dict(samples[0])
+    return dict(samples[3])  # the first is one that both digit models misread
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_an_operators_life(cli: Cli, network: Network, chain: list[str], tmp_pat
     rotated = cli.ok("operator", "rotate", *mine, "--signer-keystore", tmp_path / "second.key", "--json").json()
     assert rotated["signer"] == cli.ok("keys", "address", tmp_path / "second.key", *password).out.strip()
     assert cli.ok("operator", "exit", *mine, "--json").json()["is_active"] is False
-    assert "Bonded" in cli.refused(2, "operator", "withdraw", *mine)
+    assert "ExitNotDue" in cli.refused(2, "operator", "withdraw", *mine)
     assert cli.ok("operator", "withdraw", "--fees", *mine, "--json").json()["fees_wei"] == "0"
     rows = cli.ok("operator", "status", *chain, "--json").json()
     assert [row["operator"] for row in rows[:3]] == [operator_address(i) for i in range(3)]
@@ -207,7 +207,7 @@ def test_asking_an_opaque_model(cli: Cli, network: Network, account: list[str], 
     assert scores.index(max(scores)) == sample["true_class"]
 
 
-# ---- refusals, on a real chain ------------------------------------------------------------------------------------------------------------
+# ---- refusals, on a real chain -----------------------------------------------------------------------------------------------------------
 def test_what_the_contracts_refuse_is_named(cli: Cli, network: Network, account: list[str], image: Path) -> None:
     wine = find_seeds() / "models/wine-mlp/canonical"
     (image.parent / "wine.json").write_text(json.dumps({"integers": [0] * 13}))
