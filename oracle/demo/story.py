@@ -191,10 +191,9 @@ class Story:
         for name in self._nodes():
             self._network.processes.restart(name)
         settled = self.wait_settled(asked.request_id)
-        same = settled.delivered.output == honest.settled.delivered.output
-        self._console.print(
-            f"  the operators come back, and the honest answer is delivered: {'the same scores as before' if same else 'OTHER SCORES'}."
-        )
+        if settled.delivered.output != honest.settled.delivered.output:
+            raise PeerError("the same image was given other scores")
+        self.say("  the operators come back, and the honest answer is delivered: the same scores as before.")
 
     def _nodes(self) -> list[str]:
         return [self._network.node(i) for i in range(self._network.plan.operators)]
