@@ -104,7 +104,6 @@ class Collector:
 
     def _ask(self, node: NodePeer, asked: Asked, pauses: Pauses, moment: float) -> None:
         answer = node.ask(asked)
-        now = self._lane.clock.now()
         if answer.claim is not None:
             try:
                 self._attestation.check(answer.claim, asked, self._attestation.operators())
@@ -113,11 +112,12 @@ class Collector:
                 pauses.later(asked.request_id, moment)
                 return
             with self._lane.engine.begin() as connection:
-                record_claim(connection, node.url, answer.claim, now)
+                record_claim(connection, node.url, answer.claim, self._lane.clock.now())
                 self.decide(connection, asked)
         elif answer.refusal is not None:
             with self._lane.engine.begin() as connection:
                 record_answer(connection, asked.request_id, node.url, "refused", answer.refusal)
+                now = self._lane.clock.now()  # inside the transaction, so that times grow with ids
                 add_event(connection, asked.request_id, "claim_refused", now, node=node.url, problem=answer.refusal)
                 self.decide(connection, asked)
         else:

@@ -59,7 +59,7 @@ from oracle.records import (
 from oracle.relay import shapes
 from oracle.relay.artifacts import load_artifact
 from oracle.relay.deployment import Deployment
-from oracle.relay.failures import CallReverted, is_already_known, refusal_of
+from oracle.relay.failures import CallReverted, EndpointRefused, is_already_known, refusal_of
 from oracle.relay.fees import HISTORY_BLOCKS, REWARD_PERCENTILE, FeeHistory
 from oracle.relay.transact import Call
 from oracle.seams import BlockTag
@@ -459,7 +459,7 @@ def _asking(what: str) -> Iterator[None]:
         detail = (error.rpc_response or {}).get("error")
         if isinstance(detail, Mapping) and detail.get("code") == 3:  # "execution reverted", by every client
             raise _reverted(str(detail.get("message")), detail.get("data")) from error
-        raise ChainError(f"the endpoint failed: {what}") from error
+        raise EndpointRefused(f"the endpoint failed: {what}") from error
     except (Web3Exception, AbiDecodingError) as error:
         raise _BadAnswer(f"the endpoint's answer has the wrong shape: {what}") from error
     except (OSError, ValueError) as error:

@@ -34,6 +34,10 @@ class TransactionInvalid(Rejected):
     """The endpoint says that this transaction can never be mined: too little gas for its own data, too large, too much gas."""
 
 
+class EndpointRefused(ChainError):
+    """The endpoint answered with an error of its own. It is reachable: perhaps only this one question is bad."""
+
+
 class NonceUsed(ChainError):
     """The endpoint says that another transaction has this nonce."""
 

@@ -14,7 +14,7 @@ from oracle.encoding import to_hex
 from oracle.errors import AmbiguousSend, ChainError
 from oracle.records import OnChainStatus, RequestStatus
 from oracle.relay import outbox, settle
-from oracle.relay.failures import CallReverted, NonceUsed, TransactionInvalid
+from oracle.relay.failures import CallReverted, EndpointRefused, NonceUsed, TransactionInvalid
 from oracle.relay.fees import compute_fees
 from oracle.relay.lane import Lane
 from oracle.relay.outbox import Job, Slot
@@ -55,7 +55,7 @@ def submit_due(lane: Lane) -> int:
     with lane.engine.begin() as connection:
         unmined = len(outbox.read_slots(connection, outbox.UNMINED_SLOTS))
         free = lane.most_unmined - unmined
-        jobs = outbox.due_jobs(connection, time, free * lane.batch_size) if free > 0 else []
+        jobs = outbox.due_jobs(connection, time, 2 * lane.batch_size) if free > 0 else []
     ready = [r for job in jobs if (r := prepare(lane, job, time)) is not None]
     groups = group(ready, lane.batch_size)[: max(free, 0)]
     for one in groups:
@@ -76,6 +76,9 @@ def prepare(lane: Lane, job: Job, time: int) -> Ready | None:
         estimate = lane.chain.estimate_gas(call, lane.signer.address)
     except CallReverted as reverted:
         _take_refusal(lane, job, reverted, time)
+        return None
+    except EndpointRefused as error:  # such as running out of the endpoint's own gas limit: must not hold up the other jobs
+        _postpone(lane, job, time, _later_seconds(job), f"{error}: {error.__cause__}"[:500])
         return None
     gas = max(estimate + estimate * GAS_MARGIN_PERCENT // 100, compute_calldata_floor_gas(call.data))
     if estimate > TRANSACTION_GAS_CAP or len(call.data) > MAX_TRANSACTION_BYTES:
@@ -156,7 +159,7 @@ def _take_refusal(lane: Lane, job: Job, reverted: CallReverted, time: int) -> No
     """PAYLOAD: postponed where time can mend it, back to the claims where other evidence can, else failed."""
     reason = str(reverted)
     if reverted.error in LATER:
-        _postpone(lane, job, time, min(settle.RETRY_SECONDS << min(job.attempts, 4), 60), reason)
+        _postpone(lane, job, time, _later_seconds(job), reason)
         return
     with lane.engine.begin() as connection:
         if job.kind is JobKind.DELIVER and reverted.error in RECOLLECT:
@@ -164,6 +167,10 @@ def _take_refusal(lane: Lane, job: Job, reverted: CallReverted, time: int) -> No
             move_request(lane, connection, job, RequestState.COLLECTING, "delivery_refused", reason)
         else:
             settle.fail(lane, connection, job, reason)
+
+
+def _later_seconds(job: Job) -> int:
+    return min(settle.RETRY_SECONDS << min(job.attempts, 4), 60)
 
 
 def _postpone(lane: Lane, job: Job, time: int, seconds: int, reason: str) -> None:

@@ -16,7 +16,7 @@ from oracle.errors import ChainError, WorldError
 from oracle.relay import anvil
 from oracle.relay.anvil import running_chain, start_chain
 from oracle.relay.contracts import Endpoint
-from oracle.relay.failures import CallReverted, FailureKind, classify_failure
+from oracle.relay.failures import CallReverted, EndpointRefused, FailureKind, classify_failure
 from oracle.relay.sender import Sender
 from oracle.relay.transact import Call, Fees, sign_transaction
 from tests.chain.conftest import account, plain_call
@@ -92,4 +92,6 @@ def test_refusals_of_a_real_endpoint_have_classes() -> None:
                 endpoint.send_raw(signed.raw)
             assert classify_failure(raised.value) is kind, raised.value
         with pytest.raises(CallReverted):
-            endpoint.estimate_gas(Call(None, b"\xfe"), signer.address)
+            endpoint.estimate_gas(Call(None, bytes.fromhex("5f5ffd")), signer.address)  # reverts
+        with pytest.raises(EndpointRefused):
+            endpoint.estimate_gas(Call(None, b"\xfe"), signer.address)  # an invalid instruction: no revert, whatever gas it is given

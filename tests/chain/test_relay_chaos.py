@@ -9,14 +9,14 @@ import pytest
 from oracle.encoding import keccak256
 from oracle.errors import AmbiguousSend, ChainError, InvariantBroken
 from oracle.pipeline.relay import make_lane
-from oracle.records import Asked, RequestStatus
+from oracle.records import Address, Asked, RequestStatus
 from oracle.relay.contracts import Contracts
-from oracle.relay.failures import CallReverted
+from oracle.relay.failures import CallReverted, EndpointRefused
 from oracle.relay.reconcile import reconcile
 from oracle.relay.schema import JobKind, RequestState, SlotState
 from oracle.relay.sender import Sender
 from oracle.relay.submit import fill_nonce
-from oracle.relay.transact import TRANSFER_GAS, Fees, sign_transaction
+from oracle.relay.transact import TRANSFER_GAS, Call, Fees, sign_transaction
 from oracle.seams import SystemClock
 from tests.chain.conftest import FEE_WEI, World, account, plain_call
 from tests.chain.relay_rig import LIE, RELAY, TRUTH, Relay, make_relay
@@ -282,6 +282,27 @@ def test_another_key_on_the_same_database_is_refused(world: World, tmp_path: Pat
     other = make_lane(relay.engine, world.contracts, world.sender(8)._signer, SystemClock())
     with pytest.raises(InvariantBroken, match="nonces of"):
         reconcile(other)
+
+
+def test_question_the_endpoint_cannot_answer_holds_up_no_other_job(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad, good = world.ask(b"bad"), world.ask(b"good")
+    relay = make_relay(world, tmp_path)
+    real = Contracts.estimate_gas
+
+    def estimate(self: Contracts, call: Call, sender: Address) -> int:
+        if call == self.deliver_call([relay.jobs()[0].delivery]):
+            raise EndpointRefused("the endpoint failed: gas estimate") from ValueError("out of gas")
+        return real(self, call, sender)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Contracts, "estimate_gas", estimate)
+        relay.run(3)
+    assert is_done(world, relay, good)
+    assert relay.state(bad.request_id) is RequestState.QUEUED
+    world.rpc_call("evm_increaseTime", 70)
+    mine(world)
+    relay.run(2)
+    assert is_done(world, relay, bad)
 
 
 # ---- others ------------------------------------------------------------------------------------------------------------------------------
