@@ -313,17 +313,15 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
     }
 
     function _requireRequested(bytes32 requestId) private view {
-        Record storage record = _records[requestId];
-        Status status = record.status;
-        if (status == Status.REQUESTED) return;
+        Status status = _records[requestId].status;
         if (status == Status.NONE) revert UnknownRequest(requestId);
-        if (status == Status.REFUNDED || status == Status.CANCELLED) revert RequestClosed(requestId, status);
-        revert AlreadyDelivered(requestId, record.outputDigest);
+        if (status != Status.REQUESTED) _revertUsed(requestId, status);
     }
 
     function _requireSigned(bytes32 requestId, Request calldata request_, bytes calldata signature) private view {
         if (request_.nonce < SIGNED_NONCE_START) revert NonceTooLow(SIGNED_NONCE_START, request_.nonce);
-        if (_records[requestId].status != Status.NONE) _requireRequested(requestId);
+        Status status = _records[requestId].status;
+        if (status != Status.NONE) _revertUsed(requestId, status);
         if (block.timestamp > request_.deadline) revert Expired(request_.deadline);
         _requireAcceptable(request_);
         uint256 balanceWei = balanceOf(request_.requester);
@@ -331,6 +329,11 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         if (!RequesterSignature.isSignedBy(request_.requester, requestId, signature)) {
             revert BadRequesterSignature(request_.requester);
         }
+    }
+
+    function _revertUsed(bytes32 requestId, Status status) private view {
+        if (status == Status.REFUNDED || status == Status.CANCELLED) revert RequestClosed(requestId, status);
+        revert AlreadyDelivered(requestId, _records[requestId].outputDigest);
     }
 
     /// @dev Every demanded verifier must accept. Nothing is left out silently: the evidence array has exactly the
