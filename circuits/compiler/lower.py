@@ -57,7 +57,7 @@ def _lower_node(node: Node, lowering: Lowering) -> list[Value]:
     if (node.inputs and all(v is None or isinstance(v, Fixed) for v in node.inputs)) or node.operator == "Constant":
         return [compute_constant(node)]
     if node.operator not in LOWERINGS:
-        raise node.refuse("is not supported", describe_need(node.operator))
+        raise node.refuse(f"does not compile. It needs {describe_need(node.operator)}")
     return LOWERINGS[node.operator](node, lowering)
 
 

@@ -171,7 +171,7 @@ HOSTILE = {
     "cycle": (edit(add_cycle), "valid ONNX"),
     "missing name": (edit(lambda m: m.graph.node[0].input.__setitem__(1, "nowhere")), "valid ONNX"),
     "unknown operator": (edit(lambda m: setattr(m.graph.node[0], "op_type", "Magic")), "valid ONNX"),
-    "unknown domain": (edit(lambda m: setattr(m.graph.node[0], "domain", "com.magic")), "valid ONNX|not supported"),
+    "unknown domain": (edit(lambda m: setattr(m.graph.node[0], "domain", "com.magic")), "valid ONNX|does not compile"),
     "unknown opset": (edit(lambda m: setattr(m.opset_import[0], "version", 10_000)), "valid ONNX|runtime"),
     "old opset": (edit(lambda m: setattr(m.opset_import[0], "version", 6)), "at least 7"),
     "two opsets": (edit(lambda m: m.opset_import.append(helper.make_opsetid("", 13))), "exactly one version"),

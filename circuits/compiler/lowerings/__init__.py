@@ -25,6 +25,7 @@ LOWERINGS: dict[str, Lower] = {
     "LogSoftmax": tail.lower_activation,
     "Sigmoid": tail.lower_activation,
     "ArgMax": tail.lower_argmax,
+    "ai.onnx.ml.ZipMap": tail.lower_zipmap,
     "ai.onnx.ml.LinearClassifier": tail.lower_linear_classifier,
 }
 

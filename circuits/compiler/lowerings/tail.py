@@ -34,6 +34,12 @@ def lower_argmax(node: Node, _: Lowering) -> list[Value]:
     return [_label(node, Left(x, node.input_names[0], "none", x.shape))]
 
 
+def lower_zipmap(node: Node, _: Lowering) -> list[Value]:
+    """ai.onnx.ml.ZipMap of raw scores: a dictionary by class name, which the caller can make."""
+    x = node.tensor()
+    return [Left(x, node.input_names[0], "none", x.shape, classes=_read_classes(node))]
+
+
 def lower_linear_classifier(node: Node, lowering: Lowering) -> list[Value]:
     """ai.onnx.ml.LinearClassifier: a matrix, whose scores and winning label are left to the caller."""
     x, transform = node.tensor(), node.attributes.get("post_transform", b"NONE")
