@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from oracle import http, journal
 from oracle.api.desk import problems
@@ -45,6 +46,11 @@ def create_app(desk: Desk) -> FastAPI:
     app.state.metrics = Metrics()
     http.install_errors(app)
     app.add_middleware(http.BodyLimit, limit=desk.max_body_bytes)
+    # Nothing here hangs on cookies or on where a browser's page comes from, so every page may ask.
+    headers = ["content-type", "last-event-id"]
+    app.add_middleware(
+        CORSMiddleware, allow_origins=["*"], allow_methods=["GET", "POST"], allow_headers=headers, expose_headers=["x-request-id"]
+    )
     app.add_middleware(Observe, metrics=app.state.metrics)
     for group in (models, requests, events, receipts, health):
         app.include_router(group.router)

@@ -30,7 +30,10 @@ AnchorKey = Annotated[
     ),
 ]
 TokenFile = Annotated[
-    Path | None, typer.Option("--token-file", help="A reader's token, to see inputs, outputs and signatures.", metavar="FILE")
+    Path | None,
+    typer.Option(
+        "--token-file", help="A reader's token, to see inputs, outputs and signatures.", envvar="AFFIDAVIT_TOKEN_FILE", metavar="FILE"
+    ),
 ]
 
 

@@ -117,16 +117,8 @@ def exit_(rpc: Rpc, deployment: Deployment, keystore: Keystore, password_file: P
 
 
 @app.command("withdraw")
-def withdraw(
-    rpc: Rpc,
-    deployment: Deployment,
-    keystore: Keystore,
-    password_file: PasswordFile,
-    fees: Annotated[bool, typer.Option("--fees", help="Withdraw earned fees (and deposits and refunds) instead of the stake.")] = False,
-    to: To = None,
-    json: Json = False,
-) -> None:
-    """Withdraw the stake after leaving, or with --fees what was earned."""
+def withdraw(rpc: Rpc, deployment: Deployment, keystore: Keystore, password_file: PasswordFile, to: To = None, json: Json = False) -> None:
+    """Withdraw the stake after leaving, and free the seat. Earned fees are withdrawn with `affidavit withdraw`."""
     from oracle.encoding import parse_address
     from oracle.pipeline import seat
     from oracle.pipeline.session import open_session
@@ -134,13 +126,9 @@ def withdraw(
     session = open_session(rpc, deployment, keystore, password_file)
     payee = session.account if to is None else parse_address(to, "--to")
     with working("Withdrawing"):
-        if fees:
-            paid = {"fees_wei": str(seat.withdraw_fees(session, payee))}
-        else:
-            stake_wei = seat.find_seat(session.contracts, session.account).stake_wei
-            seat.withdraw_stake(session, payee)
-            paid = {"stake_wei": str(stake_wei)}
+        stake_wei = seat.find_seat(session.contracts, session.account).stake_wei
+        seat.withdraw_stake(session, payee)
     if json:
-        write_json({"to": payee, **paid})
+        write_json({"to": payee, "stake_wei": str(stake_wei)})
     else:
-        write_pairs([("to", payee), *paid.items()])
+        write_pairs([("to", payee), ("stake_wei", stake_wei)])

@@ -150,3 +150,26 @@ def deposit(
         write_json({"account": session.account, "balance_wei": str(balance_wei)})
     else:
         write_pairs([("account", session.account), ("balance_wei", balance_wei)])
+
+
+def withdraw(
+    rpc: Rpc,
+    deployment: Deployment,
+    keystore: Keystore,
+    password_file: PasswordFile,
+    to: Annotated[str | None, typer.Option("--to", help="Who is paid; the account itself where left out.", metavar="ADDRESS")] = None,
+    json: Json = False,
+) -> None:
+    """Withdraw the account's whole balance in the Coprocessor: deposits, refunds and earned fees."""
+    from oracle.encoding import parse_address
+    from oracle.pipeline.requesting import withdraw_balance
+    from oracle.pipeline.session import open_session
+
+    session = open_session(rpc, deployment, keystore, password_file)
+    payee = session.account if to is None else parse_address(to, "--to")
+    with working("Withdrawing"):
+        paid_wei = withdraw_balance(session, payee)
+    if json:
+        write_json({"to": payee, "paid_wei": str(paid_wei)})
+    else:
+        write_pairs([("to", payee), ("paid_wei", paid_wei)])

@@ -18,7 +18,7 @@ from oracle.pipeline.client import ApiClient
 from oracle.pipeline.inputs import Integers, Raw, Reals, Tensors, WantedInput, encode_input
 from oracle.pipeline.session import Session
 from oracle.pipeline.typed import WantedTensor
-from oracle.records import Asked, Bytes32, Policy
+from oracle.records import Address, Asked, Bytes32, Policy
 from oracle.wire import require_fields
 
 MAX_INPUT_FILE_BYTES = 64 << 20
@@ -110,6 +110,14 @@ def deposit(session: Session, amount_wei: int) -> int:
     """Deposits in the Coprocessor and returns the balance there, in wei."""
     session.sender.send(session.contracts.call("Coprocessor", "deposit", value_wei=amount_wei))
     return session.contracts.balance_of(session.account)
+
+
+def withdraw_balance(session: Session, to: Address) -> int:
+    """Pays the account's whole balance in the Coprocessor out, and returns it in wei; 0 where there is none."""
+    balance_wei = session.contracts.balance_of(session.account)
+    if balance_wei:
+        session.sender.send(session.contracts.call("Coprocessor", "withdraw", balance_wei, to))
+    return balance_wei
 
 
 # ---- input files -------------------------------------------------------------------------------------------------------------------

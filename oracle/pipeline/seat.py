@@ -59,11 +59,3 @@ def begin_exit(session: Session) -> Operator:
 def withdraw_stake(session: Session, to: Address) -> None:
     """Pays the stake out and frees the seat. Raises CallReverted while the unbonding delay runs."""
     session.sender.send(session.contracts.call("OperatorRegistry", "withdrawStake", to))
-
-
-def withdraw_fees(session: Session, to: Address) -> int:
-    """Pays the account's whole balance in the Coprocessor out, and returns it in wei; 0 where there is none."""
-    balance_wei = session.contracts.balance_of(session.account)
-    if balance_wei:
-        session.sender.send(session.contracts.call("Coprocessor", "withdraw", balance_wei, to))
-    return balance_wei

@@ -87,7 +87,9 @@ def test_an_operators_life(cli: Cli, network: Network, chain: list[str], tmp_pat
     assert rotated["signer"] == cli.ok("keys", "address", tmp_path / "second.key", *password).out.strip()
     assert cli.ok("operator", "exit", *mine, "--json").json()["is_active"] is False
     assert "ExitNotDue" in cli.refused(2, "operator", "withdraw", *mine)
-    assert cli.ok("operator", "withdraw", "--fees", *mine, "--json").json()["fees_wei"] == "0"
+    cli.ok("deposit", 7, *mine)
+    assert cli.ok("withdraw", *mine, "--to", operator_address(0), "--json").json() == {"to": operator_address(0), "paid_wei": "7"}
+    assert cli.ok("withdraw", *mine, "--json").json()["paid_wei"] == "0"
     rows = cli.ok("operator", "status", *chain, "--json").json()
     assert [row["operator"] for row in rows[:3]] == [operator_address(i) for i in range(3)]
     assert "is_active" in cli.ok("operator", "status", *chain).out

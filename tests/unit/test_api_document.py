@@ -178,6 +178,19 @@ def test_metrics_count_by_template_and_not_by_path(net: Network) -> None:
     assert "BREW" not in text
 
 
+def test_pages_of_any_origin_may_ask(net: Network) -> None:
+    client = TestClient(net.app)
+    preflight = {
+        "origin": "https://dapp.example",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "content-type",
+    }
+    assert client.options("/v1/requests", headers=preflight).headers["access-control-allow-origin"] == "*"
+    answer = client.get("/v1/models", headers={"origin": "https://dapp.example"})
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "access-control-allow-credentials" not in answer.headers
+
+
 def test_an_answer_never_shows_our_insides(net: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_self: object) -> None:
         raise RuntimeError("the password is swordfish")
