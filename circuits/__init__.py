@@ -6,6 +6,7 @@ needs the onnx package, so it is imported when it is called.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,10 @@ __all__ = [
     "ModelFileError",
     "compile_model",
 ]
+
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+"""onnxruntime 1.29 and later report the models they load to their maker, unless this is set before they are imported."""
 
 
 def __getattr__(name: str) -> Any:
