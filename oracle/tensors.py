@@ -199,7 +199,7 @@ def _require_utf8(text: bytes, what: str) -> None:
         raise MalformedInput(what, "UTF-8", str(error.reason)) from error
 
 
-# ---- numpy ---------------------------------------------------------------------------------------------------------------------------
+# ---- numpy -----------------------------------------------------------------------------------------------------------
 def to_numpy(tensor: Tensor) -> npt.NDArray[Any]:
     """The elements as an array: an object array of str for strings, the bits (uint16, uint8) for bfloat16 and float8."""
     if tensor.type is TensorType.STRING:

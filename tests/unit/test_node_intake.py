@@ -23,11 +23,12 @@ from oracle.errors import (
     RequestUnpaid,
     TooLarge,
 )
-from oracle.node.intake import MAX_HORIZON_SECONDS, MAX_WINDOW_SECONDS, CheckedJob, check
+from oracle.node.intake import MAX_CALLBACK_GAS, MAX_HORIZON_SECONDS, MAX_WINDOW_SECONDS, CheckedJob, check
 from oracle.records import SIGNED_NONCE_START, Asked, Bytes32, Delivery, Domain, ModelKind, Policy
+from tests.twins import coprocessor
 from tests.twins.chain import CONSUMER, DEPLOYER
 from tests.twins.coprocessor import delivery_call, encode_call, request_tuple
-from tests.twins.node_scene import Scene, digit_image, make_scene, vector
+from tests.twins.node_scene import SEEDS, Scene, digit_image, make_scene, vector
 from tests.twins.operators import account, address_of, sign_request, signed_by
 
 
@@ -217,3 +218,12 @@ def test_a_chain_that_does_not_answer_is_not_a_reason_to_refuse(scene: Scene) ->
     scene.chain.is_down = True
     with pytest.raises(ChainError):
         checked(scene, asked)
+
+
+def test_limits_are_the_contracts() -> None:
+    source = (SEEDS.parent / "contracts/src/Coprocessor.sol").read_text()
+    assert f"MAX_CALLBACK_GAS = {MAX_CALLBACK_GAS:_};" in source
+    assert f"MAX_HORIZON_SECONDS = {MAX_HORIZON_SECONDS // 86_400} days;" in source
+    assert f"MAX_WINDOW_SECONDS = {MAX_WINDOW_SECONDS // 86_400} days;" in source
+    for name, value in (("MAX_INPUT_BYTES", coprocessor.MAX_INPUT_BYTES), ("MAX_CALLBACK_GAS", coprocessor.MAX_CALLBACK_GAS)):
+        assert f"{name} = {value:_};" in source

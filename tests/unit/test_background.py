@@ -1,0 +1,64 @@
+"""Threads beside a server: what the world does is tried again, what we do wrong ends the process, SIGTERM lets a step finish."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+PROGRAM = """
+import sys, time
+from fastapi import FastAPI
+from oracle import journal
+from oracle.errors import ChainError, InvariantBroken
+from oracle.pipeline.background import Background
+journal.configure("test")
+count = 0
+
+def world():
+    global count
+    count += 1
+    print("step", count, flush=True)
+    if count < 3:
+        raise ChainError("away") from TimeoutError()
+    if sys.argv[1] == "breaks" and count == 4:
+        raise InvariantBroken("cannot happen")
+    if sys.argv[1] == "slow" and count == 3:
+        print("working", flush=True)
+        time.sleep(1)
+        print("worked", flush=True)
+    return 0.01
+
+Background().run({"world": world}, FastAPI(), "127.0.0.1:0")
+print("ended", flush=True)
+"""
+
+
+def launch(mode: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, mode], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, bufsize=1
+    )
+
+
+def test_a_bug_in_a_thread_ends_the_process_and_a_timeout_does_not() -> None:
+    out, err = launch("breaks").communicate(timeout=60)
+    assert out.splitlines() == ["step 1", "step 2", "step 3", "step 4"]
+    assert "will try again" in err
+    assert err.strip().splitlines()[-1] == "oracle.errors.InvariantBroken: cannot happen"
+
+
+def test_sigterm_lets_the_step_in_progress_finish() -> None:
+    process = launch("slow")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line == "working\n":
+            break
+    time.sleep(0.3)  # the server is up, or about to be: either way the signal is ours
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert out.splitlines()[-2:] == ["worked", "ended"], err
+    assert process.returncode == 0
