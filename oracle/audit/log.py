@@ -17,6 +17,7 @@ import os
 import queue
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -110,6 +111,7 @@ class Log:
         if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
             raise EntryRejected("idempotency key", f"1 to {MAX_KEY} printable ASCII characters", repr(key)[:40])
         submission = _Submission(writer, entry, key or "random:" + secrets.token_hex(16), compute_content_digest(entry))
+        submission.future.set_running_or_notify_cancel()  # whoever stops waiting must not stop the sequencer
         with self._gate:  # so that nothing is queued after the sequencer looked at the queue for the last time
             if self._refusal is not None:
                 raise self._refusal
@@ -122,8 +124,9 @@ class Log:
 
     def refuse(self, reason: LogRefused) -> None:
         """Stops signing for good. Loudly: whoever appends from now on gets the reason."""
-        self._refusal = self._refusal or reason
-        self._journal.critical("the log refuses to go on", reason=str(reason))
+        if self._refusal is None:
+            self._refusal = reason
+            self._journal.critical("the log refuses to go on", reason=str(reason))
 
     def close(self) -> None:
         """Finishes what is queued and gives the directory back."""
@@ -150,10 +153,10 @@ class Log:
     def _sequence_until_closed(self) -> None:
         while (first := self._queue.get()) is not None:
             batch, is_last = self._gather(first)
-            started = self._clock.now()
+            started = time.perf_counter()
             self._settle(batch)
             if self._on_batch is not None:
-                self._on_batch(len(batch), (self._clock.now() - started).total_seconds())
+                self._on_batch(len(batch), time.perf_counter() - started)
             if is_last:
                 return
 

@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from oracle.audit.tiles import MAX_ENTRY_BYTES
@@ -131,8 +132,17 @@ def check_entry(entry: Entry) -> None:
 
 
 def _check_time(value: object, what: str) -> None:
-    if not isinstance(value, str) or not _TIME.fullmatch(value):
+    if not isinstance(value, str) or not _TIME.fullmatch(value) or not _is_date(value):
         raise EntryRejected(what, "RFC 3339 in UTC with microseconds", repr(value)[:40])
+
+
+def _is_date(text: str) -> bool:
+    """Whether the calendar has it: the form alone lets 30 February through."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_fields(fields: object) -> None:

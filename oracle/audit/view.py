@@ -21,7 +21,7 @@ from oracle.audit.tree import (
 )
 from oracle.encoding import keccak256, parse_bytes32, to_hex
 from oracle.errors import AuditFailed, EntryRejected, ProofRejected
-from oracle.records import Anchor, Bytes32
+from oracle.records import Anchor, Bytes32, Checkpoint
 
 _BODY_FIELDS = ("audit.input_digest", "audit.output_digest", "audit.signature_digest", "audit.request.signature_digest")
 _BODY_LISTS = ("audit.evidence_digests",)
@@ -93,6 +93,15 @@ class LogView:
             raise ProofRejected("log", f"at least the {anchor.size} entries anchored in block {anchor.block_number}", self.size)
         proof = compute_consistency_from(anchor.size, self.size, self.subtree)
         verify_consistency(anchor.size, self.size, proof, anchor.root, self.checkpoint.root)
+
+    def verify_extends(self, older: Checkpoint) -> None:
+        """The tree extends one this log signed before, and that somebody kept. Raises ProofRejected: proof of a fork or a rollback."""
+        if older.size > self.size:
+            raise ProofRejected("log", f"at least the {older.size} entries of an older checkpoint", self.size)
+        if older.size == 0:  # every log extends the empty one; its root was checked when the checkpoint was read
+            return
+        proof = compute_consistency_from(older.size, self.size, self.subtree)
+        verify_consistency(older.size, self.size, proof, older.root, self.checkpoint.root)
 
     def root_at(self, size: int) -> Bytes32:
         """The root of the first `size` leaves, by the tiles."""

@@ -13,9 +13,10 @@ from pathlib import Path
 from oracle.attest.quorum import verify_quorum
 from oracle.attest.sign import recover_signer
 from oracle.audit import export
+from oracle.audit.checkpoint import open_checkpoint
 from oracle.audit.note import parse_vkey
 from oracle.audit.onchain import ClaimChecks, ReExecute
-from oracle.audit.report import AuditReport, OnStep
+from oracle.audit.report import ANCHORS, AuditReport, OnStep, failing_at
 from oracle.audit.source import open_source
 from oracle.audit.verify import verify_call
 from oracle.audit.view import LogView
@@ -23,7 +24,7 @@ from oracle.audit.whole import OnProgress, verify_log
 from oracle.encoding import compute_log_id
 from oracle.node.infer import infer
 from oracle.node.models import load_library
-from oracle.records import Address, Bytes32
+from oracle.records import Address, Bytes32, Checkpoint
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
 from oracle.seams import ChainReader
@@ -48,6 +49,16 @@ class Auditor:
         if on_progress is None:
             return verify_log(self.view, self.chain, self.log_id, CHECKS, on_step)
         return verify_log(self.view, self.chain, self.log_id, CHECKS, on_step, on_progress)
+
+    def verify_extends(self, note: bytes) -> Checkpoint:
+        """Holds the log against a checkpoint of it that was kept; returns that one.
+
+        Raises NoteRejected where it is not this log's, AuditFailed (step 4) where this log does not extend it.
+        """
+        older = open_checkpoint(note, self.view.key)
+        with failing_at(ANCHORS, f"kept checkpoint of size {older.size}"):
+            self.view.verify_extends(older)
+        return older
 
     def export_log(self, directory: Path) -> int:
         """A copy of the log that verifies offline; returns its number of entries."""

@@ -37,7 +37,7 @@ def open_log(directory: Path, key: SignerKey = KEY) -> Log:
     return Log.open(places(directory), key, TickingClock())
 
 
-def entry(number: int, call: int | None = None, **fields: Any) -> Entry:
+def entry(number: int, call: Any = None, **fields: Any) -> Entry:
     """Something small to log; `call` makes it a record of a call."""
     more = {} if call is None else {"audit.request_id": "0x" + call.to_bytes(32, "big").hex()}
     named: dict[str, Any] = {"audit.actor": "tester", "error.type": "test", "test.number": number} | more | fields

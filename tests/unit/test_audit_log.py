@@ -70,13 +70,24 @@ def test_indices_have_no_gaps_under_many_writers(tmp_path: Path) -> None:
             found[writer, number] = log.append(f"w{writer}", entry(number)).index
 
     threads = [threading.Thread(target=write, args=(w,)) for w in range(8)]
-    [t.start() for t in threads]
-    [t.join() for t in threads]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     log.close()
     assert sorted(found.values()) == list(range(320))
     records = full_check(tmp_path)
     assert all(records[index]["test.number"] == number for (_, number), index in found.items())
     assert not (tmp_path / "log/tile/0/000.p").exists()  # partial tiles of a full one are gone
+
+
+def test_whoever_stops_waiting_does_not_stop_the_log(tmp_path: Path) -> None:
+    """A client that hangs up has its request cancelled; its entry was taken and stays, and the sequencer goes on."""
+    log = open_log(tmp_path)
+    futures = [log.submit("w", entry(i)) for i in range(50)]
+    assert not any(f.cancel() for f in futures)
+    assert log.append("w", entry(50)).index == 50
+    log.close()
 
 
 # ---- idempotence --------------------------------------------------------------------------------------------------------------------
@@ -116,6 +127,7 @@ GOOD = entry(1)
         (replace(GOOD, time="yesterday"), EntryRejected),
         (replace(GOOD, time="2026-11-22T10:00:00Z"), EntryRejected),
         (replace(GOOD, time="2026-13-22T10:00:00.000000Z"), EntryRejected),
+        (replace(GOOD, time="2026-02-30T10:00:00.000000Z"), EntryRejected),
         (replace(GOOD, fields={}), EntryRejected),
         (entry(1, **{"audit.writer": "node-2"}), EntryRejected),
         (entry(1, **{"audit.sequence.writer": 7}), EntryRejected),

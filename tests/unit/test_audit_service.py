@@ -279,8 +279,10 @@ def test_concurrent_clients(service: LogService) -> None:
             client.append(entry(number))
 
     threads = [threading.Thread(target=write, args=(w,)) for w in ("node-1", "node-2", "writer") for _ in range(2)]
-    [t.start() for t in threads]
-    [t.join() for t in threads]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert len(full_check(service.directory)) == 180
 
 

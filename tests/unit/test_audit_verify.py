@@ -28,7 +28,8 @@ from oracle.audit.verify import verify_call
 from oracle.audit.view import LogView
 from oracle.audit.whole import verify_log
 from oracle.encoding import keccak256, to_hex
-from oracle.errors import AuditFailed, ChainError, ConfigRejected
+from oracle.errors import AuditFailed, ChainError, ConfigRejected, NoteRejected
+from oracle.pipeline.audit import Auditor
 from oracle.records import (
     Address,
     Asked,
@@ -298,6 +299,23 @@ def test_a_truncated_log_fails_at_the_anchor(told: Told, copy: Path) -> None:
 
 def test_a_stale_checkpoint_before_the_call_does_not_hold_the_call(told: Told, copy: Path) -> None:
     fails(1, "none in this log", forge(copy, records_of(copy)[:8]), told[0].chain, told[1][1].request_id)
+
+
+def test_kept_checkpoints_catch_a_fork_and_a_rollback_without_a_chain(told: Told, copy: Path) -> None:
+    history, kept = told[0], (copy / "checkpoint").read_bytes()
+    records = records_of(copy)
+    auditor = Auditor(view_of(copy), history.chain, None)
+    assert auditor.verify_extends(kept).size == len(records)
+    for size in (0, 1, 8):
+        leaves = [hash_leaf(r) for r in records[:size]]
+        auditor.verify_extends(sign_checkpoint(size, compute_root(leaves), KEY).note.encode())
+    for forged in (records[:-1], [records[0] + b" ", *records[1:]], [*records[:-1], records[-1] + b" "]):
+        liar = Auditor(forge(copy, forged), history.chain, None)
+        with pytest.raises(AuditFailed) as caught:
+            liar.verify_extends(kept)
+        assert caught.value.step == 4
+    with pytest.raises(NoteRejected):
+        auditor.verify_extends(kept.replace(b"log.example", b"log.exemple"))
 
 
 def test_a_removed_record_fails_at_the_link(told: Told, copy: Path) -> None:
