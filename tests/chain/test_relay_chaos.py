@@ -161,6 +161,27 @@ def test_duplicated_broadcast_is_harmless(world: World, tmp_path: Path) -> None:
     assert deliveries(world, asked) == 1
 
 
+def test_many_transactions_wait_at_once_each_under_its_own_nonce(world: World, tmp_path: Path) -> None:
+    asked = [world.ask(bytes([i])) for i in range(5)]
+    relay = make_relay(world, tmp_path, batch_size=1)
+    relay.follow()
+    relay.collect()
+    world.rpc_call("evm_setAutomine", False)
+    start = world.contracts.nonce(account(RELAY).address, "latest")
+    for _ in range(3):
+        relay.tick()
+        relay.crash()
+    assert [slot.nonce for slot in relay.slots()] == list(range(start, start + 5))
+    assert len(relay.raws()) == 5
+    for raw in relay.raws()[1:]:
+        world.rpc_call("anvil_dropTransaction", "0x" + keccak256(raw).hex())  # the endpoint's counts fall back below ours
+    relay.tick()
+    mine(world, 2)
+    relay.run(2)
+    assert all(is_done(world, relay, one) for one in asked)
+    assert [slot.nonce for slot in relay.slots()] == list(range(start, start + 5))
+
+
 def test_stolen_nonce_requeues_the_payload(world: World, tmp_path: Path) -> None:
     asked = world.ask_gate()
     relay = make_relay(world, tmp_path)

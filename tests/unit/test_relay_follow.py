@@ -186,21 +186,22 @@ def test_shorter_fork_is_undone_to_the_fork(diary: Diary) -> None:
 
 def test_chain_that_moves_while_it_is_read_stops_the_step(diary: Diary) -> None:
     class Moving(ChainTwin):
-        moves = False
+        moves_at: int | None = None
 
         def requested_in(self, block_hash):  # type: ignore[no-untyped-def]
             answer = super().requested_in(block_hash)
-            if self.moves:
-                self.moves = False
+            if self.moves_at is not None and self.chain[self.moves_at].block.hash == block_hash:
+                self.moves_at = None
                 self.reorg(3)
             return answer
 
     chain = Moving()
-    chain.mine(5)
-    chain.moves = True
+    chain.mine(6)
+    chain.moves_at = 5  # 4, 5 and 6 are replaced when 5 has been read: the new 6 is no child of the 5 that was taken
     follower = Follower(chain, diary.trail, first_block=1)
+    assert [b.number for b in follower.step().taken] == [1, 2, 3, 4, 5]
     follower.step()
-    follower.step()
+    assert diary.undone == [5, 4]
     newest = diary.trail.newest()
     assert newest is not None
     assert newest.hash == chain.head.block.hash

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from oracle.attest.sign import AccountSigner
 from oracle.encoding import keccak256, parse_hex
 from oracle.errors import AmbiguousSend, ChainError, ConfigRejected, InvariantBroken
 from oracle.records import Address, Domain
-from oracle.relay import schema
+from oracle.relay import outbox, schema
 from oracle.relay.artifacts import load_artifact
 from oracle.relay.contracts import creation_call
 from oracle.relay.deployment import Deployment, load_deployment, write_deployment
@@ -30,6 +31,7 @@ from oracle.store import open_database
 
 KEY = Account.from_key(keccak256(b"a key"))
 SOMEWHERE = Address("0x" + "11" * 20)
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
 # ---- transactions ------------------------------------------------------------------------------------------------------------------
@@ -209,3 +211,31 @@ def test_a_lane_has_one_holder(tmp_path: Path) -> None:
         pass
     with pytest.raises(ConfigRejected, match="SQLite file"), hold_lane(open_database("sqlite://", "relay")):
         pass
+
+
+# ---- the outbox ------------------------------------------------------------------------------------------------------------------------
+def test_a_nonce_is_never_given_twice_whatever_the_endpoint_says(tmp_path: Path) -> None:
+    engine, signer = open_database(f"sqlite:///{tmp_path}/relay.sqlite", "relay"), AccountSigner(KEY)
+    with engine.begin() as connection:
+        assert outbox.next_nonce(connection, 3, 4) == 4
+        signed = sign_transaction(Call(SOMEWHERE, b""), 1, 5, 21_000, Fees(1, 1), signer)
+        outbox.keep_signed(connection, signed, signer.address, [], NOW)
+        assert outbox.next_nonce(connection, 3, 3) == 6  # the endpoint forgot what waits
+        assert outbox.next_nonce(connection, 3, 8) == 8  # somebody else's transactions wait
+        assert outbox.next_nonce(connection, 9, 9) == 9
+    with engine.begin() as connection, pytest.raises(InvariantBroken, match="nonces of"):
+        outbox.require_sender(connection, SOMEWHERE)
+
+
+def test_bytes_are_kept_whole_and_a_mined_nonce_takes_no_others(tmp_path: Path) -> None:
+    engine, signer = open_database(f"sqlite:///{tmp_path}/relay.sqlite", "relay"), AccountSigner(KEY)
+    first = sign_transaction(Call(SOMEWHERE, b"\x01"), 1, 5, 30_000, Fees(1, 1), signer)
+    second = sign_transaction(Call(SOMEWHERE, b"\x02"), 1, 5, 30_000, Fees(2, 2), signer)
+    with engine.begin() as connection:
+        outbox.keep_signed(connection, first, signer.address, [], NOW)
+        outbox.set_slot(connection, 5, schema.SlotState.SENT)
+        outbox.keep_signed(connection, second, signer.address, [], NOW)  # a replacement: both are looked up from now on
+        assert [t.raw for t in outbox.transactions_of(connection, 5)] == [second.raw, first.raw]
+        outbox.set_slot(connection, 5, schema.SlotState.MINED)
+    with engine.begin() as connection, pytest.raises(InvariantBroken):
+        outbox.keep_signed(connection, first, signer.address, [], NOW)
