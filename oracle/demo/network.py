@@ -84,6 +84,20 @@ class Network:
         signer = AccountSigner(local_account(role))
         return Session(self.contracts, signer, Sender(self.contracts, signer))
 
+    def environment(self) -> dict[str, str]:
+        """What the `affidavit` command reads from the environment to find this network."""
+        return {
+            "AFFIDAVIT_RPC": self.chain.rpc,
+            "AFFIDAVIT_DEPLOYMENT": str(self.deployment_file),
+            "AFFIDAVIT_API": self.api_url,
+            "AFFIDAVIT_KEYSTORE": str(self.directory / "requester.key"),
+            "AFFIDAVIT_PASSWORD_FILE": str(self.password_file),
+            "AFFIDAVIT_LOG": self.log_url,
+            "AFFIDAVIT_VKEY": self.vkey,
+            "AFFIDAVIT_ANCHOR_KEY": local_account("log").address,
+            "AFFIDAVIT_TOKEN_FILE": str(self.auditor_token_file),
+        }
+
     def node(self, index: int) -> str:
         """The name of a node's process."""
         return f"node-{index}"

@@ -260,18 +260,8 @@ def tell(story: Story) -> None:
 
 
 def _stay(network: Network, console: Console) -> None:
-    settings = {
-        "AFFIDAVIT_RPC": network.chain.rpc,
-        "AFFIDAVIT_API": network.api_url,
-        "AFFIDAVIT_DEPLOYMENT": network.deployment_file,
-        "AFFIDAVIT_KEYSTORE": network.directory / "requester.key",
-        "AFFIDAVIT_PASSWORD_FILE": network.password_file,
-        "AFFIDAVIT_LOG": network.log_url,
-        "AFFIDAVIT_LOG_VKEY": network.vkey,
-        "AFFIDAVIT_LOG_TOKEN_FILE": network.auditor_token_file,
-    }
     console.print("\nThe network stays until Ctrl-C. For another terminal:")
-    for name, value in settings.items():
+    for name, value in network.environment().items():
         console.print(f"  export {name}={value}", markup=False, highlight=False, soft_wrap=True)
     with stop_requested() as stop:
         stop.wait()
