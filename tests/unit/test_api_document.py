@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from fastapi.testclient import TestClient
 from structlog.testing import capture_logs
 
 from oracle.encoding import pack_int16, to_hex
+from oracle.http import STATUS_OF
 from oracle.records import Bytes32
 from oracle.wire import asked_to_json
-from tests.twins.api import DIGITS, Network, network
+from tests.twins.api import DIGITS, ROOT, Network, network
 
 ROUTES = {
     ("get", "/v1/models"),
@@ -50,6 +52,15 @@ def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]
 
 def test_routes_are_these(document: dict[str, Any]) -> None:
     assert {(method, path) for method, path, _ in operations(document)} == ROUTES
+
+
+def test_the_page_lists_every_route_and_every_error() -> None:
+    page = (ROOT / "docs/api.md").read_text()
+    assert set(re.findall(r"^\| `(GET|POST) (/[^`]*)` \|", page, re.MULTILINE)) == {(m.upper(), p) for m, p in ROUTES}
+    rows = re.findall(r"^\| (\d{3}) \| ([^|]+) \|", page, re.MULTILINE)
+    listed = {(int(status), title) for status, titles in rows for title in re.findall(r"`(\w+)`", titles)}
+    not_of_the_table = {(422, "MalformedInput"), (500, "InternalError"), (500, "InvariantBroken")}
+    assert listed - not_of_the_table == {(status, kind.__name__) for kind, status in STATUS_OF.items()}
 
 
 def test_every_operation_is_described(document: dict[str, Any]) -> None:

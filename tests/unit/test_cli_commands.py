@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import subprocess
 import sys
@@ -64,6 +65,17 @@ def test_public_names_are_there() -> None:
     public += [f"model {name}" for name in ("compile", "opaque", "register", "list", "show", "verify")]
     public += ["audit verify", *(f"operator {name}" for name in ("register", "status", "stake", "exit", "withdraw"))]
     assert {tuple(name.split()) for name in public} <= set(COMMANDS)
+
+
+def test_the_page_lists_every_command_and_variable() -> None:
+    page = (ROOT / "docs/cli.md").read_text()
+    table = [line for line in page.splitlines() if line.startswith("| `affidavit")]
+    assert {tuple(c.split()) for line in table for c in re.findall(r"`affidavit ([a-z ]+)`", line.split("|")[1])} == set(COMMANDS)
+    used = set()
+    for command in COMMANDS.values():
+        for hint in get_type_hints(command, include_extras=True).values():
+            used |= {hint.__metadata__[0].envvar} if hasattr(hint, "__metadata__") else set()
+    assert set(re.findall(r"`(AFFIDAVIT_\w+)`", page)) == used - {None}
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
