@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from oracle.attest.quorum import assemble_quorum
-from oracle.attest.sign import sign_claim
-from oracle.encoding import keccak256
+from oracle.attest.sign import AccountSigner, sign_claim
+from oracle.encoding import compute_anchor_digest, compute_log_id, keccak256
 from oracle.errors import ChainError, ConfigRejected, MalformedInput
-from oracle.records import Asked, CallbackStatus, Claim, Delivery, RequestStatus, ResultCode
+from oracle.records import Asked, Bytes32, CallbackStatus, Claim, Delivery, RequestStatus, ResultCode
 from oracle.relay.contracts import Contracts
 from oracle.relay.failures import CallReverted
+from oracle.relay.sender import AnchorSender
 from tests.chain.conftest import FEE_WEI, STAKE_WEI, World, account
 
 OUTPUT = b"".join((1000 if i == 7 else 0).to_bytes(2, "big") for i in range(10))
@@ -124,3 +125,24 @@ def test_dead_endpoint_is_a_chain_error(world: World) -> None:
     for ask in (lambda: dead.block("latest"), lambda: dead.status_of(keccak256(b"x")), lambda: dead.nonce(account(7).address, "latest")):
         with pytest.raises(ChainError):
             ask()
+
+
+def test_anchor_that_somebody_else_submitted_is_the_same_anchor(world: World) -> None:
+    signer, origin = world.signers[0], "example.org/log"
+    log_id = compute_log_id(origin, signer.address)
+    root, other = keccak256(b"root"), keccak256(b"other")
+
+    def sign(size: int, of: Bytes32) -> bytes:
+        domain = world.deployment
+        return signer.sign_digest(compute_anchor_digest(log_id, size, of, domain.chain_id, domain.audit_anchor))
+
+    assert world.contracts.latest_anchor(log_id) == (0, bytes(32))
+    arguments = (keccak256(origin.encode()), signer.address, 5, root, [], sign(5, root))
+    first = AnchorSender(world.contracts, AccountSigner(account(9))).submit_anchor(*arguments)
+    assert AnchorSender(world.contracts, AccountSigner(account(8))).submit_anchor(*arguments) == first
+    assert list(world.contracts.anchors(log_id)) == [first]
+    assert world.contracts.latest_anchor(log_id) == (5, root)
+    with pytest.raises(ChainError, match="SizeNotIncreasing"):
+        AnchorSender(world.contracts, AccountSigner(account(8))).submit_anchor(*arguments[:3], other, [], sign(5, other))
+    with pytest.raises(ChainError, match="BadAnchorSignature"):
+        AnchorSender(world.contracts, AccountSigner(account(8))).submit_anchor(*arguments[:2], 6, root, [], sign(7, root))
