@@ -16,47 +16,62 @@ _TEMPORARY = ".tmp"
 
 
 def write_immutable(directory: Path, contents: Mapping[str, bytes]) -> None:
-    """Makes each file durable below `directory`. Raises LogRefused where another content is there already, StoreError on I/O errors."""
+    """Makes each file durable below `directory`. Raises LogRefused where another content is there already, StoreError on I/O errors.
+
+    All data is written before any is synced, and all is synced before any is named: after the first sync the file system has little left
+    to do for the others.
+    """
     try:
-        parents = {_write_new(directory, path, data) for path, data in contents.items()}
-        for parent in sorted(parents):
+        targets = {directory / path: data for path, data in contents.items()}
+        missing = {target: data for target, data in targets.items() if not _is_written(target, data)}
+        for parent in {target.parent for target in missing}:
+            _make_directories(parent)
+        _write_synced(missing)
+        for parent in sorted({target.parent for target in targets}):
             _sync_directory(parent)
     except OSError as error:
         raise StoreError(f"cannot write the log's files below {directory}") from error
 
 
-def _write_new(directory: Path, path: str, data: bytes) -> Path:
-    target = directory / path
-    if target.exists():
-        if (found := target.read_bytes()) != data:
-            raise LogRefused(f"log file {path}", f"the {len(data)} bytes once written", f"{len(found)} other bytes")
-        return target.parent
-    _make_directories(target.parent)
-    _write_synced(target, data)
-    return target.parent
+def _is_written(target: Path, data: bytes) -> bool:
+    """Whether the file is there with these bytes. Raises LogRefused for others."""
+    if not target.exists():
+        return False
+    if (found := target.read_bytes()) != data:
+        raise LogRefused(f"log file {target.name}", f"the {len(data)} bytes once written", f"{len(found)} other bytes in {target}")
+    return True
 
 
 def replace_file(target: Path, data: bytes) -> None:
     """Replaces one small file so that readers see the old or the new bytes, never a mixture. Raises StoreError."""
     try:
         _make_directories(target.parent)
-        _write_synced(target, data)
+        _write_synced({target: data})
         _sync_directory(target.parent)
     except OSError as error:
         raise StoreError(f"cannot write {target}") from error
 
 
-def _write_synced(target: Path, data: bytes) -> None:
-    temporary = target.with_name(target.name + _TEMPORARY)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+def _write_synced(contents: Mapping[Path, bytes]) -> None:
+    temporaries = {target: target.with_name(target.name + _TEMPORARY) for target in contents}
+    descriptors: list[int] = []
     try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
+        for target, data in contents.items():
+            descriptors.append(os.open(temporaries[target], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644))
+            _write_all(descriptors[-1], data)
+        for descriptor in descriptors:
+            os.fsync(descriptor)
     finally:
-        os.close(descriptor)
-    os.replace(temporary, target)
+        for descriptor in descriptors:
+            os.close(descriptor)
+    for target, temporary in temporaries.items():
+        os.replace(temporary, target)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
 
 
 def _make_directories(directory: Path) -> None:

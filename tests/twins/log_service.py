@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from pathlib import Path
@@ -28,19 +27,20 @@ class LogService:
         self.directory = directory
         self.log: Log = open_log(directory)
         app = make_app(self.log, DirectorySource(directory / "log"), self.access, LogMetrics())
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
+        self.url = ""
+        # The server opens its own socket, as in production: one that is handed in would be without TCP_NODELAY, and each answer 40 ms late.
+        self._server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="off"))
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
 
     def __enter__(self) -> LogService:
         self._thread.start()
         while not self._server.started:
             time.sleep(0.01)
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
         return self
 
     def __exit__(self, _type: type[BaseException] | None, _value: BaseException | None, _trace: TracebackType | None) -> None:
         self._server.should_exit = True
         self._thread.join()
-        self._socket.close()
         self.log.close()
