@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import Depends, Path, Request
 
 from oracle.api.observe import Metrics
-from oracle.api.wire import Problem
 from oracle.pipeline.api import Desk
 
 HEX32 = r"^0x[0-9a-fA-F]{64}$"
@@ -45,6 +44,3 @@ def problems(*statuses: int) -> dict[int | str, dict[str, object]]:
     """OpenAPI responses for these statuses."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": _MEANINGS[status], "content": content} for status in statuses}
-
-
-PROBLEM_SCHEMA = Problem.model_json_schema()

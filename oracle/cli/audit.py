@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oracle.cli.console import working, write_json, write_note
+from oracle.cli.console import progress, working, write_json, write_note
 from oracle.cli.options import Deployment, Json, Rpc
 
 if TYPE_CHECKING:
@@ -87,7 +87,11 @@ def verify(
     try:
         with working("Reading the log"):
             auditor = _open(log, vkey, rpc, deployment, anchor_key, token_file)
-        report = auditor.verify_log(on_step) if subject is None else auditor.verify_call(_parse_subject(subject), on_step, re_execute)
+        if subject is None:
+            with progress() as on_progress:
+                report = auditor.verify_log(on_step, on_progress)
+        else:
+            report = auditor.verify_call(_parse_subject(subject), on_step, re_execute)
     except AuditFailed as failure:
         if json:
             _write_failure(steps, failure)

@@ -61,8 +61,8 @@ def check_model_on_chain(chain: ChainReader, model_id: Bytes32) -> None:
         raise ModelRejected("model", "an active one", f"{to_hex(model_id)}, which is deprecated")
 
 
-def check_on_chain(chain: ChainReader, asked: Asked, policy: Policy, promised_wei: int) -> None:
-    """What only the chain knows: model, operators, signature, use, deposit. `promised_wei` is owed to the requester's other requests."""
+def check_on_chain(chain: ChainReader, asked: Asked, policy: Policy) -> int:
+    """What only the chain knows: model, operators, signature, use. Returns the requester's deposit in wei, for `check_paid`."""
     check_model_on_chain(chain, asked.request.model_id)
     active = sum(operator.is_active for operator in chain.operators())
     if policy.quorum > active:
@@ -77,7 +77,11 @@ def check_on_chain(chain: ChainReader, asked: Asked, policy: Policy, promised_we
     status = chain.status_of(asked.request_id).status
     if status is not RequestStatus.NONE:
         raise RequestRejected("request", "one that was not used before", f"{to_hex(asked.request_id)}, which is {status.name}")
-    balance_wei = chain.balance_of(asked.request.requester)
+    return chain.balance_of(asked.request.requester)
+
+
+def check_paid(asked: Asked, balance_wei: int, promised_wei: int) -> None:
+    """Raises RequestUnpaid unless the deposit covers the fee beside `promised_wei`, the fees of the requester's open requests."""
     if asked.request.fee_wei + promised_wei > balance_wei:
         owed = f"{asked.request.fee_wei} wei" + (f" and {promised_wei} wei for requests before it" if promised_wei else "")
         raise RequestUnpaid(f"deposit of {asked.request.requester}", owed, f"{balance_wei} wei")

@@ -19,7 +19,7 @@ from oracle.audit.source import HttpSource, LogSource
 from oracle.config import Config, read_secret
 from oracle.encoding import to_hex
 from oracle.errors import AffidavitError, ChainError, ConfigRejected, ModelUnknown, RequestUnknown, StoreError
-from oracle.pipeline.accepting import check_model_on_chain, check_on_chain, check_signed, check_terms
+from oracle.pipeline.accepting import check_model_on_chain, check_on_chain, check_paid, check_signed, check_terms
 from oracle.pipeline.asking import Prepared, Wanted, build_request, typed_data
 from oracle.pipeline.catalogue import DescribedModel, load_catalogue
 from oracle.pipeline.inputs import Reals, count_saturated
@@ -113,8 +113,11 @@ class Desk:
             return Submitted(asked.request_id, state, False)
         now = self.now()
         policy = check_signed(asked, self.model(asked.request.model_id), now)
+        balance_wei = check_on_chain(self.chain, asked, policy)
         with self._submitting, storing():  # one at a time, so that two requests cannot both count on the same deposit
-            check_on_chain(self.chain, asked, policy, store.promised_wei(self.engine, asked.request.requester))
+            if (state := self._known_state(asked.request_id)) is not None:  # posted twice in the same moment
+                return Submitted(asked.request_id, state, False)
+            check_paid(asked, balance_wei, store.promised_wei(self.engine, asked.request.requester))
             self.rate.take(asked.request.requester, self.clock.now().timestamp())
             state = store.submit_signed(self.engine, self.domain, asked, self.clock.now())
         return Submitted(asked.request_id, state, True)

@@ -78,8 +78,9 @@ def test_an_operators_life(cli: Cli, network: Network, chain: list[str], tmp_pat
     for name in ("first.key", "second.key"):
         cli.ok("keys", "new", tmp_path / name, *password)
     mine = [*chain, "--keystore", str(tmp_path / "account.key"), *password]
+    seats = {row["index"] for row in cli.ok("operator", "status", *chain, "--json").json()}
     taken = cli.ok("operator", "register", *mine, "--signer-keystore", tmp_path / "first.key", "--stake-wei", 10**18, "--json").json()
-    assert taken["index"] == 3, "the lowest free seat"
+    assert taken["index"] == min(set(range(256)) - seats), "the lowest free seat"
     again = cli.ok("operator", "register", *mine, "--signer-keystore", tmp_path / "first.key", "--stake-wei", 10**18, "--json").json()
     assert again == taken
     assert cli.ok("operator", "stake", *mine, "--stake-wei", 5, "--json").json()["stake_wei"] == str(10**18 + 5)

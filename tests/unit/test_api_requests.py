@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy.exc import OperationalError
 
 from circuits import CanonicalModel
-from oracle.api import app as app_module
 from oracle.attest.sign import AccountSigner
 from oracle.encoding import compute_request_id, keccak256, pack_int16, pack_policy, to_hex, type_hash
+from oracle.errors import RequestUnpaid
 from oracle.http import PROBLEM
 from oracle.pipeline import accepting
 from oracle.records import SIGNED_NONCE_START, Address, Asked, Domain, Policy
@@ -215,6 +216,29 @@ def test_a_deposit_counts_once(net: Network, client: TestClient) -> None:
     assert net.counts() == (1, 1)
 
 
+def test_a_deposit_counts_once_also_at_the_same_moment(net: Network) -> None:
+    """Sixteen requests at once, of which the deposit pays four."""
+
+    def submit(number: int) -> str:
+        try:
+            net.desk.submit(net.asked(fee_wei=DEPOSIT_WEI // 4, nonce=SIGNED_NONCE_START + number))
+        except RequestUnpaid:
+            return "unpaid"
+        return "accepted"
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(submit, range(16)))
+    assert answers.count("accepted") == 4
+    assert net.counts() == (4, 4)
+
+
+def test_one_request_posted_many_times_at_once_is_stored_once(net: Network) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        submitted = list(pool.map(lambda _: net.desk.submit(net.asked(fee_wei=DEPOSIT_WEI)), range(16)))
+    assert net.counts() == (1, 1)
+    assert [s.is_new for s in submitted].count(True) == 1
+
+
 def test_a_requester_who_asks_too_often(tmp_path: Path) -> None:
     with network(tmp_path, per_minute=2) as net:
         client = TestClient(net.app)
@@ -370,7 +394,3 @@ def test_the_typed_data_is_the_request_that_is_hashed(net: Network, client: Test
         "InferenceRequest(address requester,address refundTo,bytes32 modelId,bytes32 inputDigest,bytes32 policy,"
         "uint256 feeWei,uint32 callbackGas,uint64 deadline,uint256 nonce)"
     )
-
-
-def test_the_app_has_a_title_and_a_version(net: Network) -> None:
-    assert (net.app.title, app_module.TAGS[0]["name"]) == ("Affidavit", "models")
