@@ -25,7 +25,7 @@ from oracle.audit.source import DirectorySource
 from oracle.audit.view import LogView
 from oracle.config import read_secret
 from oracle.encoding import compute_log_id, keccak256
-from oracle.errors import AuditFailed, LogRefused
+from oracle.errors import AuditFailed, ChainError, LogRefused
 from oracle.pipeline.audit import Auditor, open_auditor
 from oracle.pipeline.keys import new_log
 from oracle.pipeline.log import ContractAnchors
@@ -103,8 +103,10 @@ def test_the_contract_takes_every_growth_and_no_fork(world: World, tmp_path: Pat
     [f.result() for f in [fork.submit("w", entry(1000 + i)) for i in range(60)]]
     forger = anchorer_of(world, fork, tmp_path / "b")
     anchored = world.contracts.latest_anchor(LOG_ID)[0]
-    with pytest.raises(CallReverted):  # what a log would do that does not check itself
+    with pytest.raises(ChainError) as refused:  # what a log would do that does not check itself
         forger._submit(anchored, fork.checkpoint)
+    assert isinstance(refused.value.__cause__, CallReverted)
+    assert refused.value.__cause__.error == "RootMismatch"
     with pytest.raises(LogRefused, match="another log"):
         forger.run_once()
     view = LogView(DirectorySource(tmp_path / "b/log"), KEY.verifier)
