@@ -14,6 +14,7 @@ from types import TracebackType
 import httpx
 
 from oracle.errors import PeerError
+from oracle.relay.anvil import die_with_parent
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 15.0
@@ -28,7 +29,10 @@ def find_free_port() -> int:
 
 
 class Processes:
-    """Runs `affidavit …` commands, each with its output in `<directory>/<name>.log`. A context manager that leaves none behind."""
+    """Runs `affidavit …` commands, each with its output in `<directory>/<name>.log`. A context manager that leaves none behind.
+
+    On Linux they also die with the thread that started them, so that a killed owner leaves none behind either.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -52,6 +56,7 @@ class Processes:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,  # Ctrl-C goes to the owner, who then stops everything in order
+                preexec_fn=die_with_parent,
             )
 
     def restart(self, name: str) -> None:

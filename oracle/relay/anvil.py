@@ -70,7 +70,7 @@ def start_chain(
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C goes to the owner, who then stops it in order
-        preexec_fn=_die_with_parent,
+        preexec_fn=die_with_parent,
     )
     try:
         port = _wait_for_port(process)
@@ -92,7 +92,7 @@ def running_chain(**options: object) -> Iterator[EmbeddedChain]:
         chain.stop()
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Runs in the child: a chain must not outlive an owner that was killed."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
