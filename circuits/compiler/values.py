@@ -28,8 +28,8 @@ class Left:
     """Left to the caller: a postprocess (see manifest.POSTPROCESSES) of the float tensor `core`, in a shape `like` the
     result's.
 
-    `core_name` is the ONNX name of that tensor where it has one. `is_label` marks class labels, `classes` their names
-    in order.
+    `core_name` is the ONNX name of that tensor where it has one. `is_label` marks class labels, `is_index` those that count from
+    0 in the order of the scores (a classifier's own labels need not), `classes` their names in order.
     """
 
     core: Tensor
@@ -37,6 +37,7 @@ class Left:
     postprocess: str
     like: tuple[int, ...]
     is_label: bool = False
+    is_index: bool = False
     classes: tuple[str, ...] | None = None
 
 

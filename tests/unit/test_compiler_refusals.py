@@ -6,7 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -413,3 +413,77 @@ from circuits import compile_model
 compile_model(sys.argv[1], np.ones((3, 4)))
 """
     subprocess.run([sys.executable, "-c", program, path], check=True, cwd=SEED.parents[1])
+
+
+def typed(nodes: list[Any], outputs: Mapping[str, int], strings: dict[str, bytes] | None = None, **constants: Any) -> onnx.ModelProto:
+    """A graph whose outputs are declared by hand: inference would compute the constants first."""
+    protos = [helper.make_node(o.rpartition(".")[2], i, r, name=r[0], domain=o.rpartition(".")[0], **a) for o, i, r, a in nodes]
+    tensors = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    tensors += [helper.make_tensor(name, TensorProto.STRING, [1], [text]) for name, text in (strings or {}).items()]
+    source = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])
+    results = [helper.make_tensor_value_info(name, kind, ["batch", "n"]) for name, kind in outputs.items()]
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    return helper.make_model(helper.make_graph(protos, "graph", [source], results, tensors), opset_imports=opsets, ir_version=8)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "to"),
+    [
+        ([node("Softmax", "h", "p"), node("Cast", "p", "y", to=TensorProto.INT64)], TensorProto.INT64),
+        ([node("Sigmoid", "h", "p"), node("Cast", "p", "y", to=TensorProto.FLOAT16)], TensorProto.FLOAT16),
+        ([node("ArgMax", "h", "p", axis=1), node("Cast", "p", "y", to=TensorProto.BOOL)], TensorProto.BOOL),
+    ],
+)
+def test_a_cast_that_changes_what_is_left_to_the_caller_is_refused(nodes: list[Any], to: int, tmp_path: Path) -> None:
+    """The file answers zeros and ones; a manifest that says softmax or argmax would say otherwise."""
+    with pytest.raises(CompileError, match=f"Cast node 'y': casts (scores|labels) to data type {to}"):
+        compile_here(typed([node("MatMul", "x w", "h"), *nodes], {"y": to}, w=W), tmp_path)
+
+
+CLASSIFIER = node(
+    "ai.onnx.ml.LinearClassifier", "x", "l s", coefficients=W.ravel().tolist(), intercepts=[0.0] * 3, classlabels_ints=[2, 0, 1]
+)
+PICK = node("ai.onnx.ml.ArrayFeatureExtractor", "names l", "y")
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [CLASSIFIER, PICK],
+        [
+            node("MatMul", "x w", "s"),
+            node("ArgMax", "s", "i", axis=1),
+            node("ai.onnx.ml.ArrayFeatureExtractor", "order i", "l"),
+            PICK,
+        ],
+    ],
+    ids=["a classifier's labels", "names of names"],
+)
+def test_labels_that_are_no_positions_do_not_name_classes_by_position(nodes: list[Any], tmp_path: Path) -> None:
+    outputs = {"y": TensorProto.INT64, "s": TensorProto.FLOAT}
+    constants = {"names": np.array([7, 8, 9]), "order": np.array([2, 0, 1])} | ({"w": W} if nodes[0][0] == "MatMul" else {})
+    with pytest.raises(CompileError, match="ArrayFeatureExtractor node 'y'"):
+        compile_here(typed(nodes, outputs, **constants), tmp_path)
+
+
+def doubled(operator: str, times: int, **attributes: Any) -> list[Any]:
+    steps = [node(operator, f"c{i} c{i}", f"c{i + 1}", **attributes) for i in range(times)]
+    return [*steps, node("Cast", f"c{times}", "g", to=TensorProto.FLOAT), node("Add", "x g", "y")]
+
+
+def test_constants_do_not_double_without_end(tmp_path: Path) -> None:
+    y = {"y": TensorProto.FLOAT}
+    with pytest.raises(CompileError, match="too large a constant"):
+        compile_here(typed(doubled("Concat", 40, axis=0), y, c0=np.zeros(8, np.float32)), tmp_path)
+    with pytest.raises(CompileError, match="no numbers"):
+        compile_here(typed(doubled("Add", 40), y, {"c0": b"a" * 64}), tmp_path)
+    squares = [node("Cast", "n", "c0", to=TensorProto.STRING), *doubled("Mul", 40)]
+    with pytest.raises(CompileError, match="casts a constant to data type 8"):
+        compile_here(typed(squares, y, n=np.array([3])), tmp_path)
+
+
+def test_a_constant_cast_out_of_range_is_refused(tmp_path: Path) -> None:
+    """Processors differ in what they make of it, and the model id must not."""
+    nodes = [node("Cast", "big", "k", to=TensorProto.INT32), node("Cast", "k", "g", to=TensorProto.FLOAT), node("Add", "x g", "y")]
+    with pytest.raises(CompileError, match="Cast node 'k'"):
+        compile_here(typed(nodes, {"y": TensorProto.FLOAT}, big=np.array([1e30], np.float32)), tmp_path)

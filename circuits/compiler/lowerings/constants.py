@@ -15,7 +15,7 @@ from onnx import helper
 
 from circuits.compiler.lowerings.node import Node
 from circuits.compiler.lowerings.shape import compute_reshaped
-from circuits.compiler.source import Constant
+from circuits.compiler.source import NUMERIC, Constant
 from circuits.compiler.values import Fixed
 from circuits.layers.linear import MAX_WEIGHTS
 
@@ -26,9 +26,9 @@ def compute_constant(node: Node) -> Fixed:
     """The value of a node without computed inputs. Raises CompileError: operator not in the list, or a result above the caps."""
     arrays = [v.array for v in node.inputs if isinstance(v, Fixed)]
     try:
-        with np.errstate(over="ignore"):  # infinities are refused below
+        with np.errstate(over="ignore", invalid="raise"):  # infinities are refused below; what a cast out of range gives differs by machine
             result = _compute(node, arrays)
-    except (ValueError, IndexError, KeyError, TypeError, np.exceptions.AxisError) as error:
+    except (ValueError, IndexError, KeyError, TypeError, ArithmeticError, np.exceptions.AxisError) as error:
         raise node.refuse(f"cannot be computed on its constants ({error})") from error
     if result.dtype.kind == "f" and not np.isfinite(result).all():
         raise node.refuse("gives NaN or infinity", "finite constants")
@@ -42,7 +42,7 @@ def _compute(node: Node, arrays: list[Constant]) -> Constant:
         case "Identity":
             return arrays[0]
         case "Cast":
-            return np.asarray(arrays[0]).astype(helper.tensor_dtype_to_np_dtype(node.attributes["to"]))
+            return _cast(node, arrays[0])
         case "Transpose":
             return np.transpose(arrays[0], node.attributes.get("perm"))
         case "Reshape":
@@ -52,16 +52,18 @@ def _compute(node: Node, arrays: list[Constant]) -> Constant:
         case "Squeeze":
             return np.squeeze(arrays[0], tuple(_axes(node)) or None)
         case "Concat":
+            _check_size(node, sum(array.size for array in arrays))
             return np.concatenate(arrays, axis=node.attributes["axis"])
         case "Gather":
             return _gather(node, arrays[0], arrays[1])
         case "Neg":
-            return -arrays[0]
+            return -_numbers(node, arrays)[0]
         case "Div":
-            return _divide(node, arrays[0], arrays[1])
+            return _divide(node, *_numbers(node, arrays))
         case operator if operator in ARITHMETIC:
-            _check_size(node, prod(np.broadcast_shapes(arrays[0].shape, arrays[1].shape)))
-            return np.asarray(ARITHMETIC[operator](arrays[0], arrays[1]))
+            a, b = _numbers(node, arrays)
+            _check_size(node, prod(np.broadcast_shapes(a.shape, b.shape)))
+            return np.asarray(ARITHMETIC[operator](a, b))
         case _:
             raise node.refuse("is not computed on constants", "a graph whose constants are already folded")
 
@@ -74,6 +76,20 @@ def _read_constant(node: Node) -> Constant:
         if name in node.attributes:
             return np.array(node.attributes[name], dtype)
     raise node.refuse("holds no tensor of numbers", "value, value_float(s) or value_int(s)", sorted(node.attributes))
+
+
+def _numbers(node: Node, arrays: list[Constant]) -> list[Constant]:
+    """Text is refused: numpy would join strings, and each doubling of one costs no element."""
+    for array in arrays:
+        if array.dtype.kind not in "fiu":
+            raise node.refuse("computes with constants that are no numbers", "floats or integers", str(array.dtype))
+    return arrays
+
+
+def _cast(node: Node, array: Constant) -> Constant:
+    if node.attributes["to"] not in NUMERIC:
+        raise node.refuse(f"casts a constant to data type {node.attributes['to']}", "a type of numbers")
+    return np.asarray(array).astype(helper.tensor_dtype_to_np_dtype(node.attributes["to"]))
 
 
 def _axes(node: Node) -> list[int]:

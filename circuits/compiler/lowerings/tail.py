@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from onnx import TensorProto
 
 from circuits.compiler.floats import Matrix
 from circuits.compiler.lowerings.matrix import read_linear_attributes
@@ -17,6 +18,8 @@ from circuits.compiler.values import Fixed, Left, Lowering, Tensor, Value
 
 STARTS = {"Softmax": "softmax", "LogSoftmax": "log-softmax", "Sigmoid": "sigmoid"}
 CLASS_TRANSFORMS = {b"NONE": "none", b"SOFTMAX": "softmax", b"LOGISTIC": "sigmoid"}
+SCORE_CASTS = {TensorProto.FLOAT, TensorProto.DOUBLE}
+LABEL_CASTS = SCORE_CASTS | {TensorProto.INT32, TensorProto.INT64, TensorProto.STRING}  # a class stays the class it was
 COMPLEMENT = "complement"  # 1 − sigmoid, before the Concat that makes it a pair
 
 
@@ -67,14 +70,16 @@ def continue_left(node: Node) -> list[Value]:
     """A node with at least one input that is already left to the caller."""
     left = next(v for v in node.inputs if isinstance(v, Left))
     match node.operator:
-        case "Identity" | "Cast":
+        case "Identity":
             return [left]
+        case "Cast":
+            return [_cast(node, left)]
         case "Reshape" | "Flatten" | "Squeeze" if left.is_label:
             return [left]
         case "ArgMax" if not left.is_label:
             return [_label(node, left)]
-        case "ai.onnx.ml.ArrayFeatureExtractor" if left.is_label and isinstance(node.inputs[0], Fixed):
-            return [replace(left, classes=tuple(str(c) for c in node.inputs[0].array.reshape(-1)))]
+        case "ai.onnx.ml.ArrayFeatureExtractor" if left.is_index and isinstance(node.inputs[0], Fixed):
+            return [replace(left, is_index=False, classes=tuple(str(c) for c in node.inputs[0].array.reshape(-1)))]
         case "ai.onnx.ml.Normalizer" if node.attributes.get("norm") == b"L1" and left.postprocess in ("softmax", "sigmoid"):
             return [left if left.postprocess == "softmax" else replace(left, postprocess="sigmoid-normalized")]
         case "ai.onnx.ml.ZipMap":
@@ -96,7 +101,15 @@ def _label(node: Node, scores: Left) -> Left:
         if node.attributes.get("select_last_index", 0):
             raise node.refuse("takes the last of equal maxima", "select_last_index = 0")
     label = "threshold" if scores.postprocess == "sigmoid-complement" else "argmax"
-    return replace(scores, postprocess=label, is_label=True)
+    return replace(scores, postprocess=label, is_label=True, is_index=node.operator == "ArgMax")
+
+
+def _cast(node: Node, left: Left) -> Left:
+    """Scores stay real numbers: rounded to integers they would be another answer than the manifest's. Labels keep telling classes apart."""
+    to = node.attributes.get("to")
+    if to not in (LABEL_CASTS if left.is_label else SCORE_CASTS):
+        raise node.refuse(f"casts {'labels' if left.is_label else 'scores'} to data type {to}", "a cast that keeps every value")
+    return left
 
 
 def _is_one(value: Value | None) -> bool:
