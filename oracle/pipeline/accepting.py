@@ -13,7 +13,7 @@ from oracle.errors import InputRejected, ModelRejected, ModelUnknown, PolicyReje
 from oracle.pipeline.asking import check_deadline, check_nonce_space
 from oracle.pipeline.catalogue import DescribedModel
 from oracle.pipeline.inputs import check_input
-from oracle.records import Asked, Bytes32, Policy, Request, RequestStatus
+from oracle.records import Asked, Bytes32, Policy, RegisteredModel, Request, RequestStatus
 from oracle.seams import ChainReader
 
 MAX_CALLBACK_GAS = 5_000_000
@@ -52,21 +52,22 @@ def check_signed(asked: Asked, model: DescribedModel, now: datetime) -> Policy:
     return policy
 
 
-def check_model_on_chain(chain: ChainReader, model_id: Bytes32) -> None:
+def check_registered(registered: RegisteredModel | None, model_id: Bytes32, chain_id: int) -> None:
     """Raises ModelUnknown where it is not registered, ModelRejected where it is deprecated."""
-    registered = chain.model(model_id)
     if registered is None:
-        raise ModelUnknown("model", f"one registered on chain {chain.domain.chain_id}", to_hex(model_id))
+        raise ModelUnknown("model", f"one registered on chain {chain_id}", to_hex(model_id))
     if not registered.is_active:
         raise ModelRejected("model", "an active one", f"{to_hex(model_id)}, which is deprecated")
 
 
-def check_on_chain(chain: ChainReader, asked: Asked, policy: Policy) -> int:
-    """What only the chain knows: model, operators, signature, use. Returns the requester's deposit in wei, for `check_paid`."""
-    check_model_on_chain(chain, asked.request.model_id)
-    active = sum(operator.is_active for operator in chain.operators())
+def check_quorum(policy: Policy, active: int) -> None:
+    """Raises PolicyRejected where more operators are demanded than are active."""
     if policy.quorum > active:
         raise PolicyRejected("policy quorum", f"at most {active}, the number of active operators", policy.quorum)
+
+
+def check_unused(chain: ChainReader, asked: Asked) -> int:
+    """Signature, and that the id was never used. Returns the requester's deposit in wei, for `check_paid`."""
     if not chain.is_valid_signature(asked.request, asked.signature):
         where = f"chain {chain.domain.chain_id}, Coprocessor {chain.domain.coprocessor}"
         raise RequestRejected(

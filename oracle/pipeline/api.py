@@ -19,14 +19,15 @@ from oracle.audit.source import HttpSource, LogSource
 from oracle.config import Config, read_secret
 from oracle.encoding import to_hex
 from oracle.errors import AffidavitError, ChainError, ConfigRejected, ModelUnknown, RequestUnknown, StoreError
-from oracle.pipeline.accepting import check_model_on_chain, check_on_chain, check_paid, check_signed, check_terms
+from oracle.pipeline.accepting import check_paid, check_quorum, check_registered, check_signed, check_terms, check_unused
 from oracle.pipeline.asking import Prepared, Wanted, build_request, typed_data
 from oracle.pipeline.catalogue import DescribedModel, load_catalogue
+from oracle.pipeline.headcache import HeadCache
 from oracle.pipeline.inputs import Reals, count_saturated
 from oracle.pipeline.logged import Logged, read_logged
 from oracle.pipeline.rate import RateLimit
 from oracle.pipeline.settled import Settled, read_settled
-from oracle.records import Asked, Bytes32, Domain, ModelKind, RegisteredModel, Request
+from oracle.records import Asked, Block, Bytes32, Domain, ModelKind, RegisteredModel, Request
 from oracle.relay import store
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
@@ -61,6 +62,7 @@ class Desk:
     encode_request: EncodeRequest
     rate: RateLimit
     max_body_bytes: int
+    at_head: HeadCache = field(default_factory=HeadCache)
     _submitting: Lock = field(default_factory=Lock)
 
     @property
@@ -69,9 +71,15 @@ class Desk:
 
     def now(self) -> datetime:
         """The later of this machine's clock and the chain's newest block: deadlines are the chain's business."""
+        return self._time_at(self._head())
+
+    def _head(self) -> Block:
         head = self.chain.block("latest")
         if head is None:
             raise ChainError("the chain has no latest block")
+        return head
+
+    def _time_at(self, head: Block) -> datetime:
         return max(self.clock.now(), datetime.fromtimestamp(head.timestamp, UTC))
 
     # ---- models --------------------------------------------------------------------------------------------------------------------
@@ -90,10 +98,11 @@ class Desk:
     # ---- asking ----------------------------------------------------------------------------------------------------------------------
     def prepare(self, wanted: Wanted) -> Prepared:
         """Both forms of a request. Stores nothing. Raises the error of the first thing that is wrong with it."""
-        model, now = self.model(wanted.model_id), self.now()
+        model, head = self.model(wanted.model_id), self._head()
+        now = self._time_at(head)
         request, request_id, data = build_request(wanted, model, self.domain, now)
         check_terms(request, now)
-        check_model_on_chain(self.chain, request.model_id)
+        self._check_registered(head, request.model_id)
         return Prepared(
             request=request,
             request_id=request_id,
@@ -111,9 +120,11 @@ class Desk:
         """
         if (state := self._known_state(asked.request_id)) is not None:
             return Submitted(asked.request_id, state, False)
-        now = self.now()
-        policy = check_signed(asked, self.model(asked.request.model_id), now)
-        balance_wei = check_on_chain(self.chain, asked, policy)
+        model, head = self.model(asked.request.model_id), self._head()
+        policy = check_signed(asked, model, self._time_at(head))
+        self._check_registered(head, model.model_id)
+        check_quorum(policy, self.at_head.get(head.hash, "active operators", self._count_active))
+        balance_wei = check_unused(self.chain, asked)
         with self._submitting, storing():  # one at a time, so that two requests cannot both count on the same deposit
             if (state := self._known_state(asked.request_id)) is not None:  # posted twice in the same moment
                 return Submitted(asked.request_id, state, False)
@@ -121,6 +132,12 @@ class Desk:
             self.rate.take(asked.request.requester, self.clock.now().timestamp())
             state = store.submit_signed(self.engine, self.domain, asked, self.clock.now())
         return Submitted(asked.request_id, state, True)
+
+    def _check_registered(self, head: Block, model_id: Bytes32) -> None:
+        check_registered(self.at_head.get(head.hash, model_id, lambda: self.chain.model(model_id)), model_id, self.domain.chain_id)
+
+    def _count_active(self) -> int:
+        return sum(operator.is_active for operator in self.chain.operators())
 
     def _known_state(self, request_id: Bytes32) -> RequestState | None:
         try:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 from circuits import CanonicalModel
 from oracle.attest.sign import AccountSigner
 from oracle.encoding import compute_request_id, keccak256, pack_int16, pack_policy, to_hex, type_hash
-from oracle.errors import RequestUnpaid
+from oracle.errors import PolicyRejected, RequestUnpaid
 from oracle.http import PROBLEM
 from oracle.pipeline import accepting
 from oracle.records import SIGNED_NONCE_START, Address, Asked, Domain, Policy
@@ -193,7 +193,7 @@ def test_a_model_that_is_not_registered_or_deprecated(net: Network, client: Test
     net.chain.deprecate_model(net.digits)
     answer = post(client, net.asked())
     assert (answer.status_code, answer.json()["title"]) == (422, "ModelRejected")
-    del net.chain.world.models[net.digits]
+    net.chain.act(lambda world: world.models.__delitem__(net.digits))
     answer = post(client, net.asked())
     assert (answer.status_code, answer.json()["title"]) == (404, "ModelUnknown")
     assert net.counts() == (0, 0)
@@ -394,3 +394,14 @@ def test_the_typed_data_is_the_request_that_is_hashed(net: Network, client: Test
         "InferenceRequest(address requester,address refundTo,bytes32 modelId,bytes32 inputDigest,bytes32 policy,"
         "uint256 feeWei,uint32 callbackGas,uint64 deadline,uint256 nonce)"
     )
+
+
+def test_what_is_remembered_of_the_chain_ends_with_its_head(net: Network) -> None:
+    """The number of operators is asked once a block, and never believed for longer."""
+    net.desk.submit(net.asked(fee_wei=0, policy=pack_policy(Policy(quorum=3))))
+    net.chain.set_operator_active(0, False)
+    with pytest.raises(PolicyRejected, match="at most 2"):
+        net.desk.submit(net.asked(fee_wei=0, policy=pack_policy(Policy(quorum=3)), nonce=SIGNED_NONCE_START + 8))
+    net.chain.reorg(1)
+    net.chain.mine()
+    net.desk.submit(net.asked(fee_wei=0, policy=pack_policy(Policy(quorum=3)), nonce=SIGNED_NONCE_START + 9))

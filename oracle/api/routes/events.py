@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from time import monotonic
 from typing import Annotated, Any
 
+import anyio
 from fastapi import APIRouter, Header
 from sse_starlette import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
@@ -28,6 +29,7 @@ router = APIRouter(prefix="/v1/requests", tags=["requests"])
 
 POLL_SECONDS = 0.25
 HEARTBEAT_SECONDS = 15
+STOP_SECONDS = 2
 MAX_STREAM_SECONDS = 3600
 """A longer wait is a new connection with Last-Event-ID, so that forgotten clients do not pile up."""
 
@@ -58,14 +60,16 @@ async def follow(
     """Server-sent events: `event` is the kind of step, `data` its JSON, `id` what to resume from."""
     wanted = parse_bytes32(request_id, "request_id")
     await run_in_threadpool(desk.view, wanted)  # an unknown request is a 404, not an empty stream
-    return EventSourceResponse(_events(desk, metrics, wanted, int(last_event_id)), ping=HEARTBEAT_SECONDS)
+    stopping = anyio.Event()  # set when this process is asked to end: the stream then closes properly, and clients reconnect
+    events = _events(desk, metrics, wanted, int(last_event_id), stopping)
+    return EventSourceResponse(events, ping=HEARTBEAT_SECONDS, shutdown_event=stopping, shutdown_grace_period=STOP_SECONDS)
 
 
-async def _events(desk: Desk, metrics: Metrics, request_id: Bytes32, after: int) -> AsyncIterator[dict[str, str]]:
+async def _events(desk: Desk, metrics: Metrics, request_id: Bytes32, after: int, stopping: anyio.Event) -> AsyncIterator[dict[str, str]]:
     metrics.streams.inc()
     ends = monotonic() + MAX_STREAM_SECONDS
     try:
-        while monotonic() < ends:
+        while monotonic() < ends and not stopping.is_set():
             # The state is read before the events: whatever made it final is then among them.
             is_final = (await run_in_threadpool(desk.view, request_id)).is_settled
             for event in await run_in_threadpool(desk.events_since, request_id, after):

@@ -1,0 +1,34 @@
+"""Answers of the chain that cannot change while its head stays the same block: asked once a block, not once a request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from threading import Lock
+from typing import Any, TypeVar
+
+from oracle.records import Bytes32
+
+T = TypeVar("T")
+
+
+class HeadCache:
+    """Values by key at the newest block seen. Exact: another head, also one of the same height, forgets everything."""
+
+    def __init__(self) -> None:
+        self._head: Bytes32 | None = None
+        self._values: dict[Hashable, Any] = {}
+        self._lock = Lock()
+
+    def get(self, head: Bytes32, key: Hashable, ask: Callable[[], T]) -> T:
+        """The value of `key` at `head`; `ask` is called without the lock, so a slow chain holds nobody else up."""
+        with self._lock:
+            if self._head != head:
+                self._head, self._values = head, {}
+            elif key in self._values:
+                known: T = self._values[key]
+                return known
+        value = ask()
+        with self._lock:
+            if self._head == head:
+                self._values[key] = value
+        return value
