@@ -33,7 +33,7 @@ CASES = [
     for mode in GenerationMode
     if mode is GenerationMode.POSITIVE or route[1] not in TAKES_NOTHING
 ]
-RUN = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck), "phases": [Phase.generate]}
+RUN: dict[str, Any] = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck), "phases": [Phase.generate]}
 
 
 @pytest.fixture(scope="module")
