@@ -7,6 +7,7 @@ and the ONNX file must be, byte for byte, the one these give. Needs numpy and a 
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,9 +151,11 @@ def _compute_disagreement(manifest: Manifest, network: Network) -> str | None:
 def _read_file(folder: Path, name: str, most_bytes: int) -> bytes:
     """A file of at most `most_bytes`, by its size before it is read. Other OSErrors than its absence pass through."""
     try:
-        size = (folder / name).stat().st_size
-        if size > most_bytes:
-            raise ModelFileError(name, "size", f"at most {most_bytes} bytes", size)
+        found = (folder / name).stat()
+        if not stat.S_ISREG(found.st_mode):  # a pipe or a device has no size, and perhaps no end
+            raise ModelFileError(name, "a file", got="something else")
+        if found.st_size > most_bytes:
+            raise ModelFileError(name, "size", f"at most {most_bytes} bytes", found.st_size)
         return (folder / name).read_bytes()
     except FileNotFoundError as error:
         raise ModelFileError(name, f"not in {folder}") from error

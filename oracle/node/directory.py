@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ def parse_manifest(content: bytes, path: Path) -> dict[str, Any]:
         raise ModelRejected(where, "RFC 8785 canonical JSON", "something else") from error
     if not isinstance(manifest, dict) or not is_canonical:
         raise ModelRejected(where, "an object in RFC 8785 canonical form", "another form")
-    if manifest.get("affidavit") != MANIFEST_VERSION or manifest.get("kind") not in KIND_NAMES:
+    if manifest.get("affidavit") != MANIFEST_VERSION or manifest.get("kind") not in tuple(KIND_NAMES):
         raise ModelRejected(where, f"{MANIFEST_VERSION} of a known kind", f"{manifest.get('affidavit')!r}, {manifest.get('kind')!r}"[:80])
     if not isinstance(manifest.get("name"), str) or not isinstance(manifest.get("files"), dict) or not manifest["files"]:
         raise ModelRejected(where, "a name and files", "one of them missing")
@@ -86,9 +87,11 @@ def _read_listed(directory: Path, name: str, expected: object) -> bytes:
 def _read(directory: Path, name: str, most_bytes: int) -> bytes:
     path = resolve_inside(directory, name)
     try:
-        size = path.stat().st_size
-        if size > most_bytes:
-            raise ModelRejected(f"{path}", f"at most {most_bytes} bytes", size)
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # reading a pipe would wait for ever
+            raise ModelRejected(f"{path}", "a readable file", "something else")
+        if found.st_size > most_bytes:
+            raise ModelRejected(f"{path}", f"at most {most_bytes} bytes", found.st_size)
         return path.read_bytes()
     except OSError as error:
         raise ModelRejected(f"{path}", "a readable file", error.strerror) from error

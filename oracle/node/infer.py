@@ -18,12 +18,18 @@ import onnxruntime
 
 from oracle.encoding import keccak256
 from oracle.errors import InputRejected, InvariantBroken, MalformedInput, TooLarge, WorldError
-from oracle.node.models import ORT_ERRORS, UNNAMED_DIMENSION, CanonicalServed, IntegerPort, OpaqueServed, Port, ServedModel
+from oracle.node.models import (
+    MAX_OUTPUT_BYTES,
+    ORT_ERRORS,
+    UNNAMED_DIMENSION,
+    CanonicalServed,
+    IntegerPort,
+    OpaqueServed,
+    Port,
+    ServedModel,
+)
 from oracle.records import Inference
 from oracle.tensors import Tensor, TensorType, decode_tensors, encode_tensors, from_numpy, to_numpy
-
-MAX_OUTPUT_BYTES = 98_304
-"""A delivery carries the output in a transaction, and public nodes do not relay more than 128 KiB."""
 
 
 class RuntimeFailed(WorldError):
@@ -124,6 +130,8 @@ def _run_opaque(model: OpaqueServed, feeds: Mapping[str, Tensor]) -> list[Tensor
         if "alloc" in text.lower():
             raise RuntimeFailed(f"onnxruntime could not run {model.directory.name}") from error
         raise InputRejected(f"input of {model.directory.name}", "one the model can run on", text[:200]) from error
+    except UnicodeDecodeError as error:
+        raise InputRejected(f"input of {model.directory.name}", "one whose text output is UTF-8", error.reason) from error
     except (MemoryError, RuntimeError) as error:
         raise RuntimeFailed(f"onnxruntime could not run {model.directory.name}") from error
 
@@ -166,7 +174,10 @@ def _named_tensor(port: Port, array: npt.NDArray[Any]) -> Tensor:
 
 
 def _encode_output(model: OpaqueServed, tensors: Sequence[Tensor]) -> bytes:
-    size = sum(len(tensor.elements) for tensor in tensors)
-    if size > MAX_OUTPUT_BYTES:
-        raise InputRejected(f"output of {model.directory.name} for this input", f"at most {MAX_OUTPUT_BYTES} bytes", size)
-    return encode_tensors(tensors)
+    try:
+        output = encode_tensors(tensors)
+    except TooLarge as error:
+        raise InputRejected(f"output of {model.directory.name} for this input", error.expected, error.got) from error
+    if len(output) > MAX_OUTPUT_BYTES:
+        raise InputRejected(f"output of {model.directory.name} for this input", f"at most {MAX_OUTPUT_BYTES} bytes", len(output))
+    return output

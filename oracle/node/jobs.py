@@ -97,6 +97,9 @@ class JobState(StrEnum):
 
 OPEN_STATES = (JobState.QUEUED, JobState.RUNNING)
 
+LONGEST_PAUSE_SECONDS = 10.0
+"""Nobody puts a job off for longer. One that seems put off further was so before the clock was set back, and is due."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -154,7 +157,8 @@ class JobStore:
 
     def take_next(self, now: float) -> Job | None:
         """The oldest job that is due, now RUNNING; None where nothing is due."""
-        due = (_jobs.c.state == JobState.QUEUED) & (_jobs.c.not_before <= now)
+        is_in_pause = (_jobs.c.not_before > now) & (_jobs.c.not_before <= now + LONGEST_PAUSE_SECONDS)
+        due = (_jobs.c.state == JobState.QUEUED) & ~is_in_pause
         with self._transaction() as connection:
             row = connection.execute(select(_jobs).where(due).order_by(_jobs.c.sequence).limit(1)).mappings().one_or_none()
             if row is None:
@@ -178,8 +182,12 @@ class JobStore:
         """REFUSED: the request itself, or the model for this input, will not do."""
         self._move(request_id, (JobState.RUNNING,), state=JobState.REFUSED, **_problem(reason))
 
-    def mark_broken(self, request_id: Bytes32, reason: AffidavitError) -> None:
-        """BROKEN: an invariant of ours failed on it. Not run again, so that a restart does not fail the same way."""
+    def release(self, request_id: Bytes32) -> None:
+        """Back to QUEUED, due: its worker could not even write down what became of it."""
+        self._move(request_id, (JobState.RUNNING,), state=JobState.QUEUED, not_before=0.0)
+
+    def mark_broken(self, request_id: Bytes32, reason: Exception) -> None:
+        """BROKEN: a bug of ours showed on it. Not run again, so that a restart does not fail the same way."""
         self._move(request_id, (JobState.RUNNING,), state=JobState.BROKEN, **_problem(reason))
 
     def record_intent(self, request_id: Bytes32, intent: Appended) -> None:
@@ -285,8 +293,8 @@ def drop_block(connection: Connection, block_hash: Bytes32) -> int:
     return connection.execute(update(_jobs).where(gone).values(state=JobState.DROPPED)).rowcount
 
 
-def _problem(error: AffidavitError) -> dict[str, str]:
-    return {"problem": type(error).__name__, "problem_detail": str(error)[:1000]}
+def _problem(error: Exception) -> dict[str, str]:
+    return {"problem": type(error).__name__, "problem_detail": str(error)[:1000].encode("utf-8", "backslashreplace").decode()}
 
 
 def _job_row(asked: Asked) -> dict[str, Any]:

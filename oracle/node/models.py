@@ -7,6 +7,7 @@ runtime refuses it. docs/models.md describes the first kind of manifest, docs/te
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ MODEL_FILE = "model.onnx"
 RUNTIME_NAME = "onnxruntime"
 PROVIDER = "CPUExecutionProvider"
 UNNAMED_DIMENSION = "?"
+MAX_OUTPUT_BYTES = 98_304
+"""A delivery carries the output in a transaction, and public nodes do not relay more than 128 KiB."""
 
 OPTIMISATION = {
     "disabled": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
@@ -135,6 +138,8 @@ def _load_canonical(directory: ModelDirectory, threads: int) -> CanonicalServed:
             raise ModelRejected(f"{directory.path / MODEL_FILE}", f"one int64 tensor {port.name}", [(v.name, v.type) for v in values])
         if tuple(values[0].shape[1:]) != port.shape or isinstance(values[0].shape[0], int):
             raise ModelRejected(f"{directory.path / MODEL_FILE}, {port.name}", f"a batch of {port.shape}", values[0].shape)
+    if (size := 2 * math.prod(target.shape)) > MAX_OUTPUT_BYTES:
+        raise ModelRejected(f"{directory.path}, manifest, output", f"at most {MAX_OUTPUT_BYTES} bytes, what can be delivered", size)
     return CanonicalServed(directory, source, target, _current_runtime(optimisation), session)
 
 
@@ -173,7 +178,7 @@ def require_runtime(directory: ModelDirectory) -> Runtime:
     described = directory.manifest.get("runtime")
     if not isinstance(described, dict) or described.keys() != {"name", "version", "provider", "optimisation"}:
         raise ModelRejected(f"{directory.path}, manifest, runtime", "name, version, provider, optimisation", described)
-    if described["optimisation"] not in OPTIMISATION:
+    if described["optimisation"] not in tuple(OPTIMISATION):
         raise ModelRejected(f"{directory.path}, manifest, runtime.optimisation", sorted(OPTIMISATION), described["optimisation"])
     runtime = _current_runtime(described["optimisation"])
     for field in ("name", "version", "provider"):

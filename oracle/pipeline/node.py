@@ -45,10 +45,11 @@ from oracle.node.infer import infer
 from oracle.node.intake import CheckedJob, Terms, check
 from oracle.node.jobs import Guarded, Job, JobStore
 from oracle.node.metrics import NodeMetrics
-from oracle.node.models import ModelLibrary, load_library
+from oracle.node.models import ModelLibrary
 from oracle.node.service import Door, make_app
 from oracle.pipeline.background import Background, Step
-from oracle.records import Appended, Asked, Block, Claim, Entry, SignedClaim
+from oracle.pipeline.models import load_checked_library
+from oracle.records import Appended, Asked, Block, Bytes32, Claim, Entry, SignedClaim
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
 from oracle.relay.follow import Follower, SqlTrail, trail_table
@@ -57,12 +58,12 @@ from oracle.store import open_database
 
 IDLE_SECONDS = 0.25
 """How long a worker waits for the bell before it looks by itself: put-off jobs ring none."""
-MAX_BACKOFF_SECONDS = 10.0
+MAX_BACKOFF_SECONDS = jobs.LONGEST_PAUSE_SECONDS
 
 
 @dataclass(frozen=True)
 class Node:
-    """The parts of a running node. `bell` is rung when there may be a new job."""
+    """The parts of a running node. `bell` is rung when there may be a new job; `stranded` are jobs whose worker lost the database."""
 
     name: str
     store: JobStore
@@ -74,6 +75,7 @@ class Node:
     metrics: NodeMetrics
     clock: Clock
     bell: threading.Event = field(default_factory=threading.Event)
+    stranded: set[Bytes32] = field(default_factory=set)
 
 
 # ---- the line, in order ---------------------------------------------------------------------------------------------
@@ -146,16 +148,31 @@ def _append(node: Node, entry: Entry, key: str) -> Appended:
 
 # ---- one attempt, with its consequences -------------------------------------------------------------------------------
 def work_once(node: Node, now: float) -> bool:
-    """Takes the next due job and answers it, puts it off, or refuses it. False where nothing is due. Raises what is our own fault."""
+    """Takes the next due job and answers it, puts it off, or refuses it. False where nothing is due.
+
+    Raises what is our own fault, after marking the job; and WorldError when the database fails, which leaves the job to the next call.
+    """
+    for request_id in tuple(node.stranded):
+        node.store.release(request_id)
+        node.stranded.discard(request_id)
     job = node.store.take_next(now)
     if job is None:
         return False
+    try:
+        _work(job, node, now)
+    except WorldError:
+        node.stranded.add(job.asked.request_id)
+        raise
+    except Exception as error:  # of any kind: met again after a restart, it would stop the node again
+        node.store.mark_broken(job.asked.request_id, error)
+        raise
+    return True
+
+
+def _work(job: Job, node: Node, now: float) -> None:
     request_id = job.asked.request_id
     try:
         answer(job, node)
-    except InvariantBroken as error:
-        node.store.mark_broken(request_id, error)
-        raise
     except (WorldError, RequestUnknown) as error:
         # RequestUnknown: the follower saw the request and the endpoint does not, so one of them lags; the follower decides.
         _postpone(job, error, node, now)
@@ -163,7 +180,6 @@ def work_once(node: Node, now: float) -> bool:
         _refuse(job, error, node, now)
     else:
         journal.get("node").info("answered", request_id=request_id)
-    return True
 
 
 def _postpone(job: Job, error: AffidavitError, node: Node, now: float) -> None:
@@ -278,7 +294,7 @@ def open_node(config: NodeConfig, engine: Engine, chain: ChainReader, log: Entry
         store=store,
         chain=chain,
         log=log,
-        library=load_library(config.models),
+        library=load_checked_library(config.models),
         terms=Terms(config.minimum_fee_wei, config.max_input_bytes),
         signer=AccountSigner(load_account(config.keystore, config.password_file)),
         metrics=NodeMetrics(store),

@@ -419,7 +419,9 @@ def typed(nodes: list[Any], outputs: Mapping[str, int], strings: dict[str, bytes
     """A graph whose outputs are declared by hand: inference would compute the constants first."""
     protos = [helper.make_node(o.rpartition(".")[2], i, r, name=r[0], domain=o.rpartition(".")[0], **a) for o, i, r, a in nodes]
     tensors = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
-    tensors += [helper.make_tensor(name, TensorProto.STRING, [1], [text]) for name, text in (strings or {}).items()]
+    tensors += [
+        TensorProto(name=name, data_type=TensorProto.STRING, dims=[1], string_data=[text]) for name, text in (strings or {}).items()
+    ]
     source = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])
     results = [helper.make_tensor_value_info(name, kind, ["batch", "n"]) for name, kind in outputs.items()]
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
@@ -461,7 +463,7 @@ PICK = node("ai.onnx.ml.ArrayFeatureExtractor", "names l", "y")
 )
 def test_labels_that_are_no_positions_do_not_name_classes_by_position(nodes: list[Any], tmp_path: Path) -> None:
     outputs = {"y": TensorProto.INT64, "s": TensorProto.FLOAT}
-    constants = {"names": np.array([7, 8, 9]), "order": np.array([2, 0, 1])} | ({"w": W} if nodes[0][0] == "MatMul" else {})
+    constants: dict[str, Any] = {"names": np.array([7, 8, 9]), "order": np.array([2, 0, 1])} | ({"w": W} if nodes[0][0] == "MatMul" else {})
     with pytest.raises(CompileError, match="ArrayFeatureExtractor node 'y'"):
         compile_here(typed(nodes, outputs, **constants), tmp_path)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +15,13 @@ from onnx import TensorProto, helper
 from circuits import CanonicalModel
 from oracle.attest.quorum import check_signed_claim
 from oracle.attest.sign import sign_claim
-from oracle.encoding import keccak256, pack_int16, to_hex
-from oracle.errors import ChainError, EntryRejected, InvariantBroken, PeerError
-from oracle.node.jobs import JobState
+from oracle.encoding import canonical_json, keccak256, pack_int16, to_hex
+from oracle.errors import ChainError, EntryRejected, InputRejected, InvariantBroken, ModelRejected, PeerError, StoreError
+from oracle.node.directory import digest_of
+from oracle.node.jobs import JobState, JobStore
 from oracle.node.models import ModelLibrary, load_model, write_opaque_manifest
+from oracle.pipeline import node as pipeline_node
+from oracle.pipeline.models import load_checked_library
 from oracle.pipeline.node import MAX_BACKOFF_SECONDS, Node, compute_backoff_seconds, make_follower, work_once
 from oracle.records import Appended, Asked, Bytes32, Claim, Entry, EntryKind, Inference, Policy, Runtime, SignedClaim
 from tests.twins.node_scene import DIGITS, Scene, digit_image, integers, make_node, make_scene, vector, write_scale_model
@@ -308,3 +313,72 @@ def test_a_node_with_another_model_in_its_directory_cannot_answer_for_the_first(
     asked = ask(scene)
     work_once(node, FAR)
     assert scene.store.job(asked.request_id).problem == "ModelUnknown"
+
+
+def test_a_bug_of_any_kind_marks_the_job_before_it_stops_the_node(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the node would meet it again after every start."""
+    asked = ask(scene)
+
+    def fail(*_: object) -> None:
+        raise TypeError("a bug")
+
+    monkeypatch.setattr(pipeline_node, "infer", fail)
+    with pytest.raises(TypeError, match="a bug"):
+        work_once(scene.node, FAR)
+    assert scene.store.job(asked.request_id).state is JobState.BROKEN
+
+
+def test_a_bug_while_refusing_marks_the_job_too(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ask(scene)
+
+    def refuse_input(*_: object) -> None:
+        raise InputRejected("input", "another", "this")
+
+    def refuse_entry(entry: Entry) -> None:
+        if entry.kind is EntryKind.ERROR:
+            raise EntryRejected("entry", "another", "this")
+
+    monkeypatch.setattr(pipeline_node, "infer", refuse_input)
+    scene.log.before = refuse_entry
+    with pytest.raises(InvariantBroken, match="refuses the error entry"):
+        work_once(scene.node, FAR)
+    assert scene.store.job(asked.request_id).state is JobState.BROKEN
+
+
+@pytest.mark.parametrize("method", ["mark_answered", "postpone", "refuse", "record_intent"])
+def test_a_job_whose_worker_lost_the_database_is_taken_again_without_a_restart(
+    scene: Scene, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = scene.chain.ask(scene.digits.model_id, digit_image(), Policy(quorum=2), fee_wei=1 if method == "refuse" else 5)
+    scene.store.enqueue(asked)
+    scene.log.is_down = method == "postpone"
+
+    def fail(*_: object, **__: object) -> None:
+        raise StoreError("disk full") from OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JobStore, method, fail)
+        patch.setattr(JobStore, "postpone", fail)
+        with pytest.raises(StoreError):
+            work_once(scene.node, 100.0)
+        assert scene.store.job(asked.request_id).state is JobState.RUNNING
+    scene.log.is_down = False
+    assert work_once(scene.node, 100.0)
+    assert scene.store.job(asked.request_id).state is (JobState.REFUSED if method == "refuse" else JobState.ANSWERED)
+    assert not scene.node.stranded
+
+
+def test_a_canonical_model_that_is_not_what_its_circuit_says_is_not_served(tmp_path: Path) -> None:
+    """Every digest is true and onnxruntime loads it, but another network runs."""
+    folder = Path(shutil.copytree(DIGITS, tmp_path / "digits"))
+    assert [m.directory.model_id for m in load_checked_library([folder])] == [load_model(DIGITS).directory.model_id]
+    model = onnx.load(folder / "model.onnx")
+    bias = next(tensor for tensor in model.graph.initializer if tensor.name.endswith("_bias"))
+    bias.raw_data = bias.raw_data[:-8] + bytes(8)
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest["files"]["model.onnx"] = digest_of((folder / "model.onnx").read_bytes())
+    (folder / "manifest.json").write_bytes(canonical_json(manifest))
+    load_model(folder)
+    with pytest.raises(ModelRejected, match=r"model\.onnx: not the file that circuit\.bin and weights\.bin give"):
+        load_checked_library([folder])

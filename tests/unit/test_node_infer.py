@@ -18,9 +18,10 @@ from onnx import TensorProto, helper
 from circuits import CanonicalModel
 from oracle.encoding import canonical_json, keccak256, pack_int16
 from oracle.errors import InputRejected, InvariantBroken
+from oracle.node import infer as infer_module
 from oracle.node.directory import digest_of
-from oracle.node.infer import MAX_OUTPUT_BYTES, check_input, infer
-from oracle.node.models import CanonicalServed, OpaqueServed, load_model, write_opaque_manifest
+from oracle.node.infer import check_input, infer
+from oracle.node.models import MAX_OUTPUT_BYTES, CanonicalServed, OpaqueServed, load_model, write_opaque_manifest
 from oracle.tensors import NUMPY_TYPE, Tensor, TensorType, decode_tensors, encode_tensors, from_numpy, to_numpy
 from tests.twins.node_scene import DIGITS, SEEDS, digit_image, integers, vector, write_scale_model
 from tests.unit.test_node_models import info, rewrite, save
@@ -252,3 +253,23 @@ def test_manifests_of_seeds_are_canonical() -> None:
     for path in (*CANONICAL_SEEDS, *OPAQUE_SEEDS):
         content = (path / "manifest.json").read_bytes()
         assert canonical_json(json.loads(content)) == content
+
+
+def test_text_output_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    """onnxruntime passes such bytes on; they have no encoding, and are no bug of ours."""
+    text = TensorProto(name="text", data_type=TensorProto.STRING, dims=[1], string_data=[b"\xff\xfe"])
+    nodes = [helper.make_node("Identity", ["text"], ["t"]), helper.make_node("Identity", ["x"], ["y"])]
+    outputs = [info("t", TensorProto.STRING, [1]), info("y", TensorProto.FLOAT, ["n"])]
+    path = save(tmp_path / "m.onnx", nodes, [info("x", TensorProto.FLOAT, ["n"])], outputs, 17, [text])
+    with pytest.raises(InputRejected, match="UTF-8"):
+        infer(serve(path, tmp_path / "out"), vector(1.0))
+
+
+def test_the_limit_counts_every_byte_of_the_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = serve(write_scale_model(tmp_path / "scale.onnx"), tmp_path / "out")
+    size = len(infer(served, vector(1.0, 2.0)).output)
+    monkeypatch.setattr(infer_module, "MAX_OUTPUT_BYTES", size)
+    infer(served, vector(1.0, 2.0))
+    monkeypatch.setattr(infer_module, "MAX_OUTPUT_BYTES", size - 1)
+    with pytest.raises(InputRejected, match=f"at most {size - 1} bytes, got {size}"):
+        infer(served, vector(1.0, 2.0))

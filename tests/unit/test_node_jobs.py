@@ -67,12 +67,12 @@ def test_jobs_are_taken_once_oldest_first_when_due(store: JobStore) -> None:
         store.enqueue(ask(number))
     taken = [store.take_next(0), store.take_next(0)]
     assert [job.asked for job in taken if job] == [ask(3), ask(1)]
-    store.postpone(ask(3).request_id, 50.0, ChainError("down"))
+    store.postpone(ask(3).request_id, 8.0, ChainError("down"))
     last = store.take_next(0)
     assert last is not None
     assert last.asked == ask(2)
-    assert store.take_next(49.9) is None
-    again = store.take_next(50.0)
+    assert store.take_next(7.9) is None
+    again = store.take_next(8.0)
     assert again is not None
     assert (again.asked, again.attempts) == (ask(3), 2)
 
@@ -301,3 +301,18 @@ def test_intents_are_remembered(store: JobStore) -> None:
     store.record_intent(ask(1).request_id, Appended(41, keccak256(b"leaf"), 50))
     assert store.job(ask(1).request_id).intent == Appended(41, keccak256(b"leaf"), 50)
     assert store.count_by_state()[JobState.QUEUED] == 1
+
+
+def test_a_clock_set_back_does_not_put_jobs_off(store: JobStore) -> None:
+    store.enqueue(ask(1))
+    assert store.take_next(1_000_000.0) is not None
+    store.postpone(ask(1).request_id, 1_000_005.0, ChainError("down"))
+    assert store.take_next(1_000_000.0) is None
+    assert store.take_next(990_000.0) is not None
+
+
+def test_a_problem_is_remembered_whatever_its_text(store: JobStore) -> None:
+    store.enqueue(ask(1))
+    assert store.take_next(0) is not None
+    store.refuse(ask(1).request_id, InputRejected("text \ud800"))
+    assert store.job(ask(1).request_id).problem_detail == "text \\ud800"

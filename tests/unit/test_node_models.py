@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +15,10 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from circuits import CanonicalModel
+from circuits import CanonicalModel, ModelFileError
 from oracle.encoding import canonical_json
 from oracle.errors import ModelRejected, ModelUnknown
+from oracle.node import models
 from oracle.node.directory import digest_of, read_directory
 from oracle.node.infer import infer
 from oracle.node.models import OPTIMISATION, ModelLibrary, load_model, write_opaque_manifest
@@ -260,3 +262,39 @@ def test_a_library_knows_each_model_once(scale: Path) -> None:
         library.get(Bytes32(bytes(32)))
     with pytest.raises(ModelRejected, match="twice"):
         ModelLibrary([load_model(scale), load_model(scale)])
+
+
+def test_a_kind_or_level_that_is_no_word_is_refused(scale: Path) -> None:
+    original = (scale / "manifest.json").read_bytes()
+    rewrite(scale, lambda manifest: manifest.update(kind=["opaque"]))
+    with pytest.raises(ModelRejected, match="known kind"):
+        load_model(scale)
+    (scale / "manifest.json").write_bytes(original)
+    rewrite(scale, lambda manifest: manifest["runtime"].update(optimisation=["all"]))
+    with pytest.raises(ModelRejected, match=r"runtime\.optimisation"):
+        load_model(scale)
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(scale: Path, digits: Path) -> None:
+    for path in (scale, digits):
+        (path / "model.onnx").unlink()
+        os.mkfifo(path / "model.onnx")
+        with pytest.raises(ModelRejected, match=r"model\.onnx: expected a readable file"):
+            load_model(path)
+    with pytest.raises(ModelFileError, match=r"model\.onnx: a file"):
+        CanonicalModel.load(digits)
+
+
+def test_a_device_without_end_is_not_read(digits: Path) -> None:
+    (digits / "manifest.json").unlink()
+    (digits / "manifest.json").symlink_to("/dev/zero")
+    with pytest.raises(ModelFileError, match=r"manifest\.json: a file"):
+        CanonicalModel.load(digits)
+
+
+def test_a_canonical_model_whose_output_nothing_can_carry_is_refused(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "MAX_OUTPUT_BYTES", 20)
+    load_model(digits)
+    monkeypatch.setattr(models, "MAX_OUTPUT_BYTES", 19)
+    with pytest.raises(ModelRejected, match="at most 19 bytes"):
+        load_model(digits)
