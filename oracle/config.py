@@ -139,6 +139,9 @@ def read_secret(path: Path) -> str:
         text = path.read_text().split("\n", 1)[0].strip()
     except OSError as error:
         raise ConfigRejected(f"secret file {path}", "a readable file", error.strerror) from error
+    except UnicodeDecodeError:
+        # The cause is dropped: it holds the whole content.
+        raise ConfigRejected(f"secret file {path}", "text in UTF-8", "other bytes") from None
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ConfigRejected(f"secret file {path}", "mode 0600", oct(stat.S_IMODE(mode)))
     if not text:

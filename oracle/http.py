@@ -47,7 +47,8 @@ STATUS_OF: dict[type[errors.AffidavitError], int] = {
 
 
 def problem(status: int, kind: str, detail: str, **more: Any) -> JSONResponse:
-    """An RFC 9457 problem document."""
+    """An RFC 9457 problem document. A detail may quote what was sent, also text that UTF-8 cannot write: that is escaped."""
+    detail = detail.encode("utf-8", "backslashreplace").decode()
     return JSONResponse(
         {"type": f"urn:affidavit:error:{kind}", "title": kind, "status": status, "detail": detail} | more, status, media_type=PROBLEM
     )

@@ -92,3 +92,13 @@ def test_listen_addresses(text: str) -> None:
     assert parse_listen("127.0.0.1:80") == ("127.0.0.1", 80)
     with pytest.raises(ConfigRejected):
         parse_listen(text)
+
+
+def test_a_secret_that_is_no_text_is_refused_without_being_shown(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(b"hunter2\xff")
+    file.chmod(0o600)
+    with pytest.raises(ConfigRejected, match="UTF-8") as caught:
+        read_secret(file)
+    assert caught.value.__cause__ is None
+    assert "hunter2" not in str(caught.value)

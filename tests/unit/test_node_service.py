@@ -127,6 +127,8 @@ POSTS: dict[str, tuple[Callable[[Scene], Any], int, str, str]] = {
     "a field missing": (lambda s: without(s, "signature"), 400, "MalformedInput", "signature"),
     "a field more": (lambda s: asked_to_json(s.sign(digit_image())) | {"x": 1}, 400, "MalformedInput", "other fields"),
     "bad hex": (lambda s: asked_to_json(s.sign(digit_image())) | {"input": "0xzz"}, 400, "MalformedInput", "input"),
+    "text UTF-8 cannot write": (lambda s: asked_to_json(s.sign(digit_image())) | {"input": "\ud800"}, 400, "MalformedInput", "input"),
+    "no address": (lambda s: with_requester(s, "\ud800"), 400, "MalformedInput", "request.requester"),
     "input no text": (lambda s: asked_to_json(s.sign(digit_image())) | {"input": 7}, 400, "MalformedInput", "input"),
     "contract's nonce": (lambda s: asked_to_json(s.sign(digit_image(), nonce=1)), 422, "RequestRejected", "nonce"),
     "unpaid": (lambda s: asked_to_json(s.sign(digit_image(), fee_wei=2)), 402, "RequestUnpaid", "fee_wei"),
@@ -142,6 +144,12 @@ POSTS: dict[str, tuple[Callable[[Scene], Any], int, str, str]] = {
 def without(scene: Scene, field: str) -> dict[str, Any]:
     body = asked_to_json(scene.sign(digit_image()))
     del body[field]
+    return body
+
+
+def with_requester(scene: Scene, text: str) -> dict[str, Any]:
+    body = asked_to_json(scene.sign(digit_image()))
+    body["request"]["requester"] = text
     return body
 
 
