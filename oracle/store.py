@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
-from sqlalchemy import Engine, create_engine, event
+from alembic.util.exc import CommandError
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
 from oracle.errors import StoreError
+
+_READING = "affidavit_reading"
 
 
 def _set_sqlite_pragmas(connection: Any, _record: Any) -> None:
     """WAL for readers beside the writer; FULL so that a commit survives a power cut; a bounded wait for the write lock.
 
     The driver's own transaction handling is switched off: it would begin transactions late and as readers, and two writers that
-    both read first would then fail instead of waiting (see `_begin_immediate`).
+    both read first would then fail instead of waiting (see `_begin`).
     """
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_immediate(connection: Any) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+def _begin(connection: Connection) -> None:
+    is_reader = connection.get_execution_options().get(_READING, False)
+    connection.exec_driver_sql("BEGIN" if is_reader else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A transaction that only reads: one snapshot, beside the writer instead of behind it. Writing in it can fail as locked."""
+    with engine.execution_options(**{_READING: True}).begin() as connection:
+        yield connection
 
 
 def open_database(url: str, schema: str) -> Engine:
     """An engine on `url` whose tables are at the newest revision of `oracle/migrations/<schema>`.
 
-    Every transaction on SQLite takes the write lock when it begins, so a read followed by a write in one transaction is atomic.
+    Every transaction on SQLite takes the write lock when it begins, so a read followed by a write in one transaction is atomic;
+    `reading` is the exception.
     Raises StoreError when the database cannot be opened or brought up to date.
     """
     try:
@@ -41,9 +55,9 @@ def open_database(url: str, schema: str) -> Engine:
             if engine.url.database and engine.url.database != ":memory:":
                 Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
             event.listen(engine, "connect", _set_sqlite_pragmas)
-            event.listen(engine, "begin", _begin_immediate)
+            event.listen(engine, "begin", _begin)
         _upgrade(engine, schema)
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, CommandError, OSError) as error:
         raise StoreError(f"cannot open the {schema} database") from error
     return engine
 

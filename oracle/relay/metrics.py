@@ -17,6 +17,7 @@ from oracle.relay import outbox
 from oracle.relay.schema import SLOTS
 from oracle.relay.statements import count_waiting
 from oracle.relay.store import count_by_state
+from oracle.store import reading
 
 
 class StoreCollector(Collector):
@@ -26,7 +27,7 @@ class StoreCollector(Collector):
         self._engine = engine
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             jobs = outbox.count_jobs(connection)
             slots: dict[str, int] = dict(connection.execute(select(SLOTS.c.state, func.count()).group_by(SLOTS.c.state)).tuples().all())
         yield _family("affidavit_relay_requests", "Requests by state", count_by_state(self._engine))

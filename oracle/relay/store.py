@@ -19,6 +19,7 @@ from oracle.errors import ConfigRejected, InputRejected, InvariantBroken, Reques
 from oracle.records import Address, Asked, Block, Bytes32, Domain
 from oracle.relay.schema import DEPLOYMENT, EVENTS, REQUEST_TRANSITIONS, REQUESTS, RequestState, require_transition
 from oracle.seams import format_time
+from oracle.store import reading
 from oracle.wire import request_from_json, request_to_json
 
 END_OF_TIME = (1 << 63) - 1
@@ -165,7 +166,7 @@ def add_event(connection: Connection, request_id: Bytes32, kind: str, now: datet
 # ---- reading -----------------------------------------------------------------------------------------------------------------------
 def request_view(engine: Engine, request_id: Bytes32) -> RequestView:
     """Raises RequestUnknown."""
-    with engine.begin() as connection:
+    with reading(engine) as connection:
         row = _row(connection, request_id)
     if row is None:
         raise RequestUnknown("request", "one this relay has seen", to_hex(request_id))
@@ -179,14 +180,14 @@ def list_requests(engine: Engine, state: RequestState | None = None, limit: int 
         query = query.where(REQUESTS.c.state == state)
     if before_id is not None:
         query = query.where(REQUESTS.c.id < before_id)
-    with engine.begin() as connection:
+    with reading(engine) as connection:
         return [view_of(row) for row in connection.execute(query)]
 
 
 def events_since(engine: Engine, request_id: Bytes32, after_id: int = 0, limit: int = 1000) -> list[RequestEvent]:
     """The history of a request after an event id, oldest first; empty for an unknown request."""
     query = select(EVENTS).where(EVENTS.c.request_id == request_id, EVENTS.c.id > after_id).order_by(EVENTS.c.id).limit(limit)
-    with engine.begin() as connection:
+    with reading(engine) as connection:
         rows = connection.execute(query).all()
     return [RequestEvent(row.id, Bytes32(row.request_id), row.time, row.kind, json.loads(row.detail)) for row in rows]
 
@@ -197,13 +198,13 @@ def promised_wei(engine: Engine, requester: Address) -> int:
     query = select(REQUESTS.c.request).where(
         REQUESTS.c.requester == requester, REQUESTS.c.state.in_(open_states), func.length(REQUESTS.c.signature) > 0
     )
-    with engine.begin() as connection:
+    with reading(engine) as connection:
         return sum(int(json.loads(text)["fee_wei"]) for (text,) in connection.execute(query))
 
 
 def count_by_state(engine: Engine) -> dict[RequestState, int]:
     """How many requests are in each state; every state is there."""
-    with engine.begin() as connection:
+    with reading(engine) as connection:
         query = select(REQUESTS.c.state, func.count()).group_by(REQUESTS.c.state)
         counts: dict[str, int] = dict(connection.execute(query).tuples().all())
     return {state: counts.get(state.value, 0) for state in RequestState}

@@ -1,0 +1,86 @@
+"""The database as every process opens it: durable, atomic between processes, readers beside the writer, and its failures named."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
+
+from oracle.errors import StoreError
+from oracle.store import open_database, reading
+
+
+def counter(folder: Path) -> tuple[Engine, Engine]:
+    """Two engines, as two processes would have them, on one database with a counter."""
+    url = f"sqlite:///{folder}/deep/er/counter.sqlite"
+    one, other = open_database(url, "relay"), open_database(url, "relay")
+    with one.begin() as connection:
+        connection.execute(text("create table counter (n integer)"))
+        connection.execute(text("insert into counter values (0)"))
+    return one, other
+
+
+def read(engine: Engine) -> int:
+    with reading(engine) as connection:
+        return int(connection.execute(text("select n from counter")).scalar_one())
+
+
+def test_commits_reach_the_disk(tmp_path: Path) -> None:
+    engine, _ = counter(tmp_path)
+    with engine.connect() as connection:
+        assert connection.execute(text("pragma synchronous")).scalar_one() == 2  # FULL
+        assert connection.execute(text("pragma journal_mode")).scalar_one() == "wal"
+
+
+def test_a_read_and_the_write_after_it_are_one(tmp_path: Path) -> None:
+    engines = counter(tmp_path)
+
+    def add(engine: Engine) -> None:
+        for _ in range(50):
+            with engine.begin() as connection:
+                n = connection.execute(text("select n from counter")).scalar_one()
+                connection.execute(text("update counter set n = :n"), {"n": n + 1})
+
+    threads = [threading.Thread(target=add, args=(engine,)) for engine in engines * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert read(engines[0]) == 200
+
+
+def test_readers_do_not_wait_for_the_writer(tmp_path: Path) -> None:
+    one, other = counter(tmp_path)
+    with one.begin() as connection:
+        connection.execute(text("update counter set n = 7"))
+        assert read(other) == 0  # not blocked, and a snapshot from before
+    assert read(other) == 7
+
+
+def test_a_reader_sees_one_moment(tmp_path: Path) -> None:
+    one, other = counter(tmp_path)
+    with reading(one) as connection:
+        before = connection.execute(text("select n from counter")).scalar_one()
+        with other.begin() as writer:
+            writer.execute(text("update counter set n = 9"))
+        assert connection.execute(text("select n from counter")).scalar_one() == before
+        with pytest.raises(OperationalError):
+            connection.execute(text("update counter set n = 1"))
+    assert read(one) == 9
+
+
+@pytest.mark.parametrize("url", ["sqlite:////proc/nothing/here.sqlite", "nonsense", "sqlite+unknown:///x", "sqlite:////"])
+def test_what_cannot_be_opened_is_the_world_s_fault(url: str) -> None:
+    with pytest.raises(StoreError, match="relay database"):
+        open_database(url, "relay")
+
+
+def test_a_database_from_the_future_is_refused(tmp_path: Path) -> None:
+    engine, _ = counter(tmp_path)
+    with engine.begin() as connection:
+        connection.execute(text("update relay_version set version_num = '9999'"))
+    with pytest.raises(StoreError, match="relay database"):
+        open_database(str(engine.url), "relay")
