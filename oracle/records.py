@@ -247,7 +247,17 @@ class TransactionReceipt:
     succeeded: bool
     gas_used: int
     delivered: tuple[Delivered, ...] = ()
-    failed_items: tuple[tuple[Bytes32, ResultCode], ...] = ()  # batch items that were not delivered
+    items: tuple[tuple[Bytes32, ResultCode], ...] = ()  # of a batch, all of them, in its order; none for a single delivery
+
+    @property
+    def failed_items(self) -> tuple[tuple[Bytes32, ResultCode], ...]:
+        """The batch items that were not delivered."""
+        return tuple((request_id, code) for request_id, code in self.items if not code.is_delivered)
+
+    def find_position(self, request_id: Bytes32) -> int:
+        """Which of the deliveries in the transaction's calldata was accepted for a request. A batch may carry several, false ones too."""
+        accepted = [at for at, (item, code) in enumerate(self.items) if item == request_id and code.is_delivered]
+        return accepted[0] if accepted else 0
 
 
 @dataclass(frozen=True, slots=True)

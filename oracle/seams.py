@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
+from oracle.errors import ChainError, MalformedInput
 from oracle.records import (
     Address,
     Anchor,
@@ -95,6 +96,14 @@ class ChainReader(Protocol):
         """Whether `requester` signed: ECDSA for an account without code, ERC-1271 for a contract."""
         ...
 
+    def has_code(self, account: Address) -> bool:
+        """Whether the account is a contract now, so that what it accepts as its signature may change."""
+        ...
+
+    def operator_of(self, signer: Address) -> Address | None:
+        """The operator who ever registered this signing key, also if it was rotated away since; None for a key never registered."""
+        ...
+
     def operators(self, block_number: int | None = None) -> list[Operator]:
         """All registered operators, at a block or now."""
         ...
@@ -109,8 +118,8 @@ class ChainReader(Protocol):
         """None while not mined on the canonical chain."""
         ...
 
-    def transaction_data(self, transaction: Bytes32) -> tuple[Address, bytes] | None:
-        """(to, calldata) of a transaction, None where unknown."""
+    def transaction_data(self, transaction: Bytes32) -> tuple[Address | None, bytes] | None:
+        """(to, calldata) of a transaction; `to` is None for one that creates a contract. None where unknown."""
         ...
 
     def deliveries_in(self, calldata: bytes) -> list[Delivery]:
@@ -124,3 +133,21 @@ class ChainReader(Protocol):
     def anchors(self, log_id: Bytes32) -> Sequence[Anchor]:
         """Every accepted anchor of a log, oldest first."""
         ...
+
+
+def find_carried(chain: ChainReader, receipt: TransactionReceipt, request_id: Bytes32) -> Delivery | None:
+    """The delivery that a transaction made for a request, as its calldata carries it, evidence included.
+
+    None where the transaction called another contract (or created one) that called the Coprocessor, or wrote its calldata as no strict
+    decoder reads it: anyone may deliver, in any way. Raises ChainError where the endpoint does not know the receipt's transaction.
+    """
+    found = chain.transaction_data(receipt.transaction)
+    if found is None:
+        raise ChainError("the endpoint does not know the transaction of its own receipt")
+    to, calldata = found
+    try:
+        carried = chain.deliveries_in(calldata) if to == chain.domain.coprocessor else []
+    except MalformedInput:
+        return None
+    here = carried[receipt.find_position(request_id) :][:1]
+    return next((delivery for delivery in here if delivery.asked.request_id == request_id), None)

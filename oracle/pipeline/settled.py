@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from oracle.encoding import QUORUM_ECDSA_SELECTOR, to_hex, unpack_quorum_evidence
-from oracle.errors import ChainError, MalformedInput, RequestUnknown
+from oracle.errors import ChainError, RequestUnknown
 from oracle.records import Bytes32, Delivered, Evidence, OnChainStatus, Operator, TransactionReceipt
-from oracle.seams import ChainReader
+from oracle.seams import ChainReader, find_carried
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +33,8 @@ def read_settled(chain: ChainReader, request_id: Bytes32) -> Settled:
 
 
 def _signers(chain: ChainReader, receipt: TransactionReceipt, request_id: Bytes32) -> tuple[Operator, ...] | None:
-    found = chain.transaction_data(receipt.transaction)
-    if found is None:
-        raise ChainError("the endpoint does not know the transaction of its own receipt")
-    to, calldata = found
-    if to != chain.domain.coprocessor:
-        return None
-    try:
-        deliveries = chain.deliveries_in(calldata)
-    except MalformedInput:
-        return None  # a call of the Coprocessor's that re-entered through somebody's contract
-    evidence = next((d.evidence for d in deliveries if d.asked.request_id == request_id), None)
-    return None if evidence is None else quorum_signers(evidence, chain.operators(receipt.block_number))
+    carried = find_carried(chain, receipt, request_id)
+    return None if carried is None else quorum_signers(carried.evidence, chain.operators(receipt.block_number))
 
 
 def quorum_signers(evidence: Sequence[Evidence], operators: Sequence[Operator]) -> tuple[Operator, ...]:

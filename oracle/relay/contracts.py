@@ -249,11 +249,18 @@ class Contracts(Endpoint):
         except (CallReverted, _BadAnswer):
             return False
 
+    def has_code(self, account: Address) -> bool:
+        return bool(self._code(account))
+
     # ---- reading: registries ------------------------------------------------------------------------------------------------------
     def operators(self, block_number: int | None = None) -> list[Operator]:
         seen = self._operators_registered_until(block_number)
         found = (self._operator(address, block_number) for address in seen)
         return sorted((o for o in found if o is not None), key=lambda o: o.index)
+
+    def operator_of(self, signer: Address) -> Address | None:
+        found = Address(self._view("OperatorRegistry", "operatorOf", signer))
+        return None if int(found, 16) == 0 else found
 
     def _operators_registered_until(self, block_number: int | None) -> list[Address]:
         """Everyone who ever registered. New events are read on; the last blocks again, in case they were reorganised."""
@@ -306,15 +313,14 @@ class Contracts(Endpoint):
             return None
         return _receipt(transaction, raw, [e for log in raw["logs"] if (e := self._coprocessor_event(log)) is not None])
 
-    def transaction_data(self, transaction: Bytes32) -> tuple[Address, bytes] | None:
+    def transaction_data(self, transaction: Bytes32) -> tuple[Address | None, bytes] | None:
         try:
             with _asking("transaction"):
                 found = self._web3.eth.get_transaction(Hash32(transaction))
         except _NotFound:
             return None
-        if found.get("to") is None:
-            raise MalformedInput("transaction", "a call of a contract", "the creation of one")
-        return Address(found["to"]), bytes(found["input"])
+        to = found.get("to")
+        return None if to is None else Address(to), bytes(found["input"])
 
     def deliveries_in(self, calldata: bytes) -> list[Delivery]:
         try:
@@ -514,7 +520,7 @@ def _receipt(transaction: Bytes32, raw: TxReceipt, events: Sequence[tuple[str, M
         succeeded=raw["status"] == 1,
         gas_used=raw["gasUsed"],
         delivered=shapes.delivered_of(events),
-        failed_items=shapes.failed_items_of(events),
+        items=shapes.items_of(events),
     )
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from oracle import journal
 from oracle.encoding import keccak256, parse_hex, to_hex
-from oracle.errors import ChainError, MalformedInput
+from oracle.errors import ChainError
 from oracle.records import Address, Bytes32, Delivered, Delivery, Receipt, RequestStatus, TransactionReceipt
 from oracle.relay import outbox
 from oracle.relay.claims import stop_watching
@@ -21,6 +21,7 @@ from oracle.relay.outbox import Job, KeptTransaction, Slot
 from oracle.relay.schema import REQUEST_TRANSITIONS, JobKind, JobState, RequestState, SlotState
 from oracle.relay.statements import FINAL, MINED, state_once
 from oracle.relay.store import add_event, set_state, state_of
+from oracle.seams import find_carried
 
 RETRY_SECONDS = 5
 MOST_ATTEMPTS = 8
@@ -210,16 +211,8 @@ def read_delivery(lane: Lane, receipt: TransactionReceipt, job: Job) -> Delivery
 
     Its evidence is in its calldata, unless it came through another contract: then there is none to tell of.
     """
-    found = lane.chain.transaction_data(receipt.transaction)
-    if found is None:
-        raise ChainError("the endpoint does not know the transaction of its own receipt")
-    to, calldata = found
-    try:
-        carried = lane.chain.deliveries_in(calldata) if to == lane.chain.domain.coprocessor else []
-    except MalformedInput:
-        carried = []
-    evidence = next((d.evidence for d in carried if d.asked.request_id == job.asked.request_id), ())
-    return Delivery(job.asked, job.delivery.claim, job.delivery.output, evidence)
+    carried = find_carried(lane.chain, receipt, job.asked.request_id)
+    return Delivery(job.asked, job.delivery.claim, job.delivery.output, () if carried is None else carried.evidence)
 
 
 def settle_unasked(lane: Lane, connection: Connection, asked_id: Bytes32, output: bytes) -> None:

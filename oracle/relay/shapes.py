@@ -109,10 +109,9 @@ def _delivered(fields: Mapping[str, Any], callbacks: Mapping[Bytes32, bool]) -> 
     )
 
 
-def failed_items_of(events: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[tuple[Bytes32, ResultCode], ...]:
-    """(request id, code) of the batch items that were not delivered."""
-    items = [(Bytes32(fields["requestId"]), ResultCode(fields["code"])) for name, fields in events if name == "BatchItem"]
-    return tuple((request_id, code) for request_id, code in items if not code.is_delivered)
+def items_of(events: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[tuple[Bytes32, ResultCode], ...]:
+    """(request id, code) of every batch item, in the batch's order."""
+    return tuple((Bytes32(fields["requestId"]), ResultCode(fields["code"])) for name, fields in events if name == "BatchItem")
 
 
 def deliveries_of(name: str, fields: Mapping[str, Any], domain: Domain) -> list[Delivery]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from oracle.encoding import keccak256
+from oracle.attest.quorum import assemble_quorum
+from oracle.encoding import QUORUM_ECDSA_SELECTOR, keccak256
 from oracle.errors import AmbiguousSend, ChainError, InvariantBroken
 from oracle.pipeline.relay import make_lane
-from oracle.records import Address, Asked, RequestStatus
+from oracle.records import Address, Asked, Claim, Delivery, Evidence, RequestStatus, ResultCode
 from oracle.relay.contracts import Contracts
 from oracle.relay.failures import CallReverted, EndpointRefused
 from oracle.relay.reconcile import reconcile
@@ -327,14 +330,14 @@ def test_question_the_endpoint_cannot_answer_holds_up_no_other_job(world: World,
 
 
 # ---- others ------------------------------------------------------------------------------------------------------------------------------
-def rival_delivers(world: World, relay: Relay, asked: Asked, output: bytes) -> None:
-    from oracle.attest.quorum import assemble_quorum
-    from oracle.records import Claim, Delivery
-
+def rival_delivery(world: World, relay: Relay, asked: Asked, output: bytes) -> Delivery:
     claims = [node.sign(asked, output) for node in relay.nodes[:3]]
     claim = Claim(asked.request_id, asked.request.model_id, asked.request.input_digest, keccak256(output))
-    evidence = assemble_quorum(claims, 3, world.contracts.operators())
-    world.sender(9).send(world.contracts.deliver_call([Delivery(asked, claim, output, (evidence,))]))
+    return Delivery(asked, claim, output, (assemble_quorum(claims, 3, world.contracts.operators()),))
+
+
+def rival_delivers(world: World, relay: Relay, asked: Asked, output: bytes) -> None:
+    world.sender(9).send(world.contracts.deliver_call([rival_delivery(world, relay, asked, output)]))
 
 
 def test_rival_with_the_same_output_is_success(world: World, tmp_path: Path) -> None:
@@ -383,6 +386,48 @@ def test_rival_with_another_output_is_an_alarm(world: World, tmp_path: Path) -> 
     assert relay.state(asked.request_id) is RequestState.CONFLICT
     assert relay.log.kinds() == ["error:conflicting_delivery"]
     assert relay.slots() == []
+
+
+def deliver_after_a_decoy(world: World, asked: Asked, delivery: Delivery) -> None:
+    """A batch whose first item names the same request and output with evidence that is none."""
+    junk = Evidence(QUORUM_ECDSA_SELECTOR, b"\x00" * 31 + b"\x01" + b"\xff" * 65)
+    batch = [replace(delivery, evidence=(junk,)), delivery]
+    receipt = world.sender(9).send(world.contracts.deliver_call(batch), gas=2_000_000)
+    assert [code for _, code in receipt.items] == [ResultCode.BAD_EVIDENCE, ResultCode.DELIVERED]
+
+
+def deliver_from_a_constructor(world: World, asked: Asked, delivery: Delivery) -> None:
+    """A transaction that creates a contract: it copies the calldata behind its 45 bytes, calls, and reverts where that fails."""
+    call = world.contracts.deliver_call([delivery])
+    assert call.to is not None
+    size, target = len(call.data).to_bytes(3, "big").hex(), call.to[2:]
+    code = bytes.fromhex(f"62{size}80602d5f395f5f825f5f73{target}5af1602b575f5ffd5b00")
+    assert len(code) == 45
+    world.sender(9).send(Call(None, code + call.data))
+
+
+def deliver_in_sloppy_calldata(world: World, asked: Asked, delivery: Delivery) -> None:
+    """Padding of the output that is not zero: the contract does not look at it, a strict decoder refuses it."""
+    call = world.contracts.deliver_call([delivery])
+    at = call.data.index(delivery.output) + len(delivery.output)
+    assert call.data[at] == 0
+    world.sender(9).send(replace(call, data=call.data[:at] + b"\x01" + call.data[at + 1 :]))
+
+
+@pytest.mark.parametrize("way", [deliver_after_a_decoy, deliver_from_a_constructor, deliver_in_sloppy_calldata])
+def test_a_rival_that_delivers_in_an_odd_way_stops_nothing(
+    world: World, tmp_path: Path, way: Callable[[World, Asked, Delivery], None]
+) -> None:
+    asked = world.ask_gate()
+    relay = make_relay(world, tmp_path)
+    relay.follow()
+    relay.collect()
+    way(world, asked, rival_delivery(world, relay, asked, TRUTH))
+    relay.run(3)
+    assert is_done(world, relay, asked)
+    assert relay.log.kinds() == ["receipt:mined", "receipt:final"]
+    is_carried = way is deliver_after_a_decoy
+    assert all(len(e.fields["audit.signers"]) == (3 if is_carried else 0) for e in relay.log.entries.values())
 
 
 def test_somebody_else_refunds(world: World, tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ class ChainTwin:
         mined.world.nonces[transaction.sender] = transaction.nonce + 1
         block = mined.block
         receipt = TransactionReceipt(transaction.hash, block.number, block.hash, is_success, 100_000)
-        mined.receipts.append(replace(receipt, delivered=tuple(effects.delivered), failed_items=tuple(effects.failed_items)))
+        mined.receipts.append(replace(receipt, delivered=tuple(effects.delivered), items=tuple(effects.items)))
         for request, request_id, data in effects.asked:
             mined.asked.append(Asked(request_id, request, data, b"", block.number, block.hash, transaction.hash))
 
@@ -316,6 +316,15 @@ class ChainTwin:
     def is_valid_signature(self, request: Request, signature: bytes) -> bool:
         self._require_up()
         return self.world.is_signed_by(request.requester, compute_request_id(request, self._domain), signature)
+
+    def has_code(self, account: Address) -> bool:
+        self._require_up()
+        return account in self.world.wallets or account in self.world.callbacks
+
+    def operator_of(self, signer: Address) -> Address | None:
+        self._require_up()
+        ever = [o for mined in self.chain for o in mined.world.operators.values()]
+        return next((o.operator for o in ever if o.signer == signer), None)
 
     def operators(self, block_number: int | None = None) -> list[Operator]:
         self._require_up()

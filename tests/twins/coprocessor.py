@@ -93,7 +93,7 @@ class Effects:
 
     asked: list[tuple[Request, Bytes32, bytes]] = field(default_factory=list)
     delivered: list[Delivered] = field(default_factory=list)
-    failed_items: list[tuple[Bytes32, ResultCode]] = field(default_factory=list)
+    items: list[tuple[Bytes32, ResultCode]] = field(default_factory=list)
     finalized: list[Bytes32] = field(default_factory=list)
     refunded: list[Bytes32] = field(default_factory=list)
 
@@ -285,9 +285,10 @@ class World:
             try:
                 attempt._deliver(e, delivery, time, is_signed=delivery.asked.request.is_signed_off_chain)
             except Revert as error:
-                e.failed_items.append((delivery.asked.request_id, error.code))
+                e.items.append((delivery.asked.request_id, error.code))
             else:
                 self.__dict__.update(attempt.__dict__)
+                e.items.append((delivery.asked.request_id, ResultCode.DELIVERED))
 
     def _on_finalize(self, e: Effects, _s: Address, _v: int, time: int, request: Any, output: bytes, beneficiaries: Any) -> None:
         r = request_of(request)
