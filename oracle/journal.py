@@ -15,6 +15,22 @@ import structlog
 
 _SECRET_NAME = re.compile(r"password|passphrase|secret|private|token|mnemonic|authorization|keystore_content", re.IGNORECASE)
 
+_ADDRESS = re.compile(r"(?:\w+://|\burl: /)[^\s\"'<>()]+")
+_CREDENTIALS = re.compile(r"(?<=://)[^/@]+@")
+_KEY_IN_ADDRESS = re.compile(r"(?<=[/=])(?!0x)[\w-]{20,}")
+
+
+def _hide_keys_in_address(address: re.Match[str]) -> str:
+    return _KEY_IN_ADDRESS.sub("[hidden]", _CREDENTIALS.sub("[hidden]@", address[0]))
+
+
+def _hide_keys_in_addresses(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Providers of RPC put the customer's key into the URL, and every error of the HTTP client quotes it. Request ids ("0x…") stay."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = _ADDRESS.sub(_hide_keys_in_address, value)
+    return event
+
 
 def _hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A value whose name sounds like a secret is replaced: a guard behind the rule that none is passed here at all."""
@@ -47,6 +63,7 @@ def configure(process: str, level: str = "info") -> None:
             structlog.processors.format_exc_info,
             _write_bytes_as_hex,
             _hide_secrets,
+            _hide_keys_in_addresses,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),

@@ -37,3 +37,23 @@ def test_what_sounds_secret_is_hidden(capsys: pytest.CaptureFixture[str], name: 
     journal.configure("test")
     journal.get("x").warning("event", **{name: "hunter2"})
     assert "hunter2" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Max retries exceeded with url: /v3/KEYKEYKEYKEYKEYKEYKEYKEYKEY12345 (Caused by NewConnectionError())", "Caused by"),
+        ("401 Client Error for url: https://rpc.example.org/v2/KEYKEYKEYKEYKEYKEYKEYKEYKEY12345", "https://rpc.example.org/v2/[hidden]"),
+        ("wss://rpc.example.org/?apikey=KEYKEYKEYKEYKEYKEYKEYKEYKEY12345", "wss://rpc.example.org/?apikey="),
+        ("postgresql://node:KEYKEY@db.example.org/node", "postgresql://[hidden]@db.example.org/node"),
+        (f"http://127.0.0.1:7001/v1/claims/0x{'ab' * 32}", "ab" * 32),
+    ],
+)
+def test_keys_in_addresses_are_hidden(capsys: pytest.CaptureFixture[str], text: str, kept: str) -> None:
+    """As an error's text, as a cause, and inside a traceback."""
+    journal.configure("test")
+    error = ConnectionError(text)
+    journal.get("x").warning("event", error=text, cause=repr(error), exc_info=error)
+    line = capsys.readouterr().err
+    assert "KEYKEY" not in line
+    assert line.count(kept) == 3
