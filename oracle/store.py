@@ -50,7 +50,7 @@ def open_database(url: str, schema: str) -> Engine:
     Raises StoreError when the database cannot be opened or brought up to date.
     """
     try:
-        engine = create_engine(url)
+        engine = create_engine(url, hide_parameters=True)  # errors are logged; what a statement carried is not the journal's
         if engine.dialect.name == "sqlite":
             if engine.url.database and engine.url.database != ":memory:":
                 Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)

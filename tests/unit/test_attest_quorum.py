@@ -72,6 +72,14 @@ def test_a_claim_about_something_else_is_refused_by_its_field(chain: ChainTwin, 
         check_signed_claim(signed, asked, chain.domain, chain.operators())
 
 
+def test_an_id_that_is_not_its_requests_is_our_bug(chain: ChainTwin, asked: Asked) -> None:
+    """Every field of the claim agrees with the request; only the digest of the request does not give its id."""
+    other = replace(asked, request=replace(asked.request, fee_wei=asked.request.fee_wei + 1))
+    signed = signed_by(0, other, OUTPUT, chain.domain)
+    with pytest.raises(InvariantBroken, match="id does not belong"):
+        check_signed_claim(signed, other, chain.domain, chain.operators())
+
+
 def test_a_true_claim_names_its_operator(chain: ChainTwin, asked: Asked) -> None:
     assert check_signed_claim(signed_by(2, asked, OUTPUT, chain.domain), asked, chain.domain, chain.operators()).index == 2
 

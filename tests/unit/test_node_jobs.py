@@ -177,6 +177,18 @@ def test_a_broken_database_is_the_worlds_fault(database: Path, store: JobStore) 
         store.take_next(0)
 
 
+def test_an_error_of_the_database_does_not_quote_the_request(store: JobStore) -> None:
+    """It is logged with its cause; inputs are none of the journal's business."""
+    with store._transaction() as connection:
+        connection.execute(text("DROP TABLE jobs"))
+    with pytest.raises(StoreError) as caught:
+        store.enqueue(replace(ask(1), input=b"private measurements"))
+    assert "private" not in repr(caught.value.__cause__) + str(caught.value.__cause__)
+    with pytest.raises(StoreError) as caught:
+        store.find(Bytes32(b"private".ljust(32)))
+    assert "private" not in str(caught.value.__cause__)
+
+
 # ---- the guard --------------------------------------------------------------------------------------------------------
 def guard(store: JobStore, output: bytes, domain: Domain = DOMAIN, number: int = 1) -> SignedClaim:
     return store.sign_once(claim_of(number, output), inference_of(output), INTENT, domain, sign).signed
