@@ -11,6 +11,7 @@ The door only reads and writes the job store. A claim is visible here only when 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -105,9 +106,18 @@ def _add_requests(app: FastAPI, door: Door) -> None:
 
 def _parse_json(body: bytes) -> object:
     try:
-        return json.loads(body)
+        return json.loads(body, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise MalformedInput("body", "JSON", str(error)[:80]) from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A field given twice is refused: whoever looked at the body before us may have read the other one."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise MalformedInput("body", "every field once", f"{twice!r:.60} twice")
+    return fields
 
 
 def _claim_answer(door: Door, request_id: Bytes32, job: Job) -> JSONResponse:

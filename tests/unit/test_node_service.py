@@ -124,6 +124,8 @@ POSTS: dict[str, tuple[Callable[[Scene], Any], int, str, str]] = {
     "a list": (lambda s: b"[]", 400, "MalformedInput", "object"),
     "null": (lambda s: b"null", 400, "MalformedInput", "object"),
     "empty": (lambda s: b"", 400, "MalformedInput", "JSON"),
+    "a field twice": (lambda s: twice(s, "input"), 400, "MalformedInput", "'input' twice"),
+    "no name twice": (lambda s: b'{"": 1, "": 2}', 400, "MalformedInput", "'' twice"),
     "a field missing": (lambda s: without(s, "signature"), 400, "MalformedInput", "signature"),
     "a field more": (lambda s: asked_to_json(s.sign(digit_image())) | {"x": 1}, 400, "MalformedInput", "other fields"),
     "bad hex": (lambda s: asked_to_json(s.sign(digit_image())) | {"input": "0xzz"}, 400, "MalformedInput", "input"),
@@ -145,6 +147,11 @@ def without(scene: Scene, field: str) -> dict[str, Any]:
     body = asked_to_json(scene.sign(digit_image()))
     del body[field]
     return body
+
+
+def twice(scene: Scene, field: str) -> bytes:
+    body = asked_to_json(scene.sign(digit_image()))
+    return json.dumps({field: "0x"} | {"x": 0}).replace('"x": 0', json.dumps(body)[1:-1]).encode()
 
 
 def with_requester(scene: Scene, text: str) -> dict[str, Any]:
