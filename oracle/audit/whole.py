@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from oracle.audit.onchain import ClaimChecks, audit_on_chain
+from oracle.audit.call import ClaimChecks
+from oracle.audit.onchain import audit_on_chain
 from oracle.audit.record import Previous, Record, parse_record
 from oracle.audit.report import (
     ANCHORS,
@@ -127,9 +128,15 @@ def _enter(books: _Books, place: Previous, record: Record) -> None:
     if record.kind is EntryKind.INTENT and request_id is not None:
         books.open_intents[place.index] = request_id
     elif record.kind in (EntryKind.RESULT, EntryKind.ERROR) and "audit.intent.index" in record.fields:
-        books.open_intents.pop(record.integer("audit.intent.index"), None)
+        _close_intent(books, record.integer("audit.intent.index"), request_id)
     elif record.kind is EntryKind.ANCHOR:
         books.anchors.append((place.index, record))
+
+
+def _close_intent(books: _Books, index: int, request_id: Bytes32 | None) -> None:
+    """Only a record of the same call closes an intent: whether it is the same writer's, step 5 says."""
+    if request_id is not None and books.open_intents.get(index) == request_id:
+        del books.open_intents[index]
 
 
 def _count_bodies(view: LogView, books: _Books, record: Record) -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 from oracle.attest.quorum import verify_quorum
 from oracle.attest.sign import recover_signer
 from oracle.audit import export
+from oracle.audit.call import ClaimChecks
 from oracle.audit.checkpoint import open_checkpoint
 from oracle.audit.note import parse_vkey
-from oracle.audit.onchain import ClaimChecks, ReExecute
+from oracle.audit.onchain import ReExecute
 from oracle.audit.report import ANCHORS, AuditReport, OnStep, failing_at
 from oracle.audit.source import open_source
 from oracle.audit.verify import verify_call

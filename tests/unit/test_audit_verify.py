@@ -14,11 +14,11 @@ import pytest
 
 from oracle.attest.quorum import verify_quorum
 from oracle.attest.sign import recover_signer
+from oracle.audit.call import ClaimChecks
 from oracle.audit.checkpoint import sign_checkpoint
-from oracle.audit.entries import error_entry
+from oracle.audit.entries import error_entry, intent_entry
 from oracle.audit.export import export_call
 from oracle.audit.note import SignerKey
-from oracle.audit.onchain import ClaimChecks
 from oracle.audit.proof import verify_proof
 from oracle.audit.report import AuditReport, AuditStep, StepStatus
 from oracle.audit.source import DirectorySource
@@ -27,7 +27,7 @@ from oracle.audit.tree import compute_root, hash_leaf
 from oracle.audit.verify import verify_call
 from oracle.audit.view import LogView
 from oracle.audit.whole import verify_log
-from oracle.encoding import keccak256, to_hex
+from oracle.encoding import compute_request_id, keccak256, to_hex
 from oracle.errors import AuditFailed, ChainError, ConfigRejected, NoteRejected
 from oracle.pipeline.audit import Auditor
 from oracle.records import (
@@ -388,7 +388,7 @@ def lied(tmp_path: Path, kind: EntryKind, fields: dict[str, Any], bodies: dict[s
 
 
 OTHER = to_hex(keccak256(b"other"))
-STRANGER = str(account("stranger").address)
+STRANGER = Address(account("stranger").address)
 FOREIGN_SIGNATURE = account("stranger").unsafe_sign_hash(keccak256(b"x")).signature
 
 LIES: dict[str, tuple[int, EntryKind, dict[str, Any], dict[str, bytes]]] = {
@@ -416,6 +416,12 @@ LIES: dict[str, tuple[int, EntryKind, dict[str, Any], dict[str, bytes]]] = {
         {"audit.signature_digest": bytes(FOREIGN_SIGNATURE)},
     ),
     "short signature": (6, EntryKind.RESULT, {"audit.signature_digest": to_hex(keccak256(b""))}, {"audit.signature_digest": b""}),
+    "policy word of a result": (5, EntryKind.RESULT, {"audit.policy": "0x0103" + "00" * 30}, {}),
+    "policy word of the receipt": (5, EntryKind.RECEIPT, {"audit.policy": "0x0103" + "00" * 30}, {}),
+    "source": (5, EntryKind.INTENT, {"audit.request.source": "signed"}, {}),
+    "transaction of the request": (5, EntryKind.INTENT, {"audit.request.transaction": OTHER}, {}),
+    "evidence in the receipt": (6, EntryKind.RECEIPT, {"audit.evidence_digests": [OTHER]}, {"audit.evidence_digests[0]": b"other"}),
+    "selectors in the receipt": (6, EntryKind.RECEIPT, {"audit.evidence_selectors": ["0x00000000"]}, {}),
     "signers in the receipt": (6, EntryKind.RECEIPT, {"audit.signers": [STRANGER]}, {}),
     "transaction": (7, EntryKind.RECEIPT, {"audit.transaction": OTHER}, {}),
     "block of the delivery": (7, EntryKind.RECEIPT, {"audit.block_hash": OTHER}, {}),
@@ -435,6 +441,105 @@ def test_a_record_that_lied_from_the_start_fails_at_its_step(tmp_path: Path, nam
     with pytest.raises(AuditFailed) as caught:
         verify_log(history.view(), history.chain, LOG_ID, CHECKS)
     assert caught.value.step == step, str(caught.value)
+    history.close()
+
+
+def test_a_result_without_a_signature(tmp_path: Path) -> None:
+    def lie(entry: Entry) -> Entry:
+        return replace(entry, fields={n: v for n, v in entry.fields.items() if n != "audit.signature_digest"}, bodies={})
+
+    history = History(tmp_path, lambda entry: lie(entry) if entry.kind is EntryKind.RESULT else entry)
+    asked = history.ask(b"x")
+    history.deliver(asked, [history.answer(0, asked, b"y"), history.answer(1, asked, b"y")])
+    fails(6, "signature_digest", history.view(), history.chain, asked.request_id)
+    history.close()
+
+
+@pytest.mark.parametrize("agreed", [b"y", b"z"])
+def test_an_honest_operator_is_not_accused(tmp_path: Path, agreed: bytes) -> None:
+    """A minority claim that is the majority's, or about a majority that never was."""
+    history = History(tmp_path)
+    asked = history.ask(b"x")
+    claims = [history.answer(0, asked, b"y"), history.answer(1, asked, b"y")]
+    history.deliver(asked, claims)
+    history.log_lie(asked, claims[1], replace(claims[1].claim, output_digest=keccak256(agreed)))
+    fails(6 if agreed == b"y" else 7, "minority claim|agreed output", history.view(), history.chain, asked.request_id)
+    history.close()
+
+
+def test_keys_of_no_operator_count_for_nothing(tmp_path: Path) -> None:
+    """Claims by made-up keys, with true signatures of them: they are no operator's, and not enough for a delivered output."""
+    history = History(tmp_path)
+    asked = history.ask(b"x")
+    history.answer(7, asked, b"y")
+    report = audit(history.view(), history.chain, asked.request_id)
+    assert "0 logged claims" in report.steps[5].detail
+    assert any("never an operator's key" in remark for remark in report.remarks)
+    history.deliver(asked, [signed_by(index, asked, b"y", history.domain) for index in (0, 1)])
+    fails(7, "operator's result record", history.view(), history.chain, asked.request_id)
+    history.close()
+
+
+def test_results_written_after_the_receipt_are_too_late(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    asked = history.ask(b"x")
+    history.answer(2, asked, b"another")
+    history.deliver(asked, [signed_by(index, asked, b"y", history.domain) for index in (0, 1)])
+    history.answer(0, asked, b"y")
+    fails(7, "before the receipt", history.view(), history.chain, asked.request_id)
+    history.close()
+
+
+def test_an_error_closes_no_intent_but_its_own(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    begun, other = history.ask(b"begun"), history.ask(b"other")
+    open_intent = history.write("node-0", intent_entry(begun, history.domain, "node-0", "digits", START))
+    stray = error_entry(other, history.domain, "node-1", "Crash", "no", START, open_intent)
+    history.write("node-1", Entry(stray.kind, stray.time, {n: v for n, v in stray.fields.items() if n != "audit.request_id"}))
+    report = verify_log(history.view(), history.chain, LOG_ID, CHECKS)
+    assert any("intent 0" in remark and "neither result nor error" in remark for remark in report.remarks)
+    history.write("node-1", error_entry(begun, history.domain, "node-1", "Crash", "no", START, open_intent))  # another's intent
+    fails(5, "same writer", history.view(), history.chain, begun.request_id)
+    history.close()
+
+
+def test_a_receipt_of_a_vanished_block_is_told_of_and_a_final_one_fails(tmp_path: Path) -> None:
+    def early(entry: Entry) -> Entry:
+        return replace(entry, fields=entry.fields | {"audit.finality": "mined"}) if entry.kind is EntryKind.RECEIPT else entry
+
+    for name, lie, is_failure in (("mined", early, False), ("final", lambda entry: entry, True)):
+        history = History(tmp_path / name, lie)
+        asked = history.ask(b"x")
+        claims = [history.answer(0, asked, b"y"), history.answer(1, asked, b"y")]
+        history.deliver(asked, claims)
+        history.chain.reorg(1)
+        if is_failure:
+            fails(7, "delivery on chain", history.view(), history.chain, asked.request_id)
+        else:
+            report = audit(history.view(), history.chain, asked.request_id)
+            assert statuses(report)[7] is StepStatus.ABSENT
+            assert any("reorganised away" in remark for remark in report.remarks)
+        history.deliver(asked, claims)
+        if is_failure:
+            fails(7, "of receipt record", history.view(), history.chain, asked.request_id)
+        else:
+            assert statuses(audit(history.view(), history.chain, asked.request_id))[7] is StepStatus.PASSED
+        history.close()
+
+
+def test_a_delivery_through_another_contract_is_no_failure_and_no_pass(tmp_path: Path) -> None:
+    def bare(entry: Entry) -> Entry:
+        """What a relay writes that found no evidence in the calldata."""
+        nothing: dict[str, Any] = {"audit.signers": [], "audit.evidence_digests": [], "audit.evidence_selectors": []}
+        return replace(entry, fields=entry.fields | nothing, bodies={}) if entry.kind is EntryKind.RECEIPT else entry
+
+    history = History(tmp_path, bare)
+    asked = history.ask(b"x")
+    history.deliver(asked, [history.answer(0, asked, b"y"), history.answer(1, asked, b"y")])
+    for to in (STRANGER, None):
+        chain = Altered(history.chain, transaction_data=lambda t, to=to: (to, history.chain.transaction_data(t)[1]))  # type: ignore[misc]
+        report = audit(history.view(), chain, asked.request_id)
+        assert statuses(report) == ALL | {4: StepStatus.ABSENT, 6: StepStatus.ABSENT}
     history.close()
 
 
@@ -530,7 +635,6 @@ def on_chain(history: History) -> dict[str, tuple[int, Altered]]:
         "a flipped signature": (6, Altered(chain, deliveries_in=flipped)),
         "calldata of another call": (6, Altered(chain, deliveries_in=lambda _: [])),
         "sent to another contract": (6, Altered(chain, transaction_data=lambda t: (STRANGER, chain.transaction_data(t)[1]))),
-        "no transaction": (6, Altered(chain, transaction_data=lambda _: None)),
         "no delivery": (7, Altered(chain, delivery_of=lambda _: None)),
         "a reverted transaction": (7, Altered(chain, delivery_of=lambda i: replace(chain.delivery_of(i), succeeded=False))),
         "a block that is not canonical": (
@@ -554,21 +658,50 @@ def on_chain(history: History) -> dict[str, tuple[int, Altered]]:
 @pytest.mark.parametrize("name", [
     "no such model", "another manifest", "no event of the request", "an operator was not active", "operators had other keys",
     "nobody was registered", "no evidence", "evidence of another kind", "evidence twice", "a flipped signature", "calldata of another call",
-    "sent to another contract", "no transaction", "no delivery", "a reverted transaction", "a block that is not canonical",
+    "sent to another contract", "no delivery", "a reverted transaction", "a block that is not canonical",
     "an event with another digest", "an event of another model", "an event for somebody else", "a failed callback", "other gas",
     "another output in the contract", "an anchor of another tree", "an anchor beyond the log",
 ])  # fmt: skip
 def test_a_chain_that_does_not_say_what_was_logged(told: Told, name: str) -> None:
     history, calls, export = told
     answers = on_chain(history)
-    assert len(answers) == 24
+    assert len(answers) == 23
     step, chain = answers[name]
     fails(step, f"step {step}", view_of(export), chain, calls[0].request_id)
 
 
-def test_a_false_signature_of_an_off_chain_request(told: Told) -> None:
-    history, calls, export = told
-    fails(5, "signature of the request", view_of(export), Altered(history.chain, is_valid_signature=lambda *_: False), calls[1].request_id)
+@pytest.mark.parametrize("is_delivered", [True, False])
+def test_a_false_signature_of_an_off_chain_request(tmp_path: Path, is_delivered: bool) -> None:
+    history = History(tmp_path)
+    asked = history.ask_signed(b"x")
+    false = replace(asked, signature=asked.signature[:40] + bytes([asked.signature[40] ^ 1]) + asked.signature[41:])
+    claims = [history.answer(0, asked, b"y"), history.answer(1, false, b"y")]
+    if is_delivered:
+        history.deliver(asked, claims)
+    fails(5, "signature of the request", history.view(), history.chain, asked.request_id)
+    history.close()
+
+
+@pytest.mark.parametrize("is_delivered", [True, False])
+def test_a_wallet_that_changes_its_mind_fails_no_audit(tmp_path: Path, is_delivered: bool) -> None:
+    """Whoever owns a contract account decides what it accepts as its signature, and whether it answers at all: also afterwards."""
+    history = History(tmp_path)
+    request = replace(history.ask_signed(b"x").request, requester=STRANGER, refund_to=STRANGER)
+    request_id, signature = compute_request_id(request, history.domain), b"whatever the wallet takes"
+    asked = Asked(request_id, request, b"x", signature)
+    history.chain.deploy_wallet(STRANGER, frozenset({(request_id, signature)}))
+    claims = [history.answer(0, asked, b"y"), history.answer(1, asked, b"y")]
+    if is_delivered:
+        history.deliver(asked, claims)
+    history.chain.deploy_wallet(STRANGER, frozenset())
+
+    def hang(*_: Any) -> bool:
+        raise ChainError("out of gas")
+
+    report = audit(history.view(), Altered(history.chain, is_valid_signature=hang), request_id)
+    assert statuses(report)[5] is StepStatus.PASSED
+    assert any("cannot be told" in remark for remark in report.remarks) is not is_delivered
+    history.close()
 
 
 def test_an_operator_who_left_in_the_block_of_the_delivery_still_counts(tmp_path: Path) -> None:
@@ -594,6 +727,8 @@ def test_a_dead_chain_is_not_a_failed_audit(told: Told) -> None:
     for name in ("anchors", "model", "operators", "delivery_of", "block"):
         with pytest.raises(ChainError):
             audit(view_of(export), Altered(history.chain, **{name: dead}), calls[0].request_id)
+    with pytest.raises(ChainError):  # knows the receipt and not its transaction: contradicts itself
+        audit(view_of(export), Altered(history.chain, transaction_data=lambda _: None), calls[0].request_id)
 
 
 def test_bundles_of_the_export_parse(told: Told) -> None:
