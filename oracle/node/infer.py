@@ -132,6 +132,8 @@ def _run_opaque(model: OpaqueServed, feeds: Mapping[str, Tensor]) -> list[Tensor
         raise InputRejected(f"input of {model.directory.name}", "one the model can run on", text[:200]) from error
     except UnicodeDecodeError as error:
         raise InputRejected(f"input of {model.directory.name}", "one whose text output is UTF-8", error.reason) from error
+    except ValueError as error:  # an output that numpy cannot hold: more than 64 dimensions
+        raise InputRejected(f"input of {model.directory.name}", "one whose output numpy can hold", str(error)[:200]) from error
     except (MemoryError, RuntimeError) as error:
         raise RuntimeFailed(f"onnxruntime could not run {model.directory.name}") from error
 

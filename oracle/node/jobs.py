@@ -56,6 +56,7 @@ _jobs = Table(
     Column("block_hash", LargeBinary(32)),
     Column("transaction_hash", LargeBinary(32)),
     Column("attempts", Integer),
+    Column("interruptions", Integer),
     Column("not_before", Float),
     Column("intent_index", BigInteger),
     Column("intent_leaf_hash", LargeBinary(32)),
@@ -96,6 +97,10 @@ class JobState(StrEnum):
 
 
 OPEN_STATES = (JobState.QUEUED, JobState.RUNNING)
+
+MOST_INTERRUPTIONS = 10
+"""A job the process died on this often is BROKEN: a model can kill its process (an integer division that overflows does), and would do
+so at every start. Workers beside it die with it, hence not at the first time."""
 
 LONGEST_PAUSE_SECONDS = 10.0
 """Nobody puts a job off for longer. One that seems put off further was so before the clock was set back, and is due."""
@@ -169,8 +174,19 @@ class JobStore:
         return _job({**row, "state": JobState.RUNNING, "attempts": attempts}) if taken.rowcount == 1 else None
 
     def requeue_all(self) -> int:
-        """At start: what was RUNNING when the last process died is QUEUED again, and what was put off is due. Returns how many."""
+        """At start: what was RUNNING when the last process died is QUEUED again, and what was put off is due. Returns how many.
+
+        A job that was RUNNING MOST_INTERRUPTIONS times is BROKEN instead.
+        """
+        died = _jobs.c.state == JobState.RUNNING
+        broken = {
+            "state": JobState.BROKEN,
+            "problem": "Interrupted",
+            "problem_detail": f"the process died {MOST_INTERRUPTIONS} times on it",
+        }
         with self._transaction() as connection:
+            connection.execute(update(_jobs).where(died).values(interruptions=_jobs.c.interruptions + 1))
+            connection.execute(update(_jobs).where(died & (_jobs.c.interruptions >= MOST_INTERRUPTIONS)).values(**broken))
             waiting = update(_jobs).where(_jobs.c.state.in_(OPEN_STATES))
             return connection.execute(waiting.values(state=JobState.QUEUED, not_before=0.0)).rowcount
 
@@ -309,6 +325,7 @@ def _job_row(asked: Asked) -> dict[str, Any]:
         "block_hash": asked.block_hash,
         "transaction_hash": asked.transaction,
         "attempts": 0,
+        "interruptions": 0,
         "not_before": 0.0,
     }
 

@@ -273,3 +273,14 @@ def test_the_limit_counts_every_byte_of_the_encoding(tmp_path: Path, monkeypatch
     monkeypatch.setattr(infer_module, "MAX_OUTPUT_BYTES", size - 1)
     with pytest.raises(InputRejected, match=f"at most {size - 1} bytes, got {size}"):
         infer(served, vector(1.0, 2.0))
+
+
+def test_an_output_of_too_many_dimensions_is_refused(tmp_path: Path) -> None:
+    """The input chooses the rank; no input may stop a node."""
+    expand = helper.make_node("Expand", ["one", "x"], ["y"])
+    one = helper.make_tensor("one", TensorProto.FLOAT, [1], [1])
+    path = save(tmp_path / "m.onnx", [expand], [info("x", TensorProto.INT64, ["n"])], [info("y", TensorProto.FLOAT)], 21, [one])
+    served = serve(path, tmp_path / "out")
+    infer(served, encode_tensors([from_numpy(np.ones(64, "<i8"))]))
+    with pytest.raises(InputRejected, match="dimensions"):
+        infer(served, encode_tensors([from_numpy(np.ones(65, "<i8"))]))

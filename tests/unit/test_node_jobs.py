@@ -328,3 +328,20 @@ def test_a_problem_is_remembered_whatever_its_text(store: JobStore) -> None:
     assert store.take_next(0) is not None
     store.refuse(ask(1).request_id, InputRejected("text \ud800"))
     assert store.job(ask(1).request_id).problem_detail == "text \\ud800"
+
+
+def test_a_job_that_kills_the_process_is_given_up(database: Path) -> None:
+    """And one that was only put off, however often, is not."""
+    store = open_store(database)
+    store.enqueue(ask(1))
+    store.enqueue(ask(2))
+    for death in range(jobs.MOST_INTERRUPTIONS):
+        store = open_store(database)
+        assert store.requeue_all() == 2
+        taken = [store.take_next(0), store.take_next(0)]
+        assert [job.asked for job in taken if job] == [ask(1), ask(2)], death
+        store.postpone(ask(2).request_id, 5.0, ChainError("down"))
+    assert open_store(database).requeue_all() == 1
+    given_up = open_store(database).job(ask(1).request_id)
+    assert (given_up.state, given_up.problem) == (JobState.BROKEN, "Interrupted")
+    assert open_store(database).job(ask(2).request_id).state is JobState.QUEUED
