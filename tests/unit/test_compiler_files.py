@@ -119,6 +119,26 @@ def test_out_of_range_weights_with_a_repaired_digest_are_refused(folder: Path) -
             CanonicalModel.load(folder)
 
 
+def test_weights_of_another_version_are_refused(folder: Path) -> None:
+    """The same numbers, so the ONNX file still agrees: only the magic says otherwise."""
+    rewrite(folder, "weights.bin", b"AFW2" + (SEED / "weights.bin").read_bytes()[4:])
+    with pytest.raises(ModelFileError, match="beginning with AFW1"):
+        CanonicalModel.load(folder)
+
+
+def test_a_file_longer_than_listed_is_not_even_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "model.onnx").write_bytes((SEED / "model.onnx").read_bytes() + b"\0")
+    read = Path.read_bytes
+
+    def refuse_long(path: Path) -> bytes:
+        assert path.name != "model.onnx"
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse_long)
+    with pytest.raises(ModelFileError, match=r"model\.onnx: size"):
+        CanonicalModel.load(folder)
+
+
 def test_weights_that_break_the_bound_are_refused(folder: Path) -> None:
     content = bytearray((SEED / "weights.bin").read_bytes())
     content[4 : 4 + 4 * 30] = (2**23 - 1).to_bytes(4, "big") * 30
@@ -159,6 +179,8 @@ def set_at(path: str, value: Any) -> Any:
         set_at("input.scaling", {"exponents": [65] * 30, "zero_points": [0] * 30}),
         set_at("input.scaling", {"exponents": [1] * 30, "zero_points": [1 << 48] * 30}),
         set_at("input.scaling", {"exponents": [1] * 30, "zero_points": [0] * 30, "more": 1}),
+        set_at("input.scaling", {"exponents": [True] * 30, "zero_points": [0] * 30}),
+        set_at("source.bytes", True),
         set_at("output.exponent", 6),
         set_at("output.shape", [1, 1]),
         set_at("output.more", 1),
