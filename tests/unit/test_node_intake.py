@@ -124,6 +124,11 @@ SIGNED: dict[str, tuple[Callable[[Scene], Asked], type[AffidavitError], str]] = 
     "policy without evidence": (lambda s: s.sign(digit_image(), policy=Bytes32(b"\1" + bytes(31))), PolicyRejected, "policy"),
     "proof": (lambda s: s.sign(digit_image(), policy=pack_policy(Policy(quorum=1, proof=True))), PolicyRejected, "nothing else"),
     "enclave": (lambda s: s.sign(digit_image(), policy=pack_policy(Policy(enclave=True))), PolicyRejected, "nothing else"),
+    "a quorum and an enclave": (
+        lambda s: s.sign(digit_image(), policy=pack_policy(Policy(quorum=1, enclave=True))),
+        PolicyRejected,
+        "nothing else",
+    ),
     "more than all operators": (lambda s: s.sign(digit_image(), policy=pack_policy(Policy(quorum=4))), PolicyRejected, "at most 3"),
     "window": (
         lambda s: s.sign(digit_image(), policy=pack_policy(Policy(quorum=1, window_seconds=MAX_WINDOW_SECONDS + 1))),
@@ -227,3 +232,10 @@ def test_limits_are_the_contracts() -> None:
     assert f"MAX_WINDOW_SECONDS = {MAX_WINDOW_SECONDS // 86_400} days;" in source
     for name, value in (("MAX_INPUT_BYTES", coprocessor.MAX_INPUT_BYTES), ("MAX_CALLBACK_GAS", coprocessor.MAX_CALLBACK_GAS)):
         assert f"{name} = {value:_};" in source
+
+
+def test_a_model_that_is_served_but_not_registered_is_unknown(scene: Scene) -> None:
+    asked = scene.sign(digit_image())
+    del scene.chain.world.models[scene.digits.model_id]
+    with pytest.raises(ModelUnknown, match="a registered model"):
+        check(asked, scene.chain, scene.node.library, scene.node.terms)
