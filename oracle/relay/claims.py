@@ -10,16 +10,16 @@ from sqlalchemy import Connection, Engine, insert, select, update
 from oracle.encoding import to_hex
 from oracle.records import Asked, Bytes32, Claim, SignedClaim
 from oracle.relay.schema import ANSWERS, CLAIMS, REQUESTS
-from oracle.relay.store import RequestView, add_event, view_of
+from oracle.relay.store import add_event
 from oracle.seams import format_time
 
 
-def watched_by(engine: Engine, node: str, limit: int = 512) -> list[RequestView]:
-    """Requests about which this node has not answered yet, oldest first."""
+def watched_by(engine: Engine, node: str) -> list[Bytes32]:
+    """Ids of the requests about which this node has not answered yet, oldest first: all, or old ones could hide new ones."""
     answered = select(ANSWERS.c.request_id).where(ANSWERS.c.node == node, ANSWERS.c.request_id == REQUESTS.c.request_id)
-    query = select(REQUESTS).where(REQUESTS.c.is_watched, ~answered.exists()).order_by(REQUESTS.c.id).limit(limit)
+    query = select(REQUESTS.c.request_id).where(REQUESTS.c.is_watched, ~answered.exists()).order_by(REQUESTS.c.id)
     with engine.begin() as connection:
-        return [view_of(row) for row in connection.execute(query)]
+        return list(connection.execute(query).scalars())
 
 
 def record_claim(connection: Connection, node: str, signed: SignedClaim, now: datetime) -> bool:

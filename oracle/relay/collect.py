@@ -23,11 +23,13 @@ from oracle.relay.peers import NodeAway, NodePeer
 from oracle.relay.schema import EVENTS, JOBS, REQUESTS, JobKind, JobState, RequestState
 from oracle.relay.settle import expire, follow_job, is_delivered, settle_unasked
 from oracle.relay.statements import state_once
-from oracle.relay.store import RequestView, add_event, set_state, state_of, view_of
+from oracle.relay.store import RequestView, add_event, request_view, set_state, state_of, view_of
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 2.0
 LONGEST_OUTAGE_PAUSE_SECONDS = 10.0
+MOST_ASKED = 512
+"""Questions to one node in one step: after these it is looked again at who is new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,17 @@ class Pauses:
         self.due.pop(request_id, None)
         self.length.pop(request_id, None)
 
-    def is_due(self, request_id: Bytes32, moment: float) -> bool:
-        return self.due.get(request_id, 0.0) <= moment
+    def take_turns(self, waiting: Sequence[Bytes32], moment: float) -> list[Bytes32]:
+        """Who is to be asked about now: never asked before any other, then who has waited longest. Forgets who waits no more.
+
+        Requests that a node never answers, which cost nobody anything to make, must not stand in the way of those after them.
+        """
+        if len(self.due) > len(waiting):
+            still = set(waiting)
+            for request_id in [known for known in self.due if known not in still]:
+                self.forget(request_id)
+        due = [(self.due.get(request_id, 0.0), request_id) for request_id in waiting]
+        return [request_id for moment_due, request_id in sorted(due, key=lambda d: d[0]) if moment_due <= moment][:MOST_ASKED]
 
 
 class Collector:
@@ -86,19 +97,17 @@ class Collector:
         pauses, asked_about = self._pauses[node.url], 0
         if pauses.node_due > moment:
             return 0
-        for view in watched_by(self._lane.engine, node.url):
-            if not pauses.is_due(view.asked.request_id, moment):
-                continue
+        for request_id in pauses.take_turns(watched_by(self._lane.engine, node.url), moment):
             asked_about += 1
             try:
-                self._ask(node, view.asked, pauses, moment)
+                self._ask(node, request_view(self._lane.engine, request_id).asked, pauses, moment)
                 pauses.node_length = FIRST_PAUSE_SECONDS
             except NodeAway as error:
                 pauses.away(moment)
                 journal.get("collect").warning("a node does not answer", node=node.url, cause=repr(error.__cause__))
                 break
             except PeerError as error:
-                pauses.later(view.asked.request_id, moment)
+                pauses.later(request_id, moment)
                 journal.get("collect").warning("a node's answer is none", error=str(error), cause=repr(error.__cause__))
         return asked_about
 

@@ -18,7 +18,7 @@ from oracle.encoding import compute_claim_digest, keccak256
 from oracle.errors import EntryRejected, InputRejected, LogRefused, PeerError, RequestRejected, RequestUnknown
 from oracle.pipeline.relay import make_attestation, make_lane
 from oracle.records import Appended, Asked, Bytes32, Entry, ModelKind, Policy, Request
-from oracle.relay import outbox, peers
+from oracle.relay import collect, outbox, peers
 from oracle.relay.collect import Collector
 from oracle.relay.peers import NodeAway, NodePeer
 from oracle.relay.schema import ENTRIES, JobKind, RequestState
@@ -175,6 +175,46 @@ def test_node_that_is_away_is_left_alone_for_longer_and_longer(scene: Scene) -> 
     for tick in range(1000):
         collector.step(tick * 0.02)  # 20 seconds
     assert 5 <= calls <= 12
+
+
+def test_requests_no_node_answers_do_not_hide_those_after_them(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as signed requests below the nodes' fee: they cost nothing, stay until their deadline, and could be as many as one likes."""
+    monkeypatch.setattr(collect, "MOST_ASKED", 8)
+    stuck = [signed(scene, nonce=(1 << 128) + 100 + n) for n in range(30)]
+    for asked in stuck:
+        submit_signed(scene.engine, scene.chain.domain, asked, NOW)
+    handlers = [unless_signed(scene.truth(index)) for index in range(3)]
+    collector = scene.collector(*handlers)
+    scene.step(collector, 8)
+    assert scene.state is RequestState.QUEUED
+    scene.asked = scene.chain.ask(scene.model, b"later", Policy(quorum=3), fee_wei=10)
+    with scene.engine.begin() as connection:
+        take_block(connection, [scene.asked], NOW)
+    scene.step(collector)
+    assert scene.state is RequestState.QUEUED
+
+
+def test_pauses_of_requests_that_are_over_are_forgotten(scene: Scene) -> None:
+    pauses = collect.Pauses()
+    first, second = Bytes32(bytes(32)), Bytes32(bytes(31) + b"1")
+    for request_id in pauses.take_turns([first, second], 1.0):
+        pauses.later(request_id, 1.0)
+    assert pauses.take_turns([second], 1.0) == []
+    assert pauses.take_turns([second], 2.0) == [second]
+    assert pauses.due.keys() == pauses.length.keys() == {second}
+
+
+def unless_signed(handler: Handler) -> Handler:
+    """A node that refuses every signed request at its door, and so knows none of them."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return httpx.Response(402, json={"title": "RequestUnpaid"})
+        answer = handler(request)
+        is_known = request.url.path.endswith(json.loads(answer.content)["claim"]["request_id"])
+        return answer if is_known else httpx.Response(404, json={"title": "RequestUnknown"})
+
+    return handle
 
 
 def test_refusal_is_for_good_and_told(scene: Scene) -> None:
