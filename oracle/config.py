@@ -7,6 +7,7 @@ never in the file, only paths of files that hold them, and such files must not b
 from __future__ import annotations
 
 import dataclasses
+import math
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -126,10 +127,17 @@ def _value(hint: Any, value: object, where: str, base: Path) -> Any:
     if get_args(hint) and isinstance(value, list):  # tuple[X, ...]
         return tuple(_value(get_args(hint)[0], item, where, base) for item in value)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        return _seconds(float(value), where)
     if hint in (str, int, bool) and type(value) is hint:
         return value.replace("{dir}", str(base)) if isinstance(value, str) else value
     raise ConfigRejected(where, getattr(hint, "__name__", str(hint)), type(value).__name__)
+
+
+def _seconds(value: float, where: str) -> float:
+    """Every float here is a number of seconds."""
+    if not 0 <= value < math.inf:
+        raise ConfigRejected(where, "a number of seconds from 0", value)
+    return value
 
 
 def read_secret(path: Path) -> str:

@@ -65,8 +65,9 @@ def open_database(url: str, schema: str) -> Engine:
 def _upgrade(engine: Engine, schema: str) -> None:
     """Runs the migrations of one schema; its version is kept in `<schema>_version`, so schemas may share a database."""
     config = AlembicConfig()
-    config.set_main_option("script_location", str(files("oracle") / "migrations"))
-    config.set_main_option("version_locations", str(files("oracle") / "migrations" / schema))
+    # "%" begins an interpolation in Alembic's configuration, and may stand in a path.
+    config.set_main_option("script_location", str(files("oracle") / "migrations").replace("%", "%%"))
+    config.set_main_option("version_locations", str(files("oracle") / "migrations" / schema).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     with engine.begin() as connection:
         config.attributes["connection"] = connection

@@ -24,7 +24,7 @@ from oracle.audit.view import LogView
 from oracle.audit.whole import OnProgress, verify_log
 from oracle.encoding import compute_log_id
 from oracle.node.infer import infer
-from oracle.node.models import load_library
+from oracle.pipeline.models import load_checked_library
 from oracle.records import Address, Bytes32, Checkpoint
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
@@ -85,7 +85,7 @@ def open_auditor(log: str, vkey: str, rpc: str, deployment: Path, anchor_key: Ad
 
 def load_re_execution(directories: Sequence[Path]) -> ReExecute:
     """Step 8 with these model directories. Raises ModelRejected for one that does not hold; the function raises ModelUnknown."""
-    library = load_library(tuple(directories))
+    library = load_checked_library(directories)
 
     def re_execute(model_id: Bytes32, data: bytes) -> bytes:
         return infer(library.get(model_id), data).output
