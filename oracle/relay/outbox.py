@@ -116,8 +116,8 @@ def read_job(connection: Connection, job_id: int) -> Job:
 
 
 def due_jobs(connection: Connection, time: int, limit: int) -> list[Job]:
-    """QUEUED jobs whose time has come, oldest first."""
-    query = _JOBS.where(JOBS.c.state == JobState.QUEUED, JOBS.c.not_before <= time).order_by(JOBS.c.id).limit(limit)
+    """QUEUED jobs whose time has come: those never put off first, then who has waited longest. Jobs put off for ever hold nobody up."""
+    query = _JOBS.where(JOBS.c.state == JobState.QUEUED, JOBS.c.not_before <= time).order_by(JOBS.c.not_before, JOBS.c.id).limit(limit)
     return [_job(row) for row in connection.execute(query)]
 
 

@@ -180,7 +180,7 @@ def test_node_that_is_away_is_left_alone_for_longer_and_longer(scene: Scene) -> 
 def test_requests_no_node_answers_do_not_hide_those_after_them(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Such as signed requests below the nodes' fee: they cost nothing, stay until their deadline, and could be as many as one likes."""
     monkeypatch.setattr(collect, "MOST_ASKED", 8)
-    stuck = [signed(scene, nonce=(1 << 128) + 100 + n) for n in range(30)]
+    stuck = [signed(scene, nonce=100 + n) for n in range(30)]
     for asked in stuck:
         submit_signed(scene.engine, scene.chain.domain, asked, NOW)
     handlers = [unless_signed(scene.truth(index)) for index in range(3)]
@@ -331,6 +331,21 @@ def test_malformed_submissions_are_refused_and_leave_nothing(scene: Scene) -> No
     assert len(list_requests(scene.engine)) == 1
     with pytest.raises(RequestUnknown):
         request_view(scene.engine, asked.request_id)
+
+
+def test_jobs_that_are_put_off_again_and_again_let_new_ones_pass(scene: Scene) -> None:
+    """A deposit that was withdrawn leaves a delivery that is looked at until its deadline: as many as one likes for one wei each."""
+    for n in range(30):
+        asked = signed(scene, nonce=100 + n)
+        submit_signed(scene.engine, scene.chain.domain, asked, NOW)
+        with scene.engine.begin() as connection:
+            outbox.enqueue(connection, JobKind.DELIVER, asked.request_id, {})
+            for job in outbox.due_jobs(connection, 1000, 1):
+                outbox.postpone(connection, job, 1000, "Unpaid")
+    with scene.engine.begin() as connection:
+        outbox.enqueue(connection, JobKind.DELIVER, scene.asked.request_id, {})
+        due = outbox.due_jobs(connection, 2000, 8)
+    assert due[0].asked.request_id == scene.asked.request_id
 
 
 def test_pages_and_events_resume(scene: Scene) -> None:
