@@ -206,6 +206,8 @@ class Contracts(Endpoint):
         self._contracts = {name: _contract(self._web3, name, address) for name, address in at.items()}
         self._operators_seen: dict[Address, int] = {}  # operator → block of the event; a cache, rebuilt from the chain
         self._operators_seen_to = deployment.block_number - 1
+        self._operators_at: tuple[Bytes32, tuple[Operator, ...]] = (Bytes32(b""), ())  # a block's hash, and the operators there
+        self._uris: dict[tuple[Bytes32, Address], str] = {}  # by model and owner: written once, at the registration
 
     @property
     def domain(self) -> Domain:
@@ -254,19 +256,25 @@ class Contracts(Endpoint):
 
     # ---- reading: registries ------------------------------------------------------------------------------------------------------
     def operators(self, block_number: int | None = None) -> list[Operator]:
-        seen = self._operators_registered_until(block_number)
-        found = (self._operator(address, block_number) for address in seen)
-        return sorted((o for o in found if o is not None), key=lambda o: o.index)
+        """Without a block: at the newest, asked once for each."""
+        head = self.block("latest")
+        if head is None:
+            raise ChainError("the chain has no latest block")
+        if block_number is None and self._operators_at[0] == head.hash:
+            return list(self._operators_at[1])
+        seen = self._operators_registered_until(block_number, head)
+        found = (self._operator(address, head.number if block_number is None else block_number) for address in seen)
+        operators = sorted((o for o in found if o is not None), key=lambda o: o.index)
+        if block_number is None:
+            self._operators_at = (head.hash, tuple(operators))
+        return operators
 
     def operator_of(self, signer: Address) -> Address | None:
         found = Address(self._view("OperatorRegistry", "operatorOf", signer))
         return None if int(found, 16) == 0 else found
 
-    def _operators_registered_until(self, block_number: int | None) -> list[Address]:
+    def _operators_registered_until(self, block_number: int | None, head: Block) -> list[Address]:
         """Everyone who ever registered. New events are read on; the last blocks again, in case they were reorganised."""
-        head = self.block("latest")
-        if head is None:
-            raise ChainError("the chain has no latest block")
         first = max(self.deployment.block_number, self._operators_seen_to + 1 - OPERATOR_OVERLAP_BLOCKS)
         seen = dict(self._operators_seen)
         for log in self._logs_between("OperatorRegistry", "OperatorRegistered", {}, first, head.number):
@@ -292,7 +300,10 @@ class Contracts(Endpoint):
             if reverted.error == "UnknownModel":
                 return None
             raise
-        uri = self._model_uri(model_id)
+        key = (model_id, Address(owner))
+        if key not in self._uris:
+            self._uris[key] = self._model_uri(model_id)
+        uri = self._uris[key]
         return RegisteredModel(
             model_id, ModelKind(kind), Bytes32(manifest), Bytes32(circuit), Address(owner), uri, is_active=not is_deprecated
         )
