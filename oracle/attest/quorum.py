@@ -97,24 +97,26 @@ def assemble_quorum(claims: Sequence[SignedClaim], k: int, operators: Sequence[O
 def verify_quorum(evidence: Evidence, claim_digest: Bytes32, operators: Sequence[Operator], k: int) -> tuple[Operator, ...]:
     """The operators whose signatures the evidence holds, lowest index first. `operators` are those of the delivery's block.
 
-    As `QuorumVerifier` does: at least k signatures, each by the active operator whose bit is set. Raises EvidenceRejected.
+    As `QuorumVerifier` does: at least k signatures, each by the active operator whose bit is set. An index may come twice, where it is not
+    known which of two states of its seat counted. Raises EvidenceRejected.
     """
     if evidence.selector != QUORUM_ECDSA_SELECTOR:
         raise EvidenceRejected("evidence selector", to_hex(QUORUM_ECDSA_SELECTOR), to_hex(evidence.selector))
     signatures = unpack_quorum_evidence(evidence.data)
     if len(signatures) < max(k, 1):
         raise EvidenceRejected("quorum evidence", f"at least {max(k, 1)} signatures", len(signatures))
-    by_index = {operator.index: operator for operator in operators if operator.is_active}
-    return tuple(_signer_at(index, claim_digest, signature, by_index.get(index)) for index, signature in signatures.items())
+    active = [operator for operator in operators if operator.is_active]
+    return tuple(_signer_at(index, claim_digest, data, [o for o in active if o.index == index]) for index, data in signatures.items())
 
 
-def _signer_at(index: int, claim_digest: Bytes32, signature: bytes, operator: Operator | None) -> Operator:
-    if operator is None:
+def _signer_at(index: int, claim_digest: Bytes32, signature: bytes, seated: Sequence[Operator]) -> Operator:
+    if not seated:
         raise EvidenceRejected(f"quorum evidence, bit {index}", "an active operator", "none with that index")
     try:
         recovered = recover_signer(claim_digest, signature)
     except ClaimRejected as error:
         raise EvidenceRejected(f"quorum evidence, signature of operator {index}", error.expected, error.got) from error
-    if recovered != operator.signer:
-        raise EvidenceRejected(f"quorum evidence, signature of operator {index}", operator.signer, recovered)
-    return operator
+    for operator in seated:
+        if recovered == operator.signer:
+            return operator
+    raise EvidenceRejected(f"quorum evidence, signature of operator {index}", seated[0].signer, recovered)

@@ -121,15 +121,8 @@ def _audit_evidence(call: Call, found: OnChain, delivery: Delivery, checks: Clai
 
 
 def _operators_around(chain: ChainReader, block_number: int) -> list[Operator]:
-    """Operators active in the delivery's block or just before it: one who leaves later in the same block was still one."""
-    after = {operator.index: operator for operator in chain.operators(block_number)}
-    before = {operator.index: operator for operator in chain.operators(block_number - 1)} if block_number else {}
-    return [_active_of(before.get(index), after.get(index)) for index in sorted(before.keys() | after.keys())]
-
-
-def _active_of(before: Operator | None, after: Operator | None) -> Operator:
-    candidates = [operator for operator in (after, before) if operator is not None]
-    return next((operator for operator in candidates if operator.is_active), candidates[0])
+    """Operators in the delivery's block and just before it: one who leaves or changes keys later in the same block counted as before."""
+    return chain.operators(block_number) + (chain.operators(block_number - 1) if block_number else [])
 
 
 def _audit_logged_evidence(record: Record, signers: tuple[Operator, ...], evidence: Sequence[Evidence]) -> None:

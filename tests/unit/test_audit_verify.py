@@ -718,6 +718,24 @@ def test_an_operator_who_left_in_the_block_of_the_delivery_still_counts(tmp_path
     history.close()
 
 
+def test_an_operator_who_changed_keys_in_the_block_of_the_delivery_still_counts(tmp_path: Path) -> None:
+    history = History(tmp_path)
+    asked = history.ask(b"x")
+    history.deliver(asked, [history.answer(0, asked, b"y"), history.answer(1, asked, b"y")])
+    delivered_in = history.chain.head.block.number
+
+    def rotated(since: int) -> Altered:
+        def operators(number: int | None = None) -> list[Operator]:
+            is_new = number is None or number >= since
+            return [replace(o, signer=STRANGER) if is_new and o.index == 1 else o for o in history.chain.operators(number)]
+
+        return Altered(history.chain, operators=operators)
+
+    assert statuses(audit(history.view(), rotated(delivered_in), asked.request_id))[6] is StepStatus.PASSED
+    fails(6, "operator 1", history.view(), rotated(delivered_in - 1), asked.request_id)
+    history.close()
+
+
 def test_a_dead_chain_is_not_a_failed_audit(told: Told) -> None:
     history, calls, export = told
 
