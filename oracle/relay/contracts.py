@@ -26,6 +26,7 @@ from web3.exceptions import (
     Web3Exception,
     Web3RPCError,
 )
+from web3.middleware import AttributeDictMiddleware
 from web3.types import BlockIdentifier, EventData, FilterParams, LogReceipt, TxParams, TxReceipt
 
 from oracle.encoding import (
@@ -448,8 +449,13 @@ class _BadAnswer(ChainError):
 
 
 def _open(rpc: str, timeout_seconds: float) -> Web3:
-    """Without the transport's own retries: who owns a retry decides about it."""
-    return Web3(HTTPProvider(rpc, request_kwargs={"timeout": timeout_seconds}, exception_retry_configuration=None))
+    """Without the transport's own retries: who owns a retry decides about it.
+
+    Of web3's middleware only the naming of results is kept: names, gas prices and gas estimates are not left to it, and its validation asks
+    for the chain id before every single call, which `check_deployment` does once.
+    """
+    provider = HTTPProvider(rpc, request_kwargs={"timeout": timeout_seconds}, exception_retry_configuration=None)
+    return Web3(provider, middleware=[AttributeDictMiddleware])
 
 
 def _contract(web3: Web3, name: str, address: str) -> Contract:
