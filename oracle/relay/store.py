@@ -206,7 +206,7 @@ def count_by_state(engine: Engine) -> dict[RequestState, int]:
     """How many requests are in each state; every state is there."""
     with reading(engine) as connection:
         query = select(REQUESTS.c.state, func.count()).group_by(REQUESTS.c.state)
-        counts: dict[str, int] = dict(connection.execute(query).tuples().all())
+        counts = {row.state: int(row[1]) for row in connection.execute(query)}
     return {state: counts.get(state.value, 0) for state in RequestState}
 
 
