@@ -59,6 +59,9 @@ class Previous:
     index: int
     leaf_hash: Bytes32
 
+    def __str__(self) -> str:
+        return f"entry {self.index} with leaf {to_hex(self.leaf_hash)}"
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

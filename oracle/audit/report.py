@@ -115,4 +115,6 @@ def require_equal(what: str, expected: object, got: object) -> None:
 
 
 def _show(value: object) -> object:
+    if value is None:
+        return "none"
     return "0x" + value.hex() if isinstance(value, bytes) else value
