@@ -91,7 +91,8 @@ def _change_a_byte(copy: Path, what: str, index: int, subject: bytes) -> None:
         position = path.read_bytes().index(b"\n", path.read_bytes().index(b"\n") + 1) + 5
     elif what == "a record":
         path = next(p for p in sorted((copy / "tile/entries").rglob("*")) if p.is_file() and subject in p.read_bytes())
-        position = path.read_bytes().index(subject) + len(subject) - 1
+        digest = b'"audit.input_digest":"0x'
+        position = path.read_bytes().rindex(digest, 0, path.read_bytes().index(subject)) + len(digest)
     else:
         path = next(p for p in sorted((copy / "tile/0").rglob("*")) if p.is_file())
         position = 32 * index
