@@ -27,7 +27,7 @@ from web3.exceptions import (
     Web3RPCError,
 )
 from web3.middleware import AttributeDictMiddleware
-from web3.types import BlockIdentifier, EventData, FilterParams, LogReceipt, TxParams, TxReceipt
+from web3.types import BlockIdentifier, EventData, FilterParams, LogReceipt, StateOverride, TxParams, TxReceipt
 
 from oracle.encoding import (
     COPROCESSOR_DOMAIN_NAME,
@@ -70,6 +70,18 @@ LOG_PAGE_BLOCKS = 10_000
 OPERATOR_OVERLAP_BLOCKS = 256
 SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 ERC1271_MAGIC = bytes.fromhex("1626ba7e")
+ERC1271_GAS = 400_000
+"""RequesterSignature.sol; a test holds it equal to the contract's."""
+
+_WALLET_PROBE = bytes.fromhex(
+    "60203603"  # n = calldatasize - 32: the question, after the wallet's address
+    "806020600037"  # memory[0:n] = the question
+    f"6020600082600060003562{ERC1271_GAS:06x}fa"  # staticcall(ERC1271_GAS, wallet, memory[0:n]), one word back at 0
+    "3d601f1016"  # and at least one word came back
+    "6000510260005260206000f3"  # return that word, or zero
+)
+"""The EVM code of BoundedCall.tryStaticCall without its refusal for want of gas."""
+
 _ERC1271_ABI = [
     {
         "type": "function",
@@ -245,12 +257,27 @@ class Contracts(Endpoint):
             return True
         if not self._code(request.requester):
             return False
-        wallet = self._web3.eth.contract(Web3.to_checksum_address(request.requester), abi=_ERC1271_ABI)
+        return self._ask_wallet(request.requester, digest, signature) == ERC1271_MAGIC.ljust(32, b"\0")
+
+    def _ask_wallet(self, wallet: Address, digest: Bytes32, signature: bytes) -> bytes:
+        """The first word of a wallet's answer to ERC-1271, asked as the Coprocessor asks: by it, statically, with ERC1271_GAS.
+
+        Asked in any other way, a wallet could be valid here and BAD_SIGNATURE there: by gas, by the asker, by writing. An `eth_call` has no
+        gas limit for an inner call, so the Coprocessor's code is replaced for this one call (a state override, as geth, reth, Nethermind,
+        Erigon, Besu and anvil know them). Raises ChainError where the endpoint does not do that.
+        """
+        question = self._web3.eth.contract(abi=_ERC1271_ABI).encode_abi("isValidSignature", [digest, signature])
+        coprocessor = Web3.to_checksum_address(self.domain.coprocessor)
+        call: TxParams = {"to": coprocessor, "data": HexStr("0x" + wallet[2:].rjust(64, "0") + question[2:])}
+        override: StateOverride = {coprocessor: {"code": _hex(_WALLET_PROBE)}}
         try:
             with _asking("ERC-1271 signature"):
-                return bytes(wallet.functions.isValidSignature(digest, signature).call()) == ERC1271_MAGIC
-        except (CallReverted, _BadAnswer):
-            return False
+                answer = bytes(self._web3.eth.call(call, "latest", override))
+        except CallReverted as reverted:  # the probe never reverts: this was the Coprocessor itself
+            raise ChainError("the endpoint does not replace code for a call (state overrides of eth_call)") from reverted
+        if len(answer) != 32:
+            raise ChainError("the endpoint's answer has the wrong shape: ERC-1271 signature")
+        return answer
 
     def has_code(self, account: Address) -> bool:
         return bool(self._code(account))
