@@ -55,6 +55,9 @@ class RelayConfig:
     collect_seconds: float = 0.2  # pause between two looks at the nodes
     final_blocks: int | None = None  # blocks on top of a block before it counts as final; as chain.confirmations where not given
     refund_expired: bool = True  # ask for the refund of expired on-chain requests, at the relay's cost
+    minimum_fee_wei: int = 0  # what a request must offer, or this relay does not work for it; 0 is for local chains only
+    minimum_fee_per_callback_gas_wei: int = 0  # and this much more for each unit of callback gas it asks for
+    max_callback_gas: int = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class ApiConfig:
     models: tuple[Path, ...]
     max_body_bytes: int = 1 << 20
     requests_per_minute: int = 600  # accepted signed requests per requester
+    max_event_streams: int = 64  # followed at once; those beyond are refused
 
 
 @dataclass(frozen=True, slots=True)

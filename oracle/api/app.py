@@ -13,6 +13,7 @@ from oracle.api.desk import problems
 from oracle.api.examples import document
 from oracle.api.observe import Metrics, Observe
 from oracle.api.routes import events, health, models, receipts, requests
+from oracle.api.seats import Seats
 from oracle.config import Config
 from oracle.errors import ConfigRejected
 from oracle.pipeline.api import Desk, open_desk
@@ -44,6 +45,7 @@ def create_app(desk: Desk) -> FastAPI:
     )
     app.state.desk = desk
     app.state.metrics = Metrics()
+    app.state.seats = Seats(desk.max_event_streams)
     http.install_errors(app)
     app.add_middleware(http.BodyLimit, limit=desk.max_body_bytes)
     # Nothing here hangs on cookies or on where a browser's page comes from, so every page may ask.

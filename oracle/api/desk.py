@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Path, Request
 
 from oracle.api.observe import Metrics
+from oracle.api.seats import Seats
 from oracle.pipeline.api import Desk
 
 HEX32 = r"^0x[0-9a-fA-F]{64}$"
@@ -22,20 +23,26 @@ def metrics_of(request: Request) -> Metrics:
     return metrics
 
 
+def seats_of(request: Request) -> Seats:
+    seats: Seats = request.app.state.seats
+    return seats
+
+
 TheDesk = Annotated[Desk, Depends(desk_of)]
 TheMetrics = Annotated[Metrics, Depends(metrics_of)]
+TheSeats = Annotated[Seats, Depends(seats_of)]
 RequestId = Annotated[str, Path(pattern=HEX32, description="The request's EIP-712 digest.")]
 ModelId = Annotated[str, Path(pattern=HEX32, description="The model's id.")]
 
 _MEANINGS = {
     400: "Not JSON, or a value that does not parse.",
-    402: "The deposit does not cover the fee.",
+    402: "The fee is below the relay's terms, or the deposit does not cover it.",
     404: "Unknown here.",
     409: "The log refuses to go on.",
     410: "The deadline has passed.",
     413: "A body above the limit.",
     422: "A field that breaks a rule; `detail` names it, what was expected and what was got.",
-    429: "Too many accepted requests in a minute from this requester.",
+    429: "Too many accepted requests in a minute from this requester, or too many event streams at once.",
     503: "The chain, the log or the database does not answer.",
 }
 

@@ -1,7 +1,8 @@
 """Examples in the OpenAPI document that hold: made for this deployment's chain and models, valid until the end of tomorrow.
 
-They are signed with a key everybody knows, offer no fee and ask for no callback: posting one costs its reader nothing, and it is the
-same request however often it is posted. A test executes every one of them.
+They are signed with a key everybody knows, offer no more than the relay demands and ask for no callback. Where it demands nothing, posting
+one costs its reader nothing, and it is the same request however often it is posted; where it demands a fee, there is no example to post,
+because nobody deposits for that key. A test executes every one of them.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def example_asked(model: DescribedModel, desk: Desk) -> Asked:
         model_id=model.model_id,
         input_digest=keccak256(data),
         policy=pack_policy(Policy(quorum=1)),
-        fee_wei=0,
+        fee_wei=desk.relay_terms().compute_least_fee_wei(0),
         callback_gas=0,
         deadline=example_deadline(desk.now()),
         nonce=SIGNED_NONCE_START,
@@ -66,7 +67,7 @@ def example_wanted(model: DescribedModel, asked: Asked) -> dict[str, Any]:
         "model_id": to_hex(model.model_id),
         "input": {"integers": [_NO_VALUE] * model.input.size},
         "policy": {"quorum": 1},
-        "fee_wei": "0",
+        "fee_wei": str(asked.request.fee_wei),
         "callback_gas": 0,
         "deadline": asked.request.deadline,
         "requester": asked.request.requester,
@@ -75,7 +76,9 @@ def example_wanted(model: DescribedModel, asked: Asked) -> dict[str, Any]:
 
 
 def _fill(paths: dict[str, Any], model: DescribedModel, asked: Asked) -> None:
-    bodies = {"/v1/requests": asked_to_json(asked), "/v1/requests/prepare": example_wanted(model, asked)}
+    bodies = {"/v1/requests/prepare": example_wanted(model, asked)}
+    if asked.request.fee_wei == 0:
+        bodies["/v1/requests"] = asked_to_json(asked)
     for path, body in bodies.items():
         content = paths[path]["post"]["requestBody"]["content"]["application/json"]
         content["examples"] = {"example": {"summary": "Works on this deployment", "value": body}}

@@ -33,6 +33,7 @@ from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
 from oracle.relay.schema import RequestState
 from oracle.relay.store import RequestEvent, RequestView
+from oracle.relay.terms import Terms
 from oracle.seams import ChainReader, Clock, SystemClock
 from oracle.store import open_database
 
@@ -62,6 +63,7 @@ class Desk:
     encode_request: EncodeRequest
     rate: RateLimit
     max_body_bytes: int
+    max_event_streams: int = 64
     at_head: HeadCache = field(default_factory=HeadCache)
     _submitting: Lock = field(default_factory=Lock)
 
@@ -102,6 +104,7 @@ class Desk:
         now = self._time_at(head)
         request, request_id, data = build_request(wanted, model, self.domain, now)
         check_terms(request, now)
+        self.relay_terms().check(request)
         self._check_registered(head, request.model_id)
         return Prepared(
             request=request,
@@ -122,6 +125,7 @@ class Desk:
             return Submitted(asked.request_id, state, False)
         model, head = self.model(asked.request.model_id), self._head()
         policy = check_signed(asked, model, self._time_at(head))
+        self.relay_terms().check(asked.request)
         self._check_registered(head, model.model_id)
         check_quorum(policy, self.at_head.get(head.hash, "active operators", self._count_active))
         balance_wei = check_unused(self.chain, asked)
@@ -132,6 +136,11 @@ class Desk:
             self.rate.take(asked.request.requester, self.clock.now().timestamp())
             state = store.submit_signed(self.engine, self.domain, asked, self.clock.now())
         return Submitted(asked.request_id, state, True)
+
+    def relay_terms(self) -> Terms:
+        """What the relay behind this API works for, as it last said."""
+        with storing():
+            return store.current_terms(self.engine)
 
     def _check_registered(self, head: Block, model_id: Bytes32) -> None:
         check_registered(self.at_head.get(head.hash, model_id, lambda: self.chain.model(model_id)), model_id, self.domain.chain_id)
@@ -229,6 +238,7 @@ def open_desk(config: Config, clock: Clock | None = None) -> Iterator[Desk]:
             encode_request=lambda request, data: encode_request(contracts, request, data),
             rate=RateLimit(api.requests_per_minute),
             max_body_bytes=api.max_body_bytes,
+            max_event_streams=api.max_event_streams,
         )
     finally:
         engine.dispose()

@@ -36,8 +36,9 @@ from oracle.relay.peers import NodePeer
 from oracle.relay.reconcile import reconcile
 from oracle.relay.schema import FOLLOWED_BLOCKS
 from oracle.relay.statements import KeyedLog, write_waiting
-from oracle.relay.store import bind_deployment, take_block, undo_block
+from oracle.relay.store import bind_deployment, publish_terms, take_block, undo_block
 from oracle.relay.submit import submit_due
+from oracle.relay.terms import Terms
 from oracle.seams import Clock, Signer, SystemClock
 from oracle.store import open_database
 
@@ -182,6 +183,7 @@ def run_relay(config: Config) -> None:
     relay = config.relay
     if not relay.nodes or relay.batch_size < 1:
         raise ConfigRejected("relay: nodes, batch_size", "at least one of each", f"{len(relay.nodes)}, {relay.batch_size}")
+    terms = Terms(relay.minimum_fee_wei, relay.minimum_fee_per_callback_gas_wei, relay.max_callback_gas)
     journal.configure("relay")
     deployment = load_deployment(config.chain.deployment)
     chain = Contracts(config.chain.rpc, deployment)
@@ -192,6 +194,7 @@ def run_relay(config: Config) -> None:
         stack.callback(engine.dispose)
         stack.enter_context(hold_lane(engine))
         bind_deployment(engine, chain.domain)
+        _announce(engine, terms)
         log = LogClient(relay.log_url, read_secret(relay.log_token_file))
         stack.callback(log.close)
         nodes = [stack.enter_context(NodePeer(url)) for url in relay.nodes]
@@ -219,6 +222,14 @@ def _run(
     journal.get("relay").info("started", account=signer.address, nodes=list(relay.nodes))
     Background().run({name: _storing(step) for name, step in steps.items()}, make_app(metrics, readiness), relay.listen)
     journal.get("relay").info("stopped")
+
+
+def _announce(engine: Engine, terms: Terms) -> None:
+    refused = publish_terms(engine, terms, SystemClock().now())
+    if refused:
+        journal.get("relay").warning("requests taken in before do not meet the terms", requests=[to_hex(r) for r in refused])
+    if not terms.compute_least_fee_wei(0):
+        journal.get("relay").warning("minimum_fee_wei is 0: this relay pays gas for anybody, which is for local chains only")
 
 
 def _check_chain(chain: Contracts, account: Address, metrics: RelayMetrics) -> None:

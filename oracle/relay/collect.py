@@ -236,7 +236,7 @@ def expire_overdue(lane: Lane, limit: int = 100) -> int:
 
 def _end(lane: Lane, view: RequestView, status: OnChainStatus) -> None:
     asked = view.asked
-    if is_delivered(status.status) and view.state is RequestState.COLLECTING:
+    if is_delivered(status.status) and (view.state is RequestState.COLLECTING or not _had_quorum(lane, asked)):
         receipt = lane.chain.delivery_of(asked.request_id)
         output = next((d.output for d in receipt.delivered if d.request_id == asked.request_id), None) if receipt else None
         if output is None:
@@ -251,6 +251,11 @@ def _end(lane: Lane, view: RequestView, status: OnChainStatus) -> None:
         expire(lane, connection, asked.request_id, not asked.request.is_signed_off_chain, reason)
         entry = lane.entries.failure(asked, "not_delivered", reason, lane.clock.now())
         state_once(connection, f"expired:{to_hex(asked.request_id)}", entry)
+
+
+def _had_quorum(lane: Lane, asked: Asked) -> bool:
+    with lane.engine.begin() as connection:
+        return outbox.find_job(connection, JobKind.DELIVER, asked.request_id) is not None
 
 
 def _describe(connection: Connection, asked: Asked) -> str:

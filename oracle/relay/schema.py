@@ -7,7 +7,8 @@ A **request** is what somebody waits for:
         │  └─evidence refused────────┘ └──nonce lost──┴──reorganised──┘
         │                                                       (MINED ──block vanished──▶ SENT)
         ├──deadline──▶ EXPIRED ──refund at depth──▶ REFUNDED         (on-chain requests only are refunded)
-        ├──refused for good──▶ FAILED ──deadline──▶ EXPIRED
+        ├──refused for good, or the relay's terms not met──▶ FAILED ──deadline──▶ EXPIRED
+        │                                                      └──deadline, delivered by somebody else──▶ QUEUED, to adopt it
         ├──delivered by somebody else with another output than our quorum's──▶ CONFLICT (an alarm)
         └──its own block vanished──▶ DROPPED ──seen again──▶ COLLECTING
 
@@ -99,7 +100,7 @@ REQUEST_TRANSITIONS: dict[RequestState, frozenset[RequestState]] = {
     _R.FINAL: frozenset(),
     _R.EXPIRED: frozenset({_R.REFUNDED, _R.MINED, _R.DROPPED}),
     _R.REFUNDED: frozenset(),
-    _R.FAILED: frozenset({_R.EXPIRED, _R.DROPPED}),
+    _R.FAILED: frozenset({_R.EXPIRED, _R.DROPPED, _R.QUEUED}),
     _R.DROPPED: frozenset({_R.COLLECTING}),
     _R.CONFLICT: frozenset(),
 }
@@ -145,6 +146,16 @@ DEPLOYMENT = Table(
     Column("coprocessor", String(42), nullable=False),
 )
 """One row: a request id belongs to one chain and one Coprocessor, and so does everything in this database."""
+
+TERMS = Table(
+    "terms",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # 1
+    Column("minimum_fee_wei", Text, nullable=False),  # decimal: more than 64 bits
+    Column("minimum_fee_per_callback_gas_wei", Text, nullable=False),
+    Column("max_callback_gas", Text, nullable=False),
+)
+"""One row, `oracle.relay.terms`: the relay's newest terms, by which it and the API take requests in."""
 
 FOLLOWED_BLOCKS = trail_table(METADATA)
 

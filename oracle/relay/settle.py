@@ -223,7 +223,7 @@ def settle_unasked(lane: Lane, connection: Connection, asked_id: Bytes32, output
         outbox.enqueue(connection, JobKind.DELIVER, asked_id, payload)
     elif job.state is JobState.FAILED:
         outbox.replace_payload(connection, job, payload)
-    if state_of(connection, asked_id) is RequestState.COLLECTING:
+    if state_of(connection, asked_id) in (RequestState.COLLECTING, RequestState.FAILED):
         set_state(
             connection, asked_id, RequestState.QUEUED, "delivered_elsewhere", lane.clock.now(), output_digest=to_hex(keccak256(output))
         )

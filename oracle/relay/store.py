@@ -18,6 +18,7 @@ from oracle.encoding import compute_request_id, keccak256, to_hex
 from oracle.errors import ConfigRejected, InputRejected, InvariantBroken, RequestRejected, RequestUnknown
 from oracle.records import Address, Asked, Block, Bytes32, Domain
 from oracle.relay.schema import DEPLOYMENT, EVENTS, REQUEST_TRANSITIONS, REQUESTS, RequestState, require_transition
+from oracle.relay.terms import Terms, read_terms, write_terms
 from oracle.seams import format_time
 from oracle.store import reading
 from oracle.wire import request_from_json, request_to_json
@@ -72,12 +73,45 @@ def bind_deployment(engine: Engine, domain: Domain) -> None:
             raise ConfigRejected("relay database", f"that of chain {row.chain_id}, Coprocessor {row.coprocessor}", got)
 
 
+# ---- terms -------------------------------------------------------------------------------------------------------------------------
+def publish_terms(engine: Engine, terms: Terms, now: datetime) -> list[Bytes32]:
+    """Makes these the relay's terms, for the API too, and fails the requests taken in under others that do not meet them.
+
+    Returns their ids. Those with a quorum already are looked at again before they are signed; what was signed is seen through.
+    """
+    refused = []
+    with engine.begin() as connection:
+        write_terms(connection, terms)
+        query = select(REQUESTS.c.request_id, REQUESTS.c.request).where(REQUESTS.c.state == RequestState.COLLECTING)
+        for request_id, text in connection.execute(query).all():
+            if (problem := terms.find_problem(request_from_json(json.loads(text)))) is not None:
+                _refuse(connection, Bytes32(request_id), problem, now)
+                refused.append(Bytes32(request_id))
+    return refused
+
+
+def current_terms(engine: Engine) -> Terms:
+    with reading(engine) as connection:
+        return read_terms(connection)
+
+
+def _apply_terms(connection: Connection, asked: Asked, now: datetime) -> None:
+    """Fails a request just taken in that does not meet the relay's terms: no node is asked about it, no transaction paid for it."""
+    if (problem := read_terms(connection).find_problem(asked.request)) is not None:
+        _refuse(connection, asked.request_id, problem, now)
+
+
+def _refuse(connection: Connection, request_id: Bytes32, problem: str, now: datetime) -> None:
+    set_state(connection, request_id, RequestState.FAILED, "failed", now, problem)
+    connection.execute(update(REQUESTS).where(REQUESTS.c.request_id == request_id).values(is_watched=False))
+
+
 # ---- arriving ----------------------------------------------------------------------------------------------------------------------
 def submit_signed(engine: Engine, domain: Domain, asked: Asked, now: datetime) -> RequestState:
     """Takes in a request signed off chain; durable when this returns. Again with the same request: no change, its state is returned.
 
-    The caller has checked signature, deposit and model against the chain; what can be checked without it is checked here too. Raises
-    RequestRejected or InputRejected naming the field.
+    The caller has checked signature, deposit and model against the chain; what can be checked without it is checked here too, among it
+    the relay's terms, in the transaction that stores. Raises RequestRejected, RequestUnpaid or InputRejected naming the field.
     """
     if not asked.request.is_signed_off_chain or not asked.signature:
         raise RequestRejected("request.nonce", "2^128 or more, with a signature", asked.request.nonce)
@@ -88,6 +122,7 @@ def submit_signed(engine: Engine, domain: Domain, asked: Asked, now: datetime) -
     with engine.begin() as connection:
         row = _row(connection, asked.request_id)
         if row is None:
+            read_terms(connection).check(asked.request)
             insert_request(connection, asked, now)
             return RequestState.COLLECTING
         return RequestState(row.state)
@@ -113,14 +148,16 @@ def insert_request(connection: Connection, asked: Asked, now: datetime) -> None:
 
 
 def take_block(connection: Connection, asked: Sequence[Asked], now: datetime) -> None:
-    """The requests of a newly followed block, in the transaction that moves the trail."""
+    """The requests of a newly followed block, in the transaction that moves the trail. Those that miss the relay's terms are FAILED."""
     for one in asked:
         row = _row(connection, one.request_id)
         if row is None:
             insert_request(connection, one, now)
+            _apply_terms(connection, one, now)
         elif row.state == RequestState.DROPPED:
             connection.execute(update(REQUESTS).where(REQUESTS.c.request_id == one.request_id).values(is_watched=True, **_place(one)))
             set_state(connection, one.request_id, RequestState.COLLECTING, "seen_again", now, **_place_json(one))
+            _apply_terms(connection, one, now)
         else:  # mined again in another block before the first one was seen to vanish
             connection.execute(update(REQUESTS).where(REQUESTS.c.request_id == one.request_id).values(**_place(one)))
 

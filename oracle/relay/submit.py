@@ -20,6 +20,7 @@ from oracle.relay.lane import Lane
 from oracle.relay.outbox import Job, Slot
 from oracle.relay.schema import JobKind, JobState, RequestState, SlotState
 from oracle.relay.settle import move_request
+from oracle.relay.store import current_terms
 from oracle.relay.transact import TRANSACTION_GAS_CAP, TRANSFER_GAS, Call, compute_calldata_floor_gas, sign_transaction
 
 GAS_MARGIN_PERCENT = 15
@@ -70,6 +71,10 @@ def prepare(lane: Lane, job: Job, time: int) -> Ready | None:
         _wait_for_request(lane, job, time)
         return None
     if not _is_wanted(lane, job, lane.chain.status_of(job.asked.request_id), time):
+        return None
+    if job.kind is JobKind.DELIVER and (problem := current_terms(lane.engine).find_problem(job.asked.request)) is not None:
+        with lane.engine.begin() as connection:  # taken in under other terms
+            settle.fail(lane, connection, job, problem)
         return None
     call = _call_of(lane, job)
     try:

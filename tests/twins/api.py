@@ -140,7 +140,11 @@ def offline_contracts(chain: ChainTwin) -> Contracts:
 
 @contextmanager
 def network(
-    directory: Path, per_minute: int = 600, max_body_bytes: int = 1 << 20, models: tuple[Path, ...] = (DIGITS, WINE)
+    directory: Path,
+    per_minute: int = 600,
+    max_body_bytes: int = 1 << 20,
+    models: tuple[Path, ...] = (DIGITS, WINE),
+    max_event_streams: int = 64,
 ) -> Iterator[Network]:
     """A network with two registered models, three operators, and a requester with a deposit of 1 ether."""
     with ExitStack() as stack:
@@ -169,6 +173,7 @@ def network(
             encode_request=lambda request, data: encode_request(contracts, request, data),
             rate=RateLimit(per_minute),
             max_body_bytes=max_body_bytes,
+            max_event_streams=max_event_streams,
         )
         yield Network(chain, desk, create_app(desk), writer, read_directory(DIGITS).model_id)
 

@@ -274,3 +274,25 @@ def test_time_is_the_later_of_two_clocks(net: Network) -> None:
     now = net.desk.now()
     net.chain.mine(seconds=50)
     assert net.desk.now() == now + timedelta(seconds=50)
+
+
+# ---- how many may follow ----------------------------------------------------------------------------------------------------------------
+def test_more_streams_than_seats_are_refused_and_seats_come_back(tmp_path: Path) -> None:
+    with network(tmp_path, max_event_streams=2) as net, served(net.app) as base, httpx.Client(timeout=10) as http:
+        asked = submit(net)
+        path = f"{base}/v1/requests/{to_hex(asked.request_id)}/events"
+        with http.stream("GET", path) as first, http.stream("GET", path) as second:
+            assert (first.status_code, second.status_code) == (200, 200)
+            for _ in range(3):
+                answer = http.get(path)
+                assert (answer.status_code, answer.json()["title"]) == (429, "RateLimited")
+                assert "at most 2" in answer.json()["detail"]
+            assert http.get(f"{base}/v1/requests/{to_hex(asked.request_id)}").status_code == 200  # all else goes on
+            assert http.get(f"{base}/v1/requests/0x{'12' * 32}/events").status_code == 404
+        move(net, asked.request_id, *TO_THE_END)
+        deadline = time.monotonic() + 5
+        while (answer := http.get(path)).status_code == 429 and time.monotonic() < deadline:
+            time.sleep(0.05)  # the server has yet to see that the two left
+        assert answer.status_code == 200
+        for _ in range(5):  # streams that ended gave their seats back
+            assert http.get(path).status_code == 200

@@ -21,8 +21,10 @@ from oracle.encoding import compute_request_id, keccak256, pack_int16, pack_poli
 from oracle.errors import PolicyRejected, RequestUnpaid
 from oracle.http import PROBLEM
 from oracle.pipeline import accepting
+from oracle.pipeline.api import Desk
 from oracle.records import SIGNED_NONCE_START, Address, Asked, Domain, Policy
 from oracle.relay import store
+from oracle.relay.terms import Terms
 from oracle.wire import asked_to_json, request_from_json
 from tests.twins.api import DEPOSIT_WEI, DIGITS, REQUESTER, ROOT, WINE, Network, network
 from tests.twins.coprocessor import SELECTORS
@@ -249,6 +251,58 @@ def test_a_requester_who_asks_too_often(tmp_path: Path) -> None:
         assert post(client, net.asked(nonce=SIGNED_NONCE_START)).status_code == 202  # a repeat costs nothing
         net.chain.mine(seconds=61)
         assert post(client, net.asked(nonce=SIGNED_NONCE_START + 3)).status_code == 202
+
+
+# ---- the relay's terms ---------------------------------------------------------------------------------------------------------------
+PRICED = Terms(minimum_fee_wei=1000, minimum_fee_per_callback_gas_wei=7, max_callback_gas=100)
+BELOW_TERMS: dict[str, tuple[dict[str, Any], int, str, str, str]] = {
+    "no fee": ({"fee_wei": 0}, 402, "RequestUnpaid", "at least 1000 wei", "got 0 wei"),
+    "fee of the callback missing": ({"fee_wei": 1699, "callback_gas": 100}, 402, "RequestUnpaid", "at least 1700 wei", "got 1699 wei"),
+    "too much callback gas": ({"fee_wei": 10**15, "callback_gas": 101}, 422, "RequestRejected", "at most 100", "got 101"),
+}
+
+
+@pytest.mark.parametrize("name", BELOW_TERMS)
+def test_below_the_relays_terms(name: str, net: Network, client: TestClient) -> None:
+    """Fresh keys get no further: the terms hold for each request, and nothing of a refused one is stored."""
+    changes, status, title, expected, got = BELOW_TERMS[name]
+    store.publish_terms(net.desk.engine, PRICED, net.desk.now())
+    for number in range(3):
+        fresh = Account.from_key(keccak256(b"fresh %d" % number))
+        net.chain.deposit(Address(fresh.address), DEPOSIT_WEI)
+        answer = post(client, net.asked(signer=fresh, requester=Address(fresh.address), **changes))
+        assert (answer.status_code, answer.json()["title"]) == (status, title)
+        assert expected in answer.json()["detail"]
+        assert got in answer.json()["detail"]
+    assert net.counts() == (0, 0)
+
+
+def test_exactly_the_relays_terms(net: Network, client: TestClient) -> None:
+    store.publish_terms(net.desk.engine, PRICED, net.desk.now())
+    assert post(client, net.asked(fee_wei=1700, callback_gas=100)).status_code == 202
+
+
+def test_terms_that_change_while_a_request_is_checked(net: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last look is in the transaction that stores."""
+    monkeypatch.setattr(Desk, "relay_terms", lambda self: Terms())
+    store.publish_terms(net.desk.engine, PRICED, net.desk.now())
+    with pytest.raises(RequestUnpaid, match="at least 1000 wei"):
+        net.desk.submit(net.asked(fee_wei=999))
+    assert net.counts() == (0, 0)
+
+
+def test_terms_hold_for_prepare_and_for_the_examples(net: Network, client: TestClient) -> None:
+    free = client.get("/openapi.json").json()["paths"]["/v1/requests/prepare"]["post"]
+    body = free["requestBody"]["content"]["application/json"]["examples"]["example"]["value"]
+    assert client.post("/v1/requests/prepare", json=body).status_code == 200
+    store.publish_terms(net.desk.engine, PRICED, net.desk.now())
+    assert client.post("/v1/requests/prepare", json=body).status_code == 402
+    net.app.openapi_schema = None
+    paths = client.get("/openapi.json").json()["paths"]
+    priced = paths["/v1/requests/prepare"]["post"]["requestBody"]["content"]["application/json"]["examples"]["example"]["value"]
+    assert priced["fee_wei"] == "1000"
+    assert client.post("/v1/requests/prepare", json=priced).status_code == 200
+    assert "examples" not in paths["/v1/requests"]["post"]["requestBody"]["content"]["application/json"]
 
 
 # ---- the world ------------------------------------------------------------------------------------------------------------------------

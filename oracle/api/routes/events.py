@@ -16,9 +16,11 @@ import anyio
 from fastapi import APIRouter, Header
 from sse_starlette import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 
-from oracle.api.desk import RequestId, TheDesk, TheMetrics, problems
+from oracle.api.desk import RequestId, TheDesk, TheMetrics, TheSeats, problems
 from oracle.api.observe import Metrics
+from oracle.api.seats import Seats
 from oracle.api.views import view_event
 from oracle.api.wire import EventOut
 from oracle.encoding import parse_bytes32
@@ -49,12 +51,13 @@ STREAM: dict[int | str, dict[str, Any]] = {
 
 
 @router.get(
-    "/{request_id}/events", summary="Follow", response_class=EventSourceResponse, responses={**STREAM, **problems(400, 404, 422, 503)}
+    "/{request_id}/events", summary="Follow", response_class=EventSourceResponse, responses={**STREAM, **problems(400, 404, 422, 429, 503)}
 )
 async def follow(
     request_id: RequestId,
     desk: TheDesk,
     metrics: TheMetrics,
+    seats: TheSeats,
     last_event_id: Annotated[str, Header(pattern="^[0-9]{1,18}$", description="Id of the last event already seen.")] = "0",
 ) -> EventSourceResponse:
     """Server-sent events: `event` is the kind of step, `data` its JSON, `id` what to resume from."""
@@ -62,7 +65,20 @@ async def follow(
     await run_in_threadpool(desk.view, wanted)  # an unknown request is a 404, not an empty stream
     stopping = anyio.Event()  # set when this process is asked to end: the stream then closes properly, and clients reconnect
     events = _events(desk, metrics, wanted, int(last_event_id), stopping)
-    return EventSourceResponse(events, ping=HEARTBEAT_SECONDS, shutdown_event=stopping, shutdown_grace_period=STOP_SECONDS)
+    return SeatedStream(seats, events, ping=HEARTBEAT_SECONDS, shutdown_event=stopping, shutdown_grace_period=STOP_SECONDS)
+
+
+class SeatedStream(EventSourceResponse):
+    """Takes its seat when it begins to be served, so that a client who left before that holds none."""
+
+    def __init__(self, seats: Seats, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._seats = seats
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raises RateLimited, before anything is sent, where no seat is free."""
+        with self._seats.take():
+            await super().__call__(scope, receive, send)
 
 
 async def _events(desk: Desk, metrics: Metrics, request_id: Bytes32, after: int, stopping: anyio.Event) -> AsyncIterator[dict[str, str]]:

@@ -21,7 +21,7 @@ Cursor = Annotated[str, StringConstraints(pattern="^[0-9]{1,18}$")]
 router = APIRouter(prefix="/v1/requests", tags=["requests"])
 
 
-@router.post("/prepare", summary="Prepare a request", responses=problems(400, 404, 410, 422, 503))
+@router.post("/prepare", summary="Prepare a request", responses=problems(400, 402, 404, 410, 422, 503))
 def prepare(wanted: PrepareIn, desk: TheDesk) -> PreparedOut:
     """Encodes the input and gives both forms: typed data to sign and post here, and a transaction to send. Stores nothing."""
     return view_prepared(desk.prepare(wanted_of(wanted)))
