@@ -1,7 +1,8 @@
 """The proof system: integer networks, computed the same on every machine.
 
 `compile_model` turns a float ONNX file into a CanonicalModel; `CanonicalModel.load` reads one back. Only the first
-needs the onnx package, so it is imported when it is called.
+needs the onnx package, so it is imported when it is called. `prove` and `verify` need the curve's library, and are
+imported when they are called too.
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ from circuits.errors import (
     ModelFileError,
 )
 from circuits.model import CanonicalModel
+from circuits.proof_error import ProofError
 
 if TYPE_CHECKING:
     from circuits.compiler import compile_model
+    from circuits.prover import prove
+    from circuits.verifier import verify
 
 __all__ = [
     "BoundError",
@@ -33,7 +37,10 @@ __all__ = [
     "InputError",
     "InvariantBroken",
     "ModelFileError",
+    "ProofError",
     "compile_model",
+    "prove",
+    "verify",
 ]
 
 
@@ -45,4 +52,6 @@ def __getattr__(name: str) -> Any:
     if name in ("compiler", "compile_model"):
         compiler = import_module("circuits.compiler")
         return compiler if name == "compiler" else compiler.compile_model
+    if name in ("prove", "verify"):
+        return getattr(import_module("circuits.prover" if name == "prove" else "circuits.verifier"), name)
     raise AttributeError(f"module 'circuits' has no attribute {name!r}")

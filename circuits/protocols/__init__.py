@@ -1,0 +1,1 @@
+"""The protocols of a proof, one a file: configuration, prove and verify side by side."""
