@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -17,6 +18,9 @@ from types import UnionType
 from typing import Any, get_args, get_type_hints
 
 from oracle.errors import ConfigRejected
+
+SECRET_MODE = 0o600
+MINIMUM_PASSWORD_LENGTH = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +163,28 @@ def read_secret(path: Path) -> str:
     if not text:
         raise ConfigRejected(f"secret file {path}", "a secret on its first line", "nothing")
     return text
+
+
+def write_secret(path: Path, what: str, text: str) -> None:
+    """A new file of mode 0600, on the disk before this returns. Raises ConfigRejected where one is there: none is ever overwritten."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, SECRET_MODE)
+    except FileExistsError as error:
+        raise ConfigRejected(f"{what} {path}", "a path for a new file", "an existing file") from error
+    except OSError as error:
+        raise ConfigRejected(f"{what} {path}", "a writable path", error.strerror) from error
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_new_password(path: Path) -> str:
+    """As `read_secret`, for a password that is about to protect something: at least MINIMUM_PASSWORD_LENGTH characters."""
+    password = read_secret(path)
+    if len(password) < MINIMUM_PASSWORD_LENGTH:
+        raise ConfigRejected(f"password in {path}", f"at least {MINIMUM_PASSWORD_LENGTH} characters", len(password))
+    return password
 
 
 def parse_listen(text: str) -> tuple[str, int]:

@@ -96,13 +96,6 @@ def parse_address(text: object, what: str) -> Address:
     return Address(checksummed)
 
 
-def address_from_bytes(data: bytes) -> Address:
-    """The checksummed address of 20 bytes."""
-    if len(data) != 20:
-        raise InvariantBroken(f"an address has 20 bytes, not {len(data)}")
-    return Address(to_checksum_address(data))
-
-
 def parse_uint(value: object, what: str, bits: int) -> int:
     """An unsigned integer below 2^bits, given as an int or a plain decimal string. Raises MalformedInput naming `what`."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and (value == "0" or value[0] != "0") and len(value) <= 78:

@@ -6,18 +6,15 @@ Neither key nor password ever appears in an argument list, an environment variab
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from oracle.config import read_secret
+from oracle.config import read_new_password, read_secret, write_secret
 from oracle.errors import ConfigRejected
 from oracle.records import Address
 
-KEYSTORE_MODE = 0o600
-MINIMUM_PASSWORD_LENGTH = 12
 SCRYPT_N = 1 << 18
 """Cost of one guess at a password: about a second and 256 MiB. The standard value of Web3 Secret Storage."""
 LIGHT_SCRYPT_N = 1 << 12
@@ -35,21 +32,10 @@ def create_keystore(path: Path, password_file: Path) -> Address:
 
 def write_keystore(account: LocalAccount, path: Path, password_file: Path, scrypt_n: int = SCRYPT_N) -> Address:
     """As `create_keystore`, for a key that exists already."""
-    password = read_secret(password_file)
-    if len(password) < MINIMUM_PASSWORD_LENGTH:
-        raise ConfigRejected(f"password in {password_file}", f"at least {MINIMUM_PASSWORD_LENGTH} characters", f"{len(password)}")
+    password = read_new_password(password_file)
     keystore = json.dumps(Account.encrypt(bytes(account.key), password, iterations=scrypt_n))
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, KEYSTORE_MODE)
-    except FileExistsError as error:
-        raise ConfigRejected(f"keystore {path}", "a path that does not exist yet", "an existing file") from error
-    except OSError as error:
-        raise ConfigRejected(f"keystore {path}", "a writable path", error.strerror) from error
-    with os.fdopen(descriptor, "w") as file:
-        file.write(keystore + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    write_secret(path, "keystore", keystore + "\n")
     return Address(account.address)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oracle.audit.record import require_writer
+from oracle.config import write_secret
 from oracle.encoding import keccak256, parse_bytes32, to_hex
 from oracle.errors import ConfigRejected, EntryRejected, MalformedInput, Unauthorised
 from oracle.records import Bytes32
@@ -62,10 +63,10 @@ def hash_token(token: str) -> Bytes32:
 
 
 def write_tokens(path: Path, writers: Mapping[str, str], readers: Mapping[str, str]) -> None:
-    """Writes a tokens file with the digests of these tokens, by name."""
+    """Writes a new tokens file with the digests of these tokens, by name. Raises ConfigRejected where one is there."""
     sides = {"writers": writers, "readers": readers}
     document = {side: {name: to_hex(hash_token(token)) for name, token in tokens.items()} for side, tokens in sides.items()}
-    path.write_text(json.dumps(document, indent=2) + "\n")
+    write_secret(path, "tokens file", json.dumps(document, indent=2) + "\n")
 
 
 def load_access(path: Path) -> Access:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from oracle.audit.note import SignerKey, VerifierKey, parse_skey, parse_vkey
+from oracle.config import write_secret
 from oracle.encoding import parse_hex, parse_uint, to_hex
 from oracle.errors import ConfigRejected, MalformedInput, NoteRejected
 from oracle.wire import require_fields
@@ -36,14 +37,7 @@ def write_key_file(path: Path, key: SignerKey, password: str) -> None:
         "nonce": to_hex(nonce),
         "sealed": to_hex(sealed),
     }
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise ConfigRejected(f"log key {path}", "a place for a new file", error.strerror) from error
-    with os.fdopen(descriptor, "w") as file:
-        file.write(json.dumps(document, indent=2) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    write_secret(path, "log key", json.dumps(document, indent=2) + "\n")
 
 
 def read_key_file(path: Path, password: str) -> SignerKey:

@@ -87,9 +87,6 @@ class Processes:
     def pid(self, name: str) -> int:
         return self._running[name].pid
 
-    def is_running(self, name: str) -> bool:
-        return self._running[name].poll() is None
-
     def kill(self, name: str) -> None:
         """SIGKILL, at once: what a crash looks like."""
         self._running[name].kill()

@@ -14,7 +14,7 @@ from oracle.records import Bytes32, TransactionReceipt
 from oracle.relay import outbox, settle
 from oracle.relay.lane import Lane
 from oracle.relay.outbox import Job, KeptTransaction, Slot
-from oracle.relay.schema import JobState, SlotState
+from oracle.relay.schema import SlotState
 from oracle.relay.submit import broadcast, fill_nonce
 
 
@@ -131,11 +131,3 @@ def _follow_one(lane: Lane, job: Job, nonces: Nonces) -> None:
             settle.requeue(lane, connection, job, "unmined", "somebody else's delivery vanished")
         elif receipt.block_number <= nonces.final_block:
             settle.finish_job(lane, connection, job, receipt, delivery)
-
-
-def is_idle(lane: Lane) -> bool:
-    """Whether nothing waits: no open slot, no queued or mined job."""
-    with lane.engine.begin() as connection:
-        counts = outbox.count_jobs(connection)
-        waiting = sum(counts[s] for s in (JobState.QUEUED, JobState.SIGNED, JobState.SENT, JobState.MINED))
-        return waiting == 0 and not outbox.read_slots(connection)
