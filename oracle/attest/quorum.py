@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from oracle.attest.sign import recover_signer
 from oracle.encoding import (
     QUORUM_ECDSA_SELECTOR,
     compute_claim_digest,
@@ -20,6 +19,7 @@ from oracle.encoding import (
 )
 from oracle.errors import ClaimRejected, EvidenceRejected, InvariantBroken
 from oracle.records import Address, Asked, Bytes32, Domain, Evidence, Operator, SignedClaim
+from oracle.signatures import recover_signer
 
 
 def check_signed_claim(signed: SignedClaim, asked: Asked, domain: Domain, operators: Sequence[Operator]) -> Operator:

@@ -7,35 +7,13 @@ signature; every other form is refused here as it is by `QuorumVerifier`.
 from __future__ import annotations
 
 from eth_account.signers.local import LocalAccount
-from eth_keys.datatypes import Signature
-from eth_keys.exceptions import BadSignature
 from eth_typing import Hash32
-from eth_utils.exceptions import ValidationError
 
-from oracle.encoding import SIGNATURE_BYTES, compute_claim_digest, keccak256
-from oracle.errors import ClaimRejected, InvariantBroken
+from oracle.encoding import compute_claim_digest, keccak256
+from oracle.errors import InvariantBroken
 from oracle.records import Address, Bytes32, Claim, Domain, SignedClaim
 from oracle.seams import Signer
-
-SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-
-
-def recover_signer(digest: Bytes32, signature: bytes) -> Address:
-    """The address whose key made `signature` over a 32-byte digest. Raises ClaimRejected for every encoding but the canonical one."""
-    if len(signature) != SIGNATURE_BYTES:
-        raise ClaimRejected("signature", f"{SIGNATURE_BYTES} bytes", f"{len(signature)} bytes")
-    r, s, v = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"), signature[64]
-    if v not in (27, 28):
-        raise ClaimRejected("signature v", "27 or 28", v)
-    if not 0 < r < SECP256K1_ORDER:
-        raise ClaimRejected("signature r", "a value between 1 and the group order", "one outside")
-    if not 0 < s <= SECP256K1_ORDER // 2:
-        raise ClaimRejected("signature s", "a value in the lower half of the group order", "one outside")
-    try:
-        public = Signature(vrs=(v - 27, r, s)).recover_public_key_from_msg_hash(digest)
-    except (BadSignature, ValidationError) as error:
-        raise ClaimRejected("signature", "one that some key made", str(error)) from error
-    return Address(public.to_checksum_address())
+from oracle.signatures import recover_signer
 
 
 class AccountSigner:

@@ -20,15 +20,11 @@ from oracle.errors import (
     RequestUnpaid,
     TooLarge,
 )
+from oracle.limits import MAX_CALLBACK_GAS, MAX_HORIZON_SECONDS, MAX_WINDOW_SECONDS
 from oracle.node.infer import check_input
 from oracle.node.models import ModelLibrary, ServedModel
 from oracle.records import SIGNED_NONCE_START, Asked, Block, Domain, Policy, Request, RequestStatus
 from oracle.seams import ChainReader
-
-MAX_CALLBACK_GAS = 5_000_000
-MAX_HORIZON_SECONDS = 30 * 86_400
-MAX_WINDOW_SECONDS = 7 * 86_400
-"""Coprocessor.sol's constants of the same names."""
 
 
 @dataclass(frozen=True, slots=True)

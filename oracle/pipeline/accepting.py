@@ -10,18 +10,12 @@ from datetime import datetime
 
 from oracle.encoding import keccak256, to_hex, unpack_policy
 from oracle.errors import InputRejected, ModelRejected, ModelUnknown, PolicyRejected, RequestRejected, RequestUnpaid
+from oracle.limits import MAX_CALLBACK_GAS, MAX_HORIZON_SECONDS, MAX_WINDOW_SECONDS, ZERO_ADDRESS
 from oracle.pipeline.asking import check_deadline, check_nonce_space
 from oracle.pipeline.catalogue import DescribedModel
 from oracle.pipeline.inputs import check_input
 from oracle.records import Asked, Bytes32, Policy, RegisteredModel, Request, RequestStatus
 from oracle.seams import ChainReader
-
-MAX_CALLBACK_GAS = 5_000_000
-MAX_HORIZON_SECONDS = 30 * 86_400
-MAX_WINDOW_SECONDS = 7 * 86_400
-"""Coprocessor.sol; a test holds these equal to the contract's."""
-
-ZERO_ADDRESS = "0x" + "00" * 20
 
 
 def check_terms(request: Request, now: datetime) -> Policy:

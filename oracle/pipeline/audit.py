@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oracle.attest.quorum import verify_quorum
-from oracle.attest.sign import recover_signer
 from oracle.audit import export
 from oracle.audit.call import ClaimChecks
 from oracle.audit.checkpoint import open_checkpoint
@@ -29,6 +28,7 @@ from oracle.records import Address, Bytes32, Checkpoint
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
 from oracle.seams import ChainReader
+from oracle.signatures import recover_signer
 
 CHECKS = ClaimChecks(recover_signer, verify_quorum)
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from oracle.encoding import compute_model_id, compute_possession_digest, keccak256
 from oracle.errors import ChainError, ModelRejected, RequestRejected
+from oracle.limits import ZERO_ADDRESS
 from oracle.records import Address, Bytes32, ModelKind, Operator
 from oracle.relay.contracts import Contracts, creation_call
 from oracle.relay.deployment import Deployment
 from oracle.relay.sender import Sender
 from oracle.seams import Signer
 
-ZERO_ADDRESS = Address("0x0000000000000000000000000000000000000000")
 NO_CIRCUIT = Bytes32(bytes(32))
 DAY_SECONDS = 86_400
 

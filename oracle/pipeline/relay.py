@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 from oracle import journal
 from oracle.attest.keys import load_account
 from oracle.attest.quorum import assemble_quorum, check_signed_claim, find_agreement
-from oracle.attest.sign import AccountSigner, recover_signer
+from oracle.attest.sign import AccountSigner
 from oracle.audit.client import LogClient
 from oracle.audit.entries import error_entry, lie_entry, receipt_entry
 from oracle.config import Config, RelayConfig, read_secret
@@ -40,6 +40,7 @@ from oracle.relay.store import bind_deployment, publish_terms, take_block, undo_
 from oracle.relay.submit import submit_due
 from oracle.relay.terms import Terms
 from oracle.seams import Clock, Signer, SystemClock
+from oracle.signatures import recover_signer
 from oracle.store import open_database
 
 ACTOR = "relay"

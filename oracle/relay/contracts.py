@@ -12,11 +12,8 @@ from contextlib import contextmanager
 from functools import cache, cached_property
 from typing import Any, cast
 
-from eth_keys.datatypes import Signature
-from eth_keys.exceptions import BadSignature
 from eth_typing import Hash32, HexStr
 from eth_utils.abi import event_abi_to_log_topic, function_abi_to_4byte_selector, get_abi_input_types
-from eth_utils.exceptions import ValidationError
 from web3 import HTTPProvider, Web3
 from web3.contract import Contract
 from web3.exceptions import (
@@ -31,7 +28,6 @@ from web3.types import BlockIdentifier, EventData, FilterParams, LogReceipt, Sta
 
 from oracle.encoding import (
     COPROCESSOR_DOMAIN_NAME,
-    SIGNATURE_BYTES,
     AbiDecodingError,
     compute_request_id,
     domain_separator,
@@ -39,7 +35,8 @@ from oracle.encoding import (
     parse_hex,
     to_hex,
 )
-from oracle.errors import AmbiguousSend, ChainError, ConfigRejected, MalformedInput
+from oracle.errors import AmbiguousSend, ChainError, ClaimRejected, ConfigRejected, MalformedInput
+from oracle.limits import ERC1271_GAS
 from oracle.records import (
     Address,
     Anchor,
@@ -64,13 +61,12 @@ from oracle.relay.failures import CallReverted, EndpointRefused, is_already_know
 from oracle.relay.fees import HISTORY_BLOCKS, REWARD_PERCENTILE, FeeHistory
 from oracle.relay.transact import Call
 from oracle.seams import BlockTag
+from oracle.signatures import recover_signer
 
 RPC_TIMEOUT_SECONDS = 15.0
 LOG_PAGE_BLOCKS = 10_000
 OPERATOR_OVERLAP_BLOCKS = 256
-SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 ERC1271_MAGIC = bytes.fromhex("1626ba7e")
-ERC1271_GAS = 400_000
 """RequesterSignature.sol; a test holds it equal to the contract's."""
 
 _WALLET_PROBE = bytes.fromhex(
@@ -518,11 +514,17 @@ def _asking(what: str) -> Iterator[None]:
 
 def _reverted(message: str | None, data: object) -> CallReverted:
     """A Solidity error by name and with its arguments, where it is one of ours or the built-in Error(string)."""
-    raw = bytes.fromhex(data[2:]) if isinstance(data, str) and data.startswith("0x") else b""
+    try:
+        raw = bytes.fromhex(data[2:]) if isinstance(data, str) and data.startswith("0x") else b""
+    except ValueError as failure:
+        raise _BadAnswer("the endpoint gave revert data that is not hex") from failure
     error = _solidity_errors().get(raw[:4])
     if error is None:
         return CallReverted(f"error {to_hex(raw[:4])}" if raw else "", f" ({message or 'no message'})")
-    arguments = _CODEC.decode(get_abi_input_types(error), raw[4:])
+    try:
+        arguments = _CODEC.decode(get_abi_input_types(error), raw[4:])
+    except (AbiDecodingError, ValueError, OverflowError):  # also text that is not UTF-8: whoever reverts chooses these bytes
+        return CallReverted(error["name"], f" with malformed arguments {to_hex(raw[4:])[:200]}")
     shown = ", ".join(to_hex(a) if isinstance(a, bytes) else str(a) for a in arguments)
     return CallReverted(error["name"], f"({shown})")
 
@@ -544,16 +546,10 @@ def _selector(error: Mapping[str, Any]) -> bytes:
 
 def _is_signed_by(account: Address, digest: Bytes32, signature: bytes) -> bool:
     """Whether a canonical 65-byte signature (low s, v 27 or 28) is the account's."""
-    if len(signature) != SIGNATURE_BYTES or signature[64] not in (27, 28):
-        return False
-    s = int.from_bytes(signature[32:64], "big")
-    if not 0 < s <= SECP256K1_ORDER // 2:
-        return False
     try:
-        public = Signature(vrs=(signature[64] - 27, int.from_bytes(signature[:32], "big"), s)).recover_public_key_from_msg_hash(digest)
-    except (BadSignature, ValidationError):
+        return recover_signer(digest, signature) == account
+    except ClaimRejected:
         return False
-    return Address(public.to_checksum_address()) == account
 
 
 def _receipt(transaction: Bytes32, raw: TxReceipt, events: Sequence[tuple[str, Mapping[str, Any]]]) -> TransactionReceipt:

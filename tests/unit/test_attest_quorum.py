@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from oracle.attest.quorum import assemble_quorum, check_signed_claim, find_agreement, find_equivocators, group_by_output, verify_quorum
-from oracle.attest.sign import SECP256K1_ORDER, recover_signer, sign_claim
+from oracle.attest.sign import sign_claim
 from oracle.encoding import compute_claim_digest, keccak256, unpack_quorum_evidence
 from oracle.errors import ClaimRejected, EvidenceRejected, InvariantBroken
 from oracle.records import Asked, Bytes32, Delivery, Domain, Evidence, ModelKind, Operator, Policy, RequestStatus, SignedClaim
+from oracle.signatures import SECP256K1_ORDER, recover_signer
 from tests.twins.chain import ChainTwin
 from tests.twins.coprocessor import delivery_call
 from tests.twins.operators import address_of, claim_for, operator_signer, signed_by

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from oracle.attest.sign import AccountSigner, recover_signer
+from oracle.attest.sign import AccountSigner
 from oracle.audit.anchor import Anchorer
 from oracle.audit.log import Log
 from oracle.audit.source import DirectorySource
@@ -16,6 +16,7 @@ from oracle.audit.tree import verify_consistency
 from oracle.encoding import compute_anchor_digest, compute_log_id, keccak256
 from oracle.errors import ChainError, LogRefused, ProofRejected
 from oracle.records import Address, Anchor, Bytes32, Domain
+from oracle.signatures import recover_signer
 from tests.twins.logs import KEY, TickingClock, entry, full_check, open_log
 from tests.twins.operators import account
 

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from oracle.attest.quorum import verify_quorum
-from oracle.attest.sign import recover_signer
 from oracle.audit.call import ClaimChecks
 from oracle.audit.checkpoint import sign_checkpoint
 from oracle.audit.entries import error_entry, intent_entry
@@ -43,6 +42,7 @@ from oracle.records import (
     RegisteredModel,
     TransactionReceipt,
 )
+from oracle.signatures import recover_signer
 from tests.twins.audited import LOG_ID, History, tell
 from tests.twins.logs import KEY, START, read_bundles
 from tests.twins.operators import account, operator_signer, signed_by

@@ -18,7 +18,7 @@ from oracle.attest.sign import AccountSigner
 from oracle.encoding import keccak256, parse_hex
 from oracle.errors import AmbiguousSend, ChainError, ConfigRejected, InvariantBroken
 from oracle.records import Address, Domain
-from oracle.relay import outbox, schema
+from oracle.relay import contracts, outbox, schema
 from oracle.relay.artifacts import load_artifact
 from oracle.relay.contracts import creation_call
 from oracle.relay.deployment import Deployment, load_deployment, write_deployment
@@ -239,3 +239,16 @@ def test_bytes_are_kept_whole_and_a_mined_nonce_takes_no_others(tmp_path: Path) 
         outbox.set_slot(connection, 5, schema.SlotState.MINED)
     with engine.begin() as connection, pytest.raises(InvariantBroken):
         outbox.keep_signed(connection, first, signer.address, [], NOW)
+
+
+@pytest.mark.parametrize("arguments", ["", "00", "ff" * 32, "ff" * 64, "00" * 31 + "20" + "00" * 31 + "01" + "ff" * 32], ids=len)
+def test_malformed_arguments_of_a_known_error_are_still_that_error(arguments: str) -> None:
+    """Whoever reverts chooses these bytes, and an endpoint may change them: neither is a bug of ours."""
+    reverted = contracts._reverted("execution reverted", "0x08c379a0" + arguments)  # Error(string)
+    assert reverted.error == "Error"
+    assert "malformed" in str(reverted)
+
+
+def test_revert_data_that_is_not_hex_is_the_endpoint_s_fault() -> None:
+    with pytest.raises(ChainError, match="hex"):
+        contracts._reverted("execution reverted", "0xzz")
