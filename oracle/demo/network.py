@@ -140,7 +140,7 @@ def _lay_out(directory: Path, plan: Plan, chain: EmbeddedChain, processes: Proce
 
 
 def _deploy(rpc: str) -> Deployment:
-    """All operators of a local network are known, so it has an admitter's door only in production plans."""
+    """Open admission: nobody else reaches a local chain."""
     signer = AccountSigner(local_account("deployer"))
     plan = DeploymentPlan(guardian=signer.address, proposers=(signer.address,), minimum_stake_wei=STAKE_WEI)
     return deploying.deploy(Sender(Endpoint(rpc), signer), plan)
