@@ -46,6 +46,7 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
     ///
     ///      NONE ──request──▶ REQUESTED ──deliver, no window──▶ FINAL
     ///                            ├──────deliver, window───▶ PENDING ──finalize, window over──▶ FINAL
+    ///                            │                             └──challenge, in the window──▶ FINAL, another output
     ///                            └──────refund, deadline over──▶ REFUNDED
     ///      NONE ──deliverSigned──▶ FINAL or PENDING            NONE ──cancelSigned──▶ CANCELLED
     ///
@@ -191,6 +192,37 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
     }
 
     /// @inheritdoc ICoprocessor
+    /// @dev Before `availableAt` an answer can be challenged, from then on finalized: never both. A deprecated model's
+    ///      answers can be challenged too, or a liar who owns the model could forbid it.
+    function challenge(
+        Request calldata request_,
+        bytes calldata input,
+        bytes calldata output,
+        Evidence calldata evidence
+    ) external nonReentrant returns (ResultCode) {
+        bytes32 requestId = _requestId(request_);
+        Record storage record = _records[requestId];
+        if (record.status != Status.PENDING) revert NotPending(requestId, record.status);
+        if (block.timestamp >= record.availableAt) revert WindowOver(record.availableAt);
+        (bytes32 replacedDigest, bytes32 outputDigest) = (record.outputDigest, keccak256(output));
+        if (outputDigest == replacedDigest) revert SameOutput(outputDigest);
+        Claim memory claim = Claim(requestId, request_.modelId, request_.inputDigest, outputDigest);
+        address[] memory beneficiaries = FeeSplit.merge(
+            new address[](0),
+            _verifyOne(EvidenceKind.PROOF, claim, _claimDigest(claim), Policy.PROOF, input, output, evidence)
+        );
+        if (beneficiaries.length == 0 && request_.feeWei != 0) revert NobodyToPay();
+
+        record.status = Status.FINAL;
+        record.outputDigest = outputDigest;
+        record.beneficiariesDigest = 0;
+        _pay(request_.feeWei, beneficiaries);
+        emit InferenceReplaced(requestId, replacedDigest, outputDigest, output, beneficiaries);
+        CallbackStatus callback = _runCallback(requestId, request_.requester, request_.callbackGas, output);
+        return callback == CallbackStatus.FAILED ? ResultCode.DELIVERED_CALLBACK_FAILED : ResultCode.DELIVERED;
+    }
+
+    /// @inheritdoc ICoprocessor
     /// @dev Returns false, and does not revert, when the callback fails again.
     function retryCallback(Request calldata request_, bytes calldata output, uint256 gasLimit)
         external
@@ -224,7 +256,7 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
 
     /// @inheritdoc ICoprocessor
     function computeClaimDigest(Claim calldata claim) external view returns (bytes32) {
-        return _hashTypedDataV4(Claims.hashClaim(claim));
+        return _claimDigest(claim);
     }
 
     /// @notice The EIP-712 domain separator of claims and requests.
@@ -349,13 +381,25 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         if (evidence.length != kinds.length) revert EvidenceCount(kinds.length, evidence.length);
         outputDigest = keccak256(output);
         Claim memory claim = Claim(requestId, request_.modelId, request_.inputDigest, outputDigest);
-        bytes32 digest = _hashTypedDataV4(Claims.hashClaim(claim));
+        bytes32 digest = _claimDigest(claim);
         for (uint256 i; i < kinds.length; ++i) {
-            IVerifier verifier = ROUTER.resolve(kinds[i], evidence[i].selector);
-            address[] memory added = verifier.verify(claim, digest, request_.policy, input, output, evidence[i].data);
+            address[] memory added = _verifyOne(kinds[i], claim, digest, request_.policy, input, output, evidence[i]);
             beneficiaries = FeeSplit.merge(beneficiaries, added);
         }
         if (beneficiaries.length == 0 && request_.feeWei != 0) revert NobodyToPay();
+    }
+
+    function _verifyOne(
+        EvidenceKind kind,
+        Claim memory claim,
+        bytes32 digest,
+        bytes32 policy,
+        bytes calldata input,
+        bytes calldata output,
+        Evidence calldata evidence
+    ) private view returns (address[] memory beneficiaries) {
+        IVerifier verifier = ROUTER.resolve(kind, evidence.selector);
+        return verifier.verify(claim, digest, policy, input, output, evidence.data);
     }
 
     function _requireOutput(Record storage record, bytes calldata output) private view {
@@ -387,6 +431,10 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         status = isSuccess ? CallbackStatus.SUCCEEDED : CallbackStatus.FAILED;
         record.callback = status;
         emit CallbackExecuted(requestId, isSuccess);
+    }
+
+    function _claimDigest(Claim memory claim) private view returns (bytes32) {
+        return _hashTypedDataV4(Claims.hashClaim(claim));
     }
 
     function _requestId(Request memory asked) private view returns (bytes32) {

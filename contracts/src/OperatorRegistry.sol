@@ -22,22 +22,22 @@ contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
     /// @notice Who admits operators; zero means anyone may register.
     address public immutable ADMITTER;
 
-    /// @notice The contract that slashes on objective evidence; zero until there is one.
+    /// @notice The contract that slashes on objective evidence (FraudProofs); zero where there is none.
     address public slasher;
 
     Seat[256] private _seats;
     mapping(address operator => uint256 indexPlusOne) private _indexPlusOne;
     mapping(address operator => bool) private _isAdmitted;
 
-    /// @notice The operator a signing key was ever used by; zero for a key never seen. Never cleared: a key that was
-    ///         rotated away or left with its operator still accounts for what it signed, and nobody else can ever use
-    ///         it.
+    /// @inheritdoc IOperatorRegistry
     mapping(address signer => address operator) public operatorOf;
 
     /// @notice Slashed stake that can be withdrawn by the beneficiary of the slashing.
     mapping(address beneficiary => uint256 amountWei) public owedTo;
 
-    constructor(address owner, uint96 minStakeWei, uint64 unbondingSeconds, address admitter)
+    /// @param initialSlasher The slasher from the first block on, so that a deployment needs no transaction of the
+    ///        owner. It is created later than this contract, at an address that is known before.
+    constructor(address owner, uint96 minStakeWei, uint64 unbondingSeconds, address admitter, address initialSlasher)
         Ownable(owner)
         EIP712("Affidavit Operators", "1")
     {
@@ -47,6 +47,7 @@ contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
         MIN_STAKE_WEI = minStakeWei;
         UNBONDING_SECONDS = unbondingSeconds;
         ADMITTER = admitter;
+        _setSlasher(initialSlasher);
     }
 
     // ---- operators --------------------------------------------------------------------------------------------
@@ -135,11 +136,10 @@ contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
     /// @dev WARNING: the slasher can take every stake. The owner must be a timelock longer than UNBONDING_SECONDS, so
     ///      that operators can leave before a new slasher acts.
     function setSlasher(address newSlasher) external onlyOwner {
-        slasher = newSlasher;
-        emit SlasherChanged(newSlasher);
+        _setSlasher(newSlasher);
     }
 
-    /// @notice Moves `amountWei` of an operator's stake to `beneficiary`, also while it is unbonding.
+    /// @inheritdoc IOperatorRegistry
     function slash(address operator, uint256 amountWei, address beneficiary) external {
         if (msg.sender != slasher) revert NotSlasher(msg.sender);
         if (beneficiary == address(0)) revert ZeroAddress();
@@ -189,6 +189,12 @@ contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
         return (seat.operator, seat.signer, seat.status == SeatStatus.ACTIVE);
     }
 
+    /// @inheritdoc IOperatorRegistry
+    function stakeOf(address operator) external view returns (uint256 stakeWei) {
+        uint256 indexPlusOne = _indexPlusOne[operator];
+        return indexPlusOne == 0 ? 0 : _seats[indexPlusOne - 1].stakeWei;
+    }
+
     /// @notice The seat of `operator`; reverts when it has none.
     function operatorInfo(address operator) external view returns (uint8 index, Seat memory seat) {
         return _seatOf(operator);
@@ -205,6 +211,11 @@ contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
     }
 
     // ---- inside -----------------------------------------------------------------------------------------------
+
+    function _setSlasher(address newSlasher) private {
+        slasher = newSlasher;
+        emit SlasherChanged(newSlasher);
+    }
 
     function _requirePossession(address signer, bytes calldata possession) private view {
         if (signer == address(0)) revert ZeroAddress();

@@ -13,17 +13,19 @@ contract ArtifactsTest {
         requireFresh("QuorumVerifier");
         requireFresh("VerifierRouter");
         requireFresh("Coprocessor");
+        requireFresh("FraudProofs");
         requireFresh("AuditAnchor");
         requireFresh("DigitGate");
     }
 
     function test_DeployedCodeFitsEip170() public view {
-        string[7] memory names = [
+        string[8] memory names = [
             "ModelRegistry",
             "OperatorRegistry",
             "QuorumVerifier",
             "VerifierRouter",
             "Coprocessor",
+            "FraudProofs",
             "AuditAnchor",
             "TimelockController"
         ];

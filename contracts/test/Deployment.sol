@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {AuditAnchor} from "../src/AuditAnchor.sol";
 import {Coprocessor} from "../src/Coprocessor.sol";
+import {FraudProofs} from "../src/FraudProofs.sol";
 import {ModelRegistry} from "../src/ModelRegistry.sol";
 import {OperatorRegistry} from "../src/OperatorRegistry.sol";
 import {VerifierRouter} from "../src/VerifierRouter.sol";
@@ -10,14 +11,17 @@ import {IVerifier} from "../src/interfaces/IVerifier.sol";
 import {Claim, Evidence, Request} from "../src/libraries/Types.sol";
 import {QuorumVerifier} from "../src/verifiers/QuorumVerifier.sol";
 import {vm} from "./Vm.sol";
+import {TruthVerifier} from "./hostile/TruthVerifier.sol";
 
 /// @title One deployment, from the artifacts that ship, in the order of contracts/README.md
-/// @notice Eight operators on seats 0, 10, 20, … 70; one opaque and one canonical model; a quorum policy of 2.
+/// @notice Proofs are those of a double (hostile/TruthVerifier.sol): what is tested here is what is done with them.
+///         Eight operators on seats 0, 10, 20, … 70; one opaque and one canonical model; a quorum policy of 2.
 abstract contract Deployment {
     uint96 internal constant MIN_STAKE_WEI = 1 ether;
     uint64 internal constant UNBONDING_SECONDS = 14 days;
     uint256 internal constant OPERATORS = 8;
     bytes4 internal constant QUORUM = bytes4(keccak256("affidavit.verifier.quorum-ecdsa.v1"));
+    bytes4 internal constant PROOF = bytes4(keccak256("affidavit.verifier.proof.v1"));
     address internal constant OWNER = address(0x0123);
     address internal constant GUARDIAN = address(0x456);
     address internal constant REFUND_TO = address(0xBEEF);
@@ -25,38 +29,54 @@ abstract contract Deployment {
     ModelRegistry internal models;
     OperatorRegistry internal operators;
     QuorumVerifier internal quorum;
+    TruthVerifier internal truth;
     VerifierRouter internal router;
     Coprocessor internal coprocessor;
+    FraudProofs internal frauds;
     AuditAnchor internal anchors;
     bytes32 internal modelId;
 
     function setUp() public virtual {
         models = ModelRegistry(deployShipped("ModelRegistry", ""));
-        operators = OperatorRegistry(
-            deployShipped("OperatorRegistry", abi.encode(OWNER, MIN_STAKE_WEI, UNBONDING_SECONDS, address(0)))
-        );
+        // Five contracts later: the registry knows its slasher before there is one.
+        address slasher = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 5);
+        operators = deployOperators(slasher);
         quorum = QuorumVerifier(deployShipped("QuorumVerifier", abi.encode(operators)));
-        IVerifier[] memory verifiers = new IVerifier[](1);
-        verifiers[0] = quorum;
+        truth = TruthVerifier(deploy("TruthVerifier", vm.getCode("TruthVerifier.sol:TruthVerifier")));
+        IVerifier[] memory verifiers = new IVerifier[](2);
+        (verifiers[0], verifiers[1]) = (quorum, truth);
         router = VerifierRouter(deployShipped("VerifierRouter", abi.encode(OWNER, GUARDIAN, verifiers)));
         coprocessor = Coprocessor(deployShipped("Coprocessor", abi.encode(models, router)));
+        frauds = FraudProofs(deployShipped("FraudProofs", abi.encode(coprocessor, router, operators)));
         anchors = AuditAnchor(deployShipped("AuditAnchor", ""));
         for (uint256 i; i < OPERATORS; ++i) {
             seat(i);
         }
-        modelId = models.register(2, keccak256("manifest"), "", "file:manifest.json");
+        modelId = registerOpaque("manifest");
     }
 
     // ---- deploying --------------------------------------------------------------------------------------------
 
     /// @dev What ships is what is tested; Artifacts.t.sol holds that it is also what forge compiled just now.
-    function deployShipped(string memory name, bytes memory arguments) internal returns (address deployed) {
+    function deployShipped(string memory name, bytes memory arguments) internal returns (address) {
         string memory artifact = vm.readFile(string.concat("oracle/artifacts/", name, ".json"));
-        bytes memory creation = bytes.concat(vm.parseJsonBytes(artifact, ".bytecode"), arguments);
+        return deploy(name, bytes.concat(vm.parseJsonBytes(artifact, ".bytecode"), arguments));
+    }
+
+    function deploy(string memory name, bytes memory creation) internal returns (address deployed) {
         assembly {
             deployed := create(0, add(creation, 0x20), mload(creation))
         }
         vm.assertTrue(deployed != address(0), name);
+    }
+
+    function deployOperators(address slasher) internal returns (OperatorRegistry) {
+        bytes memory arguments = abi.encode(OWNER, MIN_STAKE_WEI, UNBONDING_SECONDS, address(0), slasher);
+        return OperatorRegistry(deployShipped("OperatorRegistry", arguments));
+    }
+
+    function registerOpaque(bytes memory manifest) internal returns (bytes32) {
+        return models.register(2, keccak256(manifest), "", new bytes32[](0), "file:manifest.json");
     }
 
     // ---- operators --------------------------------------------------------------------------------------------
@@ -86,6 +106,10 @@ abstract contract Deployment {
 
     function quorumPolicy(uint8 k, uint32 windowSeconds) internal pure returns (bytes32) {
         return bytes32(abi.encodePacked(uint8(1), k, uint8(0), windowSeconds, bytes25(0)));
+    }
+
+    function proofPolicy(uint8 k, uint32 windowSeconds) internal pure returns (bytes32) {
+        return bytes32(abi.encodePacked(uint8(1), k, uint8(1), windowSeconds, bytes25(0)));
     }
 
     /// @dev The request that `ask` would make next, for callers that have no other way to know it.
@@ -146,6 +170,20 @@ abstract contract Deployment {
         returns (Evidence[] memory)
     {
         return asEvidence(quorumData(asked, output, 0, count));
+    }
+
+    function claimOf(Request memory asked, bytes memory output) internal view returns (Claim memory) {
+        bytes32 id = coprocessor.computeRequestId(asked);
+        return Claim(id, asked.modelId, asked.inputDigest, keccak256(output));
+    }
+
+    /// @dev What a prover who is `beneficiary` makes for this request, if it is true (TruthVerifier.learn).
+    function proofOf(Request memory asked, bytes memory output, address beneficiary)
+        internal
+        view
+        returns (Evidence memory)
+    {
+        return Evidence(PROOF, truth.prove(claimOf(asked, output), beneficiary));
     }
 
     function asEvidence(bytes memory data) internal pure returns (Evidence[] memory evidence) {

@@ -73,6 +73,21 @@ contract GasTest is Deployment {
         vm.snapshotGasLastCall("Coprocessor", "deliverSigned, signers: 2");
     }
 
+    function test_RegisterAModel() public {
+        bytes memory part = new bytes(24_480);
+        for (uint256 i; i < part.length; ++i) {
+            part[i] = 0xff;
+        }
+        bytes32[] memory parts = new bytes32[](1);
+        parts[0] = models.storeParameters(part);
+        vm.snapshotGasLastCall("ModelRegistry", "storeParameters, 255 points");
+        models.storeParameters(part);
+        vm.snapshotGasLastCall("ModelRegistry", "storeParameters, 255 points that are stored");
+        bytes memory circuit = new bytes(192);
+        models.register(1, "m", circuit, parts, "ipfs://bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi");
+        vm.snapshotGasLastCall("ModelRegistry", "register, circuit of 192 bytes, one part");
+    }
+
     function test_Anchor() public {
         string memory json = vm.readFile("tests/vectors/log_proofs.json");
         uint256 i;

@@ -76,7 +76,7 @@ contract OperatorRegistryTest is Deployment {
         vm.expectRevert(
             abi.encodeWithSelector(IOperatorRegistry.UnbondingTooShort.selector, maxSeconds + 1, maxSeconds)
         );
-        new OperatorRegistry(OWNER, MIN_STAKE_WEI, maxSeconds, address(0));
+        new OperatorRegistry(OWNER, MIN_STAKE_WEI, maxSeconds, address(0), address(0));
     }
 
     // ---- admission --------------------------------------------------------------------------------------------
@@ -213,6 +213,24 @@ contract OperatorRegistryTest is Deployment {
         fresh.slash(operatorAt(0), 1, NEWCOMER);
     }
 
+    function test_TheSlasherIsNamedAtDeploymentAndOnlyTheOwnerChangesIt() public {
+        OperatorRegistry registry = deployOperators(address(frauds));
+        vm.assertEq(registry.slasher(), address(frauds));
+        vm.prank(OWNER);
+        registry.setSlasher(SLASHER);
+        vm.assertEq(registry.slasher(), SLASHER);
+    }
+
+    function test_StakesAreReadForEverybody() public {
+        vm.assertEq(operators.stakeOf(operatorAt(0)), MIN_STAKE_WEI);
+        vm.assertEq(operators.stakeOf(NEWCOMER), 0);
+        slash(0, 0.4 ether);
+        vm.assertEq(operators.stakeOf(operatorAt(0)), 0.6 ether);
+        vm.prank(operatorAt(0));
+        operators.beginExit();
+        vm.assertEq(operators.stakeOf(operatorAt(0)), 0.6 ether);
+    }
+
     function test_SlashingBelowTheMinimumSuspendsUntilTheStakeIsMet() public {
         slash(0, 1);
         requireActive(operators, seatIndexOf(0), false);
@@ -300,7 +318,7 @@ contract OperatorRegistryTest is Deployment {
     // ---- inside -----------------------------------------------------------------------------------------------
 
     function registryAdmittedBy(address admitter) private returns (OperatorRegistry) {
-        bytes memory arguments = abi.encode(OWNER, MIN_STAKE_WEI, UNBONDING_SECONDS, admitter);
+        bytes memory arguments = abi.encode(OWNER, MIN_STAKE_WEI, UNBONDING_SECONDS, admitter, address(0));
         return OperatorRegistry(deployShipped("OperatorRegistry", arguments));
     }
 

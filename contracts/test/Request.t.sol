@@ -53,6 +53,8 @@ contract RequestTest is Deployment {
     }
 
     function test_ADemandNobodyServesIsRefused() public {
+        vm.prank(GUARDIAN);
+        router.stop(PROOF);
         vm.expectRevert(abi.encodeWithSelector(ICoprocessor.KindNotServed.selector, uint8(2)));
         tryAsk(bytes32(hex"01020100000000"), 0, uint64(block.timestamp + 1), REFUND_TO);
         vm.expectRevert(abi.encodeWithSelector(ICoprocessor.KindNotServed.selector, uint8(3)));

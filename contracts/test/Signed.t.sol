@@ -97,7 +97,7 @@ contract SignedTest is Deployment {
         weaker.policy = quorumPolicy(1, 0);
         expectRefused(weaker, signature, ICoprocessor.BadRequesterSignature.selector);
         Request memory elsewhere = abi.decode(encoded, (Request));
-        elsewhere.modelId = models.register(2, "another model", "", "");
+        elsewhere.modelId = registerOpaque("another model");
         expectRefused(elsewhere, signature, ICoprocessor.BadRequesterSignature.selector);
         deliverSigned(asked, signature);
     }

@@ -52,8 +52,29 @@ contract VectorsTest is Deployment {
         for (uint256 i; i < count; ++i) {
             string memory row = rowOf(".models", i);
             uint8 kind = uint8(vm.parseJsonUint(json, string.concat(row, ".kind")));
-            bytes32 id = Claims.hashModel(kind, word(row, ".manifestDigest"), word(row, ".circuitDigest"));
+            bytes32[] memory parameters = vm.parseJsonBytes32Array(json, string.concat(row, ".parameters"));
+            bytes32 id = Claims.hashModel(kind, word(row, ".manifestDigest"), word(row, ".circuitDigest"), parameters);
             vm.assertEq(id, word(row, ".modelId"), row);
+        }
+    }
+
+    function test_Parts() public {
+        uint256 count = countOf(".parts");
+        for (uint256 i; i < count; ++i) {
+            string memory row = rowOf(".parts", i);
+            bytes memory points = vm.parseJsonBytes(json, string.concat(row, ".points"));
+            vm.assertEq(models.storeParameters(points), word(row, ".digest"), row);
+            vm.assertEq(models.pointerOf(word(row, ".digest")).codehash, word(row, ".digest"), row);
+        }
+    }
+
+    /// @dev The double's context is what ProofVerifier must compute too.
+    function test_ProofContexts() public view {
+        uint256 count = countOf(".contexts");
+        for (uint256 i; i < count; ++i) {
+            string memory row = rowOf(".contexts", i);
+            address beneficiary = vm.parseJsonAddress(json, string.concat(row, ".beneficiary"));
+            vm.assertEq(truth.contextOf(word(row, ".requestId"), beneficiary), word(row, ".context"), row);
         }
     }
 
@@ -115,9 +136,7 @@ contract VectorsTest is Deployment {
     function requireQuorumEvidence(string memory row, Claim memory claim, bytes32 digest) private {
         uint256[] memory indices = vm.parseJsonUintArray(json, string.concat(row, ".indices"));
         address[] memory signers = vm.parseJsonAddressArray(json, string.concat(row, ".signers"));
-        operators = OperatorRegistry(
-            deployShipped("OperatorRegistry", abi.encode(OWNER, MIN_STAKE_WEI, UNBONDING_SECONDS, address(0)))
-        );
+        operators = deployOperators(address(0));
         quorum = QuorumVerifier(deployShipped("QuorumVerifier", abi.encode(operators)));
         for (uint256 i; i < indices.length; ++i) {
             uint256 key = uint256(keccak256(abi.encodePacked("affidavit test key", uint32(indices[i]))));

@@ -32,10 +32,11 @@ contract NamedVerifier is IVerifier {
 contract VerifierRouterTest is Deployment {
     bytes4 private constant NEXT = bytes4(keccak256("quorum, next version"));
 
-    function test_TheQuorumVerifierIsThereFromTheStart() public view {
+    function test_QuorumAndProofAreThereFromTheStart() public view {
         vm.assertEq(address(router.resolve(EvidenceKind.QUORUM, QUORUM)), address(quorum));
         vm.assertEq(router.isServed(EvidenceKind.QUORUM), true);
-        vm.assertEq(router.isServed(EvidenceKind.PROOF), false);
+        vm.assertEq(address(router.resolve(EvidenceKind.PROOF, PROOF)), address(truth));
+        vm.assertEq(router.isServed(EvidenceKind.PROOF), true);
         vm.assertEq(router.isServed(EvidenceKind.ENCLAVE), false);
         vm.assertEq(router.isServed(EvidenceKind.NONE), false);
     }

@@ -23,6 +23,7 @@ interface Vm {
     function assertTrue(bool condition, string calldata what) external pure;
     function assume(bool condition) external pure;
     function chainId(uint256 id) external;
+    function computeCreateAddress(address deployer, uint256 nonce) external pure returns (address);
     function deal(address account, uint256 balanceWei) external;
     function etch(address account, bytes calldata code) external;
     function expectEmit(address emitter) external;
@@ -30,6 +31,7 @@ interface Vm {
     function expectRevert(bytes4 selector) external;
     function expectRevert(bytes calldata data) external;
     function expectPartialRevert(bytes4 selector) external;
+    function getNonce(address account) external view returns (uint64);
     function getCode(string calldata artifact) external view returns (bytes memory);
     function getRecordedLogs() external returns (Log[] memory);
     function parseJson(string calldata json, string calldata key) external pure returns (bytes memory);

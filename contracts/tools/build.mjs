@@ -19,6 +19,7 @@ const SHIPPED = {
   QuorumVerifier: "contracts/src/verifiers/QuorumVerifier.sol",
   VerifierRouter: "contracts/src/VerifierRouter.sol",
   Coprocessor: "contracts/src/Coprocessor.sol",
+  FraudProofs: "contracts/src/FraudProofs.sol",
   AuditAnchor: "contracts/src/AuditAnchor.sol",
   DigitGate: "contracts/src/examples/DigitGate.sol",
   IInferenceConsumer: "contracts/src/interfaces/IInferenceConsumer.sol",

@@ -93,14 +93,25 @@ def claims() -> list[dict[str, Any]]:
 
 
 def models() -> list[dict[str, Any]]:
-    type_hash = keccak(b"Model(uint8 kind,bytes32 manifest,bytes32 circuit)")
+    """EIP-712 as eth_account encodes it; an id is the struct hash alone, so the message's body."""
+    fields = [("kind", "uint8"), ("manifest", "bytes32"), ("circuit", "bytes32"), ("parameters", "bytes32[]")]
     out = []
-    for kind in (1, 2, 1, 2):
-        manifest, circuit = rng.randbytes(32), rng.randbytes(32) if kind == 1 else bytes(32)
-        identity = keccak(type_hash + kind.to_bytes(32, "big") + manifest + circuit)
-        out.append(
-            {"kind": kind, "manifestDigest": "0x" + manifest.hex(), "circuitDigest": "0x" + circuit.hex(), "modelId": "0x" + identity.hex()}
-        )
+    for i, kind in enumerate((1, 2, 1, 2, 1)):
+        parameters = [word() for _ in range(i + 1)] if kind == 1 else []
+        message = {"kind": kind, "manifest": word(), "circuit": word() if kind == 1 else "0x" + "00" * 32, "parameters": parameters}
+        signable = digest("", "0x" + "00" * 20, 0, "Model", fields, message)
+        identity = "0x" + signable.body.hex()
+        digests = {"manifestDigest": message["manifest"], "circuitDigest": message["circuit"]}
+        out.append({"kind": kind, **digests, "parameters": parameters, "modelId": identity})
+    return out
+
+
+def parts() -> list[dict[str, Any]]:
+    """A part's digest is the code hash of the contract that stores it: STOP, then the points."""
+    out = []
+    for count in (1, 3):
+        points = rng.randbytes(96 * count)
+        out.append({"points": "0x" + points.hex(), "digest": "0x" + keccak(b"\0" + points).hex()})
     return out
 
 
@@ -150,9 +161,19 @@ def anchors() -> list[dict[str, Any]]:
     return out
 
 
+def contexts() -> list[dict[str, Any]]:
+    """What a proof is bound to: keccak256(abi.encode(requestId, beneficiary))."""
+    out = []
+    for _ in range(4):
+        request_id, beneficiary = word(), address()
+        context = keccak(bytes.fromhex(request_id[2:]) + bytes(12) + bytes.fromhex(beneficiary[2:]))
+        out.append({"requestId": request_id, "beneficiary": beneficiary, "context": "0x" + context.hex()})
+    return out
+
+
 def main() -> None:
-    parts = (requests, claims, models, policies, possessions, anchors)
-    OUT.write_text(json.dumps({part.__name__: part() for part in parts}, indent=1) + "\n")
+    kinds = (requests, claims, policies, possessions, anchors, models, parts, contexts)
+    OUT.write_text(json.dumps({kind.__name__: kind() for kind in kinds}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,14 @@ interface ICoprocessor {
         uint64 availableAt
     );
     event InferenceFinalized(bytes32 indexed requestId, bytes32 outputDigest);
+    /// @notice A pending answer was proven wrong within its window, and replaced by the one the model gives; final.
+    event InferenceReplaced(
+        bytes32 indexed requestId,
+        bytes32 replacedOutputDigest,
+        bytes32 outputDigest,
+        bytes output,
+        address[] beneficiaries
+    );
     event CallbackExecuted(bytes32 indexed requestId, bool success);
     event RequestRefunded(bytes32 indexed requestId, address indexed refundTo, uint256 feeWei);
     /// @notice One per item of a batch; `reason` is the selector of the error, 0 when the item was delivered or ran
@@ -55,6 +63,8 @@ interface ICoprocessor {
     error BeneficiariesMismatch(bytes32 expectedDigest, bytes32 gotDigest);
     error NotPending(bytes32 requestId, Status status);
     error WindowOpen(uint64 availableAt);
+    error WindowOver(uint64 availableAt);
+    error SameOutput(bytes32 outputDigest);
     error CallbackNotFailed(bytes32 requestId, CallbackStatus status);
     error RetryGasTooLow(uint32 minGas, uint256 gotGas);
     error NotRequester(address requester, address caller);
@@ -103,6 +113,18 @@ interface ICoprocessor {
 
     /// @notice Makes a pending answer final after its window: pays, and runs the callback.
     function finalize(Request calldata request_, bytes calldata output, address[] calldata beneficiaries) external;
+
+    /// @notice Replaces a pending answer within its window by the one that the model gives, on a proof; pays whom the
+    ///         proof names, and runs the callback. Whatever evidence the policy demands.
+    /// @param input The request's input.
+    /// @param output The output that the model really gives.
+    /// @param evidence Proof evidence for this request and `output`, as a delivery would carry it.
+    function challenge(
+        Request calldata request_,
+        bytes calldata input,
+        bytes calldata output,
+        Evidence calldata evidence
+    ) external returns (ResultCode);
 
     /// @notice Runs a failed callback again, with at least the gas the request asked for.
     function retryCallback(Request calldata request_, bytes calldata output, uint256 gasLimit)

@@ -57,4 +57,18 @@ interface IOperatorRegistry {
     /// @notice Operators and signers of the set bits of `bitmap`, lowest index first; reverts if one of them is not
     ///         active.
     function activeSigners(uint256 bitmap) external view returns (address[] memory operators, address[] memory signers);
+
+    /// @notice The operator a signing key was ever used by; zero for a key never seen. Never cleared: a key that was
+    ///         rotated away or left with its operator still accounts for what it signed, and nobody else can ever use
+    ///         it.
+    function operatorOf(address signer) external view returns (address operator);
+
+    /// @notice The stake of an operator, also while it is unbonding; 0 for who has no seat.
+    function stakeOf(address operator) external view returns (uint256 stakeWei);
+
+    /// @notice The contract that may slash.
+    function slasher() external view returns (address);
+
+    /// @notice Moves `amountWei` of an operator's stake to `beneficiary`, also while it is unbonding.
+    function slash(address operator, uint256 amountWei, address beneficiary) external;
 }

@@ -14,7 +14,8 @@ library Claims {
         "uint256 feeWei,uint32 callbackGas,uint64 deadline,uint256 nonce)"
     );
 
-    bytes32 internal constant MODEL_TYPEHASH = keccak256("Model(uint8 kind,bytes32 manifest,bytes32 circuit)");
+    bytes32 internal constant MODEL_TYPEHASH =
+        keccak256("Model(uint8 kind,bytes32 manifest,bytes32 circuit,bytes32[] parameters)");
 
     /// @notice EIP-712 struct hash of a claim.
     function hashClaim(Claim memory claim) internal pure returns (bytes32) {
@@ -31,7 +32,14 @@ library Claims {
     }
 
     /// @notice The model id: EIP-712 struct hash without a domain, because a model is the same on every chain.
-    function hashModel(uint8 kind, bytes32 manifestDigest, bytes32 circuitDigest) internal pure returns (bytes32) {
-        return keccak256(abi.encode(MODEL_TYPEHASH, kind, manifestDigest, circuitDigest));
+    /// @param parameters Digests of the parts of the commitments to the weights, in order (ModelRegistry).
+    function hashModel(uint8 kind, bytes32 manifestDigest, bytes32 circuitDigest, bytes32[] memory parameters)
+        internal
+        pure
+        returns (bytes32)
+    {
+        // EIP-712 encodes an array as the hash of its elements' encodings, one after the other.
+        bytes32 parametersHash = keccak256(abi.encodePacked(parameters));
+        return keccak256(abi.encode(MODEL_TYPEHASH, kind, manifestDigest, circuitDigest, parametersHash));
     }
 }

@@ -11,6 +11,9 @@ library Policy {
     uint8 internal constant FLAG_PROOF = 1;
     uint8 internal constant FLAG_ENCLAVE = 2;
 
+    /// @notice A proof and nothing else: what a challenge is verified under, whatever the request's policy is.
+    bytes32 internal constant PROOF = bytes32(bytes3(0x010001));
+
     /// @notice Not a policy: wrong version, unknown flag, non-zero padding, or no evidence demanded at all.
     error MalformedPolicy(bytes32 policy);
 

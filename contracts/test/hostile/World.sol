@@ -32,6 +32,7 @@ contract MoodyConsumer is IInferenceConsumer {
 ///         draws.
 contract World is Deployment {
     uint256 private constant ACTORS = 4;
+    bytes private constant INPUT = "x";
 
     struct Seen {
         Status status;
@@ -43,6 +44,7 @@ contract World is Deployment {
     mapping(bytes32 id => bool) private isKnown;
     mapping(bytes32 id => Seen) private seenOf;
     mapping(bytes32 id => uint256) private callsOf;
+    mapping(bytes32 id => bool) private isChallenged;
     MoodyConsumer[ACTORS] private consumers;
 
     uint256 public mostCallsForOneRequest;
@@ -52,12 +54,14 @@ contract World is Deployment {
     /// @dev How often each state was reached: a campaign that reaches none proves nothing.
     uint256[6] public reached;
     uint256 public retried;
+    uint256 public challenged;
 
     function setUp() public override {
         super.setUp();
         for (uint256 i; i < ACTORS; ++i) {
             consumers[i] = new MoodyConsumer(this);
         }
+        truth.learn(modelId, INPUT, "one");
     }
 
     // ---- actions ----------------------------------------------------------------------------------------------
@@ -65,14 +69,14 @@ contract World is Deployment {
     function actAsk(uint256 actor, uint96 feeWei, uint8 k, bool hasWindow, bool wantsCallback) external {
         address requester = address(consumers[actor % ACTORS]);
         bytes32 policy = quorumPolicy(uint8(1 + k % OPERATORS), hasWindow ? 600 : 0);
-        remember(ask(requester, abi.encode(actor), policy, feeWei, wantsCallback ? 200_000 : 0));
+        remember(ask(requester, INPUT, policy, feeWei, wantsCallback ? 200_000 : 0));
         watch();
     }
 
     function actSign(uint256 actor, uint96 feeWei, uint8 k, bool hasWindow, uint256 salt) external {
         address requester = vm.addr(requesterKey(actor % ACTORS));
         bytes32 policy = quorumPolicy(uint8(1 + k % OPERATORS), hasWindow ? 600 : 0);
-        Request memory asked = nextRequest(requester, "x", policy, feeWei, 0);
+        Request memory asked = nextRequest(requester, INPUT, policy, feeWei, 0);
         asked.nonce = (1 << 128) | salt;
         remember(asked);
     }
@@ -130,6 +134,21 @@ contract World is Deployment {
         watch();
     }
 
+    /// @dev With a true proof, or one of a lie; by whoever, for one of the operators.
+    function actChallenge(uint256 which, uint8 actor, bool isOther, uint24 gas_) external {
+        if (requests.length == 0) return;
+        Request memory asked = requests[pendingFrom(which)];
+        bytes memory output = isOther ? bytes("one") : bytes("another");
+        Evidence memory evidence = proofOf(asked, output, operatorAt(actor % OPERATORS));
+        (Status before,,,) = coprocessor.statusOf(coprocessor.computeRequestId(asked));
+        try coprocessor.challenge{gas: bound(gas_, 100_000, 2_000_000)}(asked, INPUT, output, evidence) {
+            ++challenged;
+            isChallenged[coprocessor.computeRequestId(asked)] = true;
+            if (before != Status.PENDING || !isOther) ++forbiddenTransitions;
+        } catch {}
+        watch();
+    }
+
     function actRefund(uint256 which) external {
         if (requests.length == 0) return;
         try coprocessor.refund(requests[which % requests.length]) {} catch {}
@@ -163,7 +182,7 @@ contract World is Deployment {
     function act(uint256 seed) external {
         (uint256 a, uint256 b) = (seed >> 8 & type(uint32).max, seed >> 40 & type(uint32).max);
         bool isOdd = seed >> 255 == 1;
-        bytes[12] memory calls = [
+        bytes[13] memory calls = [
             abi.encodeCall(this.actAsk, (a, uint96(b), uint8(b % 3), isOdd, a % 2 == 0)),
             abi.encodeCall(this.actSign, (a, uint96(b), uint8(b % 3), isOdd, seed >> 128)),
             abi.encodeCall(this.actDeposit, (a, uint96(b * 8))),
@@ -172,6 +191,7 @@ contract World is Deployment {
             abi.encodeCall(this.actDeliverBatch, (a, uint8(b), uint24(4_000_000))),
             abi.encodeCall(this.actFinalize, (a, uint8(b), isOdd)),
             abi.encodeCall(this.actRefund, (a)),
+            abi.encodeCall(this.actChallenge, (a, uint8(b), isOdd, uint24(1_000_000))),
             abi.encodeCall(this.actCancel, (a)),
             abi.encodeCall(this.actRetry, (a, isOdd)),
             abi.encodeCall(this.actMood, (a, isOdd)),
@@ -220,7 +240,11 @@ contract World is Deployment {
             bool isSigned = requests[i].nonce >= 1 << 128;
             if (!isAllowed(isSigned, seen.status, status)) ++forbiddenTransitions;
             if (!isAllowedCallback(seen.callback, callback)) ++forbiddenTransitions;
-            if (seen.outputDigest != 0 && seen.outputDigest != outputDigest) ++changedOutputs;
+            if (seen.outputDigest != 0 && seen.outputDigest != outputDigest) {
+                // Once, from pending to final, by a challenge.
+                bool isReplaced = isChallenged[id] && seen.status == Status.PENDING && status == Status.FINAL;
+                if (!isReplaced) ++changedOutputs;
+            }
             if (status != seen.status) ++reached[uint256(status)];
             if (callback == CallbackStatus.SUCCEEDED && seen.callback == CallbackStatus.FAILED) ++retried;
             seenOf[id] = Seen(status, callback, outputDigest);
@@ -264,6 +288,16 @@ contract World is Deployment {
         for (uint256 i; i < requests.length; ++i) {
             index = addmod(which, i, requests.length);
             if (seenOf[coprocessor.computeRequestId(requests[index])].callback == CallbackStatus.FAILED) return index;
+        }
+        return which % requests.length;
+    }
+
+    /// @dev The first request from `which` on that is pending within its window; `which` itself when there is none.
+    function pendingFrom(uint256 which) private view returns (uint256 index) {
+        for (uint256 i; i < requests.length; ++i) {
+            index = addmod(which, i, requests.length);
+            (Status status,,, uint64 availableAt) = coprocessor.statusOf(coprocessor.computeRequestId(requests[index]));
+            if (status == Status.PENDING && block.timestamp < availableAt) return index;
         }
         return which % requests.length;
     }

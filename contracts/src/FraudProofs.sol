@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+
+import {ICoprocessor} from "./interfaces/ICoprocessor.sol";
+import {IFraudProofs} from "./interfaces/IFraudProofs.sol";
+import {IOperatorRegistry} from "./interfaces/IOperatorRegistry.sol";
+import {IVerifier} from "./interfaces/IVerifier.sol";
+import {IVerifierRouter} from "./interfaces/IVerifierRouter.sol";
+import {Policy} from "./libraries/Policy.sol";
+import {Claim, Evidence, EvidenceKind} from "./libraries/Types.sol";
+
+/// @title FraudProofs: the OperatorRegistry's slasher, on objective evidence alone
+/// @notice Two kinds of evidence: a signed claim with a proof that the model gives another output, and two signed
+///         claims about one request with different outputs. Nobody owns this contract and nothing in it can be changed;
+///         it believes the proof verifiers the router resolves, so the router's guardian can stop slashing, too.
+contract FraudProofs is IFraudProofs {
+    /// @notice A slashed operator loses its whole stake. One half is the challenger's, the other nobody's, so that an
+    ///         operator who proves its own lie, to have the reward itself, still loses half.
+    uint256 public constant REWARD_DIVISOR = 2;
+
+    /// @notice What is burnt is owed to this address in the registry. Nobody has its key.
+    address public constant BURNT = 0x000000000000000000000000000000000000dEaD;
+
+    ICoprocessor public immutable COPROCESSOR;
+    IVerifierRouter public immutable ROUTER;
+    IOperatorRegistry public immutable OPERATORS;
+
+    /// @inheritdoc IFraudProofs
+    mapping(bytes32 requestId => mapping(address operator => bool)) public wasSlashed;
+
+    /// @dev Reverts unless the registry was deployed with this contract as its slasher.
+    constructor(ICoprocessor coprocessor, IVerifierRouter router, IOperatorRegistry operators) {
+        if (operators.slasher() != address(this)) revert NotTheSlasher(operators.slasher());
+        COPROCESSOR = coprocessor;
+        ROUTER = router;
+        OPERATORS = operators;
+    }
+
+    /// @inheritdoc IFraudProofs
+    /// @dev Who has been slashed already is passed over, not refused: otherwise one of several liars could save the
+    ///      others by having itself slashed first.
+    function proveWrong(
+        Claim calldata claim,
+        bytes[] calldata signatures,
+        bytes calldata input,
+        bytes calldata output,
+        Evidence calldata evidence
+    ) external returns (uint256 slashed) {
+        if (signatures.length == 0) revert NothingSigned();
+        bytes32 outputDigest = keccak256(output);
+        if (outputDigest == claim.outputDigest) revert SameOutput(outputDigest);
+        address challenger = _requireProven(claim, outputDigest, input, output, evidence);
+
+        bytes32 digest = COPROCESSOR.computeClaimDigest(claim);
+        for (uint256 i; i < signatures.length; ++i) {
+            address operator = _operatorOf(digest, signatures[i]);
+            if (_slash(claim, operator, outputDigest, challenger)) ++slashed;
+        }
+        if (slashed == 0) revert NobodySlashed(claim.requestId);
+    }
+
+    /// @inheritdoc IFraudProofs
+    function proveEquivocation(
+        Claim calldata first,
+        bytes calldata firstSignature,
+        Claim calldata second,
+        bytes calldata secondSignature
+    ) external {
+        if (first.requestId != second.requestId) {
+            revert OtherRequest(first.requestId, second.requestId);
+        }
+        if (first.outputDigest == second.outputDigest) revert SameOutput(first.outputDigest);
+        address operator = _operatorOf(COPROCESSOR.computeClaimDigest(first), firstSignature);
+        address other = _operatorOf(COPROCESSOR.computeClaimDigest(second), secondSignature);
+        if (operator != other) revert OtherOperator(operator, other);
+        if (!_slash(first, operator, second.outputDigest, msg.sender)) revert NobodySlashed(first.requestId);
+    }
+
+    /// @dev The claim with the other output, held to be true by a proof verifier; returns whom its evidence names.
+    function _requireProven(
+        Claim calldata signed,
+        bytes32 outputDigest,
+        bytes calldata input,
+        bytes calldata output,
+        Evidence calldata evidence
+    ) private view returns (address challenger) {
+        Claim memory proven = Claim(signed.requestId, signed.modelId, signed.inputDigest, outputDigest);
+        bytes32 digest = COPROCESSOR.computeClaimDigest(proven);
+        IVerifier verifier = ROUTER.resolve(EvidenceKind.PROOF, evidence.selector);
+        address[] memory named = verifier.verify(proven, digest, Policy.PROOF, input, output, evidence.data);
+        if (named.length == 0) revert NoChallenger();
+        return named[0];
+    }
+
+    /// @dev Keys that were rotated away or left are known for ever, so what they signed still counts.
+    function _operatorOf(bytes32 digest, bytes calldata signature) private view returns (address operator) {
+        // On any error `signer` is zero, and nobody registers the zero address as a key.
+        (address signer,,) = ECDSA.tryRecoverCalldata(digest, signature);
+        operator = OPERATORS.operatorOf(signer);
+        if (operator == address(0)) revert NotAnOperator(signer);
+    }
+
+    function _slash(Claim calldata signed, address operator, bytes32 otherOutputDigest, address challenger)
+        private
+        returns (bool isSlashed)
+    {
+        uint256 stakeWei = OPERATORS.stakeOf(operator);
+        if (stakeWei == 0 || wasSlashed[signed.requestId][operator]) return false;
+        wasSlashed[signed.requestId][operator] = true;
+        uint256 rewardWei = stakeWei / REWARD_DIVISOR;
+        uint256 burntWei = stakeWei - rewardWei;
+        emit LieProven(
+            signed.requestId, operator, challenger, signed.outputDigest, otherOutputDigest, rewardWei, burntWei
+        );
+        OPERATORS.slash(operator, rewardWei, challenger);
+        OPERATORS.slash(operator, burntWei, BURNT);
+        return true;
+    }
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {Claim, Evidence} from "../libraries/Types.sol";
+
+/// @title A lie that was signed costs its signer the stake
+interface IFraudProofs {
+    /// @notice `operator` signed something about `requestId` that is false, or two things that cannot both be true.
+    event LieProven(
+        bytes32 indexed requestId,
+        address indexed operator,
+        address indexed challenger,
+        bytes32 signedOutputDigest,
+        bytes32 otherOutputDigest,
+        uint256 rewardWei,
+        uint256 burntWei
+    );
+
+    error NotTheSlasher(address slasher);
+    error NothingSigned();
+    error SameOutput(bytes32 outputDigest);
+    error OtherRequest(bytes32 firstRequestId, bytes32 secondRequestId);
+    error OtherOperator(address firstOperator, address secondOperator);
+    error NotAnOperator(address signer);
+    error NoChallenger();
+    error NobodySlashed(bytes32 requestId);
+
+    /// @notice Slashes every operator who signed `claim`, on a proof that the model gives another output. One
+    ///         transaction, no bond, no game.
+    /// @param claim What was signed, for the Coprocessor this contract was deployed for.
+    /// @param signatures One signature of the claim's digest for each signer; at least one.
+    /// @param input The input whose digest is in the claim.
+    /// @param output The output that the model really gives.
+    /// @param evidence Proof evidence for (request, model, input, `output`), as a delivery would carry it. It names who
+    ///        is rewarded: a copy of it, sent by anybody, rewards the same.
+    /// @return slashed How many operators were slashed now: those who were before for this request, and those without a
+    ///         stake, are passed over; reverts when there is none.
+    function proveWrong(
+        Claim calldata claim,
+        bytes[] calldata signatures,
+        bytes calldata input,
+        bytes calldata output,
+        Evidence calldata evidence
+    ) external returns (uint256 slashed);
+
+    /// @notice Slashes an operator who signed two outputs for one request; rewards the caller.
+    /// @dev WARNING: nothing binds two signatures to who found them. Whoever sees this call waiting can make it first
+    ///      and have the reward; the operator is slashed all the same.
+    function proveEquivocation(
+        Claim calldata first,
+        bytes calldata firstSignature,
+        Claim calldata second,
+        bytes calldata secondSignature
+    ) external;
+
+    /// @notice Whether an operator was slashed for what it signed about a request: it is never again for the same.
+    function wasSlashed(bytes32 requestId, address operator) external view returns (bool);
+}
