@@ -1,0 +1,140 @@
+//! The border to Python: what comes in is looked at once, here, and named in the error if it is not what it should be.
+
+use crate::field::{is_reduced, limbs, Entries, Fr, Limbs, LIMBS};
+use numpy::{
+    PyArray1, PyArray2, PyArrayDescrMethods, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArray, PyUntypedArrayMethods,
+};
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyInt, PyString};
+
+pub fn value_error(text: impl Into<String>) -> PyErr {
+    PyValueError::new_err(text.into())
+}
+
+pub fn check_length(what: &str, got: usize, expected: usize) -> PyResult<()> {
+    if got == expected {
+        Ok(())
+    } else {
+        Err(value_error(format!("{what}: {got} entries, expected {expected}")))
+    }
+}
+
+/// A Vector or Integers, borrowed. numpy's arrays are not copied, and not written to while they are read here (Python promises it).
+pub enum Operand<'py> {
+    Elements(PyReadonlyArray2<'py, u64>),
+    Integers(PyReadonlyArray1<'py, i64>),
+}
+
+impl<'py> Operand<'py> {
+    /// Told apart by dtype. TypeError for another one, ValueError for another shape, gaps, or elements that are not reduced.
+    pub fn read(object: &Bound<'py, PyAny>, what: &str) -> PyResult<Self> {
+        match array(object, what, "uint64 or int64")? {
+            array if array.dtype().is_equiv_to(&numpy::dtype::<u64>(object.py())) => Ok(Self::Elements(vector(object, what)?)),
+            _ => Ok(Self::Integers(integers(object, what)?)),
+        }
+    }
+
+    pub fn entries(&self) -> Entries<'_> {
+        match self {
+            Self::Elements(array) => Entries::Elements(elements(array)),
+            Self::Integers(array) => Entries::Integers(numbers(array)),
+        }
+    }
+}
+
+pub fn read_all<'py>(objects: &[Bound<'py, PyAny>], what: &str) -> PyResult<Vec<Operand<'py>>> {
+    objects.iter().map(|object| Operand::read(object, what)).collect()
+}
+
+pub fn vector<'py>(object: &Bound<'py, PyAny>, what: &str) -> PyResult<PyReadonlyArray2<'py, u64>> {
+    let untyped = array(object, what, "uint64")?;
+    check_dtype::<u64>(&untyped, what, "uint64")?;
+    if untyped.ndim() != 2 || untyped.shape()[1] != LIMBS {
+        return Err(value_error(format!("{what}: shape {:?}, expected (n, {LIMBS})", untyped.shape())));
+    }
+    let array = object.cast::<PyArray2<u64>>()?.try_readonly().map_err(|e| value_error(format!("{what}: {e}")))?;
+    if !elements(&array).iter().all(is_reduced) {
+        return Err(value_error(format!("{what}: an element that is not reduced")));
+    }
+    Ok(array)
+}
+
+pub fn integers<'py>(object: &Bound<'py, PyAny>, what: &str) -> PyResult<PyReadonlyArray1<'py, i64>> {
+    let untyped = array(object, what, "int64")?;
+    check_dtype::<i64>(&untyped, what, "int64")?;
+    if untyped.ndim() != 1 {
+        return Err(value_error(format!("{what}: {} dimensions, expected 1", untyped.ndim())));
+    }
+    object.cast::<PyArray1<i64>>()?.try_readonly().map_err(|e| value_error(format!("{what}: {e}")))
+}
+
+/// `array` has looked at the layout, so the two below always have a slice.
+pub fn elements<'a>(array: &'a PyReadonlyArray2<'_, u64>) -> &'a [Limbs] {
+    array.as_slice().expect("a contiguous array").as_chunks().0
+}
+
+pub fn numbers<'a>(array: &'a PyReadonlyArray1<'_, i64>) -> &'a [i64] {
+    array.as_slice().expect("a contiguous array")
+}
+
+fn array<'py>(object: &Bound<'py, PyAny>, what: &str, expected: &str) -> PyResult<Bound<'py, PyUntypedArray>> {
+    let Ok(array) = object.cast::<PyUntypedArray>() else {
+        return Err(PyTypeError::new_err(format!("{what}: {}, expected an array of {expected}", object.get_type().name()?)));
+    };
+    if !array.is_c_contiguous() || !array.is_aligned() {
+        return Err(value_error(format!("{what}: an array that is not C-contiguous")));
+    }
+    Ok(array.clone())
+}
+
+fn check_dtype<T: numpy::Element>(array: &Bound<'_, PyUntypedArray>, what: &str, expected: &str) -> PyResult<()> {
+    if array.dtype().is_equiv_to(&numpy::dtype::<T>(array.py())) {
+        return Ok(());
+    }
+    Err(PyTypeError::new_err(format!("{what}: {}, expected an array of {expected}", array.dtype())))
+}
+
+/// An integer of any size and sign, reduced. TypeError for anything that is no integer.
+pub fn scalar(object: &Bound<'_, PyAny>) -> PyResult<Fr> {
+    match object.extract::<i64>() {
+        Ok(value) => return Ok(Fr::from(value)),
+        Err(error) if !error.is_instance_of::<PyOverflowError>(object.py()) => return Err(error),
+        Err(_) => {}
+    }
+    let py = object.py();
+    let integer = py.import(intern!(py, "operator"))?.call_method1(intern!(py, "index"), (object,))?;
+    let reduced = integer.call_method1(intern!(py, "__mod__"), (modulus(py)?,))?;
+    let bytes = reduced.call_method1(intern!(py, "to_bytes"), (8 * LIMBS, intern!(py, "little")))?;
+    let words = bytes.cast::<PyBytes>()?.as_bytes().chunks_exact(8);
+    let limbs: Vec<u64> = words.map(|word| u64::from_le_bytes(word.try_into().expect("eight bytes"))).collect();
+    Ok(crate::field::proper(limbs.try_into().expect("four limbs")))
+}
+
+pub fn scalars(objects: &[Bound<'_, PyAny>]) -> PyResult<Vec<Fr>> {
+    objects.iter().map(scalar).collect()
+}
+
+fn modulus<'py>(py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    use ark_ff::PrimeField;
+    static MODULUS: pyo3::sync::PyOnceLock<Py<PyAny>> = pyo3::sync::PyOnceLock::new();
+    Ok(MODULUS.get_or_try_init(py, || integer(py, Fr::MODULUS.0).map(Bound::unbind))?.bind(py).clone())
+}
+
+/// Canonical limbs as a Python integer.
+pub fn integer<'py>(py: Python<'py>, limbs: Limbs) -> PyResult<Bound<'py, PyAny>> {
+    let bytes: Vec<u8> = limbs.iter().flat_map(|limb| limb.to_le_bytes()).collect();
+    let order: &Bound<'py, PyString> = intern!(py, "little");
+    py.get_type::<PyInt>().call_method1(intern!(py, "from_bytes"), (PyBytes::new(py, &bytes), order))
+}
+
+pub fn integers_of<'py>(py: Python<'py>, elements: &[Fr]) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    elements.iter().map(|&element| integer(py, limbs(element))).collect()
+}
+
+/// Canonical limbs as a Vector; the memory is handed over, not copied.
+pub fn to_array<'py>(py: Python<'py>, limbs: Vec<Limbs>) -> PyResult<Bound<'py, PyArray2<u64>>> {
+    let count = limbs.len();
+    PyArray1::from_vec(py, limbs.into_flattened()).reshape([count, LIMBS])
+}

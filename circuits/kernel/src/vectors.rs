@@ -1,0 +1,65 @@
+//! Vectors of field elements, and multilinear extensions of tables; variable 0 is the least significant bit of an index.
+
+use crate::field::{limbs, proper, raw, raw_limbs, Entries, Fr, Limbs};
+use crate::sums::{contract, dot, Weights};
+use ark_ff::{batch_inversion, AdditiveGroup, Field};
+use rayon::prelude::*;
+
+const GRAIN: usize = 1 << 12; // elements that are worth a task
+
+/// eq(point, i) for every index, proper; the largest levels on all cores.
+pub fn eq_table(point: &[Fr]) -> Vec<Fr> {
+    let mut table = vec![Fr::ZERO; 1 << point.len()];
+    table[0] = Fr::ONE;
+    for (j, &x) in point.iter().enumerate() {
+        let (low, rest) = table.split_at_mut(1 << j);
+        let high = &mut rest[..1 << j];
+        low.par_iter_mut().with_min_len(GRAIN).zip(high).for_each(|(low, high)| {
+            *high = *low * x;
+            *low -= *high;
+        });
+    }
+    table
+}
+
+/// The multilinear extension at `point`, canonical. The point is cut in two, so that no table of 2^len(point) elements is made:
+/// Σ_h eq(high, h)·Σ_l eq(low, l)·values[h, l]. Values count as padded with zeros.
+pub fn evaluate(values: Entries, point: &[Fr]) -> Limbs {
+    let (low, high) = point.split_at(point.len() / 2);
+    let mut inner = Weights::from_elements(eq_table(low));
+    let outer = eq_table(high);
+    let (width, count) = (inner.limbs.len(), values.len());
+    let whole = count / width;
+    let rows = contract(values.slice(0..whole * width), (whole, 1), &inner);
+    let mut sum: Fr = rows.iter().zip(&outer).map(|(&row, &weight)| row * weight).sum();
+    if whole * width < count {
+        inner.limbs.truncate(count - whole * width);
+        inner.elements.truncate(count - whole * width);
+        sum += dot(&inner, values.slice(whole * width..count)) * outer[whole];
+    }
+    raw_limbs(sum)
+}
+
+/// Elementwise, on all cores.
+pub fn map(count: usize, element: impl Fn(usize) -> Limbs + Sync + Send) -> Vec<Limbs> {
+    (0..count).into_par_iter().with_min_len(GRAIN).map(element).collect()
+}
+
+/// 1/v, elementwise, or None if one is zero.
+pub fn invert_all(vector: &[Limbs]) -> Option<Vec<Limbs>> {
+    let mut elements: Vec<Fr> = vector.par_iter().with_min_len(GRAIN).map(|&limbs| proper(limbs)).collect();
+    if elements.par_iter().with_min_len(GRAIN).any(|e| *e == Fr::ZERO) {
+        return None;
+    }
+    elements.par_chunks_mut(GRAIN).for_each(batch_inversion);
+    Some(elements.into_par_iter().with_min_len(GRAIN).map(limbs).collect())
+}
+
+/// constant + Σ coefficient·column, elementwise.
+pub fn affine(constant: Fr, coefficients: Vec<Fr>, columns: &[&[i64]]) -> Vec<Limbs> {
+    let length = columns[0].len();
+    let weights = Weights::from_elements(coefficients);
+    let constant = raw(limbs(constant));
+    let sums = crate::sums::combine_integers(columns, &weights.limbs, length);
+    sums.into_iter().map(|sum| raw_limbs(sum + constant)).collect()
+}
