@@ -290,6 +290,7 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
     ) private returns (ResultCode) {
         bytes32 requestId = _requestId(request_);
         _requireSigned(requestId, request_, signature);
+        _requireShown(request_, input);
         (bytes32 digest, address[] memory beneficiaries) = _verify(requestId, request_, input, output, evidence);
 
         _debit(request_.requester, request_.feeWei);
@@ -361,6 +362,14 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         if (!RequesterSignature.isSignedBy(request_.requester, requestId, signature)) {
             revert BadRequesterSignature(request_.requester);
         }
+    }
+
+    /// @dev A question signed off chain was shown to nobody here. Where its answer can be challenged, it has to be: who
+    ///      does not know the question cannot find the lie.
+    function _requireShown(Request calldata request_, bytes calldata input) private pure {
+        if (Policy.windowSeconds(request_.policy) == 0) return;
+        bytes32 digest = keccak256(input);
+        if (digest != request_.inputDigest) revert InputWithheld(request_.inputDigest, digest);
     }
 
     function _revertUsed(bytes32 requestId, Status status) private view {

@@ -152,7 +152,12 @@ contract ChallengeTest is Deployment {
         Request memory asked = nextRequest(vm.addr(key), INPUT, quorumPolicy(2, WINDOW), 11, 0);
         asked.nonce = 1 << 128;
         bytes memory signature = signDigest(key, coprocessor.computeRequestId(asked));
-        coprocessor.deliverSigned(asked, signature, "", LIE, evidenceOf(asked, LIE, 2));
+        Evidence[] memory lies = evidenceOf(asked, LIE, 2);
+        vm.expectRevert(
+            abi.encodeWithSelector(ICoprocessor.InputWithheld.selector, keccak256(INPUT), keccak256("something else"))
+        );
+        coprocessor.deliverSigned(asked, signature, "something else", LIE, lies);
+        coprocessor.deliverSigned(asked, signature, INPUT, LIE, lies);
         coprocessor.challenge(asked, INPUT, OUTPUT, proofOf(asked, OUTPUT, CHALLENGER));
         vm.assertEq(coprocessor.balanceOf(CHALLENGER), 11);
     }

@@ -255,7 +255,7 @@ contract SignedTest is Deployment {
     }
 
     function deliverSigned(Request memory asked, bytes memory signature) private returns (ResultCode) {
-        return coprocessor.deliverSigned(asked, signature, "", OUTPUT, evidenceOf(asked, OUTPUT, 2));
+        return coprocessor.deliverSigned(asked, signature, "x", OUTPUT, evidenceOf(asked, OUTPUT, 2));
     }
 
     function expectRefusedUnsigned(Request memory asked, bytes4 reason) private {

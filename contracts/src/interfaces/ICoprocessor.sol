@@ -57,6 +57,7 @@ interface ICoprocessor {
     error NonceTooLow(uint256 minNonce, uint256 gotNonce);
     error BadRequesterSignature(address requester);
     error Unpaid(address requester, uint256 feeWei, uint256 balanceWei);
+    error InputWithheld(bytes32 expectedDigest, bytes32 gotDigest);
     error EvidenceCount(uint256 expected, uint256 got);
     error NobodyToPay();
     error OutputMismatch(bytes32 expectedDigest, bytes32 gotDigest);
@@ -99,7 +100,7 @@ interface ICoprocessor {
     ) external returns (ResultCode);
 
     /// @notice Accepts a request signed off chain and answers it in one transaction; the fee comes from the
-    ///         requester's deposit.
+    ///         requester's deposit. Under a policy with a window the input must be given, so that all can see it.
     function deliverSigned(
         Request calldata request_,
         bytes calldata signature,

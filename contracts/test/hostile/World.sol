@@ -103,10 +103,10 @@ contract World is Deployment {
         Evidence[] memory evidence = evidenceOf(asked, output, signers % (OPERATORS + 1));
         uint256 gasLimit = bound(gas_, 100_000, 2_000_000);
         if (asked.nonce < 1 << 128) {
-            try coprocessor.deliver{gas: gasLimit}(asked, "", output, evidence) {} catch {}
+            try coprocessor.deliver{gas: gasLimit}(asked, INPUT, output, evidence) {} catch {}
         } else {
             bytes memory signature = signatureOf(asked);
-            try coprocessor.deliverSigned{gas: gasLimit}(asked, signature, "", output, evidence) {} catch {}
+            try coprocessor.deliverSigned{gas: gasLimit}(asked, signature, INPUT, output, evidence) {} catch {}
         }
         watch();
     }
@@ -117,7 +117,7 @@ contract World is Deployment {
         for (uint256 i; i < items.length; ++i) {
             Request memory asked = requests[addmod(which, i * 7, requests.length)];
             bytes memory signature = asked.nonce < 1 << 128 ? bytes("") : signatureOf(asked);
-            items[i] = Delivery(asked, signature, "", "one", evidenceOf(asked, "one", signers % (OPERATORS + 1)));
+            items[i] = Delivery(asked, signature, INPUT, "one", evidenceOf(asked, "one", signers % (OPERATORS + 1)));
         }
         try coprocessor.deliverBatch{gas: bound(gas_, 200_000, 8_000_000)}(items) {} catch {}
         watch();
