@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import signature
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -679,9 +680,13 @@ def test_the_curve_is_the_right_one() -> None:
 # ---- the chooser --------------------------------------------------------------------------------------------------------------------
 
 
-def test_both_engines_have_the_same_names(engine: ModuleType) -> None:
-    types = {"Integers", "Operand", "Vector"}
-    assert all(hasattr(engine, name) for name in set(twin.__all__) - types)
+def test_both_engines_have_the_same_names_and_parameters(engine: ModuleType) -> None:
+    for name in set(twin.__all__) - {"Integers", "Operand", "Vector"}:
+        mine, theirs = getattr(engine, name), getattr(twin, name)
+        methods = ["", *(m for m in vars(theirs) if m[0] != "_")] if isinstance(theirs, type) else [""]
+        for method in methods:
+            pair = [getattr(place, method) if method else place for place in (mine, theirs)]
+            assert list(signature(pair[0]).parameters) == list(signature(pair[1]).parameters), (name, method)
 
 
 @pytest.mark.parametrize("wish", ["", "1"])
