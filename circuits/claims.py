@@ -7,17 +7,19 @@ same list; its order is part of the protocol, since claim k counts μ^k.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from circuits.errors import InvariantBroken
-from circuits.field import MODULUS, to_vector
-from circuits.layout import TABLE_BITS, Layer, Layout
-from circuits.multilinear import evaluate_matrix, split_bits
+from circuits.field import MODULUS
+from circuits.layers.term import Weights
+from circuits.layout import TABLE_BITS, Layer, Layout, Lookup, count_shape_bits
+from circuits.multilinear import compute_eq, evaluate_tensor, split_bits
+from circuits.plan import Terms
 from circuits.proof_bytes import Scalars
-from circuits.protocols.linear import compute_rest_coefficients, split_sigma
-from circuits.protocols.rows import compute_block_weights
-from circuits.tensors import Integers
+from circuits.protocols.linear import compute_rest_coefficients, find_bias_point
+from circuits.protocols.rows import compute_block_weights, compute_lookup_weights
+from circuits.statement import Statement
 
 Pair = tuple[int, int]
 Low = tuple[Pair, ...]
@@ -50,12 +52,7 @@ class Ends:
     sigma: Sequence[int]
     rho: Sequence[int]
     theta: Sequence[int]
-    totals: Scalars
-    table: Scalars
-    rest: Scalars
-    weights: Scalars
-    operands: Scalars
-    reshaped: Scalars
+    sent: Mapping[str, Scalars]
 
 
 def make_pairs(point: Sequence[int]) -> list[Pair]:
@@ -84,95 +81,148 @@ class ClaimList:
     """Makes the claims of one proof, in order."""
 
     layout: Layout
+    terms: Terms
     ends: Ends
+    statement: Statement
 
-    def make(self, y: Integers) -> list[Claim]:
-        """All of them; `y` is the public output."""
-        claims = [*self._totals(), *self._table(), self._sum_of_helpers(), self._rest(), *self._weights(), *self._operands()]
-        return [*claims, *self._reshaped(), self._output(y)]
+    def make(self) -> list[Claim]:
+        """All of them."""
+        claims = [*self._totals(), *self._lookups(), *self._table(), self._sum_of_helpers(), self._rest()]
+        return [*claims, *self._weights(), *self._operands(), *self._mapped(), self._output()]
 
     def _open(self, vector: str, start: int, pairs: Sequence[Pair], coefficient: int = 1) -> list[Part]:
         return find_parts(vector, start, pairs, coefficient, self.layout.chunk_bits)
 
-    def _open_parameters(self, kind: str, layer: Layer, pairs: Sequence[Pair], coefficient: int = 1) -> list[Part]:
+    def _open_parameters(self, key: tuple[str, int, int], pairs: Sequence[Pair], coefficient: int = 1) -> list[Part]:
         """Chunks without a true parameter are zero by definition and are left out."""
-        parts = self._open("parameters", self.layout.parameter_starts[kind, layer.index], pairs, coefficient)
-        return [part for part in parts if part.chunk in self.layout.parameter_chunks]
+        parts = self._open("parameters", self.layout.parameter_starts[key], pairs, coefficient)
+        return [part for part in parts if part.chunk in self._true_chunks]
 
-    def _low(self, layer: Layer) -> list[Pair]:
-        return make_pairs(self.ends.sigma[: layer.block_bits])
+    @property
+    def _true_chunks(self) -> set[int]:
+        return set(self.layout.parameter_chunks)
 
-    def _weighted(self) -> list[tuple[Layer, int]]:
+    def _low(self, block: Layer | Lookup) -> list[Pair]:
+        return make_pairs(self.ends.sigma[: block.block_bits])
+
+    def _weigh_layers(self) -> list[tuple[Layer, int]]:
         return list(zip(self.layout.layers, compute_block_weights(self.layout, self.ends.sigma), strict=True))
+
+    def _weigh_lookups(self) -> list[tuple[Lookup, int]]:
+        return list(zip(self.layout.lookups, compute_lookup_weights(self.layout, self.ends.sigma), strict=True))
+
+    def _open_cell(self, column: str, layer: Layer, coefficient: int) -> list[Part]:
+        start = self.layout.column_starts[column] + self.layout.rows.starts[layer.index]
+        return self._open("trace", start, self._low(layer), coefficient)
 
     def _totals(self) -> list[Claim]:
         """Columns and H at σ, over the blocks alone. r0 is not committed: step 4 is its definition."""
+        totals, start = self.ends.sent["totals"], self.layout.helper_starts["rows"]
         claims = []
-        for name, value in zip(self.layout.columns, self.ends.totals[:-2], strict=True):
-            parts = [
-                p for layer, w in self._weighted() for p in self._open("trace", self.layout.find_cell(name, layer), self._low(layer), w)
-            ]
+        for name, value in zip(self.layout.columns, totals[:-2], strict=True):
+            parts = [part for layer, w in self._weigh_layers() for part in self._open_cell(name, layer, w)]
             claims.append(Claim(f"total {name}", tuple(parts), value))
-        starts = self.layout.row_starts
-        parts = [p for layer, w in self._weighted() for p in self._open("helpers", starts[layer.index], self._low(layer), w)]
-        return [*claims, Claim("total H", tuple(parts), self.ends.totals[-1])]
+        starts = self.layout.rows.starts
+        parts = [p for layer, w in self._weigh_layers() for p in self._open("helpers", start + starts[layer.index], self._low(layer), w)]
+        return [*claims, Claim("total H", tuple(parts), totals[-1])]
+
+    def _lookups(self) -> list[Claim]:
+        """x, y and H of the lookup rows at σ. x is the operands' own values; the verifier knows those of the public input."""
+        if not self.layout.lookups:
+            return []
+        x, y, helper = self.ends.sent["lookup_totals"]
+        operands: list[Part] = []
+        for lookup, w in self._weigh_lookups():
+            if lookup.operator.operand == 0:
+                x -= w * evaluate_tensor(self.statement.x, lookup.operator.shape, self.ends.sigma[: lookup.block_bits])
+            else:
+                operands += self._open("trace", self.layout.find_result(lookup.operator.operand), self._low(lookup), w)
+        starts = {"trace": self.layout.column_starts["looked"], "helpers": self.layout.helper_starts["look"]}
+        ys, helpers = (
+            [p for b, w in self._weigh_lookups() for p in self._open(vector, start + self.layout.look.starts[b.index], self._low(b), w)]
+            for vector, start in starts.items()
+        )
+        names = ("looked up", "result of a lookup", "total H of lookups")
+        values = zip(names, (operands, ys, helpers), (x % MODULUS, y, helper), strict=True)
+        return [Claim(name, tuple(parts), value) for name, parts, value in values]
 
     def _table(self) -> list[Claim]:
-        pairs = make_pairs(self.ends.sigma[:TABLE_BITS])
+        """G and m; and the functions' tables, each weighted with the eq of its tag."""
+        point = self.ends.sigma[: self.layout.table_bits]
         names = ("table_helpers", "multiplicities")
-        return [Claim(name, tuple(self._open(name, 0, pairs)), value) for name, value in zip(names, self.ends.table, strict=True)]
+        claims = [
+            Claim(name, tuple(self._open_tables(name, point)), value) for name, value in zip(names, self.ends.sent["table"], strict=True)
+        ]
+        if not self.layout.lookups:
+            return claims
+        parts: list[Part] = []
+        for number in range(self.layout.network.table_count):
+            weight = compute_eq(split_bits(number + 1, self.layout.table_bits - TABLE_BITS), point[TABLE_BITS:])
+            parts += self._open_parameters(("table", number, 0), make_pairs(point[:TABLE_BITS]), weight)
+        return [*claims, Claim("tables", tuple(parts), self.ends.sent["table_values"][0])]
+
+    def _open_tables(self, vector: str, point: Sequence[int]) -> list[Part]:
+        return [part for part in self._open(vector, 0, make_pairs(point)) if part.chunk in self.layout.table_chunks]
 
     def _sum_of_helpers(self) -> Claim:
         """ΣH − ΣG = 0."""
-        starts = self.layout.row_starts
-        rows = [p for layer in self.layout.layers for p in self._open("helpers", starts[layer.index], [SUM] * layer.block_bits)]
-        return Claim("sum of helpers", (*rows, *self._open("table_helpers", 0, [SUM] * TABLE_BITS, -1)), 0)
+        parts: list[Part] = []
+        for name, space, blocks in (("rows", self.layout.rows, self.layout.layers), ("look", self.layout.look, self.layout.lookups)):
+            for block in blocks:
+                start = self.layout.helper_starts[name] + space.starts[block.index]
+                parts += self._open("helpers", start, [SUM] * block.block_bits)
+        for tag in range(self.layout.tag_count):
+            parts += self._open("table_helpers", tag << TABLE_BITS, [SUM] * TABLE_BITS, -1)
+        return Claim("sum of helpers", tuple(parts), 0)
 
     def _rest(self) -> Claim:
-        parts = []
-        for layer, weight in self._weighted():
+        parts: list[Part] = []
+        for layer, weight in self._weigh_layers():
             for name, factor in compute_rest_coefficients(layer, self.ends.sigma).items():
                 if name == "bias":
-                    low = make_pairs(split_sigma(layer, self.ends.sigma)[0])
-                    parts += self._open_parameters("bias", layer, low, weight * factor)
+                    low = make_pairs(find_bias_point(layer, self.ends.sigma))
+                    parts += self._open_parameters(("bias", layer.index, 0), low, weight * factor)
                 else:
-                    parts += self._open("trace", self.layout.find_cell(name, layer), self._low(layer), weight * factor)
-        return Claim("rest", tuple(parts), self.ends.rest[0])
+                    parts += self._open_cell(name, layer, weight * factor)
+        return Claim("rest", tuple(parts), self.ends.sent["rest"][0])
 
     def _weights(self) -> list[Claim]:
         claims = []
-        for layer, value in zip(self.layout.layers, self.ends.weights, strict=True):
-            pairs = make_pairs([*split_sigma(layer, self.ends.sigma)[0], *self.ends.rho[: layer.in_bits]])
-            claims.append(Claim(f"weights {layer.index}", tuple(self._open_parameters("weights", layer, pairs)), value))
+        for plan, value in zip(self.terms.weighted, self.ends.sent["weights"], strict=True):
+            point = plan.find_weights_point(self.ends.sigma, self.ends.rho)
+            if plan.term.weights is Weights.PARAMETERS:
+                parts = self._open_parameters(("weights", plan.layer.index, plan.number), make_pairs(point))
+            else:
+                parts = self._open_result(plan.term.tensor, point)
+            claims.append(Claim(f"weights {plan.layer.index}.{plan.number}", tuple(parts), value))
         return claims
 
     def _operands(self) -> list[Claim]:
-        """x_l(ρ, σ) where the operand's bits are the consumer's; the others were reduced to θ."""
+        """X_t where the operand is read directly; the others were reduced to θ."""
         claims = []
-        for layer, value in zip(self.layout.computed_operands, self.ends.operands, strict=True):
-            if layer not in self.layout.reshaped:
-                point = [*self.ends.rho[: layer.in_bits], *split_sigma(layer, self.ends.sigma)[1]]
-                claims.append(Claim(f"operand {layer.index}", self._open_result(layer, point), value))
+        for plan, value in zip(self.terms.sent, self.ends.sent["operands"], strict=True):
+            if not plan.term.is_mapped:
+                point = plan.find_operand_point(self.ends.sigma, self.ends.rho, self.ends.theta)
+                claims.append(Claim(f"operand {plan.layer.index}.{plan.number}", tuple(self._open_result(plan.term.operand, point)), value))
         return claims
 
-    def _reshaped(self) -> list[Claim]:
+    def _mapped(self) -> list[Claim]:
         claims = []
-        for layer, value in zip(self.layout.reshaped, self.ends.reshaped, strict=True):
-            point = self.ends.theta[: self.layout.find_producer(layer).block_bits]
-            claims.append(Claim(f"reshaped {layer.index}", self._open_result(layer, point), value))
+        for plan, value in zip(self.terms.sent_after_maps, self.ends.sent["mapped"], strict=True):
+            point = plan.find_operand_point(self.ends.sigma, self.ends.rho, self.ends.theta)
+            claims.append(Claim(f"mapped {plan.layer.index}.{plan.number}", tuple(self._open_result(plan.term.operand, point)), value))
         return claims
 
-    def _open_result(self, layer: Layer, point: Sequence[int]) -> tuple[Part, ...]:
-        """The y block of the layer's producer at `point`, one coordinate a bit of that block."""
-        producer = self.layout.find_producer(layer)
-        if len(point) != producer.block_bits:
-            raise InvariantBroken(f"layer {layer.index} reads {len(point)} bits of a block of {producer.block_bits}")
-        return tuple(self._open("trace", self.layout.find_cell("y", producer), make_pairs(point)))
+    def _open_result(self, operand: int, point: Sequence[int]) -> list[Part]:
+        """The values of an operator's result at `point`, one coordinate a bit of its block."""
+        bits = count_shape_bits(self.layout.shapes[operand])
+        if len(point) != bits:
+            raise InvariantBroken(f"operator {operand} is read at {len(point)} coordinates of a block of {bits} bits")
+        return self._open("trace", self.layout.find_result(operand), make_pairs(point))
 
-    def _output(self, y: Integers) -> Claim:
+    def _output(self) -> Claim:
         """The last tensor's whole block, padding included, is the public output at a point drawn after it was committed."""
-        layer = self.layout.layers[self.layout.network.output_operand - 1]
-        outputs, positions = split_sigma(layer, self.ends.sigma)
-        shape = layer.operator.positions, layer.operator.out_features
-        value = evaluate_matrix(to_vector(y), shape, outputs, positions)
-        return Claim("output", tuple(self._open("trace", self.layout.find_cell("y", layer), self._low(layer))), value)
+        operand = self.layout.network.output_operand
+        shape = self.layout.shapes[operand]
+        point = self.ends.sigma[: count_shape_bits(shape)]
+        return Claim("output", tuple(self._open_result(operand, point)), evaluate_tensor(self.statement.y, shape, point))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from eth_utils.crypto import keccak
 
 KIND_CANONICAL = 1
-MODEL_TYPE = "Model(uint8 kind,bytes32 manifest,bytes32 circuit)"
+MODEL_TYPE = "Model(uint8 kind,bytes32 manifest,bytes32 circuit,bytes32[] parameters)"
 
 
 def keccak256(data: bytes) -> bytes:
@@ -18,12 +20,16 @@ def to_hex(digest: bytes) -> str:
     return "0x" + digest.hex()
 
 
-def compute_model_id(manifest: bytes, circuit: bytes) -> bytes:
-    """32 bytes: EIP-712 hashStruct of Model(kind = 1, keccak256(manifest.json), keccak256(circuit.bin))."""
+def compute_model_id(manifest: bytes, circuit: bytes, parameters: Sequence[bytes]) -> bytes:
+    """32 bytes: EIP-712 hashStruct of Model(kind = 1, keccak256(manifest.json), keccak256(circuit.bin), parameters).
+
+    `parameters`: the digests of the parts of the commitments (circuits/committed.py).
+    """
     words = [
         keccak256(MODEL_TYPE.encode()),
         KIND_CANONICAL.to_bytes(32, "big"),
         keccak256(manifest),
         keccak256(circuit),
+        keccak256(b"".join(parameters)),
     ]
     return keccak256(b"".join(words))

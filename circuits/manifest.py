@@ -22,7 +22,7 @@ from circuits.tensors import Format, TensorType
 FILE_NAME = "manifest.json"
 VERSION = "model/1"
 KIND = "canonical"
-PAYLOAD_FILES = ("circuit.bin", "model.onnx", "weights.bin")
+PAYLOAD_FILES = ("circuit.bin", "commitments.bin", "model.onnx", "weights.bin")
 MAX_BYTES = 1 << 20
 POSTPROCESSES = (
     "none",

@@ -9,16 +9,29 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from circuits.commitment import POINT_BYTES
+from circuits.committed import (
+    CommittedModel,
+    VerifyingModel,
+    commit_parameters,
+    digest_part,
+    join_parts,
+    lay_out_parameters,
+    make_committed,
+    split_parts,
+)
 from circuits.digests import compute_model_id, to_hex
 from circuits.errors import BoundError, InvariantBroken, ModelFileError
-from circuits.layers.linear import LinearWeights
+from circuits.layout import Layout
 from circuits.manifest import FILE_NAME, MAX_BYTES, PAYLOAD_FILES, FileDigest, Manifest, decode_manifest
 from circuits.network import (
     DescriptorError,
     Network,
+    Parameters,
     check_parameters,
     decode_descriptor,
     encode_descriptor,
@@ -26,6 +39,7 @@ from circuits.network import (
 )
 from circuits.onnx_file import encode_onnx
 from circuits.scaling import dequantize, quantize
+from circuits.setup import load_ceremony
 from circuits.tensors import Integers, Reals, TensorType, read_integers
 from circuits.weights import decode_weights, encode_weights
 
@@ -38,8 +52,9 @@ class CanonicalModel:
     """A checked network, its numbers and its manifest. Made by compile_model or by load, never from unchecked parts."""
 
     network: Network
-    parameters: tuple[LinearWeights, ...]
+    parameters: Parameters
     manifest: Manifest
+    parameter_parts: tuple[bytes, ...]  # commitments to the parameters, 96 bytes a point, 255 points a part
     report: CompileReport | None = None  # what the compiler did; a loaded model has none
 
     def __post_init__(self) -> None:
@@ -50,12 +65,23 @@ class CanonicalModel:
 
     @property
     def model_id(self) -> bytes:
-        """32 bytes: EIP-712 struct hash of kind, manifest digest and circuit digest."""
-        return compute_model_id(self.manifest.encode(), self.circuit)
+        """32 bytes: EIP-712 struct hash of kind, manifest digest, circuit digest and the digests of the parameter parts."""
+        return compute_model_id(self.manifest.encode(), self.circuit, [digest_part(part) for part in self.parameter_parts])
 
-    @property
-    def model_id_hex(self) -> str:
-        return to_hex(self.model_id)
+    @cached_property
+    def committed(self) -> CommittedModel:
+        """What a prover works with. The commitments are those of `parameter_parts`: wrong ones give proofs that nobody accepts."""
+        layout = Layout(self.network, load_ceremony().chunk_bits)
+        chunks = lay_out_parameters(layout, self.parameters)
+        return make_committed(layout, self.parameters, chunks, join_parts(self.parameter_parts), self.manifest.encode())
+
+    @cached_property
+    def verifying(self) -> VerifyingModel:
+        """What a verifier works with; the commitments are computed again. Raises ModelFileError if they are not those of the weights."""
+        committed = commit_parameters(self.committed.layout, self.parameters, load_ceremony(), self.manifest.encode())
+        if committed.verifying.commitments != self.committed.verifying.commitments:
+            raise ModelFileError("commitments.bin", "not the commitments to weights.bin")
+        return committed.verifying
 
     @property
     def circuit(self) -> bytes:
@@ -86,10 +112,10 @@ class CanonicalModel:
         return dequantize(rows.reshape(len(rows), *self.output.shape) if is_batch else rows.reshape(self.output.shape), self.output)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write manifest.json, model.onnx, weights.bin and circuit.bin. The folder is made if need be."""
+        """Write manifest.json, model.onnx, weights.bin, circuit.bin and commitments.bin. The folder is made if need be."""
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
-        for name, content in compute_payload(self.network, self.parameters, self.manifest).items():
+        for name, content in compute_payload(self).items():
             (path / name).write_bytes(content)
         (path / FILE_NAME).write_bytes(self.manifest.encode())
 
@@ -116,24 +142,36 @@ class CanonicalModel:
             raise ModelFileError("weights.bin", str(error)) from error
         if encode_onnx(network, parameters, manifest.input_name, manifest.output_name) != files["model.onnx"]:
             raise ModelFileError("model.onnx", "not the file that circuit.bin and weights.bin give")
-        model = cls(network, parameters, manifest)
+        if len(files["commitments.bin"]) != POINT_BYTES * len(Layout(network, load_ceremony().chunk_bits).parameter_chunks):
+            raise ModelFileError("commitments.bin", "not as many points as circuit.bin asks for")
+        model = cls(network, parameters, manifest, tuple(split_parts(join_parts([files["commitments.bin"]]))))
         if expected_id is not None and model.model_id != expected_id:
             raise ModelFileError(FILE_NAME, "model id", to_hex(expected_id), model.model_id_hex)
         return model
 
 
-def compute_payload(network: Network, parameters: tuple[LinearWeights, ...], manifest: Manifest) -> dict[str, bytes]:
+def compute_payload(model: CanonicalModel) -> dict[str, bytes]:
     """The files the manifest lists. Raises InvariantBroken if they are not those it was made from."""
-    files = encode_payload(network, parameters, manifest.input_name, manifest.output_name)
-    if {name: FileDigest.of(content) for name, content in files.items()} != dict(manifest.files):
+    files = encode_payload(model.network, model.parameters, model.parameter_parts, model.manifest.input_name, model.manifest.output_name)
+    if {name: FileDigest.of(content) for name, content in files.items()} != dict(model.manifest.files):
         raise InvariantBroken("a manifest does not list the files of its own network")
     return files
 
 
-def encode_payload(network: Network, parameters: tuple[LinearWeights, ...], input_name: str, output_name: str) -> dict[str, bytes]:
-    """circuit.bin, model.onnx and weights.bin."""
+def compute_parts(network: Network, parameters: Parameters) -> tuple[bytes, ...]:
+    """The commitments to a network's parameters on the ceremony's powers."""
+    setup = load_ceremony()
+    layout = Layout(network, setup.chunk_bits)
+    return tuple(split_parts(setup.powers.commit_many(list(lay_out_parameters(layout, parameters).values()))))
+
+
+def encode_payload(
+    network: Network, parameters: Parameters, parts: tuple[bytes, ...], input_name: str, output_name: str
+) -> dict[str, bytes]:
+    """circuit.bin, commitments.bin, model.onnx and weights.bin."""
     return {
         "circuit.bin": encode_descriptor(network),
+        "commitments.bin": b"".join(parts),
         "model.onnx": encode_onnx(network, parameters, input_name, output_name),
         "weights.bin": encode_weights(parameters),
     }

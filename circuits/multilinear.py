@@ -10,8 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from circuits import engine
 from circuits.errors import InvariantBroken
-from circuits.field import MODULUS, Vector, make_zeros, to_vector
+from circuits.field import MODULUS
+from circuits.tensors import Integers
 
 Point = Sequence[int]
 
@@ -21,12 +23,12 @@ def split_bits(value: int, count: int) -> list[int]:
     return [(value >> i) & 1 for i in range(count)]
 
 
-def compute_eq_table(point: Point) -> Vector:
-    """eq(point, i) for every index i of 2^len(point)."""
-    table = to_vector([1])
+def compute_eq_table(point: Point) -> list[int]:
+    """eq(point, i) for every index i of 2^len(point), as a verifier uses it on one axis."""
+    table = [1]
     for coordinate in point:
-        high = table * coordinate % MODULUS
-        table = np.concatenate([(table - high) % MODULUS, high])
+        high = [t * coordinate % MODULUS for t in table]
+        table = [*((t - h) % MODULUS for t, h in zip(table, high, strict=True)), *high]
     return table
 
 
@@ -51,30 +53,8 @@ def compute_prefix_mask(point: Point, count: int) -> int:
     return result
 
 
-def fold(table: Vector, challenge: int) -> Vector:
-    """Bind variable 0: half as many entries."""
-    low, high = table[0::2], table[1::2]
-    result: Vector = (low + challenge * (high - low)) % MODULUS
-    return result
-
-
-def pad(values: Vector, variables: int) -> Vector:
-    """Zeros behind `values`, up to 2^variables entries."""
-    if len(values) > 1 << variables:
-        raise InvariantBroken(f"{len(values)} values in {variables} variables")
-    return np.concatenate([values, make_zeros((1 << variables) - len(values))])
-
-
-def evaluate(values: Vector, point: Point) -> int:
-    """The extension of `values`, padded with zeros, at `point`."""
-    table = pad(values, len(point))
-    for coordinate in point:
-        table = fold(table, coordinate)
-    return int(table[0]) % MODULUS
-
-
-def evaluate_matrix(values: Vector, shape: tuple[int, int], feature_point: Point, position_point: Point) -> int:
-    """The extension of a row-major (positions, features) tensor, each axis padded by itself, at a point of either axis."""
-    positions, features = shape
-    by_feature = (values.reshape(positions, features) * compute_eq_table(feature_point)[:features]).sum(axis=1) % MODULUS
-    return int((by_feature * compute_eq_table(position_point)[:positions]).sum()) % MODULUS
+def evaluate_tensor(values: Integers, shape: Sequence[int], point: Point) -> int:
+    """The extension of a row-major tensor, each axis padded by itself, at one coordinate a bit; the last axis has the lowest."""
+    padding = [(0, (1 << (size - 1).bit_length()) - size) for size in shape]
+    padded = np.pad(values.reshape(shape), padding)
+    return engine.evaluate(np.ascontiguousarray(padded.reshape(-1)), point)

@@ -1,6 +1,6 @@
-"""A proof and its bytes, version 1.
+"""A proof and its bytes, version 2.
 
-    "AFP1", then the fields of `Proof` in their order, each as many points (x ‖ y, 96 bytes) or scalars (32 bytes,
+    "AFP2", then the fields of `Proof` in their order, each as many points (x ‖ y, 96 bytes) or scalars (32 bytes,
     big-endian, below r) as the model's layout fixes
 
 No length is stored, so a proof has exactly one encoding: another length, a scalar that is not reduced, a point off the
@@ -12,16 +12,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from py_arkworks_bls12381 import G1Point
-
-from circuits.commitment import POINT_BYTES, decode_point, encode_point
+from circuits.commitment import POINT_BYTES, read_point
 from circuits.errors import InvariantBroken
 from circuits.field import MODULUS, SCALAR_BYTES, encode_scalar
 from circuits.layout import Layout
+from circuits.plan import Terms
 from circuits.proof_error import require
 
-MAGIC = b"AFP1"
-Points = tuple[G1Point, ...]
+MAGIC = b"AFP2"
+Points = tuple[bytes, ...]
 Scalars = tuple[int, ...]
 
 
@@ -31,17 +30,19 @@ class Proof:
 
     trace: Points  # the columns, a point a chunk
     multiplicities: Points
-    helpers: Points  # H
+    helpers: Points  # H of both kinds of rows
     table_helpers: Points  # G
     row_rounds: Scalars  # per round c1 … cd of g
-    totals: Scalars  # each column at σ, then r0, then H
+    totals: Scalars  # each column of the rescale rows at σ, then r0, then H
+    lookup_totals: Scalars  # x, y, H of the lookup rows at σ, where there are any
     table: Scalars  # G and m at σ
+    table_values: Scalars  # the functions' tables at σ, together, where there are any
     rest: Scalars  # one
-    linear_rounds: Scalars  # per round c0, c2
-    weights: Scalars  # W_l(σ, ρ) per layer
-    operands: Scalars  # x_l(ρ, σ) per layer that reads another's result
-    reshape_rounds: Scalars  # per round c0, c2
-    reshaped: Scalars  # x_l(θ) per layer that reads across padding
+    linear_rounds: Scalars  # per round c0, c2 (and c3)
+    weights: Scalars  # W_t(σ, ρ) per term that has weights, but for those that are the public input
+    operands: Scalars  # X_t(ρ, σ) per term, but for those that read the public input directly
+    map_rounds: Scalars  # per round c0, c2
+    mapped: Scalars  # x_t(θ) per term whose operand is read through a map, but for the public input
     parts: Points  # A, B
     quotient: Points  # one
 
@@ -51,7 +52,7 @@ POINT_FIELDS = ("trace", "multiplicities", "helpers", "table_helpers", "parts", 
 
 def count_fields(layout: Layout) -> dict[str, int]:
     """How many points or scalars each field has, in order: a function of the shapes alone."""
-    reshape_bits = compute_reshape_bits(layout)
+    terms = Terms.of(layout)
     return {
         "trace": len(layout.trace_chunks),
         "multiplicities": len(layout.table_chunks),
@@ -59,13 +60,15 @@ def count_fields(layout: Layout) -> dict[str, int]:
         "table_helpers": len(layout.table_chunks),
         "row_rounds": layout.zero_check_bits * compute_row_degree(layout),
         "totals": len(layout.columns) + 2,
+        "lookup_totals": 3 if layout.lookups else 0,
         "table": 2,
+        "table_values": 1 if layout.lookups else 0,
         "rest": 1,
-        "linear_rounds": layout.linear_bits * 2,
-        "weights": len(layout.layers),
-        "operands": len(layout.computed_operands),
-        "reshape_rounds": reshape_bits * 2,
-        "reshaped": len(layout.reshaped),
+        "linear_rounds": terms.variables * terms.degree,
+        "weights": len(terms.weighted),
+        "operands": len(terms.sent),
+        "map_rounds": terms.map_variables * 2,
+        "mapped": len(terms.sent_after_maps),
         "parts": 2,
         "quotient": 1,
     }
@@ -76,10 +79,6 @@ def compute_row_degree(layout: Layout) -> int:
     return layout.lookup_count + 2
 
 
-def compute_reshape_bits(layout: Layout) -> int:
-    return max((layout.find_producer(layer).block_bits for layer in layout.reshaped), default=0)
-
-
 def encode_proof(proof: Proof, layout: Layout) -> bytes:
     """Raises InvariantBroken if a field has another length than the layout fixes."""
     parts = [MAGIC]
@@ -87,7 +86,7 @@ def encode_proof(proof: Proof, layout: Layout) -> bytes:
         values = getattr(proof, name)
         if len(values) != count:
             raise InvariantBroken(f"{name}: {len(values)} values instead of {count}")
-        parts += [encode_point(v) if name in POINT_FIELDS else encode_scalar(v) for v in values]
+        parts += list(values) if name in POINT_FIELDS else [encode_scalar(v) for v in values]
     return b"".join(parts)
 
 
@@ -106,7 +105,7 @@ def decode_proof(data: object, layout: Layout) -> Proof:
     position = len(MAGIC)
     for name, count in count_fields(layout).items():
         pieces = [content[position + i * _width(name) : position + (i + 1) * _width(name)] for i in range(count)]
-        values[name] = tuple(decode_point(p, name) if name in POINT_FIELDS else decode_scalar(p, name) for p in pieces)
+        values[name] = tuple(read_point(p, name) if name in POINT_FIELDS else decode_scalar(p, name) for p in pieces)
         position += count * _width(name)
     return Proof(**values)
 

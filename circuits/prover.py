@@ -1,4 +1,4 @@
-"""The prover: the steps of proof-system version 1 in their order. Deterministic: one statement, one proof.
+"""The prover: the steps of proof-system version 2 in their order. Deterministic: one statement, one proof.
 
 Not zero-knowledge: what is sent reveals linear combinations of weights and activations. docs/proofs.md says what that
 means.
@@ -7,20 +7,21 @@ means.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
-from py_arkworks_bls12381 import G1Point
 
+from circuits import engine
 from circuits.claims import Claim, ClaimList, Ends
-from circuits.commitment import commit
-from circuits.committed import CommittedModel, commit_model
+from circuits.committed import CommittedModel
+from circuits.engine import Integers, Operand
 from circuits.errors import InvariantBroken
-from circuits.field import MODULUS, Vector, make_zeros, to_vector
+from circuits.field import MODULUS
+from circuits.layers.term import Weights
 from circuits.layout import TABLE_BITS, Layer
 from circuits.model import CanonicalModel
-from circuits.multilinear import evaluate, pad
-from circuits.proof_bytes import Proof, encode_proof
-from circuits.protocols import linear, opening, reshape, rows
+from circuits.proof_bytes import Points, Proof, Scalars, encode_proof
+from circuits.protocols import linear, maps, opening, rows
 from circuits.setup import Setup, load_ceremony
 from circuits.statement import Statement, begin_transcript, read_context, read_statement
 from circuits.trace import Trace, compute_trace
@@ -31,31 +32,32 @@ def prove(model: CanonicalModel, x: object, context: bytes) -> bytes:
     read_context(context)
     setup = load_ceremony()
     statement = read_statement(model.network, x, model.run(x), context)
-    committed = commit_model(model, setup)
+    committed = model.committed
     trace = compute_trace(committed.layout, committed.parameters, statement.x)
-    if trace.tensors[model.network.output_operand].tolist() != statement.y.tolist():
+    if not np.array_equal(trace.tensors[model.network.output_operand], statement.y):
         raise InvariantBroken("the rows give another output than the engine")
     return encode_proof(Prover(committed, statement, trace, setup).run(), committed.layout)
 
 
 class Prover:
-    """One proof under way. Each step commits or sends through the transcript, then draws; `vectors` is what was committed."""
+    """One proof under way. Each step commits or sends through the transcript, then draws; `chunks` is what was committed."""
 
     def __init__(self, model: CommittedModel, statement: Statement, trace: Trace, setup: Setup) -> None:
-        self.model, self.layout, self.setup = model, model.layout, setup
+        self.model, self.layout, self.terms, self.setup = model, model.layout, model.verifying.terms, setup
         self.statement, self.trace = statement, trace
         self.transcript = begin_transcript(model.verifying, statement)
-        self.chunks: dict[opening.Place, Vector] = {("parameters", number): chunk for number, chunk in model.chunks.items()}
-        self.sent: dict[str, tuple[int, ...] | tuple[G1Point, ...]] = {}
+        self.chunks: dict[opening.Place, Operand] = {("parameters", number): chunk for number, chunk in model.chunks.items()}
+        self.sent: dict[str, Scalars | Points] = {}
+        self.theta: Sequence[int] = []
 
     def run(self) -> Proof:
         """The whole protocol."""
         self.commit_trace()
-        self.commit_helpers(self.transcript.draw())
+        self.commit_helpers()
         self.prove_rows()
         self.send_totals()
         self.prove_linear()
-        self.prove_reshape()
+        self.prove_maps()
         self.prove_opening()
         return Proof(**self.sent)  # type: ignore[arg-type]
 
@@ -66,94 +68,150 @@ class Prover:
         self.sent |= {name: tuple(values) for name, values in messages.items()}
         self.transcript.absorb_scalars(label, [value for values in messages.values() for value in values])
 
-    def commit_vector(self, name: str, values: Vector, numbers: Sequence[int]) -> None:
-        """Commit to the chunks of a vector that are sent, and absorb them."""
-        for number in numbers:
-            chunk = values[number << self.layout.chunk_bits : (number + 1) << self.layout.chunk_bits]
-            self.chunks[name, number] = np.concatenate([chunk, make_zeros(self.setup.chunk_length - len(chunk))])
-        points = tuple(commit(self.setup, self.chunks[name, number].tolist()) for number in numbers)
-        self.sent[name] = points
-        self.transcript.absorb_points(name, points)
+    def commit_vectors(self, vectors: dict[str, tuple[Operand, Sequence[int]]]) -> None:
+        """Commit to the chunks of vectors that are sent, all at once, and absorb them, a message a vector."""
+        length, live = self.setup.chunk_length, []
+        for name, (values, numbers) in vectors.items():
+            for number in numbers:
+                self.chunks[name, number] = np.ascontiguousarray(values[number * length : (number + 1) * length])
+                live.append((name, number))
+        points = dict(zip(live, self.setup.powers.commit_many([self.chunks[place] for place in live]), strict=True))
+        for name, (_, numbers) in vectors.items():
+            self.sent[name] = tuple(points[name, number] for number in numbers)
+            self.transcript.absorb_points(name, self.sent[name])  # type: ignore[arg-type]
 
     # ---- the steps ---------------------------------------------------------------------------------------------------------------
 
     def commit_trace(self) -> None:
         """Step 1: the columns and the multiplicities."""
-        self.columns = {name: self.trace.columns[name] for name in (*self.layout.columns, "r0")}
-        vector = np.concatenate([pad(self.columns[name], self.layout.row_bits) for name in self.layout.columns])
-        self.commit_vector("trace", vector, self.layout.trace_chunks)
-        self.multiplicities = rows.compute_multiplicities(self.find_lookups())
-        self.commit_vector("multiplicities", self.multiplicities, self.layout.table_chunks)
+        columns, looked = self.trace.columns, self.trace.looked
+        starts = self.layout.column_starts
+        vector = np.zeros(max(starts.values()) + max(self.layout.rows.live, self.layout.look.live), dtype=np.int64)
+        for name, start in starts.items():
+            values = looked.y if name == "looked" else columns[name]
+            vector[start : start + len(values)] = values
+        self.multiplicities = self.count_lookups()
+        self.commit_vectors(
+            {"trace": (vector, self.layout.trace_chunks), "multiplicities": (self.multiplicities, self.layout.table_chunks)}
+        )
 
-    def find_lookups(self) -> list[Vector]:
-        """r0, u, c·h − c², and r1 where it exists, over the live rows."""
-        c = self.columns
-        return [c["r0"], c["u"], c["c"] * c["h"] - c["c"] * c["c"], *([c["r1"]] if "r1" in c else [])]
+    def count_lookups(self) -> Integers:
+        """m."""
+        return rows.compute_multiplicities(self.layout, self.find_columns(), self.trace.looked)
 
-    def commit_helpers(self, alpha: int) -> None:
+    def find_columns(self) -> dict[str, Integers]:
+        """The columns this layout has, and r0."""
+        return {name: self.trace.columns[name] for name in (*self.layout.columns, "r0")}
+
+    def commit_helpers(self) -> None:
         """Step 2: H and G."""
-        self.columns["H"], self.table_helper = rows.compute_helpers(self.find_lookups(), self.multiplicities, alpha)
-        self.commit_vector("helpers", self.columns["H"], self.layout.helper_chunks)
-        self.commit_vector("table_helpers", self.table_helper, self.layout.table_chunks)
-        self.challenges = rows.Config(self.layout).draw_separators(self.transcript, alpha)
+        config = rows.Config(self.layout)
+        alpha, beta = config.draw_lookups(self.transcript)
+        self.helper = rows.compute_row_helper(self.find_columns(), alpha)
+        self.lookup_helper = rows.compute_lookup_helper(self.trace.looked, alpha, beta) if self.layout.lookups else None
+        self.entries = rows.compute_entries(self.layout, self.model.parameters.tables, beta)
+        self.table_helper = rows.compute_table_helper(self.entries, self.multiplicities, alpha)
+        vector = np.zeros((max(self.layout.helper_starts.values()) + max(self.layout.rows.live, self.layout.look.live), 4), np.uint64)
+        vector[self.layout.helper_starts["rows"] :][: len(self.helper)] = self.helper
+        if self.lookup_helper is not None:
+            vector[self.layout.helper_starts["look"] :][: len(self.lookup_helper)] = self.lookup_helper
+        self.commit_vectors(
+            {"helpers": (vector, self.layout.helper_chunks), "table_helpers": (self.table_helper, self.layout.table_chunks)}
+        )
+        self.challenges = config.draw_separators(self.transcript, alpha, beta)
 
     def prove_rows(self) -> None:
-        """Step 3: the zero-check of rows and table, down to σ."""
-        columns = {name: pad(values % MODULUS, self.layout.row_bits) for name, values in self.columns.items()}
-        tables = rows.Tables(columns, *rows.make_public_columns(self.layout), self.table_helper, self.multiplicities)
+        """Step 3: the zero-check of rows and tables, down to σ."""
+        tables = rows.Tables(
+            self.find_columns(),
+            self.helper,
+            self.trace.looked,
+            self.lookup_helper,
+            self.entries,
+            self.multiplicities,
+            self.table_helper,
+        )
         messages, self.sigma = rows.prove(rows.Config(self.layout), self.transcript, tables, self.challenges)
         self.sent["row_rounds"] = tuple(messages)
 
     def send_totals(self) -> None:
-        """The values at σ: columns, r0, H, G, m and rest."""
-        names = (*self.layout.columns, "r0", "H")
-        totals = [self.evaluate_column(name) for name in names]
-        table = [evaluate(values, self.sigma[:TABLE_BITS]) for values in (self.table_helper, self.multiplicities)]
-        self.send_scalars("totals", totals=totals, table=table, rest=[self.compute_rest()])
+        """The values at σ: columns, r0, H; x, y, H of lookups; G, m; tables; rest."""
+        at_rows, at_table = self.sigma[: self.layout.rows.bits], self.sigma[: self.layout.table_bits]
+        columns: list[Operand] = [*(self.trace.columns[name] for name in (*self.layout.columns, "r0")), self.helper]
+        self.send_scalars(
+            "totals",
+            totals=[engine.evaluate(values, at_rows) for values in columns],
+            lookup_totals=self.compute_lookup_totals(),
+            table=[engine.evaluate(values, at_table) for values in (self.table_helper, self.multiplicities)],
+            table_values=self.compute_table_values(at_table),
+            rest=[self.compute_rest()],
+        )
 
-    def evaluate_column(self, name: str) -> int:
-        return evaluate(self.columns[name] % MODULUS, self.sigma[: self.layout.row_bits])
+    def compute_lookup_totals(self) -> list[int]:
+        if self.lookup_helper is None:
+            return []
+        looked, point = self.trace.looked, self.sigma[: self.layout.look.bits]
+        x = engine.evaluate(looked.index, point)
+        _, offset, _ = rows.compute_public_lookups(self.layout, self.sigma)
+        return [(x - offset) % MODULUS, engine.evaluate(looked.y, point), engine.evaluate(self.lookup_helper, point)]
 
-    def get_block(self, name: str, layer: Layer) -> Vector:
-        """A layer's block of a column, reduced."""
-        start = self.layout.row_starts[layer.index]
-        block: Vector = self.columns[name][start : start + (1 << layer.block_bits)] % MODULUS
-        return block
+    def compute_table_values(self, point: Sequence[int]) -> list[int]:
+        if not self.layout.lookups:
+            return []
+        stacked = np.concatenate([np.zeros(1 << TABLE_BITS, dtype=np.int64), *self.model.parameters.tables])
+        return [engine.evaluate(stacked, point)]
+
+    def get_block(self, name: str, layer: Layer) -> Integers:
+        """A layer's block of a column."""
+        start = self.layout.rows.starts[layer.index]
+        return self.trace.columns[name][start : start + (1 << layer.block_bits)]
 
     def compute_rest(self) -> int:
         total = 0
         weights = rows.compute_block_weights(self.layout, self.sigma)
-        for layer, weight, numbers in zip(self.layout.layers, weights, self.model.parameters, strict=True):
+        for layer, weight, numbers in zip(self.layout.layers, weights, self.model.parameters.layers, strict=True):
             for name, factor in linear.compute_rest_coefficients(layer, self.sigma).items():
                 if name == "bias":
-                    value = evaluate(to_vector(numbers.bias), linear.split_sigma(layer, self.sigma)[0])
+                    value = engine.evaluate(cast(Integers, numbers.bias), linear.find_bias_point(layer, self.sigma))
                 else:
-                    value = evaluate(self.get_block(name, layer), self.sigma[: layer.block_bits])
+                    value = engine.evaluate(self.get_block(name, layer), self.sigma[: layer.block_bits])
                 total += weight * factor % MODULUS * value
         return total % MODULUS
 
     def prove_linear(self) -> None:
         """Step 4: accumulators, down to ρ."""
-        tensors = [to_vector(tensor) for tensor in self.trace.tensors]
-        config = linear.Config(self.layout)
-        messages, self.rho, weights, operands = linear.prove(config, self.transcript, self.sigma, self.model.parameters, tensors)
+        config = linear.Config(self.layout, self.terms)
+        messages, self.rho, ends = linear.prove(config, self.transcript, self.sigma, self.list_numbers())
         self.sent["linear_rounds"] = tuple(messages)
-        sent = [operands[layer.index] for layer in self.layout.computed_operands]
-        self.send_scalars("ends", weights=weights, operands=sent)
+        by_key = {linear.find_key(plan): end for plan, end in zip(self.terms.plans, ends, strict=True)}
+        self.send_scalars(
+            "ends",
+            weights=[by_key[linear.find_key(plan)][0] for plan in self.terms.weighted],
+            operands=[by_key[linear.find_key(plan)][1] for plan in self.terms.sent],
+        )
 
-    def prove_reshape(self) -> None:
-        """Step 4b, where some layer reads across padding: down to θ."""
-        blocks = [self.get_block("y", layer) for layer in self.layout.layers]
-        messages, self.theta, values = reshape.prove(reshape.Config(self.layout), self.transcript, self.sigma, self.rho, blocks)
-        self.sent["reshape_rounds"] = tuple(messages)
-        self.send_scalars("reshaped", reshaped=values)
+    def list_numbers(self) -> linear.Numbers:
+        weights = {}
+        for layer, numbers in zip(self.layout.layers, self.model.parameters.layers, strict=True):
+            for number, (term, array) in enumerate(numbers.pair_with(layer.operator)):
+                if term.weights is Weights.PARAMETERS and array is not None:
+                    weights[layer.index, number] = array
+        return linear.Numbers(weights, self.trace.tensors)
+
+    def prove_maps(self) -> None:
+        """Step 4b, where some term reads through a map: down to θ."""
+        if not self.terms.mapped:
+            self.sent |= {"map_rounds": (), "mapped": ()}
+            return
+        config = maps.Config(self.terms)
+        messages, self.theta, values = maps.prove(config, self.transcript, (self.sigma, self.rho), self.trace.tensors)
+        self.sent["map_rounds"] = tuple(messages)
+        self.send_scalars("mapped", mapped=[v for plan, v in zip(self.terms.mapped, values, strict=True) if not plan.is_public])
 
     def list_claims(self) -> list[Claim]:
         """What the values sent so far claim of the committed vectors."""
-        names = ("totals", "table", "rest", "weights", "operands", "reshaped")
-        values = {name: self.sent[name] for name in names}
-        ends = Ends(self.sigma, self.rho, self.theta, **values)  # type: ignore[arg-type]
-        return ClaimList(self.layout, ends).make(self.statement.y)
+        ends = Ends(self.sigma, self.rho, self.theta, self.sent)  # type: ignore[arg-type]
+        return ClaimList(self.layout, self.terms, ends, self.statement).make()
 
     def prove_opening(self) -> None:
         """Step 5."""

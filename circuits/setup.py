@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
 from py_arkworks_bls12381 import GT, G1Point, G2Point, Scalar
 
+from circuits import engine
 from circuits.digests import keccak256, to_hex
 from circuits.errors import CircuitError, InvariantBroken
 from circuits.field import MODULUS
@@ -30,31 +31,36 @@ class SetupError(CircuitError):
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """`powers[i]` is τ^i on G1; their number, a power of two, is the length of a chunk, and must be all that exist.
+    """`points[i]` is τ^i on G1, 96 bytes; their number, a power of two, is the length of a chunk, and must be all that exist.
 
     A longer list in anybody's hands would let the degree of a chunk grow, and with it the opening say anything.
     """
 
-    powers: tuple[G1Point, ...]
+    points: tuple[bytes, ...]
     tau_g2: G2Point
 
     def __post_init__(self) -> None:
-        if len(self.powers) != self.chunk_length:
-            raise InvariantBroken(f"{len(self.powers)} powers are not a power of two")
+        if len(self.points) != self.chunk_length:
+            raise InvariantBroken(f"{len(self.points)} powers are not a power of two")
 
     @property
     def chunk_bits(self) -> int:
-        return len(self.powers).bit_length() - 1
+        return len(self.points).bit_length() - 1
 
     @property
     def chunk_length(self) -> int:
         return 1 << self.chunk_bits
 
-    def is_evaluation(self, commitment: G1Point, z: int, y: int, quotient: G1Point) -> bool:
-        """Whether the committed polynomial takes y at z: e(C − y, 1) = e(quotient, τ − z), as precompile 0x0A (EIP-4844) decides."""
-        left = commitment - G1Point() * Scalar(y)
-        right = self.tau_g2 - G2Point() * Scalar(z)
-        return GT.pairing_check([left, -quotient], [G2Point(), right])
+    @cached_property
+    def powers(self) -> engine.Powers:
+        """The points with their precomputed multiples: what a prover commits with. A verifier never needs it."""
+        return engine.Powers(self.points)
+
+    def is_evaluation(self, commitment: bytes, z: int, y: int, quotient: bytes) -> bool:
+        """Whether the committed polynomial takes y at z: e(C − y + z·Q, 1) = e(Q, τ), as precompile 0x0A (EIP-4844) decides."""
+        left = G1Point.from_xy_bytes_unchecked_be(engine.combine([commitment, self.points[0], quotient], [1, -y, z]))
+        right = G1Point.from_xy_bytes_unchecked_be(quotient)
+        return GT.pairing_check([left, -right], [G2Point(), self.tau_g2])
 
 
 @cache
@@ -66,7 +72,7 @@ def load_ceremony() -> Setup:
         raise SetupError("the KZG ceremony file", CEREMONY_DIGEST, digest)
     powers, g2_powers = parse_powers(content)
     # The digest vouches for the points: their order was checked when it was written down, and `check_powers` repeats it.
-    return Setup(tuple(G1Point.from_compressed_bytes_unchecked(p) for p in powers), G2Point.from_compressed_bytes_unchecked(g2_powers[1]))
+    return Setup(tuple(engine.decompress_points(powers, False)), G2Point.from_compressed_bytes_unchecked(g2_powers[1]))
 
 
 def find_ceremony_file() -> Path:

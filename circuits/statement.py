@@ -17,7 +17,7 @@ from circuits.proof_error import ProofError, require
 from circuits.tensors import MAX_RANK, Integers, TensorType, read_integers
 from circuits.transcript import Transcript
 
-TAG = b"affidavit/proof/1"
+TAG = b"affidavit/proof/2"
 CONTEXT_BYTES = 32
 
 
@@ -71,7 +71,7 @@ def begin_transcript(model: VerifyingModel, statement: Statement) -> Transcript:
     """Tag and version, model, context, input, output: each with its length."""
     transcript = Transcript()
     transcript.absorb("tag", TAG)
-    transcript.absorb("model", model.binding)
+    transcript.absorb("model", model.model_id)
     transcript.absorb("context", statement.context)
     transcript.absorb("input", encode_tensor(statement.x))
     transcript.absorb("output", encode_tensor(statement.y))

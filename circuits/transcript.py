@@ -10,9 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from py_arkworks_bls12381 import G1Point
-
-from circuits.commitment import encode_point
 from circuits.digests import keccak256
 from circuits.field import MODULUS, encode_scalar
 
@@ -29,8 +26,8 @@ class Transcript:
     def absorb_scalars(self, label: str, scalars: Sequence[int]) -> None:
         self.absorb(label, b"".join(encode_scalar(s) for s in scalars))
 
-    def absorb_points(self, label: str, points: Sequence[G1Point]) -> None:
-        self.absorb(label, b"".join(encode_point(p) for p in points))
+    def absorb_points(self, label: str, points: Sequence[bytes]) -> None:
+        self.absorb(label, b"".join(points))
 
     def draw(self) -> int:
         """A challenge in [0, r)."""

@@ -16,12 +16,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from py_arkworks_bls12381 import G1Point
 
+from circuits import engine
 from circuits.claims import Claim, Low
-from circuits.commitment import INFINITY, combine, commit
+from circuits.commitment import INFINITY, combine
+from circuits.engine import Operand, Vector
 from circuits.errors import InvariantBroken
-from circuits.field import MODULUS, Vector, make_zeros
+from circuits.field import MODULUS
 from circuits.proof_error import require
 from circuits.setup import Setup
 from circuits.transcript import Transcript
@@ -69,78 +70,48 @@ def compute_scales(functionals: Functionals, zeta: int) -> dict[Place, int]:
     }
 
 
-def compute_product(functionals: Functionals, chunks: Mapping[Place, Vector], length: int) -> Vector:
-    """T, 2·length − 1 coefficients. The last pair of all functionals that share the pairs before it is multiplied in at once."""
-    live: dict[Low, Vector] = {}
+def compute_product(functionals: Functionals, chunks: Mapping[Place, Operand], length: int) -> Vector:
+    """T, 2·length − 1 coefficients: the chunks of each functional added up, then multiplied by its binomials."""
+    by_low: dict[Low, tuple[list[int], list[Operand]]] = {}
     for place, of_chunk in functionals.items():
         for low, coefficient in of_chunk.items():
-            live[low] = (live.get(low, 0) + coefficient * chunks[place]) % MODULUS
-    for level in reversed(range(length.bit_length() - 1)):
-        shorter: dict[Low, Vector] = {}
-        for low, polynomial in live.items():
-            product = _multiply_binomial(polynomial, low[level], 1 << level)
-            shorter[low[:level]] = (shorter[low[:level]] + product) % MODULUS if low[:level] in shorter else product
-        live = shorter
-    return live[()]
+            coefficients, summands = by_low.setdefault(low, ([], []))
+            coefficients.append(coefficient)
+            summands.append(chunks[place])
+    return engine.multiply_pairs([(low, engine.accumulate(*parts, length)) for low, parts in by_low.items()])
 
 
-def _multiply_binomial(polynomial: Vector, pair: tuple[int, int], step: int) -> Vector:
-    """polynomial·(a·X^step + b), without the products by 0 and 1 of fixed bits."""
-    a, b = pair
-    zeros = make_zeros(step)
-    low = np.concatenate([_scale(polynomial, b), zeros])
-    high = np.concatenate([zeros, _scale(polynomial, a)])
-    product: Vector = low + high if 0 in pair else (low + high) % MODULUS
-    return product
-
-
-def _scale(polynomial: Vector, factor: int) -> Vector:
-    if factor == 0:
-        return make_zeros(len(polynomial))
-    scaled: Vector = polynomial if factor == 1 else polynomial * factor % MODULUS
-    return scaled
-
-
-def divide(polynomial: Vector, z: int) -> list[int]:
-    """The quotient by X − z, one coefficient fewer; the remainder is the value at z."""
-    quotient, carry = [0] * (len(polynomial) - 1), 0
-    for index in reversed(range(1, len(polynomial))):
-        carry = (carry * z + int(polynomial[index])) % MODULUS
-        quotient[index - 1] = carry
-    return quotient
-
-
-def prove(config: Config, transcript: Transcript, claims: Sequence[Claim], chunks: Mapping[Place, Vector]) -> tuple[list[G1Point], G1Point]:
+def prove(config: Config, transcript: Transcript, claims: Sequence[Claim], chunks: Mapping[Place, Operand]) -> tuple[list[bytes], bytes]:
     """A and B, and the quotient. Raises InvariantBroken if a claim is not true of the chunks."""
     functionals, value = batch(claims, transcript.draw())
     product = compute_product(functionals, chunks, config.length)
-    if int(product[config.length - 1]) != value:
+    if engine.to_scalars(product[config.length - 1 : config.length])[0] != value:
         raise InvariantBroken("a claim that does not hold of the committed values")
     return prove_product(config, transcript, functionals, chunks, product)
 
 
 def prove_product(
-    config: Config, transcript: Transcript, functionals: Functionals, chunks: Mapping[Place, Vector], product: Vector
-) -> tuple[list[G1Point], G1Point]:
+    config: Config, transcript: Transcript, functionals: Functionals, chunks: Mapping[Place, Operand], product: Vector
+) -> tuple[list[bytes], bytes]:
     """The same for any T, true or not."""
-    low = np.concatenate([make_zeros(1), product[: config.length - 1]])
-    high = np.concatenate([product[config.length :], make_zeros(1)])
-    parts = [commit(config.setup, low.tolist()), commit(config.setup, high.tolist())]
+    zero = np.zeros((1, product.shape[1]), dtype=np.uint64)
+    low, high = np.concatenate([zero, product[: config.length - 1]]), product[config.length :].copy()
+    parts = config.setup.powers.commit_many([low, high])
     transcript.absorb_points("parts", parts)
     zeta = transcript.draw()
-    combined = -low - pow(zeta, config.length + 1, MODULUS) * high
-    for place, scale in compute_scales(functionals, zeta).items():
-        combined = combined + scale * chunks[place]
-    return parts, commit(config.setup, divide(combined % MODULUS, zeta))
+    scales = compute_scales(functionals, zeta)
+    coefficients = [*scales.values(), -1, -pow(zeta, config.length + 1, MODULUS)]
+    combined = engine.accumulate(coefficients, [*(chunks[place] for place in scales), low, high], config.length)
+    return parts, config.setup.powers.commit(engine.divide(combined, zeta))
 
 
 def verify(
     config: Config,
     transcript: Transcript,
     claims: Sequence[Claim],
-    commitments: Mapping[Place, G1Point],
-    parts: Sequence[G1Point],
-    quotient: G1Point,
+    commitments: Mapping[Place, bytes],
+    parts: Sequence[bytes],
+    quotient: bytes,
 ) -> None:
     """Raise ProofError unless every claim holds. Every commitment must be one that some claim opens."""
     functionals, value = batch(claims, transcript.draw())
