@@ -68,6 +68,10 @@ class CanonicalModel:
         """32 bytes: EIP-712 struct hash of kind, manifest digest, circuit digest and the digests of the parameter parts."""
         return compute_model_id(self.manifest.encode(), self.circuit, [digest_part(part) for part in self.parameter_parts])
 
+    @property
+    def model_id_hex(self) -> str:
+        return to_hex(self.model_id)
+
     @cached_property
     def committed(self) -> CommittedModel:
         """What a prover works with. The commitments are those of `parameter_parts`: wrong ones give proofs that nobody accepts."""

@@ -25,12 +25,12 @@ from circuits.compiler.source import SourceGraph, read_source
 from circuits.errors import CompileError
 from circuits.layers.linear import MAX_WEIGHTS
 from circuits.manifest import FileDigest, Manifest, decode_manifest, is_text
-from circuits.model import CanonicalModel, encode_payload
+from circuits.model import CanonicalModel, compute_parts, encode_payload
 from circuits.network import MAX_OPERATORS
 from circuits.tensors import Format, Reals, TensorType
 
 # Raised whenever the same file and samples would give another model.
-COMPILER = ("affidavit circuits.compiler", "1")
+COMPILER = ("affidavit circuits.compiler", "2")
 
 
 def compile_model(
@@ -108,7 +108,8 @@ def _build_model(
         if not is_text(text):
             raise CompileError("a name or label", "1 to 512 printable characters", repr(text)[:80])
     network, parameters = search.build(plan)
-    files = encode_payload(network, parameters, source.input_name, lowered.output_name)
+    parts = compute_parts(network, parameters)
+    files = encode_payload(network, parameters, parts, source.input_name, lowered.output_name)
     manifest = Manifest(
         name=name,
         files={file: FileDigest.of(content) for file, content in files.items()},
@@ -122,7 +123,7 @@ def _build_model(
         labels=labels,
         compiler=COMPILER,
     )
-    return CanonicalModel(network, parameters, decode_manifest(manifest.encode()))
+    return CanonicalModel(network, parameters, decode_manifest(manifest.encode()), parts)
 
 
 def _measure(model: CanonicalModel, floats: FloatNetwork, lowered: LoweredGraph, held_back: tuple[Any, Any] | None) -> Accuracy | None:
@@ -150,7 +151,7 @@ def _describe(
     return CompileReport(
         name=model.manifest.name,
         model_id=model.model_id_hex,
-        parameters=sum(numbers.weights.size + numbers.bias.size for numbers in model.parameters),
+        parameters=model.parameters.count,
         calibration_samples=len(samples),
         input_exponent=None if plan.scaling else plan.input_exponent,
         input_saturated=count_input_saturations(model, quantized),

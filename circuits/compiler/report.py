@@ -109,33 +109,41 @@ def describe_layers(
     model: CanonicalModel, floats: tuple[FloatLayer, ...], exponents: tuple[int, ...], quantized: Integers
 ) -> tuple[LayerReport, ...]:
     """One report per layer; `exponents` has the input's first, `quantized` is (n, size) calibration inputs."""
-    tensors, reports = [quantized], []
-    for index, (linear, numbers) in enumerate(zip(model.network.operators, model.parameters, strict=True)):
-        acc = compute_accumulators(linear, numbers, tensors[linear.operand])
-        shifted = compute_shifted(acc, linear.shift)
-        tensors.append(np.clip(shifted, linear.format.low, linear.format.high))
-        weight_exponent = exponents[index + 1] + linear.shift - exponents[linear.operand]
-        operand = model.network.operand_format(linear.operand)
-        reports.append(_describe_layer(floats[index].name, linear, numbers, operand, weight_exponent, exponents[index + 1], shifted))
+    tensors, reports, shapes, formats = [quantized], [], model.network.shapes, model.network.formats
+    for index, (operator, numbers) in enumerate(model.parameters.pair_with(model.network.operators)):
+        assert isinstance(operator, Linear) and numbers is not None
+        acc = compute_accumulators(operator, numbers, tensors, shapes)
+        shifted = compute_shifted(acc, operator.shift)
+        tensors.append(np.clip(shifted, operator.format.low, operator.format.high))
+        weight_exponent = exponents[index + 1] + operator.shift - exponents[floats[index].operand]
+        ends = compute_accumulator_range(operator, numbers, formats, shapes)
+        reports.append(_describe_layer(floats[index], operator, numbers, ends, weight_exponent, exponents[index + 1], shifted))
     return tuple(reports)
 
 
 def _describe_layer(
-    name: str, linear: Linear, numbers: LinearWeights, operand: Format, weight_exponent: int, exponent: int, shifted: Integers
+    layer: FloatLayer,
+    linear: Linear,
+    numbers: LinearWeights,
+    ends: tuple[Integers, Integers],
+    weight_exponent: int,
+    exponent: int,
+    shifted: Integers,
 ) -> LayerReport:
-    lowest, highest = compute_accumulator_range(numbers, operand)
+    weights, bias = numbers.weights[0], numbers.bias
+    assert bias is not None
     return LayerReport(
-        name=name,
-        positions=linear.positions,
-        in_features=linear.in_features,
-        out_features=linear.out_features,
+        name=layer.name,
+        positions=layer.positions,
+        in_features=layer.weights.shape[1],
+        out_features=layer.weights.shape[0],
         format=linear.format.label,
         shift=linear.shift,
         weight_exponent=weight_exponent,
         output_exponent=exponent,
-        weight_range=(int(numbers.weights.min()), int(numbers.weights.max())),
-        bias_range=(int(numbers.bias.min()), int(numbers.bias.max())),
-        accumulator_range=(int(lowest.min()), int(highest.max())),
+        weight_range=(int(weights.min()), int(weights.max())),
+        bias_range=(int(bias.min()), int(bias.max())),
+        accumulator_range=(int(ends[0].min()), int(ends[1].max())),
         accumulator_bound=compute_bound(linear.shift),
         saturated=_count_saturations(shifted, linear.format),
         values=shifted.size,

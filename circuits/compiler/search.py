@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from circuits.compiler.floats import FloatLayer, FloatNetwork
-from circuits.compiler.quantise import Choice, find_misfit, quantise_layer
+from circuits.compiler.quantise import Choice, quantise_layer
 from circuits.compiler.scale_input import apply_scaling, compute_exponent, find_scaling
 from circuits.errors import CompileError
-from circuits.layers.linear import LinearWeights
 from circuits.layers.rescale import SHIFTS
-from circuits.network import Network, run_network
+from circuits.layers.term import Shape
+from circuits.network import Network, Parameters, run_network
 from circuits.scaling import InputScaling, quantize
 from circuits.tensors import MAX_EXPONENT, Format, Reals, TensorType
 
@@ -74,17 +74,18 @@ class Search:
             raise CompileError("the output's values on the calibration samples", f"an exponent within ±{MAX_EXPONENT}")
         return plan
 
-    def build(self, plan: Plan) -> tuple[Network, tuple[LinearWeights, ...]]:
+    def build(self, plan: Plan) -> tuple[Network, Parameters]:
         """The integer network of a plan. Raises CompileError if a layer does not fit."""
         source = TensorType(self.network.input_shape, Format.SIGNED, plan.input_exponent)
-        exponents, formats, built = [source.exponent], [source.format], []
+        exponents, formats, shapes, built = [source.exponent], [source.format], [source.shape], []
         for layer, choice in zip(self._scaled(plan.scaling).layers, plan.choices, strict=True):
-            built.append(quantise_layer(layer, exponents[layer.operand], formats[layer.operand], choice))
+            built.append(quantise_layer(layer, exponents[layer.operand], formats[layer.operand], shapes[layer.operand], choice))
             exponents.append(choice.exponent)
             formats.append(built[-1][0].format)
+            shapes.append(built[-1][0].shape)
         result = TensorType(self.network.output_shape, formats[-1], exponents[-1])
         network = Network(source, tuple(linear for linear, _ in built), len(built), result)
-        return network, tuple(numbers for _, numbers in built)
+        return network, Parameters(tuple(numbers for _, numbers in built))
 
     def _scaled(self, scaling: InputScaling | None) -> FloatNetwork:
         return self.network if scaling is None else apply_scaling(self.network, scaling)
@@ -92,11 +93,12 @@ class Search:
     def _start(self, scaling: InputScaling | None) -> Plan:
         """No saturation on the samples, lowered where a layer's numbers would not fit."""
         first = 0 if scaling else _fit_exponent(self.samples, Format.SIGNED)
-        exponents, formats, choices = [first], [Format.SIGNED], []
+        exponents, formats, shapes, choices = [first], [Format.SIGNED], [self.network.input_shape], []
         for layer, values in zip(self._scaled(scaling).layers, self.tensors[1:], strict=True):
             formats.append(Format.RECTIFIED if layer.is_rectified else Format.SIGNED)
             wanted = Choice(_fit_exponent(values, formats[-1]), SHIFTS[0])
-            choice = _lower_until_fit(layer, exponents[layer.operand], formats[layer.operand], wanted)
+            choice, shape = _lower_until_fit(layer, exponents[layer.operand], formats[layer.operand], shapes[layer.operand], wanted)
+            shapes.append(shape)
             exponents.append(choice.exponent)
             choices.append(choice)
         return self._judge(Plan(first, scaling, tuple(choices), float("inf")))
@@ -141,15 +143,16 @@ class Search:
         return self._improve(plan)
 
 
-def _lower_until_fit(layer: FloatLayer, operand_exponent: int, operand: Format, wanted: Choice) -> Choice:
-    """Give up resolution, one bit at a time, until the layer's numbers fit."""
+def _lower_until_fit(layer: FloatLayer, operand_exponent: int, operand: Format, shape: Shape, wanted: Choice) -> tuple[Choice, Shape]:
+    """Give up resolution, one bit at a time, until the layer's numbers fit. The choice, and the result's shape."""
     for lost in range(LOST_BITS):
         choice = replace(wanted, exponent=wanted.exponent - lost)
-        if find_misfit(layer, operand_exponent, operand, choice) is None:
-            return choice
+        try:
+            return choice, quantise_layer(layer, operand_exponent, operand, shape, choice)[0].shape
+        except CompileError:
+            continue
     last = replace(wanted, exponent=wanted.exponent - LOST_BITS)
-    quantise_layer(layer, operand_exponent, operand, last)
-    return last
+    return last, quantise_layer(layer, operand_exponent, operand, shape, last)[0].shape
 
 
 def _fit_exponent(values: Reals, result: Format) -> int:
