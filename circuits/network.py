@@ -17,7 +17,7 @@ operator but the last is used.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,7 +150,7 @@ def decode_descriptor(data: bytes) -> Network:
 
 
 def _decode_words(words: list[bytes]) -> Network:
-    decoders = {linear.CODE: linear.decode, table.CODE: table.decode}
+    decoders: dict[int, Callable[[list[bytes], int], tuple[Operator, int]]] = {linear.CODE: linear.decode, table.CODE: table.decode}
     operators: list[Operator] = []
     position = 2
     while position < len(words) - 2:
@@ -208,7 +208,7 @@ def run_network(network: Network, parameters: Parameters, x: Integers) -> list[I
     tensors, shapes, formats = [x], network.shapes, network.formats
     for operator, numbers in parameters.pair_with(network.operators):
         if isinstance(operator, Table):
-            tensors.append(table.run(operator, parameters.tables[operator.number], tensors[operator.operand], formats[operator.operand]))
+            tensors.append(table.run(parameters.tables[operator.number], tensors[operator.operand], formats[operator.operand]))
         else:
             assert numbers is not None
             tensors.append(linear.run(operator, numbers, tensors, shapes))

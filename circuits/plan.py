@@ -111,7 +111,8 @@ class TermPlan:
         if self.term.weights is Weights.PARAMETERS:
             free = [coordinate for o in reversed(self.term.find_free(self.result)) for coordinate in of_result[o]]
             return [*free, *rho[: self.variables]]
-        of_sum, point = self.split_rho(rho), []
+        of_sum = self.split_rho(rho)
+        point: list[int] = []
         shared = {self.term.axes[a].result: a for a in self.term.find_axes(Mode.SHARED)}
         for axis, size in reversed(list(zip(self.term.tensor_axes, self.tensor_shape, strict=True))):
             match axis.mode:

@@ -15,7 +15,6 @@ from circuits import engine
 from circuits.claims import Claim, ClaimList, Ends
 from circuits.committed import CommittedModel
 from circuits.engine import Integers, Operand
-from circuits.errors import InvariantBroken
 from circuits.field import MODULUS
 from circuits.layers.term import Weights
 from circuits.layout import TABLE_BITS, Layer
@@ -23,20 +22,22 @@ from circuits.model import CanonicalModel
 from circuits.proof_bytes import Points, Proof, Scalars, encode_proof
 from circuits.protocols import linear, maps, opening, rows
 from circuits.setup import Setup, load_ceremony
-from circuits.statement import Statement, begin_transcript, read_context, read_statement
+from circuits.statement import Statement, begin_transcript, read_context, read_statement, read_tensor
 from circuits.trace import Trace, compute_trace
 
 
 def prove(model: CanonicalModel, x: object, context: bytes) -> bytes:
     """The proof that model.run(x) is what it is, bound to 32 bytes of context. Raises InputError or ProofError for a bad statement."""
+    return prove_committed(model.committed, x, context, load_ceremony())
+
+
+def prove_committed(model: CommittedModel, x: object, context: bytes, setup: Setup) -> bytes:
+    """The same on any setup: the one the model was committed with. Raises ProofError for a bad statement."""
+    network = model.layout.network
     read_context(context)
-    setup = load_ceremony()
-    statement = read_statement(model.network, x, model.run(x), context)
-    committed = model.committed
-    trace = compute_trace(committed.layout, committed.parameters, statement.x)
-    if not np.array_equal(trace.tensors[model.network.output_operand], statement.y):
-        raise InvariantBroken("the rows give another output than the engine")
-    return encode_proof(Prover(committed, statement, trace, setup).run(), committed.layout)
+    trace = compute_trace(model.layout, model.parameters, read_tensor(x, network.input, "input"))
+    statement = read_statement(network, x, trace.tensors[network.output_operand].reshape(network.output.shape), context)
+    return encode_proof(Prover(model, statement, trace, setup).run(), model.layout)
 
 
 class Prover:
@@ -73,7 +74,8 @@ class Prover:
         length, live = self.setup.chunk_length, []
         for name, (values, numbers) in vectors.items():
             for number in numbers:
-                self.chunks[name, number] = np.ascontiguousarray(values[number * length : (number + 1) * length])
+                chunk: Operand = np.ascontiguousarray(values[number * length : (number + 1) * length])  # type: ignore[assignment]
+                self.chunks[name, number] = chunk
                 live.append((name, number))
         points = dict(zip(live, self.setup.powers.commit_many([self.chunks[place] for place in live]), strict=True))
         for name, (_, numbers) in vectors.items():

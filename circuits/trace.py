@@ -52,7 +52,7 @@ def compute_trace(layout: Layout, parameters: Parameters, x: Integers) -> Trace:
             tensors.append(drop_padding(operator.shape, rows["y"]).reshape(1, -1))
         else:
             entries, operand = parameters.tables[operator.number], layout.network.formats[operator.operand]
-            tensors.append(table.run(operator, entries, tensors[operator.operand], operand))
+            tensors.append(table.run(entries, tensors[operator.operand], operand))
     flat = tuple(tensor.reshape(-1) for tensor in tensors)
     return Trace(columns, collect_lookups(layout, flat), flat)
 

@@ -20,10 +20,14 @@ from circuits.transcript import Transcript
 
 def verify(model: CanonicalModel, x: object, y: object, proof: bytes, context: bytes) -> None:
     """Return if `proof` shows that model.run(x) is y, in this context. Raises ProofError naming the check that refused it."""
-    statement = read_statement(model.network, x, y, context)
-    setup = load_ceremony()
-    verifying = model.verifying
-    verify_statement(verifying, statement, decode_proof(proof, verifying.layout), setup)
+    statement = read_statement(model.network, x, y, context)  # before the commitments are computed again
+    verify_statement(model.verifying, statement, decode_proof(proof, model.verifying.layout), load_ceremony())
+
+
+def verify_committed(model: VerifyingModel, x: object, y: object, proof: bytes, context: bytes, setup: Setup) -> None:
+    """The same from commitments somebody else computed, on any setup. Raises ProofError."""
+    statement = read_statement(model.layout.network, x, y, context)
+    verify_statement(model, statement, decode_proof(proof, model.layout), setup)
 
 
 def verify_statement(model: VerifyingModel, statement: Statement, proof: Proof, setup: Setup) -> None:

@@ -56,8 +56,8 @@ def decode(words: list[bytes], position: int) -> tuple[Table, int]:
     return Table(operand, decode_shape(words[position], rank), number, Format(result)), position + 1
 
 
-def run(layer: Table, entries: Integers, x: Integers, operand: Format) -> Integers:
-    """(batch, size) to (batch, size)."""
+def run(entries: Integers, x: Integers, operand: Format) -> Integers:
+    """(batch, size) to (batch, size); `operand` is the format of x."""
     result: Integers = np.take(entries, x + operand.offset)
     return result
 

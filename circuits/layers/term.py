@@ -146,7 +146,7 @@ class Term:
         """The term's word, then a word an axis."""
         ranks = (len(self.axes), len(self.tensor_axes))
         head = struct.pack(">BBBBIIi16x", CODE, self.weights, *ranks, self.operand, self.tensor, self.coefficient)
-        return head + b"".join(axis.encode() for axis in (*self.axes, *self.tensor_axes))
+        return head + b"".join([axis.encode() for axis in self.axes] + [axis.encode() for axis in self.tensor_axes])
 
     # ---- values -------------------------------------------------------------------------------------------------------------------
 
@@ -249,7 +249,7 @@ class Term:
         taps = self.count_summed()
         ends = np.array([operand.low, operand.high], dtype=object)
         if self.weights is Weights.PARAMETERS:
-            return self._range_of_parameters(operand, numbers, shape, result)
+            return self._range_of_parameters(operand, numbers, result)
         if self.weights is Weights.TENSOR:
             assert tensor is not None
             ends = np.outer(ends, np.array([tensor.low, tensor.high], dtype=object)).reshape(-1)
@@ -257,7 +257,7 @@ class Term:
         values = [int(end) * self.coefficient * taps for end in ends] + [0]
         return _as_result(min(values), result), _as_result(max(values), result)
 
-    def _range_of_parameters(self, operand: Format, numbers: Integers | None, shape: Shape, result: Shape) -> tuple[Integers, Integers]:
+    def _range_of_parameters(self, operand: Format, numbers: Integers | None, result: Shape) -> tuple[Integers, Integers]:
         assert numbers is not None
         at_low, at_high = numbers * operand.low, numbers * operand.high
         summed = tuple(range(len(self.find_kernels()) + len(self.find_axes(Mode.CONTRACT))))

@@ -15,8 +15,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from circuits import engine
 from circuits.engine import Integers, Operand, Vector
@@ -124,11 +126,12 @@ class Reading:
         shape = prod(self.sizes[:axis]), self.sizes[axis], prod(self.sizes[axis + 1 :])
         return engine.contract(self.values, shape, weights)
 
-    def _shape(self) -> Operand:
+    def _shape(self) -> NDArray[Any]:
         return self.values.reshape(*self.sizes, 4) if self.values.ndim == 2 else self.values.reshape(self.sizes)
 
-    def _flatten(self, shaped: Operand) -> Operand:
-        return np.ascontiguousarray(shaped.reshape(-1, 4) if self.values.ndim == 2 else shaped.reshape(-1))
+    def _flatten(self, shaped: NDArray[Any]) -> Operand:
+        flat: Operand = np.ascontiguousarray(shaped.reshape(-1, 4) if self.values.ndim == 2 else shaped.reshape(-1))
+        return flat
 
 
 def compute_eq_weights(point: Sequence[int], count: int) -> Vector:
@@ -170,13 +173,13 @@ def compute_weights_table(plan: TermPlan, sigma: Sequence[int], numbers: Integer
     assert tensor is not None
     reading = Reading(tensor, list(plan.tensor_shape))
     found: dict[tuple[Mode, int], int] = {}
-    for number, axis in enumerate(plan.term.tensor_axes):
-        if axis.mode is Mode.DIRECT:
-            reading.contract(number, compute_eq_weights(of_result[axis.axis], plan.tensor_shape[number]))
-        elif axis.mode is Mode.FIXED:
-            reading.take(number, axis.index)
+    for number, read in enumerate(plan.term.tensor_axes):
+        if read.mode is Mode.DIRECT:
+            reading.contract(number, compute_eq_weights(of_result[read.axis], plan.tensor_shape[number]))
+        elif read.mode is Mode.FIXED:
+            reading.take(number, read.index)
         else:
-            found[axis.mode, axis.axis] = number
+            found[read.mode, read.axis] = number
     modes = ((plan.term.axes[a], a) for _, a in plan.summed_axes)
     return reading.arrange([found[axis.mode, axis.result if axis.mode is Mode.SHARED else a] for axis, a in modes])
 
