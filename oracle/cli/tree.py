@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from oracle.cli import audit, bench, deploy, keys, log, model, operator, processes, request
+from oracle.cli import audit, bench, deploy, keys, log, model, operator, processes, proving, request
 
 app = typer.Typer(
     name="affidavit",
@@ -37,6 +37,9 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(log.app, name="log")
 app.add_typer(audit.app, name="audit")
 app.add_typer(operator.app, name="operator")
+app.add_typer(proving.setup_app, name="setup")
+app.command("prove")(proving.prove)
+app.command("verify")(proving.verify)
 app.command("request")(request.request)
 app.command("follow")(request.follow)
 app.command("deposit")(request.deposit)
