@@ -44,6 +44,8 @@ class NodeConfig:
     minimum_fee_wei: int = 0
     workers: int = 1
     max_input_bytes: int = 1 << 20
+    prove: bool = False  # make the proofs that policies demand; canonical models only
+    beneficiary: str | None = None  # who is paid for a proof; the operator of the signing key where not given
 
 
 @dataclass(frozen=True, slots=True)

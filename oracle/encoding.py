@@ -43,7 +43,7 @@ REQUEST_TYPE = (
     "InferenceRequest(address requester,address refundTo,bytes32 modelId,bytes32 inputDigest,bytes32 policy,"
     "uint256 feeWei,uint32 callbackGas,uint64 deadline,uint256 nonce)"
 )
-MODEL_TYPE = "Model(uint8 kind,bytes32 manifest,bytes32 circuit)"
+MODEL_TYPE = "Model(uint8 kind,bytes32 manifest,bytes32 circuit,bytes32[] parameters)"
 POSSESSION_TYPE = "OperatorPossession(address operator,address signer)"
 ANCHOR_TYPE = "Anchor(bytes32 logId,uint64 size,bytes32 root)"
 
@@ -53,6 +53,13 @@ ANCHOR_DOMAIN_NAME = "Affidavit Anchor"
 DOMAIN_VERSION = "1"
 
 QUORUM_ECDSA_SELECTOR = keccak256(b"affidavit.verifier.quorum-ecdsa.v1")[:4]
+PROOF_SELECTOR = keccak256(b"affidavit.verifier.proof.v1")[:4]
+
+POINT_BYTES = 96
+PART_BYTES = 255 * POINT_BYTES
+"""What ModelRegistry keeps in one contract's code; all parts of a model's commitments but the last are this long."""
+
+ADDRESS_BYTES = 20
 
 _DOMAIN_TYPE_HASH = type_hash(DOMAIN_TYPE)
 _CLAIM_TYPE_HASH = type_hash(CLAIM_TYPE)
@@ -141,15 +148,36 @@ def compute_request_id(request: Request, domain: Domain) -> Bytes32:
     return _coprocessor_digest(domain, request_struct_hash(request))
 
 
-def compute_model_id(kind: ModelKind, manifest_digest: Bytes32, circuit_digest: Bytes32) -> Bytes32:
-    """The struct hash `Model(uint8 kind,bytes32 manifest,bytes32 circuit)`; `circuit_digest` is 32 zero bytes for opaque models."""
-    return keccak256(_MODEL_TYPE_HASH + int(kind).to_bytes(32, "big") + manifest_digest + circuit_digest)
+def compute_model_id(kind: ModelKind, manifest_digest: Bytes32, circuit_digest: Bytes32, parameters: Sequence[Bytes32]) -> Bytes32:
+    """The struct hash of `MODEL_TYPE`. For opaque models `circuit_digest` is 32 zero bytes and `parameters`, digests of parts, are none."""
+    words = (int(kind).to_bytes(32, "big"), manifest_digest, circuit_digest, keccak256(b"".join(parameters)))
+    return keccak256(_MODEL_TYPE_HASH + b"".join(words))
+
+
+def split_commitments(commitments: bytes) -> tuple[bytes, ...]:
+    """The parts in which the registry stores a model's commitments (96-byte points, one after the other). Raises MalformedInput."""
+    if not commitments or len(commitments) % POINT_BYTES:
+        raise MalformedInput("commitments", f"points of {POINT_BYTES} bytes, at least one", f"{len(commitments)} bytes")
+    return tuple(commitments[at : at + PART_BYTES] for at in range(0, len(commitments), PART_BYTES))
+
+
+def compute_part_digest(part: bytes) -> Bytes32:
+    """keccak256(0x00 ‖ part): the code hash of the contract that stores it behind one STOP byte."""
+    return keccak256(b"\0" + part)
 
 
 def compute_possession_digest(operator: Address, signer: Address, chain_id: int, registry: Address) -> Bytes32:
     """What a signing key signs to prove that its holder registers it (OperatorRegistry)."""
     struct_hash = keccak256(abi_encode(["bytes32", "address", "address"], [_POSSESSION_TYPE_HASH, operator, signer]))
     return typed_data_digest(domain_separator(OPERATORS_DOMAIN_NAME, chain_id, registry), struct_hash)
+
+
+def compute_created_address(creator: Address, nonce: int) -> Address:
+    """The address of the contract that an account creates with a transaction of this nonce: keccak256(RLP([creator, nonce]))."""
+    number = nonce.to_bytes((nonce.bit_length() + 7) // 8, "big")
+    encoded = number if len(number) == 1 and number[0] < 0x80 else bytes([0x80 + len(number)]) + number
+    content = bytes([0x80 + ADDRESS_BYTES]) + bytes.fromhex(creator[2:]) + encoded
+    return Address(to_checksum_address(keccak256(bytes([0xC0 + len(content)]) + content)[-ADDRESS_BYTES:]))
 
 
 def compute_log_id(origin: str, anchor_key: Address) -> Bytes32:
@@ -210,6 +238,27 @@ def unpack_quorum_evidence(data: bytes) -> dict[int, bytes]:
     if len(data) != 32 + SIGNATURE_BYTES * len(indices) or not indices:
         raise EvidenceRejected("quorum evidence", f"a bitmap and {len(indices)} signatures of 65 bytes", f"{len(data)} bytes")
     return {index: data[32 + SIGNATURE_BYTES * k :][:SIGNATURE_BYTES] for k, index in enumerate(indices)}
+
+
+# ---- proof evidence -------------------------------------------------------------------------------------------------------------------
+def compute_proof_context(request_id: Bytes32, beneficiary: Address) -> Bytes32:
+    """What a proof is bound to: keccak256(abi.encode(requestId, beneficiary)).
+
+    The request id holds chain, contract and request; the beneficiary makes a copied proof pay its prover.
+    """
+    return keccak256(abi_encode(["bytes32", "address"], [request_id, beneficiary]))
+
+
+def pack_proof_evidence(beneficiary: Address, proof: bytes) -> Evidence:
+    """20 bytes of who is paid ‖ the proof, made in the context of both (`compute_proof_context`)."""
+    return Evidence(PROOF_SELECTOR, bytes.fromhex(beneficiary[2:]) + proof)
+
+
+def unpack_proof_evidence(data: bytes) -> tuple[Address, bytes]:
+    """(beneficiary, proof). Raises EvidenceRejected where there is no proof after the address."""
+    if len(data) <= ADDRESS_BYTES:
+        raise EvidenceRejected("proof evidence", f"{ADDRESS_BYTES} bytes of a beneficiary, and a proof", f"{len(data)} bytes")
+    return Address(to_checksum_address(data[:ADDRESS_BYTES])), data[ADDRESS_BYTES:]
 
 
 # ---- canonical JSON -------------------------------------------------------------------------------------------------------------------

@@ -111,12 +111,16 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class SignedClaim:
-    """A claim, the output it is about, and one operator's 65-byte signature r‖s‖v of its EIP-712 digest."""
+    """A claim, the output it is about, and one operator's 65-byte signature r‖s‖v of its EIP-712 digest.
+
+    `proof` is the data of proof evidence for the same claim (`encoding.pack_proof_evidence`), empty where the node made none.
+    """
 
     claim: Claim
     output: bytes
     signer: Address
     signature: bytes
+    proof: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +150,16 @@ class RegisteredModel:
     kind: ModelKind
     manifest_digest: Bytes32
     circuit_digest: Bytes32
+    parameters: tuple[Bytes32, ...]  # digests of the parts of the commitments to its weights; none for opaque models
     owner: Address
     data_uri: str
     is_active: bool
 
 
 class RequestStatus(IntEnum):
-    """Coprocessor's state machine: NONE → REQUESTED → PENDING → FINAL, or REQUESTED → REFUNDED; signed requests also NONE → CANCELLED."""
+    """Coprocessor's state machine: NONE → REQUESTED → PENDING → FINAL, or REQUESTED → REFUNDED; signed requests also NONE → CANCELLED.
+
+    A challenge takes a request from PENDING to FINAL with another output."""
 
     NONE = 0
     REQUESTED = 1
@@ -238,6 +245,18 @@ class Delivered:
 
 
 @dataclass(frozen=True, slots=True)
+class Replaced:
+    """The event `InferenceReplaced`: a challenge proved another output while the first was pending."""
+
+    request_id: Bytes32
+    replaced_digest: Bytes32
+    output_digest: Bytes32
+    output: bytes
+    beneficiaries: tuple[Address, ...]
+    callback: CallbackStatus
+
+
+@dataclass(frozen=True, slots=True)
 class TransactionReceipt:
     """A mined transaction, with the deliveries it made."""
 
@@ -247,6 +266,7 @@ class TransactionReceipt:
     succeeded: bool
     gas_used: int
     delivered: tuple[Delivered, ...] = ()
+    replaced: tuple[Replaced, ...] = ()
     items: tuple[tuple[Bytes32, ResultCode], ...] = ()  # of a batch, all of them, in its order; none for a single delivery
 
     @property

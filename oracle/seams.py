@@ -130,6 +130,10 @@ class ChainReader(Protocol):
         """The transaction that delivered a request, None where it was not delivered."""
         ...
 
+    def replacement_of(self, request_id: Bytes32) -> TransactionReceipt | None:
+        """The transaction in which a challenge replaced a request's answer, None where none did."""
+        ...
+
     def anchors(self, log_id: Bytes32) -> Sequence[Anchor]:
         """Every accepted anchor of a log, oldest first."""
         ...

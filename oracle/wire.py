@@ -90,20 +90,22 @@ def claim_from_json(value: object) -> Claim:
 
 
 def signed_claim_to_json(signed: SignedClaim) -> dict[str, Any]:
-    return {
+    fields: dict[str, Any] = {
         "claim": claim_to_json(signed.claim),
         "output": to_hex(signed.output),
         "signer": signed.signer,
         "signature": to_hex(signed.signature),
     }
+    return fields | ({"proof": to_hex(signed.proof)} if signed.proof else {})
 
 
 def signed_claim_from_json(value: object) -> SignedClaim:
-    """Raises MalformedInput naming the field that is wrong. Says nothing about the signature's truth."""
-    f = require_fields(value, "signed claim", {"claim", "output", "signer", "signature"})
+    """Raises MalformedInput naming the field that is wrong. Says nothing about the truth of signature and proof."""
+    f = require_fields(value, "signed claim", {"claim", "output", "signer", "signature"}, {"proof"})
     return SignedClaim(
         claim=claim_from_json(f["claim"]),
         output=parse_hex(f["output"], "signed claim.output"),
         signer=parse_address(f["signer"], "signed claim.signer"),
         signature=parse_hex(f["signature"], "signed claim.signature", 65),
+        proof=parse_hex(f["proof"], "signed claim.proof") if "proof" in f else b"",
     )

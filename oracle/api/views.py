@@ -18,6 +18,7 @@ from oracle.api.wire import (
     PreparedOut,
     ProofOut,
     ReceiptOut,
+    ReplacedOut,
     RequestOut,
     RequestsOut,
     RequestSummary,
@@ -51,6 +52,7 @@ def view_model(model: DescribedModel, registered: RegisteredModel | None) -> Mod
     return ModelOut(
         **view_model_summary(model, registered).model_dump(),
         manifest=dict(model.manifest),
+        parameters=[to_hex(digest) for digest in model.parameters],
         input=_payload(model.input, "input"),
         output=_payload(model.output, "output"),
         labels=list(model.labels) if model.labels else None,
@@ -137,7 +139,7 @@ def view_page(views: Sequence[RequestView], limit: int) -> RequestsOut:
 # ---- what came of it ---------------------------------------------------------------------------------------------------------------
 def view_receipt(settled: Settled, model: DescribedModel | None) -> ReceiptOut:
     delivered, receipt, status = settled.delivered, settled.receipt, settled.status
-    decoded, problem = _decode(model, delivered.output)
+    decoded, problem = _decode(model, settled.output)
     return ReceiptOut(
         request_id=to_hex(delivered.request_id),
         model_id=to_hex(delivered.model_id),
@@ -149,11 +151,24 @@ def view_receipt(settled: Settled, model: DescribedModel | None) -> ReceiptOut:
         available_at=delivered.available_at,
         callback=status.callback.name,
         signers=_signers(settled),
-        beneficiaries=list(delivered.beneficiaries),
-        output=to_hex(delivered.output),
-        output_digest=to_hex(delivered.output_digest),
+        prover=settled.prover,
+        beneficiaries=list(delivered.beneficiaries if settled.replaced is None else settled.replaced.beneficiaries),
+        output=to_hex(settled.output),
+        output_digest=to_hex(status.output_digest),
+        replaced=_replaced(settled),
         decoded=decoded,
         decoding_problem=problem,
+    )
+
+
+def _replaced(settled: Settled) -> ReplacedOut | None:
+    if settled.replaced is None or settled.replacement is None:
+        return None
+    return ReplacedOut(
+        transaction=to_hex(settled.replacement.transaction),
+        block_number=settled.replacement.block_number,
+        wrong_output=to_hex(settled.delivered.output),
+        wrong_output_digest=to_hex(settled.delivered.output_digest),
     )
 
 

@@ -159,6 +159,7 @@ class ModelSummary(Sent):
 
 class ModelOut(ModelSummary):
     manifest: dict[str, Any]
+    parameters: list[str] = Field(description="Digests of the parts of the commitments to the weights; none for an opaque model.")
     input: PayloadOut
     output: PayloadOut
     labels: list[str] | None
@@ -262,6 +263,15 @@ class SignerOut(Sent):
     signer: str
 
 
+class ReplacedOut(Sent):
+    """The delivered output was proven wrong within its window, and replaced by what the model gives."""
+
+    transaction: str = Field(description="Of the challenge.")
+    block_number: int
+    wrong_output: str
+    wrong_output_digest: str
+
+
 class ReceiptOut(Sent):
     """What the chain decided, read from the chain and not from our database."""
 
@@ -277,9 +287,11 @@ class ReceiptOut(Sent):
     signers: list[SignerOut] | None = Field(
         description="Operators whose signatures the evidence holds; null where the delivery went through another contract."
     )
+    prover: str | None = Field(description="Whom the proof names; null where the policy demands none.")
     beneficiaries: list[str]
-    output: str
+    output: str = Field(description="What counts now: after a challenge the proven output.")
     output_digest: str
+    replaced: ReplacedOut | None = Field(description="What was delivered first, where a challenge replaced it.")
     decoded: DecodedOutput | None = Field(description="The output as the manifest reads it.")
     decoding_problem: str | None = Field(description="Why `decoded` is null.")
 

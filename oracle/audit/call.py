@@ -9,16 +9,32 @@ from oracle.audit.entries import read_request
 from oracle.audit.view import LoggedRecord, LogView
 from oracle.encoding import parse_uint, to_hex
 from oracle.errors import EntryRejected, EvidenceRejected, InvariantBroken
-from oracle.records import Address, Bytes32, Delivered, Delivery, EntryKind, Evidence, Operator, Request, TransactionReceipt
+from oracle.records import (
+    Address,
+    Bytes32,
+    Claim,
+    Delivered,
+    Delivery,
+    EntryKind,
+    Evidence,
+    Operator,
+    Replaced,
+    Request,
+    TransactionReceipt,
+)
 from oracle.seams import ChainReader, find_carried
+
+VerifyProof = Callable[[Claim, bytes, bytes, Evidence], Address]
+"""(claim, input, output, evidence) → whom it names. Raises EvidenceRejected, ModelUnknown where the model's files are not at hand."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimChecks:
-    """How signatures are judged. Both raise a Rejected (ClaimRejected, EvidenceRejected)."""
+    """How signatures and proofs are judged. All raise a Rejected (ClaimRejected, EvidenceRejected)."""
 
     recover_signer: Callable[[Bytes32, bytes], Address]
     verify_quorum: Callable[[Evidence, Bytes32, Sequence[Operator], int], tuple[Operator, ...]]
+    verify_proof: VerifyProof
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +58,12 @@ class OnChain:
     receipt: TransactionReceipt
     event: Delivered
     delivery: Delivery | None  # None where its calldata does not hold it: delivered through another contract
+    replaced: Replaced | None = None  # what a challenge put in its place
+
+    @property
+    def output_digest(self) -> Bytes32:
+        """What counts now."""
+        return self.event.output_digest if self.replaced is None else self.replaced.output_digest
 
 
 def open_call(view: LogView, chain: ChainReader, records: Sequence[LoggedRecord]) -> Call:
@@ -63,7 +85,17 @@ def find_delivery(call: Call) -> OnChain | None:
     events = [event for event in receipt.delivered if event.request_id == call.request_id]
     if len(events) != 1:
         raise EvidenceRejected(f"transaction {to_hex(receipt.transaction)}", "one delivery of this request", len(events))
-    return OnChain(receipt, events[0], find_carried(call.chain, receipt, call.request_id))
+    return OnChain(receipt, events[0], find_carried(call.chain, receipt, call.request_id), _find_replaced(call))
+
+
+def _find_replaced(call: Call) -> Replaced | None:
+    receipt = call.chain.replacement_of(call.request_id)
+    if receipt is None:
+        return None
+    events = [event for event in receipt.replaced if event.request_id == call.request_id]
+    if len(events) != 1:
+        raise EvidenceRejected(f"transaction {to_hex(receipt.transaction)}", "one replacement of this request's answer", len(events))
+    return events[0]
 
 
 def read_block_number(intent: LoggedRecord) -> int:

@@ -54,7 +54,7 @@ def _audit_model(call: Call) -> None:
     model = call.chain.model(model_id)
     if model is None:
         raise Rejected(f"model {to_hex(model_id)}", "a registered model", "none on chain")
-    require_equal("model id", model_id, compute_model_id(model.kind, model.manifest_digest, model.circuit_digest))
+    require_equal("model id", model_id, compute_model_id(model.kind, model.manifest_digest, model.circuit_digest, model.parameters))
 
 
 def _audit_claim_of(call: Call, logged: LoggedRecord) -> None:

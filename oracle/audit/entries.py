@@ -99,9 +99,13 @@ def _claim_bodies(signed: SignedClaim) -> dict[str, bytes]:
 def result_entry(
     intent: Appended, asked: Asked, domain: Domain, signed: SignedClaim, inference: Inference, actor: str, model_name: str, moment: datetime
 ) -> Entry:
-    """Before the answer leaves: the claim, who signed it and what computed it. Bodies: output, signature."""
+    """Before the answer leaves: the claim, who signed it and what computed it. Bodies: output, signature, and the proof if one was made."""
     runtime = inference.runtime
     fields = _call_fields(asked, domain, actor) | _claim_fields(signed, domain) | _intent_link(intent)
+    bodies = _claim_bodies(signed)
+    if signed.proof:
+        fields["audit.proof_digest"] = to_hex(keccak256(signed.proof))
+        bodies["audit.proof_digest"] = signed.proof
     fields |= {
         "audit.latency_microseconds": round(inference.seconds * 1_000_000),
         "audit.runtime.name": runtime.name,
@@ -111,7 +115,7 @@ def result_entry(
         "gen_ai.response.id": fields["audit.claim_digest"],
         "gen_ai.response.model": model_name,
     }
-    return Entry(EntryKind.RESULT, format_time(moment), fields, _claim_bodies(signed))
+    return Entry(EntryKind.RESULT, format_time(moment), fields, bodies)
 
 
 def error_entry(

@@ -20,7 +20,7 @@ from oracle.encoding import (
     to_hex,
     unpack_policy,
 )
-from oracle.errors import EntryRejected, EvidenceRejected
+from oracle.errors import EntryRejected, EvidenceRejected, ModelUnknown
 from oracle.records import (
     Address,
     Asked,
@@ -66,14 +66,22 @@ def _audit_signatures(call: Call, found: OnChain | None, steps: StepRecorder, ch
     if found is None:
         steps.absent(SIGNATURES, f"not delivered on chain; {recovered} logged claims have their operator's signature")
         return
-    signers = _audit_evidence(call, found, found.delivery, checks) if found.delivery else ()
+    signers = _audit_quorum(call, found, found.delivery, checks) if found.delivery else ()
     for logged in call.of_kind(EntryKind.RECEIPT)[-1:]:
         _audit_logged_evidence(logged.record, signers, found.delivery.evidence if found.delivery else ())
     if found.delivery is None:
         steps.absent(SIGNATURES, "delivered through another contract: the Coprocessor accepted its evidence, its calldata does not show it")
         return
-    names = ", ".join(f"{operator.index} {operator.signer}" for operator in signers)
-    steps.passed(SIGNATURES, f"policy satisfied by operators {names}; {recovered} logged claims have their operator's signature")
+    by = [f"operators {', '.join(f'{operator.index} {operator.signer}' for operator in signers)}"] if signers else []
+    logged_claims = f"{recovered} logged claims have their operator's signature"
+    if unpack_policy(call.request.policy).proof:
+        prover = _audit_proof(call, found, found.delivery, checks)
+        if prover is None:
+            told = f"; satisfied by {by[0]}" if by else ""
+            steps.absent(SIGNATURES, f"the proof was NOT verified here: it needs the model's files and the input{told}; {logged_claims}")
+            return
+        by.append(f"a proof made for {prover}, verified again here")
+    steps.passed(SIGNATURES, f"policy satisfied by {' and '.join(by)}; {logged_claims}")
 
 
 def _audit_logged_signatures(call: Call, steps: StepRecorder, checks: ClaimChecks) -> int:
@@ -110,14 +118,27 @@ def _audit_minority(logged: LoggedRecord) -> None:
         raise EntryRejected(f"minority claim of entry {logged.index}", "another output than the agreed one", to_hex(signed))
 
 
-def _audit_evidence(call: Call, found: OnChain, delivery: Delivery, checks: ClaimChecks) -> tuple[Operator, ...]:
+def _audit_quorum(call: Call, found: OnChain, delivery: Delivery, checks: ClaimChecks) -> tuple[Operator, ...]:
+    """The signers, where a quorum is demanded; that there are exactly the demanded pieces is checked always."""
     policy, evidence = unpack_policy(call.request.policy), delivery.evidence
     digest = compute_claim_digest(delivery.claim, call.chain.domain)
     require_equal("pieces of evidence", bool(policy.quorum) + policy.proof + policy.enclave, len(evidence))
-    if policy.proof or policy.enclave:
-        kind = "proof" if policy.proof else "enclave"
-        raise EvidenceRejected(f"evidence of kind {kind}", "a kind this version can verify", kind)
+    if policy.enclave:
+        raise EvidenceRejected("evidence of kind enclave", "a kind this version can verify", "enclave")
+    if not policy.quorum:
+        return ()
     return checks.verify_quorum(evidence[0], digest, _operators_around(call.chain, found.receipt.block_number), policy.quorum)
+
+
+def _audit_proof(call: Call, found: OnChain, delivery: Delivery, checks: ClaimChecks) -> Address | None:
+    """Whom the proof names, once it was verified here; None where that takes files or an input that are not at hand."""
+    data = _find_input(call, found)
+    if data is None:
+        return None
+    try:
+        return checks.verify_proof(delivery.claim, data, delivery.output, delivery.evidence[-1])
+    except ModelUnknown:
+        return None
 
 
 def _operators_around(chain: ChainReader, block_number: int) -> list[Operator]:
@@ -147,7 +168,10 @@ def _audit_receipt(call: Call, found: OnChain | None, steps: StepRecorder) -> No
     if not receipts:
         raise EntryRejected("records of a delivered call", "a receipt record", "none")
     _audit_event(call, found, receipts[-1].index)
-    require_equal("output digest in the contract", found.event.output_digest, status.output_digest)
+    if found.replaced is not None:
+        require_equal("output that a challenge replaced", found.event.output_digest, found.replaced.replaced_digest)
+        steps.remark(f"a challenge proved the delivered output wrong and put {to_hex(found.replaced.output_digest)} in its place")
+    require_equal("output digest in the contract", found.output_digest, status.output_digest)
     stale = [r for r in receipts[:-1] if not _is_final(r) and r.record.digest("audit.block_hash") != found.receipt.block_hash]
     for logged in receipts:
         if logged not in stale:
@@ -207,7 +231,7 @@ def _audit_execution(call: Call, found: OnChain | None, steps: StepRecorder, re_
     if found is None and not results:
         steps.absent(EXECUTION, "no output was logged or delivered to compare with")
         return
-    expected = found.event.output_digest if found else results[-1].record.digest("audit.output_digest")
+    expected = found.output_digest if found else results[-1].record.digest("audit.output_digest")
     digest = keccak256(re_execute(call.request.model_id, data))
     require_equal("output of the re-executed model", expected, digest)
     steps.passed(EXECUTION, f"the model gives the output with digest {to_hex(digest)} again")

@@ -36,7 +36,7 @@ class Bench:
         deployment = deploy(owner, DeploymentPlan(self._accounts[0].address, (self._accounts[0].address,)))
         self.contracts = Contracts(rpc, deployment)
         self.sender = Sender(self.contracts, self._accounts[0])
-        self.model_id = register_model(self.contracts, self.sender, ModelKind.OPAQUE, keccak256(b"bench"), b"", "bench:")
+        self.model_id = register_model(self.contracts, self.sender, ModelKind.OPAQUE, keccak256(b"bench"), b"", (), "bench:").model_id
         self._keys = [AccountSigner(Account.create()) for _ in range(operators)]
         for index, (operator, key) in enumerate(zip(self._accounts[1:], self._keys, strict=True)):
             register_operator(self.contracts, Sender(self.contracts, operator), key, index, STAKE_WEI)

@@ -11,6 +11,7 @@ from oracle.cli.console import progress, working, write_json, write_note
 from oracle.cli.options import Deployment, Json, Rpc
 
 if TYPE_CHECKING:
+    from oracle.audit.call import ClaimChecks
     from oracle.audit.report import AuditReport, AuditStep
     from oracle.errors import AuditFailed
     from oracle.pipeline.audit import Auditor
@@ -37,13 +38,16 @@ TokenFile = Annotated[
 ]
 
 
-def _open(log: str, vkey: str, rpc: str, deployment: Path, anchor_key: str | None, token_file: Path | None) -> Auditor:
+def _open(
+    log: str, vkey: str, rpc: str, deployment: Path, anchor_key: str | None, token_file: Path | None, checks: ClaimChecks | None = None
+) -> Auditor:
     from oracle.config import read_secret
     from oracle.encoding import parse_address
-    from oracle.pipeline.audit import open_auditor
+    from oracle.pipeline.audit import CHECKS, open_auditor
 
     anchored_by = None if anchor_key is None else parse_address(anchor_key, "--anchor-key")
-    return open_auditor(log, vkey, rpc, deployment, anchored_by, None if token_file is None else read_secret(token_file))
+    token = None if token_file is None else read_secret(token_file)
+    return open_auditor(log, vkey, rpc, deployment, anchored_by, token, checks or CHECKS)
 
 
 def _parse_subject(text: str) -> Bytes32 | int:
@@ -67,14 +71,15 @@ def verify(
     anchor_key: AnchorKey = None,
     token_file: TokenFile = None,
     model: Annotated[
-        list[Path] | None, typer.Option("--model", help="Model directory, to run the call again (step 8).", metavar="DIR")
+        list[Path] | None,
+        typer.Option("--model", help="Model directory, to verify its proofs (step 6) and run it again (step 8).", metavar="DIR"),
     ] = None,
     require_complete: Annotated[bool, typer.Option("--require-complete", help="Fail where a step found nothing to check.")] = False,
     json: Json = False,
 ) -> None:
     """Go through the numbered steps of an audit and stop at the first that does not hold, with exit code 2."""
     from oracle.errors import AuditFailed
-    from oracle.pipeline.audit import load_re_execution
+    from oracle.pipeline.audit import CHECKS, load_models
 
     steps: list[AuditStep] = []
 
@@ -83,10 +88,10 @@ def verify(
         if not json:
             _write_step(step)
 
-    re_execute = load_re_execution(model) if model else None
+    re_execute, checks = load_models(model) if model else (None, CHECKS)
     try:
         with working("Reading the log"):
-            auditor = _open(log, vkey, rpc, deployment, anchor_key, token_file)
+            auditor = _open(log, vkey, rpc, deployment, anchor_key, token_file, checks)
         if subject is None:
             with progress() as on_progress:
                 report = auditor.verify_log(on_step, on_progress)

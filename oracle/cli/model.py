@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from oracle.cli.console import working, write_json, write_note, write_pairs, write_table
+from oracle.cli.console import progress, working, write_json, write_note, write_pairs, write_table
 from oracle.cli.options import Deployment, Json, Keystore, PasswordFile, Rpc
 
 if TYPE_CHECKING:
@@ -81,15 +81,17 @@ def _read_held_back(path: Path) -> tuple[Any, Any]:
 
 
 def _show_compiled(model: CanonicalModel, out: Path, json: bool) -> None:
+    from oracle.encoding import to_hex
+
     report = model.report
     assert report is not None, "a model that was just compiled has its report"
     if json:
-        write_json({"model_id": model.model_id_hex, "directory": str(out), "report": report.to_json()})
+        write_json({"model_id": to_hex(model.model_id), "directory": str(out), "report": report.to_json()})
         return
     from rich.console import Console
 
     Console().print(report)
-    write_pairs([("model_id", model.model_id_hex), ("directory", out)])
+    write_pairs([("model_id", to_hex(model.model_id)), ("directory", out)])
 
 
 @app.command("opaque")
@@ -157,17 +159,21 @@ def register(
     data_uri: Annotated[str, typer.Option("--data-uri", help="Where others find the model's files.")] = "",
     json: Json = False,
 ) -> None:
-    """Register a model on chain, so that it can be asked for."""
-    from oracle.encoding import to_hex
+    """Register a model on chain, so that it can be asked for.
+
+    The commitments to a canonical model's weights are stored first, in parts of 24,480 bytes, each by a
+    transaction of about 5.4 million gas. Started again, it sends only what is missing.
+    """
     from oracle.pipeline.registering import register_directory
     from oracle.pipeline.session import open_session
 
-    with working(f"Registering {directory.name}"):
-        model_id = register_directory(open_session(rpc, deployment, keystore, password_file), directory, data_uri)
+    session = open_session(rpc, deployment, keystore, password_file)
+    with progress() as on_progress:
+        done = register_directory(session, directory, data_uri, lambda part, parts: on_progress("Storing commitments", part, parts))
     if json:
-        write_json({"model_id": to_hex(model_id)})
+        write_json(done.to_json())
     else:
-        typer.echo(to_hex(model_id))
+        write_pairs(done.to_json().items())
 
 
 @app.command("list")

@@ -31,9 +31,13 @@ def request(
     deployment: Deployment,
     keystore: Keystore,
     password_file: PasswordFile,
-    quorum: Annotated[int, typer.Option(min=0, max=255, help="How many operators must have signed the same answer.")] = 1,
+    quorum: Annotated[
+        int | None,
+        typer.Option(min=0, max=255, help="How many operators must have signed the same answer; 1 where left out, 0 with --proof."),
+    ] = None,
+    proof: Annotated[bool, typer.Option("--proof", help="Demand a proof that the model gives this answer (canonical models).")] = False,
     window_seconds: Annotated[int, typer.Option(min=0, help="The callback waits this long after delivery.")] = 0,
-    fee_wei: Annotated[int, typer.Option(min=0, help="Paid to the operators whose signatures count.")] = 0,
+    fee_wei: Annotated[int, typer.Option(min=0, help="Paid to the operators whose signatures count, and to who proved.")] = 0,
     callback_gas: Annotated[int, typer.Option(min=0, help="Gas for onInference on the requester, if it is a contract.")] = 0,
     patience_seconds: Annotated[int, typer.Option(min=1, help="Deadline from now; after it the fee can be refunded.")] = 600,
     signed: Annotated[
@@ -54,7 +58,8 @@ def request(
         raise typer.BadParameter("needed by --signed and --follow", param_hint="--api")
     described = _find_model(model, api)
     session = open_session(rpc, deployment, keystore, password_file)
-    terms = requesting.Terms(Policy(quorum, window_seconds=window_seconds), fee_wei, callback_gas, patience_seconds)
+    k = quorum if quorum is not None else 0 if proof else 1
+    terms = requesting.Terms(Policy(k, proof, window_seconds=window_seconds), fee_wei, callback_gas, patience_seconds)
     wanted = requesting.read_input(input_file)
     with working("Asking"):
         asked = (
@@ -125,7 +130,11 @@ def _report_end(client: Any, request_id: Any, json: bool) -> None:
         write_json_line({"receipt": receipt})
         return
     decoded = receipt.get("decoded") or {}
-    write_pairs((name, receipt[name]) for name in ("transaction", "block_number", "gas_used", "callback", "signers", "output_digest"))
+    write_pairs(
+        (name, receipt[name]) for name in ("transaction", "block_number", "gas_used", "callback", "signers", "prover", "output_digest")
+    )
+    if receipt.get("replaced"):
+        write_note(f"The answer first delivered was proven wrong, and replaced in {receipt['replaced']['transaction']}.")
     if decoded.get("labels") and decoded.get("real"):
         best = max(range(len(decoded["real"])), key=lambda k: decoded["real"][k])
         write_pairs([("largest", f"{decoded['labels'][best]} ({decoded['real'][best]:g})")])

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from oracle.audit.call import ClaimChecks
 from oracle.audit.report import AuditReport
 from oracle.audit.source import HttpSource
 from oracle.config import read_secret
@@ -14,17 +15,17 @@ from oracle.demo.local_keys import find_seeds, local_account
 from oracle.demo.network import Network
 from oracle.encoding import to_hex
 from oracle.errors import AuditFailed, PeerError
-from oracle.pipeline.audit import Auditor, load_re_execution, open_auditor
+from oracle.pipeline.audit import CHECKS, Auditor, load_models, open_auditor
 from oracle.records import Address, Anchor, Bytes32
 
 WAIT_SECONDS = 30.0
 
 
-def open_network_auditor(network: Network, location: str | None = None) -> Auditor:
+def open_network_auditor(network: Network, location: str | None = None, checks: ClaimChecks = CHECKS) -> Auditor:
     """An auditor of the newest checkpoint of the network's log, or of a copy of it in a directory."""
     anchor_key = Address(local_account("log").address)
     token = read_secret(network.auditor_token_file) if location is None else None
-    return open_auditor(location or network.log_url, network.vkey, network.chain.rpc, network.deployment_file, anchor_key, token)
+    return open_auditor(location or network.log_url, network.vkey, network.chain.rpc, network.deployment_file, anchor_key, token, checks)
 
 
 def log_indices(network: Network, request_id: Bytes32, at_least: int) -> list[int]:
@@ -57,7 +58,8 @@ def wait_anchored(network: Network, index: int) -> Anchor:
 def audit_call(network: Network, request_id: Bytes32) -> AuditReport:
     """All eight steps of one call, re-execution included. Raises AuditFailed at the first that does not hold."""
     models = [find_seeds() / "models" / name for name in network.plan.models]
-    return open_network_auditor(network).verify_call(request_id, re_execute=load_re_execution(models))
+    re_execute, checks = load_models(models)
+    return open_network_auditor(network, checks=checks).verify_call(request_id, re_execute=re_execute)
 
 
 def audit_log(network: Network) -> AuditReport:

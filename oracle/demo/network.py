@@ -131,7 +131,7 @@ def _lay_out(directory: Path, plan: Plan, chain: EmbeddedChain, processes: Proce
     progress("Registering models and operators")
     for name in plan.models:
         path = find_seeds() / "models" / name
-        network.model_ids[name] = register_directory(network.session("deployer"), path, path.as_uri())
+        network.model_ids[name] = register_directory(network.session("deployer"), path, path.as_uri()).model_id
     for index in range(plan.operators):
         signer = load_signer(directory / f"node-{index}.key", network.password_file)
         take_seat(network.session(f"operator-{index}"), signer, STAKE_WEI, index)

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from oracle.encoding import canonical_json, compute_model_id, keccak256, to_hex
+from oracle.encoding import canonical_json, compute_model_id, compute_part_digest, keccak256, split_commitments, to_hex
 from oracle.errors import MalformedInput, ModelRejected, StoreError
 from oracle.records import Bytes32, ModelKind
 
 MANIFEST_NAME = "manifest.json"
 MANIFEST_VERSION = "model/1"
+CIRCUIT_FILE = "circuit.bin"
+COMMITMENTS_FILE = "commitments.bin"
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_MODEL_BYTES = 4 << 30
 NO_CIRCUIT = Bytes32(bytes(32))
@@ -29,7 +31,7 @@ KIND_NAMES = {"canonical": ModelKind.CANONICAL, "opaque": ModelKind.OPAQUE}
 
 @dataclass(frozen=True)
 class ModelDirectory:
-    """A directory whose every byte was checked. `circuit` is empty for opaque models."""
+    """A directory whose every byte was checked. `circuit` is empty for opaque models, `parts` (of the commitments) has none for them."""
 
     path: Path
     model_id: Bytes32
@@ -38,6 +40,7 @@ class ModelDirectory:
     manifest: Mapping[str, Any]
     manifest_digest: Bytes32
     circuit: bytes
+    parts: tuple[bytes, ...]
     files: Mapping[str, bytes]
 
 
@@ -47,12 +50,21 @@ def read_directory(path: Path) -> ModelDirectory:
     manifest = parse_manifest(content, path)
     kind = KIND_NAMES[manifest["kind"]]
     files = {name: _read_listed(path, name, digest) for name, digest in manifest["files"].items()}
-    circuit = files.get("circuit.bin", b"") if kind is ModelKind.CANONICAL else b""
-    if kind is ModelKind.CANONICAL and not circuit:
-        raise ModelRejected(f"model {path}", "a circuit.bin", "none or an empty one")
+    circuit, parts = _read_provable(path, files) if kind is ModelKind.CANONICAL else (b"", ())
     digest = keccak256(content)
-    model_id = compute_model_id(kind, digest, keccak256(circuit) if circuit else NO_CIRCUIT)
-    return ModelDirectory(path, model_id, kind, manifest["name"], manifest, digest, circuit, files)
+    model_id = compute_model_id(kind, digest, keccak256(circuit) if circuit else NO_CIRCUIT, [compute_part_digest(p) for p in parts])
+    return ModelDirectory(path, model_id, kind, manifest["name"], manifest, digest, circuit, parts, files)
+
+
+def _read_provable(path: Path, files: Mapping[str, bytes]) -> tuple[bytes, tuple[bytes, ...]]:
+    """Descriptor and commitments of a canonical model. That they are those of the weights is for `pipeline.models` to check."""
+    for name in (CIRCUIT_FILE, COMMITMENTS_FILE):
+        if not files.get(name):
+            raise ModelRejected(f"model {path}", f"a {name}", "none or an empty one")
+    try:
+        return files[CIRCUIT_FILE], split_commitments(files[COMMITMENTS_FILE])
+    except MalformedInput as error:
+        raise ModelRejected(f"{path / COMMITMENTS_FILE}", error.expected, error.got) from error
 
 
 def parse_manifest(content: bytes, path: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from oracle.errors import (
 )
 from oracle.limits import MAX_CALLBACK_GAS, MAX_HORIZON_SECONDS, MAX_WINDOW_SECONDS
 from oracle.node.infer import check_input
-from oracle.node.models import ModelLibrary, ServedModel
+from oracle.node.models import CanonicalServed, ModelLibrary, ServedModel
 from oracle.records import SIGNED_NONCE_START, Asked, Block, Domain, Policy, Request, RequestStatus
 from oracle.seams import ChainReader
 
@@ -33,6 +33,7 @@ class Terms:
 
     minimum_fee_wei: int
     max_input_bytes: int
+    proves: bool = False  # whether this node makes proofs, so that it can answer alone what demands one
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,9 @@ def check(asked: Asked, chain: ChainReader, library: ModelLibrary, terms: Terms,
     _check_size(asked, terms)
     _check_source(asked)
     _check_digests(asked, chain.domain)
-    policy = _check_policy(asked.request, chain)
+    policy = _check_policy(asked.request, chain, terms)
     model = _check_model(asked.request, chain, library)
+    _check_provable(policy, model)
     check_input(model, asked.input)
     _check_time(asked.request, _head(chain).timestamp)
     _check_fee(asked.request, chain, terms, owed_wei)
@@ -98,10 +100,13 @@ def _check_digests(asked: Asked, domain: Domain) -> None:
         raise RequestRejected("request.input_digest", to_hex(keccak256(asked.input)), to_hex(asked.request.input_digest))
 
 
-def _check_policy(request: Request, chain: ChainReader) -> Policy:
+def _check_policy(request: Request, chain: ChainReader, terms: Terms) -> Policy:
+    """Beside a quorum a proof may be demanded of which another node takes care; alone it needs a node that proves."""
     policy = unpack_policy(request.policy)
-    if not policy.quorum or policy.proof or policy.enclave:
-        raise PolicyRejected("policy", "a quorum and nothing else", policy)
+    if policy.enclave:
+        raise PolicyRejected("policy", "a quorum, a proof or both", policy)
+    if not policy.quorum and not terms.proves:
+        raise PolicyRejected("policy", "a quorum: this node does not prove", policy)
     active = sum(operator.is_active for operator in chain.operators())
     if policy.quorum > active:
         raise PolicyRejected("policy quorum", f"at most {active}, the active operators", policy.quorum)
@@ -119,6 +124,11 @@ def _check_model(request: Request, chain: ChainReader, library: ModelLibrary) ->
     if not registered.is_active and request.is_signed_off_chain:
         raise ModelRejected(f"model {to_hex(request.model_id)}", "an active model", "a deprecated one")
     return model
+
+
+def _check_provable(policy: Policy, model: ServedModel) -> None:
+    if policy.proof and not isinstance(model, CanonicalServed):
+        raise PolicyRejected("policy of a request to an opaque model", "no proof: only canonical models can be proven", policy)
 
 
 def _check_time(request: Request, now: int) -> None:

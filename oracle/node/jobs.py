@@ -63,6 +63,7 @@ _jobs = Table(
     Column("intent_tree_size", BigInteger),
     Column("problem", String(64)),
     Column("problem_detail", Text),
+    Column("proof", LargeBinary),
 )
 _guard = Table(
     "guard",
@@ -108,7 +109,7 @@ LONGEST_PAUSE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One request to work on. `attempts` counts how often it was taken, this time included."""
+    """One request to work on. `attempts` counts how often it was taken, this time included; `proof` is empty until one was made."""
 
     asked: Asked
     state: JobState
@@ -116,6 +117,7 @@ class Job:
     intent: Appended | None
     problem: str | None = None
     problem_detail: str | None = None
+    proof: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,10 @@ class JobStore:
         """The intent entry is durable in the log: the model may run."""
         place = {"intent_index": intent.index, "intent_leaf_hash": intent.leaf_hash, "intent_tree_size": intent.tree_size}
         self._move(request_id, tuple(JobState), **place)
+
+    def record_proof(self, request_id: Bytes32, proof: bytes) -> None:
+        """The data of proof evidence for the claim that was signed: kept, so that a restart does not prove again."""
+        self._move(request_id, tuple(JobState), proof=proof)
 
     def mark_answered(self, request_id: Bytes32) -> None:
         """The result entry is durable in the log: the answer may leave."""
@@ -345,7 +351,7 @@ def _job(row: Mapping[str, Any] | RowMapping) -> Job:
         transaction=row["transaction_hash"],
     )
     intent = None if row["intent_index"] is None else _appended(row)
-    return Job(asked, JobState(row["state"]), row["attempts"], intent, row["problem"], row["problem_detail"])
+    return Job(asked, JobState(row["state"]), row["attempts"], intent, row["problem"], row["problem_detail"], row["proof"] or b"")
 
 
 def _guard_row(guarded: Guarded, domain: Domain) -> dict[str, Any]:

@@ -40,6 +40,13 @@ class NodeMetrics:
             buckets=[0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30],
             registry=self.registry,
         )
+        self.proving_seconds = Histogram(
+            "affidavit_node_proving_seconds",
+            "Time a proof took, by model name",
+            ["model"],
+            buckets=[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30],
+            registry=self.registry,
+        )
         self.refused = Counter("affidavit_node_refused", "Requests refused, by error", ["error"], registry=self.registry)
         self.postponed = Counter("affidavit_node_postponed", "Attempts put off, by error", ["error"], registry=self.registry)
         self.equivocations = Counter(

@@ -1,7 +1,7 @@
 """The node's HTTP door.
 
 POST /v1/requests              a signed off-chain request; 202 {"request_id", "state"}; repeating it changes nothing
-GET  /v1/claims/{request_id}   200 the signed claim; 202 {"state"} while there is none; 404 unknown; 422 refused, with the reason
+GET  /v1/claims/{request_id}   200 the signed claim, and the proof if made; 202 {"state"} while there is none; 404 unknown; 422 refused
 GET  /v1/models                what this node runs, and for how much
 GET  /health /ready /metrics   alive; chain, log and models there; Prometheus
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -101,7 +101,8 @@ def _add_requests(app: FastAPI, door: Door) -> None:
 
     @app.get("/v1/models")
     def get_models() -> dict[str, Any]:
-        return {"minimum_fee_wei": str(door.terms.minimum_fee_wei), "models": [_model_json(model) for model in door.library]}
+        models = [_model_json(model) for model in door.library]
+        return {"minimum_fee_wei": str(door.terms.minimum_fee_wei), "proves": door.terms.proves, "models": models}
 
 
 def _parse_json(body: bytes) -> object:
@@ -124,7 +125,7 @@ def _claim_answer(door: Door, request_id: Bytes32, job: Job) -> JSONResponse:
     """A claim that is in the guard but not ANSWERED is not shown: its result is not in the log yet."""
     if job.state is JobState.ANSWERED:
         guarded = door.store.require_guarded(request_id, door.chain.domain)
-        return JSONResponse(signed_claim_to_json(guarded.signed))
+        return JSONResponse(signed_claim_to_json(replace(guarded.signed, proof=job.proof)))
     if job.state is JobState.REFUSED:
         return problem(422, job.problem or "Rejected", job.problem_detail or "refused", state=job.state.value)
     if job.state is JobState.BROKEN:

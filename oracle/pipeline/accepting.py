@@ -14,7 +14,7 @@ from oracle.limits import MAX_CALLBACK_GAS, MAX_HORIZON_SECONDS, MAX_WINDOW_SECO
 from oracle.pipeline.asking import check_deadline, check_nonce_space
 from oracle.pipeline.catalogue import DescribedModel
 from oracle.pipeline.inputs import check_input
-from oracle.records import Asked, Bytes32, Policy, RegisteredModel, Request, RequestStatus
+from oracle.records import Asked, Bytes32, ModelKind, Policy, RegisteredModel, Request, RequestStatus
 from oracle.seams import ChainReader
 
 
@@ -31,9 +31,15 @@ def check_terms(request: Request, now: datetime) -> Policy:
     policy = unpack_policy(request.policy)
     if policy.window_seconds > MAX_WINDOW_SECONDS:
         raise PolicyRejected("policy window", f"at most {MAX_WINDOW_SECONDS} seconds", policy.window_seconds)
-    if policy.proof or policy.enclave:
-        raise PolicyRejected("policy", "quorum, the only evidence served here", "proof" if policy.proof else "enclave")
+    if policy.enclave:
+        raise PolicyRejected("policy", "quorum and proof, the evidence served here", "enclave")
     return policy
+
+
+def check_provable(policy: Policy, model: DescribedModel) -> None:
+    """Raises PolicyRejected where a proof is demanded of a model that cannot be proven."""
+    if policy.proof and model.kind is not ModelKind.CANONICAL:
+        raise PolicyRejected("policy proof", "a canonical model", f"{model.name}, which is opaque")
 
 
 def check_signed(asked: Asked, model: DescribedModel, now: datetime) -> Policy:
@@ -42,6 +48,7 @@ def check_signed(asked: Asked, model: DescribedModel, now: datetime) -> Policy:
     if (digest := keccak256(asked.input)) != asked.request.input_digest:
         raise InputRejected("request.input_digest", f"{to_hex(digest)}, the digest of the input", to_hex(asked.request.input_digest))
     policy = check_terms(asked.request, now)
+    check_provable(policy, model)
     check_input(model, asked.input)
     return policy
 

@@ -19,7 +19,7 @@ from oracle.audit.source import HttpSource, LogSource
 from oracle.config import Config, read_secret
 from oracle.encoding import to_hex
 from oracle.errors import AffidavitError, ChainError, ConfigRejected, ModelUnknown, RequestUnknown, StoreError
-from oracle.pipeline.accepting import check_paid, check_quorum, check_registered, check_signed, check_terms, check_unused
+from oracle.pipeline.accepting import check_paid, check_provable, check_quorum, check_registered, check_signed, check_terms, check_unused
 from oracle.pipeline.asking import Prepared, Wanted, build_request, typed_data
 from oracle.pipeline.catalogue import DescribedModel, load_catalogue
 from oracle.pipeline.headcache import HeadCache
@@ -103,7 +103,7 @@ class Desk:
         model, head = self.model(wanted.model_id), self._head()
         now = self._time_at(head)
         request, request_id, data = build_request(wanted, model, self.domain, now)
-        check_terms(request, now)
+        check_provable(check_terms(request, now), model)
         self.relay_terms().check(request)
         self._check_registered(head, request.model_id)
         return Prepared(

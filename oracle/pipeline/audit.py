@@ -7,9 +7,10 @@ anchor key's address, and the deployment (chain id and contracts).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from oracle.attest.prove import Prover
 from oracle.attest.quorum import verify_quorum
 from oracle.audit import export
 from oracle.audit.call import ClaimChecks
@@ -23,14 +24,15 @@ from oracle.audit.view import LogView
 from oracle.audit.whole import OnProgress, verify_log
 from oracle.encoding import compute_log_id
 from oracle.node.infer import infer
-from oracle.pipeline.models import load_checked_library
+from oracle.pipeline.models import load_provable_library
 from oracle.records import Address, Bytes32, Checkpoint
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
 from oracle.seams import ChainReader
 from oracle.signatures import recover_signer
 
-CHECKS = ClaimChecks(recover_signer, verify_quorum)
+CHECKS = ClaimChecks(recover_signer, verify_quorum, Prover(()).verify)
+"""Without any model at hand: proofs are not verified, and the audit says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +42,17 @@ class Auditor:
     view: LogView
     chain: ChainReader
     log_id: Bytes32 | None  # None where no anchor key was given
+    checks: ClaimChecks = CHECKS
 
     def verify_call(self, subject: Bytes32 | int, on_step: OnStep | None = None, re_execute: ReExecute | None = None) -> AuditReport:
         """Audits the call of a request id or entry index. Raises AuditFailed at the first step that does not hold."""
-        return verify_call(self.view, self.chain, self.log_id, subject, CHECKS, on_step, re_execute)
+        return verify_call(self.view, self.chain, self.log_id, subject, self.checks, on_step, re_execute)
 
     def verify_log(self, on_step: OnStep | None = None, on_progress: OnProgress | None = None) -> AuditReport:
         """Audits every entry, tile, anchor and call. Raises AuditFailed at the first thing that does not hold."""
         if on_progress is None:
-            return verify_log(self.view, self.chain, self.log_id, CHECKS, on_step)
-        return verify_log(self.view, self.chain, self.log_id, CHECKS, on_step, on_progress)
+            return verify_log(self.view, self.chain, self.log_id, self.checks, on_step)
+        return verify_log(self.view, self.chain, self.log_id, self.checks, on_step, on_progress)
 
     def verify_extends(self, note: bytes) -> Checkpoint:
         """Holds the log against a checkpoint of it that was kept; returns that one.
@@ -70,8 +73,16 @@ class Auditor:
         return len(export.export_call(self.view, request_id, directory))
 
 
-def open_auditor(log: str, vkey: str, rpc: str, deployment: Path, anchor_key: Address | None = None, token: str | None = None) -> Auditor:
-    """`log` is a URL or an exported directory, `token` a reader's, to see bodies.
+def open_auditor(
+    log: str,
+    vkey: str,
+    rpc: str,
+    deployment: Path,
+    anchor_key: Address | None = None,
+    token: str | None = None,
+    checks: ClaimChecks = CHECKS,
+) -> Auditor:
+    """`log` is a URL or an exported directory, `token` a reader's, to see bodies. `checks`: with models at hand, those of `load_models`.
 
     Raises NoteRejected for a malformed key, AuditFailed (step 3) for a checkpoint that is not the log's, ConfigRejected or ChainError for
     the deployment.
@@ -80,14 +91,17 @@ def open_auditor(log: str, vkey: str, rpc: str, deployment: Path, anchor_key: Ad
     contracts = Contracts(rpc, load_deployment(deployment))
     contracts.check_deployment()
     log_id = None if anchor_key is None else compute_log_id(key.name, anchor_key)
-    return Auditor(LogView(open_source(log, token), key), contracts, log_id)
+    return Auditor(LogView(open_source(log, token), key), contracts, log_id, checks)
 
 
-def load_re_execution(directories: Sequence[Path]) -> ReExecute:
-    """Step 8 with these model directories. Raises ModelRejected for one that does not hold; the function raises ModelUnknown."""
-    library = load_checked_library(directories)
+def load_models(directories: Sequence[Path]) -> tuple[ReExecute, ClaimChecks]:
+    """Step 8 and the proofs of step 6 with these model directories. Raises ModelRejected for one that does not hold.
+
+    What is not among them is ModelUnknown to both.
+    """
+    library, prover = load_provable_library(directories)
 
     def re_execute(model_id: Bytes32, data: bytes) -> bytes:
         return infer(library.get(model_id), data).output
 
-    return re_execute
+    return re_execute, replace(CHECKS, verify_proof=prover.verify)

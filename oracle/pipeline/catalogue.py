@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from oracle.encoding import compute_part_digest
 from oracle.errors import ModelRejected
 from oracle.node.directory import read_directory
 from oracle.records import Bytes32, ModelKind
@@ -59,12 +60,13 @@ class DescribedModel:
     output: Payload
     labels: tuple[str, ...] | None
     postprocess: str | None
+    parameters: tuple[Bytes32, ...] = ()  # digests of the parts of its commitments, which the id binds; none for an opaque model
 
 
 def describe_directory(path: Path) -> DescribedModel:
     """The model of a directory, every file checked against its manifest. Raises ModelRejected."""
     directory = read_directory(path)
-    return describe(directory.model_id, directory.kind, directory.manifest)
+    return describe(directory.model_id, directory.kind, directory.manifest, [compute_part_digest(part) for part in directory.parts])
 
 
 def load_catalogue(paths: Sequence[Path]) -> dict[Bytes32, DescribedModel]:
@@ -72,7 +74,7 @@ def load_catalogue(paths: Sequence[Path]) -> dict[Bytes32, DescribedModel]:
     return {model.model_id: model for model in map(describe_directory, paths)}
 
 
-def describe(model_id: Bytes32, kind: ModelKind, manifest: Mapping[str, Any]) -> DescribedModel:
+def describe(model_id: Bytes32, kind: ModelKind, manifest: Mapping[str, Any], parameters: Sequence[Bytes32]) -> DescribedModel:
     """The description of a checked manifest. Raises ModelRejected where a field is missing or of another form."""
     try:
         read = _canonical_payload if kind is ModelKind.CANONICAL else _typed_payload
@@ -82,6 +84,7 @@ def describe(model_id: Bytes32, kind: ModelKind, manifest: Mapping[str, Any]) ->
             kind=kind,
             name=str(manifest["name"]),
             manifest=manifest,
+            parameters=tuple(parameters),
             input=read(manifest[sides[0]]),
             output=read(manifest[sides[1]]),
             labels=tuple(map(str, manifest["labels"])) if "labels" in manifest else None,

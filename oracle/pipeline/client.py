@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,10 +42,10 @@ class ApiClient:
     def model(self, model_id: Bytes32) -> DescribedModel:
         """The model's description, from a manifest whose digest gives exactly this id."""
         answer = self._get(f"/v1/models/{to_hex(model_id)}")
-        manifest = answer.get("manifest")
-        if not isinstance(manifest, dict):
-            raise MalformedInput("model of the API", "a manifest", type(manifest).__name__)
-        return describe_checked(model_id, manifest)
+        manifest, parameters = answer.get("manifest"), answer.get("parameters")
+        if not isinstance(manifest, dict) or not isinstance(parameters, list):
+            raise MalformedInput("model of the API", "a manifest and parameters", f"{type(manifest).__name__}, {type(parameters).__name__}")
+        return describe_checked(model_id, manifest, [parse_bytes32(digest, "model of the API, parameters") for digest in parameters])
 
     def submit(self, asked: Asked) -> dict[str, Any]:
         """Posts a signed request. Safe to repeat."""
@@ -151,14 +151,18 @@ def _event_data(text: str) -> Mapping[str, Any]:
     return data
 
 
-def describe_checked(model_id: Bytes32, manifest: Mapping[str, Any]) -> DescribedModel:
-    """A description from a manifest somebody else sent. Raises ModelRejected unless it is the one `model_id` stands for."""
+def describe_checked(model_id: Bytes32, manifest: Mapping[str, Any], parameters: Sequence[Bytes32]) -> DescribedModel:
+    """A description from a manifest somebody else sent, with the digests of the parts of the commitments.
+
+    Raises ModelRejected unless they are those `model_id` stands for.
+    """
     try:
         kind = {"canonical": ModelKind.CANONICAL, "opaque": ModelKind.OPAQUE}[manifest["kind"]]
         circuit = manifest["files"]["circuit.bin"]["keccak256"] if kind is ModelKind.CANONICAL else "0x" + "00" * 32
     except (KeyError, TypeError) as error:
         raise ModelRejected("manifest", "the fields of docs/models.md", repr(error)[:80]) from error
-    digest = compute_model_id(kind, keccak256(canonical_json(manifest)), parse_bytes32(circuit, "manifest.files.circuit.bin.keccak256"))
+    circuit_digest = parse_bytes32(circuit, "manifest.files.circuit.bin.keccak256")
+    digest = compute_model_id(kind, keccak256(canonical_json(manifest)), circuit_digest, parameters)
     if digest != model_id:
         raise ModelRejected("manifest", f"that of model {to_hex(model_id)}", f"that of {to_hex(digest)}")
-    return describe(model_id, kind, manifest)
+    return describe(model_id, kind, manifest, parameters)

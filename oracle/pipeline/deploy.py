@@ -5,11 +5,11 @@ Registering is safe to start again: what is registered already is found and retu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from oracle.encoding import compute_model_id, compute_possession_digest, keccak256
+from oracle.encoding import compute_created_address, compute_model_id, compute_part_digest, compute_possession_digest, keccak256, to_hex
 from oracle.errors import ChainError, ModelRejected, RequestRejected
 from oracle.limits import ZERO_ADDRESS
 from oracle.records import Address, Bytes32, ModelKind, Operator
@@ -20,6 +20,10 @@ from oracle.seams import Signer
 
 NO_CIRCUIT = Bytes32(bytes(32))
 DAY_SECONDS = 86_400
+CEREMONY_CHUNK_BITS = 12
+"""Commitments are to chunks of 4096 entries: the powers of the Ethereum KZG ceremony."""
+CONTRACTS_BEFORE_THE_SLASHER = 5
+"""OperatorRegistry, which is told where its slasher will be, up to the one before FraudProofs."""
 
 Progress = Callable[[str, Address], None]
 
@@ -55,13 +59,26 @@ def deploy(sender: Sender, plan: DeploymentPlan, progress: Progress = lambda _na
     timelock = create("TimelockController", plan.timelock_seconds, proposers, proposers, ZERO_ADDRESS)
     models = create("ModelRegistry")
     admitter = plan.admitter or ZERO_ADDRESS
-    operators = create("OperatorRegistry", timelock, plan.minimum_stake_wei, plan.unbonding_seconds, admitter)
-    quorum = create("QuorumVerifier", operators)
-    router = create("VerifierRouter", timelock, plan.guardian, [quorum])
+    slasher = compute_created_address(sender.address, sender.endpoint.nonce(sender.address, "pending") + CONTRACTS_BEFORE_THE_SLASHER)
+    operators = create("OperatorRegistry", timelock, plan.minimum_stake_wei, plan.unbonding_seconds, admitter, slasher)
+    quorum, proof = create("QuorumVerifier", operators), create("ProofVerifier", models, CEREMONY_CHUNK_BITS, b"")
+    router = create("VerifierRouter", timelock, plan.guardian, [quorum, proof])
     coprocessor = create("Coprocessor", models, router)
+    frauds = create("FraudProofs", coprocessor, router, operators)  # refuses to be anywhere but at `slasher`
     anchor = create("AuditAnchor")
-    chain_id = sender.endpoint.chain_id()
-    return Deployment(chain_id, block.number + 1, coprocessor, models, operators, router, quorum, anchor, timelock)
+    return Deployment(
+        chain_id=sender.endpoint.chain_id(),
+        block_number=block.number + 1,
+        coprocessor=coprocessor,
+        model_registry=models,
+        operator_registry=operators,
+        verifier_router=router,
+        quorum_verifier=quorum,
+        proof_verifier=proof,
+        fraud_proofs=frauds,
+        audit_anchor=anchor,
+        timelock=timelock,
+    )
 
 
 def create_consumer(sender: Sender, name: str, *arguments: Any) -> Address:
@@ -69,19 +86,57 @@ def create_consumer(sender: Sender, name: str, *arguments: Any) -> Address:
     return sender.endpoint.created_contract(sender.send(creation_call(name, *arguments)).transaction)
 
 
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What registering a model took. `stored` counts the parts of its commitments that were not there before."""
+
+    model_id: Bytes32
+    parts: int
+    stored: int
+    gas_used: int
+
+    def to_json(self) -> dict[str, str | int]:
+        return {"model_id": to_hex(self.model_id), "parts": self.parts, "parts_stored": self.stored, "gas_used": self.gas_used}
+
+
+OnPart = Callable[[int, int], None]
+"""(done, all) parts."""
+
+
 def register_model(
-    contracts: Contracts, sender: Sender, kind: ModelKind, manifest_digest: Bytes32, circuit: bytes, data_uri: str
-) -> Bytes32:
-    """Registers a model, unless it is registered, and returns its id. Raises ModelRejected where kind and circuit do not fit."""
-    if (kind is ModelKind.CANONICAL) != bool(circuit):
-        raise ModelRejected("circuit", "bytes for a canonical model, none for an opaque one", f"{len(circuit)} bytes")
-    model_id = compute_model_id(kind, manifest_digest, keccak256(circuit) if circuit else NO_CIRCUIT)
+    contracts: Contracts,
+    sender: Sender,
+    kind: ModelKind,
+    manifest_digest: Bytes32,
+    circuit: bytes,
+    parts: Sequence[bytes],
+    data_uri: str,
+    on_part: OnPart = lambda _done, _all: None,
+) -> Registration:
+    """Registers a model, unless it is registered: first the parts of its commitments that are not stored, one a transaction.
+
+    Started again after a crash it goes on where it was. Raises ModelRejected where kind, circuit and parts do not fit.
+    """
+    if (kind is ModelKind.CANONICAL) != bool(circuit) or (kind is ModelKind.CANONICAL) != bool(parts):
+        raise ModelRejected(
+            "circuit and commitments", "bytes for a canonical model, none for an opaque one", f"{len(circuit)} bytes and {len(parts)} parts"
+        )
+    digests = [compute_part_digest(part) for part in parts]
+    model_id = compute_model_id(kind, manifest_digest, keccak256(circuit) if circuit else NO_CIRCUIT, digests)
+    gas_used = stored = 0
     if contracts.model(model_id) is None:
-        sender.send(contracts.call("ModelRegistry", "register", int(kind), manifest_digest, circuit, data_uri))
+        for number, part in enumerate(parts):
+            on_part(number, len(parts))
+            if not contracts.is_part_stored(part):
+                gas_used += sender.send(contracts.call("ModelRegistry", "storeParameters", part)).gas_used
+                stored += 1
+        on_part(len(parts), len(parts))
+        call = contracts.call("ModelRegistry", "register", int(kind), manifest_digest, circuit, digests, data_uri)
+        gas_used += sender.send(call).gas_used
     registered = contracts.model(model_id)
     if registered is None or registered.manifest_digest != manifest_digest:
         raise ChainError("a model that was just registered is not there")
-    return model_id
+    return Registration(model_id, len(parts), stored, gas_used)
 
 
 def register_operator(contracts: Contracts, sender: Sender, signer: Signer, index: int, stake_wei: int) -> Operator:

@@ -1,4 +1,4 @@
-"""The node: from a request to a signed claim that is in the log, and the process that does it.
+"""The node: from a request to a signed claim, proven where that is demanded, that is in the log; and the process that does it.
 
 The order is the product: checked before work, intent in the log before the model runs, guard before the signature exists, result in the log
 before anybody sees the answer. A crash between any two leaves a job that is simply run again.
@@ -9,20 +9,21 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection, Engine, MetaData
 from sqlalchemy.exc import SQLAlchemyError
 
 from oracle import journal
 from oracle.attest.keys import load_account
+from oracle.attest.prove import Prover
 from oracle.attest.sign import AccountSigner, sign_claim
 from oracle.audit.client import LogClient
 from oracle.audit.entries import error_entry, intent_entry, result_entry
 from oracle.audit.record import MAX_BODY_BYTES
 from oracle.config import ChainConfig, Config, NodeConfig, read_secret
-from oracle.encoding import keccak256, to_hex
+from oracle.encoding import keccak256, parse_address, to_hex, unpack_policy
 from oracle.errors import (
     AffidavitError,
     ChainError,
@@ -48,8 +49,8 @@ from oracle.node.metrics import NodeMetrics
 from oracle.node.models import ModelLibrary
 from oracle.node.service import Door, make_app
 from oracle.pipeline.background import Background, Step
-from oracle.pipeline.models import load_checked_library
-from oracle.records import Appended, Asked, Block, Bytes32, Claim, Entry, SignedClaim
+from oracle.pipeline.models import load_provable_library
+from oracle.records import Address, Appended, Asked, Block, Bytes32, Claim, Entry, SignedClaim
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
 from oracle.relay.follow import Follower, SqlTrail, trail_table
@@ -59,6 +60,14 @@ from oracle.store import open_database
 IDLE_SECONDS = 0.25
 """How long a worker waits for the bell before it looks by itself: put-off jobs ring none."""
 MAX_BACKOFF_SECONDS = jobs.LONGEST_PAUSE_SECONDS
+
+
+@dataclass(frozen=True)
+class Proving:
+    """How a node that proves does it. `beneficiary` is named in every proof, and paid."""
+
+    prover: Prover
+    beneficiary: Callable[[], Address]  # asked when a proof is made: an operator may register after the node's start
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,7 @@ class Node:
     signer: Signer
     metrics: NodeMetrics
     clock: Clock
+    proving: Proving | None = None
     bell: threading.Event = field(default_factory=threading.Event)
     stranded: set[Bytes32] = field(default_factory=set)
 
@@ -87,7 +97,8 @@ def answer(job: Job, node: Node) -> None:
     """
     request_id = job.asked.request_id
     guarded = node.store.guarded(request_id, node.chain.domain) or _compute_claim(job, node)
-    append_result(guarded, job.asked, node)
+    proof = job.proof or _prove_claim(guarded, job.asked, node)
+    append_result(guarded, job.asked, proof, node)
     node.store.mark_answered(request_id)
 
 
@@ -106,6 +117,18 @@ def _compute_claim(job: Job, node: Node) -> Guarded:
     return node.store.sign_once(claim, inference, intent, checked.domain, sign)
 
 
+def _prove_claim(guarded: Guarded, asked: Asked, node: Node) -> bytes:
+    """The data of proof evidence for the signed claim, kept with the job; empty where none is demanded or this node makes none."""
+    claim = guarded.signed.claim
+    if node.proving is None or not unpack_policy(asked.request.policy).proof or claim.model_id not in node.proving.prover:
+        return b""
+    started = time.perf_counter()
+    proof = node.proving.prover.prove(claim, asked.input, node.proving.beneficiary()).data
+    node.metrics.proving_seconds.labels(node.library.get(claim.model_id).directory.name).observe(time.perf_counter() - started)
+    node.store.record_proof(claim.request_id, proof)
+    return proof
+
+
 def append_intent(checked: CheckedJob, node: Node) -> Appended:
     """Says in the log, before the model runs, that it will. The key makes a repeated append find the first.
 
@@ -119,10 +142,10 @@ def append_intent(checked: CheckedJob, node: Node) -> Appended:
     return intent
 
 
-def append_result(guarded: Guarded, asked: Asked, node: Node) -> Appended:
-    """Says in the log what was signed, before it leaves. Built from the guard's row alone, so that a repetition is the same entry."""
+def append_result(guarded: Guarded, asked: Asked, proof: bytes, node: Node) -> Appended:
+    """Says in the log what was signed and proven, before it leaves. Built from what is kept alone: a repetition is the same entry."""
     model_name = node.library.get(asked.request.model_id).directory.name
-    parts = (guarded.intent, asked, node.chain.domain, guarded.signed, guarded.inference)
+    parts = (guarded.intent, asked, node.chain.domain, replace(guarded.signed, proof=proof), guarded.inference)
     entry = result_entry(*parts, node.name, model_name, node.clock.now())
     return _append(node, entry, f"result:{to_hex(asked.request_id)}")
 
@@ -289,17 +312,32 @@ def open_node(config: NodeConfig, engine: Engine, chain: ChainReader, log: Entry
         raise ConfigRejected("node: workers", "at least 1", config.workers)
     store = JobStore(engine)
     store.bind(chain.domain)
+    library, prover = load_provable_library(config.models)
+    signer = AccountSigner(load_account(config.keystore, config.password_file))
+    named = None if config.beneficiary is None else _read_beneficiary(config.beneficiary)
+
+    def beneficiary() -> Address:
+        return named or chain.operator_of(signer.address) or signer.address
+
     return Node(
         name=config.name,
         store=store,
         chain=chain,
         log=log,
-        library=load_checked_library(config.models),
-        terms=Terms(config.minimum_fee_wei, config.max_input_bytes),
-        signer=AccountSigner(load_account(config.keystore, config.password_file)),
+        library=library,
+        terms=Terms(config.minimum_fee_wei, config.max_input_bytes, config.prove),
+        signer=signer,
         metrics=NodeMetrics(store),
         clock=SystemClock(),
+        proving=Proving(prover, beneficiary) if config.prove else None,
     )
+
+
+def _read_beneficiary(text: str) -> Address:
+    try:
+        return parse_address(text, "node: beneficiary")
+    except MalformedInput as error:
+        raise ConfigRejected(error.what, error.expected, error.got) from error
 
 
 def _door(node: Node, log: LogClient) -> Door:

@@ -22,13 +22,14 @@ from oracle.attest.sign import AccountSigner
 from oracle.audit.client import LogClient
 from oracle.audit.entries import error_entry, lie_entry, receipt_entry
 from oracle.config import Config, RelayConfig, read_secret
-from oracle.encoding import QUORUM_ECDSA_SELECTOR, compute_claim_digest, to_hex, unpack_quorum_evidence
-from oracle.errors import ConfigRejected, InvariantBroken, PeerError, StoreError
+from oracle.encoding import PROOF_SELECTOR, QUORUM_ECDSA_SELECTOR, compute_claim_digest, to_hex, unpack_quorum_evidence
+from oracle.errors import ClaimRejected, ConfigRejected, InvariantBroken, PeerError, StoreError
 from oracle.pipeline.background import Background, Step
-from oracle.records import Address, Asked, Block, Claim, Delivery, Domain, Entry, Operator, Receipt, SignedClaim
+from oracle.records import Address, Asked, Block, Claim, Delivery, Domain, Entry, Evidence, Operator, Receipt, SignedClaim
 from oracle.relay.collect import Attestation, Collector, expire_overdue
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
+from oracle.relay.failures import CallReverted
 from oracle.relay.follow import Follower, SqlTrail
 from oracle.relay.lane import Lane, Ledger, hold_lane
 from oracle.relay.metrics import RelayMetrics, make_app
@@ -90,13 +91,23 @@ class KnownOperators:
         return self._operators
 
 
-def make_attestation(domain: Domain, operators: Callable[[], Sequence[Operator]]) -> Attestation:
-    """Quorum evidence for the collector."""
+VerifyProof = Callable[[Claim, bytes, bytes, Evidence], Sequence[Address]]
+"""(claim, input, output, evidence) → whom it names. Raises CallReverted."""
+
+
+def make_attestation(domain: Domain, operators: Callable[[], Sequence[Operator]], verify_proof: VerifyProof) -> Attestation:
+    """Quorum and proof evidence for the collector. `verify_proof` is `Contracts.check_proof`: the relay has no models, the chain has."""
+
+    def check_proof(signed: SignedClaim, asked: Asked) -> None:
+        try:
+            verify_proof(signed.claim, asked.input, signed.output, Evidence(PROOF_SELECTOR, signed.proof))
+        except CallReverted as error:
+            raise ClaimRejected("proof of a claim", "one that the verifier accepts", str(error)[:300]) from error
 
     def check(signed: SignedClaim, asked: Asked, known: Sequence[Operator]) -> Operator:
         return check_signed_claim(signed, asked, domain, known)
 
-    return Attestation(operators, check, find_agreement, assemble_quorum)
+    return Attestation(operators, check, find_agreement, assemble_quorum, check_proof)
 
 
 def make_lane(engine: Engine, chain: Ledger, signer: Signer, clock: Clock, **settings: int) -> Lane:
@@ -209,7 +220,7 @@ def _run(
     final_blocks = config.chain.confirmations if relay.final_blocks is None else relay.final_blocks
     settings = {"batch_size": relay.batch_size, "final_blocks": final_blocks, "is_refunding": relay.refund_expired}
     lane = make_lane(engine, chain, signer, clock, **settings)
-    collector = Collector(lane, nodes, make_attestation(chain.domain, operators))
+    collector = Collector(lane, nodes, make_attestation(chain.domain, operators, chain.check_proof))
     follower = make_follower(engine, chain, clock, chain.deployment.block_number, config.chain.confirmations)
     pause = config.chain.poll_seconds
     steps = {

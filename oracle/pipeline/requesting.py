@@ -11,7 +11,7 @@ from typing import Any
 
 from oracle.encoding import pack_policy, parse_hex, to_hex
 from oracle.errors import ChainError, InputRejected, MalformedInput
-from oracle.pipeline.accepting import check_terms
+from oracle.pipeline.accepting import check_provable, check_terms
 from oracle.pipeline.asking import Wanted, build_request
 from oracle.pipeline.catalogue import DescribedModel
 from oracle.pipeline.client import ApiClient
@@ -52,6 +52,7 @@ class Outcome:
 
 def ask_on_chain(session: Session, model: DescribedModel, wanted: WantedInput, terms: Terms) -> Outcome:
     """Sends `Coprocessor.request` and waits until it is mined. Raises InputRejected, CallReverted or ChainError."""
+    check_provable(terms.policy, model)
     data = encode_input(model, wanted)
     policy, deadline = pack_policy(terms.policy), now_of(session) + terms.patience_seconds
     call = session.contracts.call(
@@ -97,7 +98,7 @@ def sign_request(session: Session, model: DescribedModel, wanted: WantedInput, t
     )
     moment = datetime.fromtimestamp(now, UTC)
     request, request_id, data = build_request(whole, model, session.contracts.domain, moment)
-    check_terms(request, moment)
+    check_provable(check_terms(request, moment), model)
     return Asked(request_id, request, data, session.signer.sign_digest(request_id))
 
 

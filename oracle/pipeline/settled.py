@@ -5,20 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from oracle.encoding import QUORUM_ECDSA_SELECTOR, to_hex, unpack_quorum_evidence
+from oracle.encoding import PROOF_SELECTOR, QUORUM_ECDSA_SELECTOR, to_hex, unpack_proof_evidence, unpack_quorum_evidence
 from oracle.errors import ChainError, RequestUnknown
-from oracle.records import Bytes32, Delivered, Evidence, OnChainStatus, Operator, TransactionReceipt
+from oracle.records import Address, Bytes32, Delivered, Evidence, OnChainStatus, Operator, Replaced, TransactionReceipt
 from oracle.seams import ChainReader, find_carried
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """`signers` is None where the transaction reached the Coprocessor through another contract, so its calldata is not the delivery's."""
+    """`signers` is None where the transaction reached the Coprocessor through another contract, so its calldata is not the delivery's.
+
+    `prover` is whom the proof names, where there is one. `replaced` says what a challenge put in the delivered output's place, and
+    `replacement` in which transaction.
+    """
 
     delivered: Delivered
     receipt: TransactionReceipt
     status: OnChainStatus
     signers: tuple[Operator, ...] | None
+    prover: Address | None = None
+    replaced: Replaced | None = None
+    replacement: TransactionReceipt | None = None
+
+    @property
+    def output(self) -> bytes:
+        """What counts now."""
+        return self.delivered.output if self.replaced is None else self.replaced.output
 
 
 def read_settled(chain: ChainReader, request_id: Bytes32) -> Settled:
@@ -29,12 +41,22 @@ def read_settled(chain: ChainReader, request_id: Bytes32) -> Settled:
     delivered = next((d for d in receipt.delivered if d.request_id == request_id), None)
     if delivered is None:
         raise ChainError("the endpoint gave a receipt without the delivery it was asked for")
-    return Settled(delivered, receipt, chain.status_of(request_id), _signers(chain, receipt, request_id))
+    carried, status = find_carried(chain, receipt, request_id), chain.status_of(request_id)
+    signers = None if carried is None else quorum_signers(carried.evidence, chain.operators(receipt.block_number))
+    prover = None if carried is None else proof_beneficiary(carried.evidence)
+    if status.output_digest == delivered.output_digest:
+        return Settled(delivered, receipt, status, signers, prover)
+    replacement = chain.replacement_of(request_id)
+    replaced = next((r for r in replacement.replaced if r.request_id == request_id), None) if replacement else None
+    if replaced is None or replaced.output_digest != status.output_digest:
+        raise ChainError("the endpoint tells of an output that was neither delivered nor proven")
+    return Settled(delivered, receipt, status, signers, prover, replaced, replacement)
 
 
-def _signers(chain: ChainReader, receipt: TransactionReceipt, request_id: Bytes32) -> tuple[Operator, ...] | None:
-    carried = find_carried(chain, receipt, request_id)
-    return None if carried is None else quorum_signers(carried.evidence, chain.operators(receipt.block_number))
+def proof_beneficiary(evidence: Sequence[Evidence]) -> Address | None:
+    """Whom the proof among the evidence names; the contract has verified it."""
+    data = next((e.data for e in evidence if e.selector == PROOF_SELECTOR), None)
+    return None if data is None else unpack_proof_evidence(data)[0]
 
 
 def quorum_signers(evidence: Sequence[Evidence], operators: Sequence[Operator]) -> tuple[Operator, ...]:

@@ -25,9 +25,12 @@ def watched_by(engine: Engine, node: str) -> list[Bytes32]:
 def record_claim(connection: Connection, node: str, signed: SignedClaim, now: datetime) -> bool:
     """Keeps a checked claim and that this node has answered. Returns whether the claim is new."""
     c, claim = CLAIMS.c, signed.claim
-    same = select(c.node).where(c.request_id == claim.request_id, c.signer == signed.signer, c.output_digest == claim.output_digest)
+    is_same = (c.request_id == claim.request_id) & (c.signer == signed.signer) & (c.output_digest == claim.output_digest)
     record_answer(connection, claim.request_id, node, "claim", signed.signer)
-    if connection.execute(same).one_or_none() is not None:
+    known = connection.execute(select(c.proof).where(is_same)).one_or_none()
+    if known is not None:
+        if signed.proof and not known.proof:  # from another node of the same operator
+            connection.execute(update(CLAIMS).where(is_same).values(proof=signed.proof))
         return False
     connection.execute(
         insert(CLAIMS).values(
@@ -37,10 +40,12 @@ def record_claim(connection: Connection, node: str, signed: SignedClaim, now: da
             node=node,
             output=signed.output,
             signature=signed.signature,
+            proof=signed.proof,
             time=format_time(now),
         )
     )
-    add_event(connection, claim.request_id, "claim", now, signer=signed.signer, output_digest=to_hex(claim.output_digest))
+    detail = {"signer": signed.signer, "output_digest": to_hex(claim.output_digest)}
+    add_event(connection, claim.request_id, "claim", now, **detail, **({"proof_bytes": len(signed.proof)} if signed.proof else {}))
     return True
 
 
@@ -64,7 +69,5 @@ def claims_of(connection: Connection, asked: Asked) -> list[SignedClaim]:
     """The checked claims about a request, in the order of their signers."""
     rows = connection.execute(select(CLAIMS).where(CLAIMS.c.request_id == asked.request_id).order_by(CLAIMS.c.signer)).all()
     r = asked.request
-    return [
-        SignedClaim(Claim(asked.request_id, r.model_id, r.input_digest, Bytes32(row.output_digest)), row.output, row.signer, row.signature)
-        for row in rows
-    ]
+    claims = (Claim(asked.request_id, r.model_id, r.input_digest, Bytes32(row.output_digest)) for row in rows)
+    return [SignedClaim(claim, row.output, row.signer, row.signature, row.proof) for claim, row in zip(claims, rows, strict=True)]

@@ -1,4 +1,4 @@
-"""Collecting claims: every node is asked about every request until it has answered; k equal claims become a delivery.
+"""Collecting claims: every node is asked about every request until it has answered; k equal claims, a proof, or both become a delivery.
 
 Nodes are asked also after a quorum: a claim that contradicts it is a lie, and is stated to the log with its signature, once.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, func, select, update
 
 from oracle import journal
-from oracle.encoding import to_hex, unpack_policy
+from oracle.encoding import PROOF_SELECTOR, to_hex, unpack_policy
 from oracle.errors import ClaimRejected, EvidenceRejected, PeerError
 from oracle.records import Asked, Bytes32, Claim, Delivery, Evidence, OnChainStatus, Operator, SignedClaim
 from oracle.relay import outbox
@@ -40,6 +40,7 @@ class Attestation:
     check: Callable[[SignedClaim, Asked, Sequence[Operator]], Operator]  # raises ClaimRejected
     find_agreement: Callable[[Sequence[SignedClaim], int], tuple[SignedClaim, ...] | None]  # raises EvidenceRejected
     assemble: Callable[[Sequence[SignedClaim], int, Sequence[Operator]], Evidence]  # raises EvidenceRejected
+    check_proof: Callable[[SignedClaim, Asked], None]  # asks the chain's verifier; raises ClaimRejected, ChainError
 
 
 @dataclass(slots=True)
@@ -116,6 +117,8 @@ class Collector:
         if answer.claim is not None:
             try:
                 self._attestation.check(answer.claim, asked, self._attestation.operators())
+                if answer.claim.proof:  # once, here: what is kept was accepted by the verifier
+                    self._attestation.check_proof(answer.claim, asked)
             except ClaimRejected as error:  # nothing anybody can be held to; perhaps an operator we have not heard of yet
                 journal.get("collect").warning("a claim is not acceptable", node=node.url, error=str(error))
                 pauses.later(asked.request_id, moment)
@@ -140,7 +143,7 @@ class Collector:
         claims = claims_of(connection, asked)
         job = outbox.find_job(connection, JobKind.DELIVER, asked.request_id)
         if job is None or job.state is JobState.FAILED or state_of(connection, asked.request_id) is RequestState.COLLECTING:
-            self._try_quorum(connection, asked, claims)
+            self._try_evidence(connection, asked, claims)
         job = outbox.find_job(connection, JobKind.DELIVER, asked.request_id)
         if job is not None:
             self._state_lies(connection, asked, claims, job.delivery.claim)
@@ -157,24 +160,42 @@ class Collector:
             for row in rows:
                 self.decide(connection, view_of(row).asked)
 
-    def _try_quorum(self, connection: Connection, asked: Asked, claims: Sequence[SignedClaim]) -> None:
+    def _try_evidence(self, connection: Connection, asked: Asked, claims: Sequence[SignedClaim]) -> None:
+        """Queues a delivery when everything the policy demands is there: a quorum, a proof, or both for one output."""
         if state_of(connection, asked.request_id) is not RequestState.COLLECTING:
             return
         policy = unpack_policy(asked.request.policy)
-        if policy.proof or policy.enclave:
+        if policy.enclave:
             reason = "its policy demands evidence that this relay does not assemble"
             set_state(connection, asked.request_id, RequestState.FAILED, "failed", self._lane.clock.now(), reason)
             return
+        agreed: Sequence[SignedClaim] = ()
+        evidence: list[Evidence] = []
+        if policy.quorum:
+            found = self._find_agreement(connection, asked, claims, policy.quorum)
+            if found is None:
+                return
+            agreed = found
+            evidence.append(self._attestation.assemble(agreed, policy.quorum, self._attestation.operators()))
+        if policy.proof:
+            # A proof was accepted by the verifier when it came, and no two outputs can be proven. Whoever made it need not sit any more.
+            proven = next((c for c in claims if c.proof and (not agreed or c.claim == agreed[0].claim)), None)
+            if proven is None:
+                return
+            agreed = agreed or (proven,)
+            evidence.append(Evidence(PROOF_SELECTOR, proven.proof))
+        self._queue(connection, asked, Delivery(asked, agreed[0].claim, agreed[0].output, tuple(evidence)), agreed)
+
+    def _find_agreement(
+        self, connection: Connection, asked: Asked, claims: Sequence[SignedClaim], k: int
+    ) -> tuple[SignedClaim, ...] | None:
         operators = self._attestation.operators()
         valid = [signed for signed in claims if self._still_counts(signed, asked, operators)]
         try:
-            agreed = self._attestation.find_agreement(valid, policy.quorum)
+            return self._attestation.find_agreement(valid, k)
         except EvidenceRejected as error:
             self._note_once(connection, asked, "disagreement", problem=str(error))
-            return
-        if agreed is not None:
-            evidence = self._attestation.assemble(agreed, policy.quorum, operators)
-            self._queue(connection, asked, Delivery(asked, agreed[0].claim, agreed[0].output, (evidence,)), agreed)
+            return None
 
     def _still_counts(self, signed: SignedClaim, asked: Asked, operators: Sequence[Operator]) -> bool:
         """An operator may have left, or changed keys, since the claim was checked."""
@@ -259,10 +280,13 @@ def _had_quorum(lane: Lane, asked: Asked) -> bool:
 
 
 def _describe(connection: Connection, asked: Asked) -> str:
-    """Why there was no quorum: how many signed what."""
+    """Why there was no answer: how many signed what."""
     counts: dict[str, int] = {}
     for signed in claims_of(connection, asked):
         digest = to_hex(signed.claim.output_digest)
         counts[digest] = counts.get(digest, 0) + 1
     told = ", ".join(f"{count} for {digest}" for digest, count in sorted(counts.items())) or "none"
-    return f"no {unpack_policy(asked.request.policy).quorum} equal claims before the deadline: {told}"
+    policy = unpack_policy(asked.request.policy)
+    wanted = [f"{policy.quorum} equal claims"] if policy.quorum else []
+    wanted += ["proof"] if policy.proof else []
+    return f"no {' and '.join(wanted)} before the deadline: {told}"

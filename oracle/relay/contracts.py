@@ -29,9 +29,12 @@ from web3.types import BlockIdentifier, EventData, FilterParams, LogReceipt, Sta
 from oracle.encoding import (
     COPROCESSOR_DOMAIN_NAME,
     AbiDecodingError,
+    compute_claim_digest,
+    compute_part_digest,
     compute_request_id,
     domain_separator,
     keccak256,
+    pack_policy,
     parse_hex,
     to_hex,
 )
@@ -44,14 +47,18 @@ from oracle.records import (
     Block,
     Bytes32,
     CallbackStatus,
+    Claim,
     Delivery,
     Domain,
+    Evidence,
     ModelKind,
     OnChainStatus,
     Operator,
+    Policy,
     RegisteredModel,
     Request,
     RequestStatus,
+    SignedClaim,
     TransactionReceipt,
 )
 from oracle.relay import shapes
@@ -66,6 +73,8 @@ from oracle.signatures import recover_signer
 RPC_TIMEOUT_SECONDS = 15.0
 LOG_PAGE_BLOCKS = 10_000
 OPERATOR_OVERLAP_BLOCKS = 256
+EVIDENCE_KIND_PROOF = 2
+"""libraries/Types.sol"""
 ERC1271_MAGIC = bytes.fromhex("1626ba7e")
 """RequesterSignature.sol; a test holds it equal to the contract's."""
 
@@ -93,6 +102,8 @@ _CONTRACTS = {
     "OperatorRegistry": "operator_registry",
     "VerifierRouter": "verifier_router",
     "QuorumVerifier": "quorum_verifier",
+    "ProofVerifier": "proof_verifier",
+    "FraudProofs": "fraud_proofs",
     "AuditAnchor": "audit_anchor",
 }
 
@@ -216,7 +227,7 @@ class Contracts(Endpoint):
         self._operators_seen: dict[Address, int] = {}  # operator → block of the event; a cache, rebuilt from the chain
         self._operators_seen_to = deployment.block_number - 1
         self._operators_at: tuple[Bytes32, tuple[Operator, ...]] = (Bytes32(b""), ())  # a block's hash, and the operators there
-        self._uris: dict[tuple[Bytes32, Address], str] = {}  # by model and owner: written once, at the registration
+        self._registered: dict[tuple[Bytes32, Address], tuple[str, tuple[Bytes32, ...]]] = {}  # by model and owner: written once
 
     @property
     def domain(self) -> Domain:
@@ -325,21 +336,54 @@ class Contracts(Endpoint):
                 return None
             raise
         key = (model_id, Address(owner))
-        if key not in self._uris:
-            self._uris[key] = self._model_uri(model_id)
-        uri = self._uris[key]
+        if key not in self._registered:
+            self._registered[key] = self._registration(model_id)
+        uri, parameters = self._registered[key]
         return RegisteredModel(
-            model_id, ModelKind(kind), Bytes32(manifest), Bytes32(circuit), Address(owner), uri, is_active=not is_deprecated
+            model_id=model_id,
+            kind=ModelKind(kind),
+            manifest_digest=Bytes32(manifest),
+            circuit_digest=Bytes32(circuit),
+            parameters=parameters,
+            owner=Address(owner),
+            data_uri=uri,
+            is_active=not is_deprecated,
         )
 
-    def _model_uri(self, model_id: Bytes32) -> str:
+    def _registration(self, model_id: Bytes32) -> tuple[str, tuple[Bytes32, ...]]:
+        """(data URI, digests of the parts of the commitments) as the event of the registration tells them."""
         logs = self._logs_since("ModelRegistry", "ModelRegistered", {"modelId": model_id})
         if len(logs) != 1:
             raise ChainError(f"the endpoint gave {len(logs)} registrations of one registered model")
-        return str(logs[0]["args"]["dataUri"])
+        fields = logs[0]["args"]
+        return str(fields["dataUri"]), tuple(Bytes32(digest) for digest in fields["parameters"])
 
     def circuit(self, model_id: Bytes32) -> bytes:
         return bytes(self._view("ModelRegistry", "circuitOf", model_id))
+
+    def is_part_stored(self, part: bytes) -> bool:
+        """Whether the registry has this part of some model's commitments."""
+        return int(self._view("ModelRegistry", "pointerOf", compute_part_digest(part)), 16) != 0
+
+    def slashed_for(self, request_id: Bytes32, operator: Address) -> bool:
+        """Whether an operator was slashed for what it signed about a request."""
+        return bool(self._view("FraudProofs", "wasSlashed", request_id, operator))
+
+    def stake_of(self, operator: Address) -> int:
+        """Wei; 0 for who has no seat."""
+        return int(self._view("OperatorRegistry", "stakeOf", operator))
+
+    # ---- reading: evidence ------------------------------------------------------------------------------------------------------------
+    def check_proof(self, claim: Claim, data: bytes, output: bytes, evidence: Evidence) -> tuple[Address, ...]:
+        """Whom the deployment's verifier of a proof names, as the Coprocessor would ask it. `data`: the request's input.
+
+        Raises CallReverted where it refuses the proof, or where the router has no such verifier.
+        """
+        at = Address(self._view("VerifierRouter", "resolve", EVIDENCE_KIND_PROOF, evidence.selector))
+        digest = compute_claim_digest(claim, self.domain)
+        fields = (claim.request_id, claim.model_id, claim.input_digest, claim.output_digest)
+        arguments = (fields, digest, pack_policy(Policy(proof=True)), data, output, evidence.data)
+        return tuple(Address(a) for a in self.view_at("ProofVerifier", at, "verify", *arguments))
 
     # ---- reading: transactions ------------------------------------------------------------------------------------------------------
     def receipt(self, transaction: Bytes32) -> TransactionReceipt | None:
@@ -365,10 +409,26 @@ class Contracts(Endpoint):
         return shapes.deliveries_of(function.fn_name, fields, self.domain)
 
     def delivery_of(self, request_id: Bytes32) -> TransactionReceipt | None:
-        logs = self._logs_since("Coprocessor", "InferenceDelivered", {"requestId": request_id})
+        return self._only_receipt("InferenceDelivered", request_id)
+
+    def replacement_of(self, request_id: Bytes32) -> TransactionReceipt | None:
+        return self._only_receipt("InferenceReplaced", request_id)
+
+    def _only_receipt(self, event: str, request_id: Bytes32) -> TransactionReceipt | None:
+        logs = self._logs_since("Coprocessor", event, {"requestId": request_id})
         if len(logs) > 1:
-            raise ChainError(f"the endpoint gave {len(logs)} deliveries of one request")
+            raise ChainError(f"the endpoint gave {len(logs)} {event} events of one request")
         return self.receipt(Bytes32(bytes(logs[0]["transactionHash"]))) if logs else None
+
+    def deliveries_made_in(self, block_hash: Bytes32) -> list[Bytes32]:
+        """The transactions of exactly that block that delivered anything, in the block's order."""
+        logs = self._logs("Coprocessor", "InferenceDelivered", {"blockHash": _hex(block_hash)})
+        return list(dict.fromkeys(Bytes32(bytes(log["transactionHash"])) for log in logs))
+
+    def asked_of(self, request_id: Bytes32) -> Asked | None:
+        """A request made on chain, as its event tells it; None for signed ones and unknown ones."""
+        logs = self._logs_since("Coprocessor", "InferenceRequested", {"requestId": request_id})
+        return shapes.asked_of(logs[0]["args"], logs[0], self.domain) if logs else None
 
     # ---- anchors ----------------------------------------------------------------------------------------------------------------------
     def anchors(self, log_id: Bytes32) -> Sequence[Anchor]:
@@ -395,6 +455,18 @@ class Contracts(Endpoint):
     def finalize_call(self, request: Request, output: bytes, beneficiaries: Sequence[Address]) -> Call:
         """`beneficiaries` are those of the event InferenceDelivered."""
         return self.call("Coprocessor", "finalize", shapes.request_tuple(request), output, list(beneficiaries))
+
+    def challenge_call(self, asked: Asked, output: bytes, evidence: Evidence) -> Call:
+        """Replaces a pending answer by `output`, on a proof."""
+        request, proof = shapes.request_tuple(asked.request), shapes.evidence_tuples([evidence])[0]
+        return self.call("Coprocessor", "challenge", request, asked.input, output, proof)
+
+    def prove_wrong_call(self, signed: Sequence[SignedClaim], data: bytes, output: bytes, evidence: Evidence) -> Call:
+        """Slashes the signers of one claim on a proof of another output. `data`: the input the claim is about."""
+        claim = signed[0].claim
+        fields = (claim.request_id, claim.model_id, claim.input_digest, claim.output_digest)
+        signatures, proof = [s.signature for s in signed], shapes.evidence_tuples([evidence])[0]
+        return self.call("FraudProofs", "proveWrong", fields, signatures, data, output, proof)
 
     def retry_callback_call(self, request: Request, output: bytes, gas_limit: int) -> Call:
         return self.call("Coprocessor", "retryCallback", shapes.request_tuple(request), output, gas_limit)
@@ -560,6 +632,7 @@ def _receipt(transaction: Bytes32, raw: TxReceipt, events: Sequence[tuple[str, M
         succeeded=raw["status"] == 1,
         gas_used=raw["gasUsed"],
         delivered=shapes.delivered_of(events),
+        replaced=shapes.replaced_of(events),
         items=shapes.items_of(events),
     )
 

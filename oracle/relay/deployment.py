@@ -24,6 +24,8 @@ class Deployment:
     operator_registry: Address
     verifier_router: Address
     quorum_verifier: Address
+    proof_verifier: Address
+    fraud_proofs: Address
     audit_anchor: Address
     timelock: Address
 

@@ -2,7 +2,7 @@
 
 A **request** is what somebody waits for:
 
-    COLLECTING ──k equal claims──▶ QUEUED ──sent──▶ SENT ──mined──▶ MINED ──depth──▶ FINAL
+    COLLECTING ──evidence──▶ QUEUED ──sent──▶ SENT ──mined──▶ MINED ──depth──▶ FINAL
         ▲  ▲                         │ ▲              │               │  └──depth, window──▶ PENDING ──finalized, depth──▶ FINAL
         │  └─evidence refused────────┘ └──nonce lost──┴──reorganised──┘
         │                                                       (MINED ──block vanished──▶ SENT)
@@ -192,6 +192,7 @@ CLAIMS = Table(
     Column("output", LargeBinary, nullable=False),
     Column("signature", LargeBinary, nullable=False),
     Column("time", String(32), nullable=False),
+    Column("proof", LargeBinary, nullable=False),  # data of proof evidence; empty where none came with it
 )
 """Checked claims. A signer with two outputs for one request has two rows: both are kept as evidence."""
 

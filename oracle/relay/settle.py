@@ -238,6 +238,23 @@ def finish_elsewhere(lane: Lane, job: Job) -> None:
         move_request(lane, connection, job, state, "refunded" if job.kind is JobKind.REFUND else "final", elsewhere=True)
 
 
+def take_replacement(lane: Lane, job: Job) -> None:
+    """A challenge proved the delivered output wrong while it was pending, and replaced it: final, an alarm, and not ours to finalize."""
+    asked = job.asked
+    receipt = lane.chain.replacement_of(asked.request_id)
+    replaced = next((r for r in receipt.replaced if r.request_id == asked.request_id), None) if receipt else None
+    if receipt is None or replaced is None:
+        raise ChainError("the endpoint says replaced, but does not know by which transaction")
+    message = f"a challenge proved {to_hex(replaced.output_digest)}; {to_hex(replaced.replaced_digest)} was wrong"
+    journal.get("lane").error("ALARM: a delivered output was proven wrong and replaced", request_id=asked.request_id, problem=message)
+    detail = {"output_digest": to_hex(replaced.output_digest), "replaced_digest": to_hex(replaced.replaced_digest), **_where(receipt)}
+    with lane.engine.begin() as connection:
+        now = lane.clock.now()
+        add_event(connection, asked.request_id, "replaced", now, **detail)
+        state_once(connection, f"replaced:{to_hex(asked.request_id)}", lane.entries.failure(asked, "replaced_output", message, now))
+    finish_elsewhere(lane, job)
+
+
 # ---- ends ------------------------------------------------------------------------------------------------------------------------------
 def fail(lane: Lane, connection: Connection, job: Job, reason: str) -> None:
     """The job cannot be done."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from oracle.encoding import compute_request_id, keccak256
+from oracle.encoding import PROOF_SELECTOR, compute_request_id, keccak256, unpack_policy
 from oracle.errors import ChainError, MalformedInput
 from oracle.records import (
     Address,
@@ -18,6 +18,7 @@ from oracle.records import (
     Delivery,
     Domain,
     Evidence,
+    Replaced,
     Request,
     ResultCode,
 )
@@ -34,8 +35,15 @@ def evidence_tuples(evidence: Sequence[Evidence]) -> list[tuple[bytes, bytes]]:
 
 
 def delivery_tuple(d: Delivery) -> tuple[Any, ...]:
-    """A `Delivery` struct. The input is left out: no verifier needs it yet, and its digest is in the request."""
-    return (request_tuple(d.asked.request), d.asked.signature, b"", d.output, evidence_tuples(d.evidence))
+    """A `Delivery` struct. The input is left out where neither a verifier nor the Coprocessor needs it."""
+    data = d.asked.input if is_input_needed(d) else b""
+    return (request_tuple(d.asked.request), d.asked.signature, data, d.output, evidence_tuples(d.evidence))
+
+
+def is_input_needed(d: Delivery) -> bool:
+    """A proof is verified against the input; a signed request's answer that can be challenged is delivered with what was asked."""
+    is_shown = d.asked.request.is_signed_off_chain and unpack_policy(d.asked.request.policy).window_seconds != 0
+    return is_shown or any(e.selector == PROOF_SELECTOR for e in d.evidence)
 
 
 def request_of(fields: Mapping[str, Any]) -> Request:
@@ -86,17 +94,41 @@ def block_of(fields: Mapping[str, Any]) -> Block:
 
 def delivered_of(events: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Delivered, ...]:
     """The deliveries among one transaction's (name, arguments) events, each with the result of its callback."""
-    callbacks = {Bytes32(f["requestId"]): f["success"] for name, f in events if name == "CallbackExecuted"}
+    callbacks = _callbacks(events)
     return tuple(_delivered(fields, callbacks) for name, fields in events if name == "InferenceDelivered")
 
 
-def _delivered(fields: Mapping[str, Any], callbacks: Mapping[Bytes32, bool]) -> Delivered:
-    request_id = Bytes32(fields["requestId"])
-    callback = CallbackStatus.NONE
-    if request_id in callbacks:
-        callback = CallbackStatus.SUCCEEDED if callbacks[request_id] else CallbackStatus.FAILED
+def replaced_of(events: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Replaced, ...]:
+    """The replacements among one transaction's events, each with the result of its callback."""
+    callbacks = _callbacks(events)
+    return tuple(_replaced(fields, callbacks) for name, fields in events if name == "InferenceReplaced")
+
+
+def _callbacks(events: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[Bytes32, CallbackStatus]:
+    results = {Bytes32(f["requestId"]): f["success"] for name, f in events if name == "CallbackExecuted"}
+    return {request_id: CallbackStatus.SUCCEEDED if succeeded else CallbackStatus.FAILED for request_id, succeeded in results.items()}
+
+
+def _require_own_output(fields: Mapping[str, Any]) -> None:
     if keccak256(bytes(fields["output"])) != bytes(fields["outputDigest"]):
-        raise ChainError(f"the endpoint gave an InferenceDelivered event whose output is not that of its digest: {request_id.hex()}")
+        raise ChainError(f"the endpoint gave an event whose output is not that of its digest: {bytes(fields['requestId']).hex()}")
+
+
+def _replaced(fields: Mapping[str, Any], callbacks: Mapping[Bytes32, CallbackStatus]) -> Replaced:
+    _require_own_output(fields)
+    return Replaced(
+        request_id=Bytes32(fields["requestId"]),
+        replaced_digest=Bytes32(fields["replacedOutputDigest"]),
+        output_digest=Bytes32(fields["outputDigest"]),
+        output=bytes(fields["output"]),
+        beneficiaries=tuple(Address(a) for a in fields["beneficiaries"]),
+        callback=callbacks.get(Bytes32(fields["requestId"]), CallbackStatus.NONE),
+    )
+
+
+def _delivered(fields: Mapping[str, Any], callbacks: Mapping[Bytes32, CallbackStatus]) -> Delivered:
+    request_id = Bytes32(fields["requestId"])
+    _require_own_output(fields)
     return Delivered(
         request_id=request_id,
         model_id=Bytes32(fields["modelId"]),
@@ -105,7 +137,7 @@ def _delivered(fields: Mapping[str, Any], callbacks: Mapping[Bytes32, bool]) -> 
         output=bytes(fields["output"]),
         beneficiaries=tuple(Address(a) for a in fields["beneficiaries"]),
         available_at=fields["availableAt"],
-        callback=callback,
+        callback=callbacks.get(request_id, CallbackStatus.NONE),
     )
 
 

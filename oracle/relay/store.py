@@ -34,7 +34,7 @@ class RequestEvent:
 
     Kinds: seen, claim, claim_refused, disagreement, agreed, delivery_refused, signed, sent, mined, unmined, nonce_lost, pending, final,
     expired, refund_queued, refunded, failed, conflict, dropped, seen_again, lie, not_done, again, adopted, delivered_elsewhere,
-    refund_mined, finalize_mined, refund_failed, finalize_failed, and still_… when a request that came back meets its job.
+    replaced, refund_mined, finalize_mined, refund_failed, finalize_failed, and still_… when a request that came back meets its job.
     """
 
     id: int

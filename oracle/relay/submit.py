@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from oracle import journal
-from oracle.encoding import to_hex
+from oracle.encoding import keccak256, to_hex
 from oracle.errors import AmbiguousSend, ChainError
 from oracle.records import OnChainStatus, RequestStatus
 from oracle.relay import outbox, settle
@@ -113,6 +113,8 @@ def _is_wanted(lane: Lane, job: Job, status: OnChainStatus, time: int) -> bool:
         _settle_delivery(lane, job, status, time)
     elif job.kind is JobKind.REFUND:
         _settle_refund(lane, job, status, time)
+    elif status.status is RequestStatus.FINAL and status.output_digest != keccak256(settle.output_of(job)):
+        settle.take_replacement(lane, job)
     elif status.status is RequestStatus.FINAL:
         settle.finish_elsewhere(lane, job)
     else:

@@ -26,6 +26,7 @@ OPERATORS = 5
 STAKE_WEI = 10**18
 FEE_WEI = 10**15
 DIGITS_MODEL = b"a canonical model's circuit"
+DIGITS_PARTS = (bytes(24_480), b"points" * 32)
 
 
 def account(index: int) -> LocalAccount:
@@ -104,7 +105,8 @@ def deploy_world(rpc: str) -> World:
     deployment = deploy(deployer, DeploymentPlan(guardian=owner, proposers=(owner,)))
     contracts = Contracts(rpc, deployment)
     contracts.check_deployment()
-    model_id = register_model(contracts, deployer, ModelKind.CANONICAL, keccak256(b"manifest"), DIGITS_MODEL, "ipfs://digits")
+    model = (ModelKind.CANONICAL, keccak256(b"manifest"), DIGITS_MODEL, DIGITS_PARTS)
+    model_id = register_model(contracts, deployer, *model, "ipfs://digits").model_id
     signers = [AccountSigner(Account.from_key(keccak256(b"operator key %d" % i))) for i in range(OPERATORS)]
     for index, signer in enumerate(signers):
         register_operator(contracts, Sender(contracts, AccountSigner(account(index + 1))), signer, index, STAKE_WEI)

@@ -111,7 +111,7 @@ class Relay:
         self.lane = make_lane(self.engine, self.world.contracts, AccountSigner(account(RELAY)), SystemClock(), **self.settings)
         self.operators = KnownOperators(self.world.contracts)
         self.operators.refresh(time.monotonic())
-        attestation = make_attestation(self.world.deployment.domain, self.operators)
+        attestation = make_attestation(self.world.deployment.domain, self.operators, self.world.contracts.check_proof)
         self.collector = Collector(self.lane, [node.peer() for node in self.nodes], attestation)
         first = self.world.deployment.block_number
         self.follower = make_follower(self.engine, self.world.contracts, SystemClock(), first, 0)

@@ -105,8 +105,8 @@ def log(tmp_path: Path) -> Iterator[LogService]:
 @pytest.fixture
 def digits(world: World) -> Bytes32:
     directory = read_directory(DIGITS)
-    register = (directory.kind, directory.manifest_digest, directory.circuit, "seed:digits-mlp")
-    model_id = register_model(world.contracts, world.sender(0), *register)
+    register = (directory.kind, directory.manifest_digest, directory.circuit, directory.parts, "seed:digits-mlp")
+    model_id = register_model(world.contracts, world.sender(0), *register).model_id
     assert model_id == directory.model_id
     return model_id
 

@@ -134,7 +134,7 @@ class Network:
 def offline_contracts(chain: ChainTwin) -> Contracts:
     """The real adapter where nobody listens: good for encoding calls, which needs no chain."""
     somewhere = Address("0x" + "11" * 20)
-    deployment = Deployment(chain.domain.chain_id, 0, chain.domain.coprocessor, *[somewhere] * 6)
+    deployment = Deployment(chain.domain.chain_id, 0, chain.domain.coprocessor, *[somewhere] * 8)
     return Contracts("http://127.0.0.1:9", deployment)
 
 
@@ -151,7 +151,7 @@ def network(
         chain = ChainTwin()
         for path in models:
             model = read_directory(path)
-            chain.register_model(model.kind, model.manifest_digest, model.circuit, "https://example.org/models")
+            chain.register_model(model.kind, model.manifest_digest, model.circuit, model.parts, "https://example.org/models")
         for index, account in enumerate(OPERATORS):
             chain.register_operator(index, Address(account.address))
         chain.deposit(Address(REQUESTER.address), DEPOSIT_WEI)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from oracle.encoding import compute_request_id, keccak256, pack_policy
+from oracle.encoding import compute_part_digest, compute_request_id, keccak256, pack_policy
 from oracle.errors import ChainError, MalformedInput
 from oracle.records import (
     Address,
@@ -24,8 +24,10 @@ from oracle.records import (
     Asked,
     Block,
     Bytes32,
+    Claim,
     Delivery,
     Domain,
+    Evidence,
     ModelKind,
     OnChainStatus,
     Operator,
@@ -34,6 +36,7 @@ from oracle.records import (
     Request,
     TransactionReceipt,
 )
+from oracle.relay.failures import CallReverted
 from oracle.seams import BlockTag
 from tests.twins.coprocessor import Effects, Revert, World, address, deliveries_of, encode_call
 
@@ -206,10 +209,13 @@ class ChainTwin:
     def set_operator_active(self, index: int, is_active: bool) -> None:
         self.act(lambda world: world.operators.__setitem__(index, replace(world.operators[index], is_active=is_active)))
 
-    def register_model(self, kind: ModelKind, manifest_digest: Bytes32, circuit: bytes = b"", uri: str = "") -> Bytes32:
+    def register_model(
+        self, kind: ModelKind, manifest_digest: Bytes32, circuit: bytes = b"", parts: Sequence[bytes] = (), uri: str = ""
+    ) -> Bytes32:
+        parameters = tuple(compute_part_digest(part) for part in parts)
 
         def action(world: World) -> None:
-            world.register_model(kind, manifest_digest, circuit, DEPLOYER, uri)
+            world.register_model(kind, manifest_digest, circuit, parameters, DEPLOYER, uri)
 
         self.act(action)
         return next(m.model_id for m in self.world.models.values() if m.manifest_digest == manifest_digest)
@@ -360,6 +366,17 @@ class ChainTwin:
         self._require_up()
         receipts = [r for mined in self.chain for r in mined.receipts]
         return next((r for r in receipts if any(d.request_id == request_id for d in r.delivered)), None)
+
+    def replacement_of(self, request_id: Bytes32) -> TransactionReceipt | None:
+        self._require_up()
+        return None  # nobody challenges here
+
+    def check_proof(self, claim: Claim, data: bytes, output: bytes, evidence: Evidence) -> tuple[Address, ...]:
+        self._require_up()
+        try:
+            return (self.world.verify_proof(claim, data, output, evidence),)
+        except Revert as revert:
+            raise CallReverted(str(revert), "") from revert
 
     def anchors(self, log_id: Bytes32) -> Sequence[Anchor]:
         self._require_up()

@@ -17,12 +17,16 @@ from eth_utils.address import to_checksum_address
 from eth_utils.exceptions import ValidationError
 
 from oracle.encoding import (
+    PROOF_SELECTOR,
     QUORUM_ECDSA_SELECTOR,
+    claim_struct_hash,
     compute_claim_digest,
     compute_model_id,
+    compute_proof_context,
     compute_request_id,
     keccak256,
     unpack_policy,
+    unpack_proof_evidence,
 )
 from oracle.errors import PolicyRejected
 from oracle.records import (
@@ -192,6 +196,11 @@ def recovers_to(digest: bytes, signature: bytes, address: Address) -> bool:
     return str(recovered.to_checksum_address()) == address
 
 
+def fake_proof(claim: Claim, beneficiary: Address) -> bytes:
+    """What the twin's verifier takes for a proof of `claim` in the beneficiary's context."""
+    return b"proof of " + keccak256(claim_struct_hash(claim) + compute_proof_context(claim.request_id, beneficiary))
+
+
 @dataclass
 class World:
     """The state of all contracts after one block."""
@@ -223,12 +232,16 @@ class World:
         )
 
     # ---- registries ------------------------------------------------------------------------------------------------
-    def register_model(self, kind: ModelKind, manifest_digest: Bytes32, circuit: bytes, owner: Address, uri: str) -> Bytes32:
+    def register_model(
+        self, kind: ModelKind, manifest_digest: Bytes32, circuit: bytes, parameters: tuple[Bytes32, ...], owner: Address, uri: str
+    ) -> Bytes32:
         circuit_digest = keccak256(circuit) if circuit else Bytes32(bytes(32))
-        model_id = compute_model_id(kind, manifest_digest, circuit_digest)
-        if model_id in self.models or (kind is ModelKind.CANONICAL) != bool(circuit):
+        model_id = compute_model_id(kind, manifest_digest, circuit_digest, parameters)
+        is_canonical = kind is ModelKind.CANONICAL
+        if model_id in self.models or is_canonical != bool(circuit) or is_canonical != bool(parameters):
             raise Revert("BadModel")
-        self.models[model_id] = RegisteredModel(model_id, kind, manifest_digest, circuit_digest, owner, uri, is_active=True)
+        model = RegisteredModel(model_id, kind, manifest_digest, circuit_digest, parameters, owner, uri, is_active=True)
+        self.models[model_id] = model
         self.circuits[model_id] = circuit
         return model_id
 
@@ -372,7 +385,7 @@ class World:
         except PolicyRejected as error:
             raise Revert("BadPolicy") from error
         model = self.models.get(r.model_id)
-        if policy.proof or policy.enclave or model is None or not model.is_active:
+        if policy.enclave or model is None or not model.is_active:
             raise Revert("KindNotServed or ModelNotActive")
         if not time < r.deadline <= time + HORIZON_SECONDS or r.callback_gas > MAX_CALLBACK_GAS or int(r.refund_to, 16) == 0:
             raise Revert("DeadlineOutOfRange, CallbackGasTooHigh or ZeroRefundAddress")
@@ -406,9 +419,25 @@ class World:
         return recovers_to(digest, signature, account)
 
     def _verify(self, d: Delivery) -> tuple[Address, ...]:
+        """The demanded pieces in their order, each by its verifier."""
+        policy = unpack_policy(d.asked.request.policy)
+        if len(d.evidence) != bool(policy.quorum) + policy.proof:
+            raise Revert("EvidenceCount", ResultCode.BAD_EVIDENCE)
+        paid = self._verify_quorum(d, policy.quorum) if policy.quorum else ()
+        return tuple(dict.fromkeys((*paid, self.verify_proof(d.claim, d.asked.input, d.output, d.evidence[-1])))) if policy.proof else paid
+
+    def verify_proof(self, claim: Claim, data: bytes, output: bytes, evidence: Evidence) -> Address:
+        """ProofVerifier, for proofs made by `fake_proof`: as good as true ones for who only carries them."""
+        if evidence.selector != PROOF_SELECTOR or keccak256(data) != claim.input_digest or keccak256(output) != claim.output_digest:
+            raise Revert("InputMismatch", ResultCode.BAD_EVIDENCE)
+        beneficiary, proof = unpack_proof_evidence(evidence.data)
+        if proof != fake_proof(claim, beneficiary):
+            raise Revert("WrongOpening", ResultCode.BAD_EVIDENCE)
+        return beneficiary
+
+    def _verify_quorum(self, d: Delivery, k: int) -> tuple[Address, ...]:
         """QuorumVerifier: the bitmap says who, exactly one signature a bit, k at least."""
-        k = unpack_policy(d.asked.request.policy).quorum
-        if len(d.evidence) != 1 or d.evidence[0].selector != QUORUM_ECDSA_SELECTOR or len(d.evidence[0].data) < 32:
+        if d.evidence[0].selector != QUORUM_ECDSA_SELECTOR or len(d.evidence[0].data) < 32:
             raise Revert("EvidenceCount", ResultCode.BAD_EVIDENCE)
         digest, data = compute_claim_digest(d.claim, self.domain), d.evidence[0].data
         bits = [i for i in range(256) if int.from_bytes(data[:32], "big") >> i & 1]

@@ -17,7 +17,7 @@ from oracle.node.intake import Terms
 from oracle.node.jobs import JobStore
 from oracle.node.metrics import NodeMetrics
 from oracle.node.models import ModelLibrary, load_model, write_opaque_manifest
-from oracle.pipeline.node import Node
+from oracle.pipeline.node import Node, Proving
 from oracle.records import SIGNED_NONCE_START, Asked, Policy, Request
 from oracle.seams import SystemClock
 from oracle.store import open_database
@@ -79,10 +79,12 @@ def write_scale_model(path: Path, factor: float = 2.0) -> Path:
     return path
 
 
-def make_node(chain: ChainTwin, log: LogTwin, library: ModelLibrary, database: Path, operator: int = 0) -> Node:
+def make_node(
+    chain: ChainTwin, log: LogTwin, library: ModelLibrary, database: Path, operator: int = 0, proving: Proving | None = None
+) -> Node:
     store = JobStore(open_database(f"sqlite:///{database}", jobs.SCHEMA))
-    terms = Terms(minimum_fee_wei=3, max_input_bytes=4096)
-    return Node("node-0", store, chain, log, library, terms, operator_signer(operator), NodeMetrics(store), SystemClock())
+    terms = Terms(minimum_fee_wei=3, max_input_bytes=4096, proves=proving is not None)
+    return Node("node-0", store, chain, log, library, terms, operator_signer(operator), NodeMetrics(store), SystemClock(), proving)
 
 
 def make_scene(folder: Path) -> Scene:
@@ -91,7 +93,7 @@ def make_scene(folder: Path) -> Scene:
     library = ModelLibrary([load_model(DIGITS), load_model(scale.path)])
     digits = next(model.directory for model in library if model.directory.name != "scale")
     for directory in (digits, scale):
-        assert chain.register_model(directory.kind, directory.manifest_digest, directory.circuit) == directory.model_id
+        assert chain.register_model(directory.kind, directory.manifest_digest, directory.circuit, directory.parts) == directory.model_id
     for index in range(3):
         chain.register_operator(index, operator_signer(index).address)
     chain.deposit(address_of("alice"), 100)

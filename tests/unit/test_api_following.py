@@ -162,10 +162,16 @@ def test_the_client_believes_no_manifest(net: Network) -> None:
     """An API that serves another model's manifest under an id is found out."""
 
     def lie(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, json={"manifest": dict(net.desk.model(net.digits).manifest) | {"labels": ["a", "b"]}})
+        parameters = [to_hex(digest) for digest in net.desk.model(net.digits).parameters]
+        return httpx.Response(200, json={"manifest": dict(net.desk.model(net.digits).manifest), "parameters": parameters} | changes)
 
-    with pytest.raises(ModelRejected, match="that of model"):
-        ApiClient("http://api.test", httpx.MockTransport(lie)).model(net.digits)
+    manifest = dict(net.desk.model(net.digits).manifest)
+    lies: list[dict[str, Any]] = [{"manifest": manifest | {"labels": ["a", "b"]}}, {"parameters": []}, {"parameters": ["0x" + "00" * 32]}]
+    for changes in lies:
+        with pytest.raises(ModelRejected, match="that of model"):
+            ApiClient("http://api.test", httpx.MockTransport(lie)).model(net.digits)
+    changes = {}
+    assert ApiClient("http://api.test", httpx.MockTransport(lie)).model(net.digits).name == manifest["name"]
 
 
 def test_a_stream_leaves_nothing_behind(net: Network, url: str) -> None:

@@ -21,8 +21,10 @@ from oracle.encoding import compute_request_id, keccak256, pack_int16, pack_poli
 from oracle.errors import PolicyRejected, RequestUnpaid
 from oracle.http import PROBLEM
 from oracle.pipeline import accepting
+from oracle.pipeline.accepting import check_provable
 from oracle.pipeline.api import Desk
-from oracle.records import SIGNED_NONCE_START, Address, Asked, Domain, Policy
+from oracle.pipeline.catalogue import DescribedModel, Payload
+from oracle.records import SIGNED_NONCE_START, Address, Asked, Bytes32, Domain, ModelKind, Policy
 from oracle.relay import store
 from oracle.relay.terms import Terms
 from oracle.wire import asked_to_json, request_from_json
@@ -109,7 +111,7 @@ BAD: dict[str, tuple[Any, int, str, str]] = {
     "policy of another version": (lambda n: n.asked(policy=b"\2\1" + bytes(30)), 422, "PolicyRejected", "version 1"),
     "policy with padding": (lambda n: n.asked(policy=b"\1\1" + bytes(29) + b"\1"), 422, "PolicyRejected", "padding"),
     "more than all operators": (lambda n: n.asked(policy=pack_policy(Policy(quorum=4))), 422, "PolicyRejected", "at most 3"),
-    "proof": (lambda n: n.asked(policy=pack_policy(Policy(quorum=1, proof=True))), 422, "PolicyRejected", "proof"),
+    "proof and enclave": (lambda n: n.asked(policy=pack_policy(Policy(proof=True, enclave=True))), 422, "PolicyRejected", "enclave"),
     "enclave": (lambda n: n.asked(policy=pack_policy(Policy(enclave=True))), 422, "PolicyRejected", "enclave"),
     "window too long": (lambda n: n.asked(policy=pack_policy(Policy(1, window_seconds=604_801))), 422, "PolicyRejected", "window"),
 }
@@ -395,7 +397,7 @@ def test_saturation_is_said(net: Network, client: TestClient) -> None:
         ({"input": {"real": [True] * 64}}, 422, "MalformedInput", "input"),
         ({"policy": {}}, 422, "PolicyRejected", "at least one kind"),
         ({"policy": {"quorum": 256}}, 422, "MalformedInput", "quorum"),
-        ({"policy": {"proof": True}}, 422, "PolicyRejected", "proof"),
+        ({"policy": {"proof": True, "enclave": True}}, 422, "PolicyRejected", "enclave"),
         ({"deadline": 1}, 410, "RequestExpired", "deadline"),
         ({"nonce": "5"}, 422, "RequestRejected", "2^128"),
         ({"callback_gas": 6_000_000}, 422, "RequestRejected", "callback_gas"),
@@ -459,3 +461,18 @@ def test_what_is_remembered_of_the_chain_ends_with_its_head(net: Network) -> Non
     net.chain.reorg(1)
     net.chain.mine()
     net.desk.submit(net.asked(fee_wei=0, policy=pack_policy(Policy(quorum=3)), nonce=SIGNED_NONCE_START + 9))
+
+
+# ---- proofs --------------------------------------------------------------------------------------------------------------------
+def test_a_proof_can_be_demanded_of_a_canonical_model(net: Network, client: TestClient) -> None:
+    asked = net.asked(policy=pack_policy(Policy(proof=True, window_seconds=60)))
+    assert post(client, asked).status_code == 202
+    answer = client.post("/v1/requests/prepare", json=wanted(net, policy={"proof": True, "quorum": 2})).json()
+    assert answer["signed"]["request"]["policy"] == to_hex(pack_policy(Policy(quorum=2, proof=True)))
+
+
+def test_a_proof_of_an_opaque_model_cannot_be_demanded() -> None:
+    opaque = DescribedModel(Bytes32(bytes(32)), ModelKind.OPAQUE, "opaque", {}, Payload("AFT1", ()), Payload("AFT1", ()), None, None)
+    check_provable(Policy(quorum=2), opaque)
+    with pytest.raises(PolicyRejected, match="canonical"):
+        check_provable(Policy(quorum=2, proof=True), opaque)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from oracle.attest.prove import Prover
 from oracle.attest.quorum import verify_quorum
 from oracle.audit.call import ClaimChecks
 from oracle.audit.checkpoint import sign_checkpoint
@@ -47,7 +48,7 @@ from tests.twins.audited import LOG_ID, History, tell
 from tests.twins.logs import KEY, START, read_bundles
 from tests.twins.operators import account, operator_signer, signed_by
 
-CHECKS = ClaimChecks(recover_signer, verify_quorum)
+CHECKS = ClaimChecks(recover_signer, verify_quorum, Prover(()).verify)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -23,6 +24,7 @@ from oracle.encoding import pack_int16, to_hex
 from oracle.errors import InputRejected
 from oracle.pipeline import requesting
 from oracle.pipeline.inputs import Integers, Raw, Reals, Tensors
+from oracle.relay.deployment import Deployment
 from tests.twins.api import ROOT, network, served
 from tests.unit.cli_runner import Cli
 
@@ -117,7 +119,7 @@ def test_a_refusal_is_one_line_and_exit_code_2(cli: Cli, tmp_path: Path) -> None
 
 
 def test_the_world_failing_is_one_line_with_its_cause_and_exit_code_3(cli: Cli, tmp_path: Path) -> None:
-    contracts = ["coprocessor", "model_registry", "operator_registry", "verifier_router", "quorum_verifier", "audit_anchor", "timelock"]
+    contracts = [field.name for field in fields(Deployment) if field.name not in ("chain_id", "block_number")]
     deployment = dict.fromkeys(contracts, "0x" + "11" * 20)
     (tmp_path / "deployment.json").write_text(json.dumps(deployment | {"chain_id": 1, "block_number": 0}))
     line = cli.refused(3, "operator", "status", "--rpc", "http://127.0.0.1:9", "--deployment", tmp_path / "deployment.json")

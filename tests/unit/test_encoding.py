@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rlp
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
 
 from oracle import encoding
 from oracle.errors import EvidenceRejected, MalformedInput, PolicyRejected
@@ -21,6 +24,55 @@ def word(text: str) -> Any:
 
 def domain(v: dict[str, Any]) -> Domain:
     return Domain(int(v["chainId"]), Address(v["coprocessor"]))
+
+
+@pytest.mark.parametrize("v", VECTORS["parts"])
+def test_part_digests(v: dict[str, Any]) -> None:
+    assert encoding.compute_part_digest(encoding.parse_hex(v["points"], "points")) == word(v["digest"])
+
+
+@pytest.mark.parametrize("v", VECTORS["contexts"])
+def test_proof_contexts(v: dict[str, Any]) -> None:
+    assert encoding.compute_proof_context(word(v["requestId"]), v["beneficiary"]) == word(v["context"])
+
+
+@pytest.mark.parametrize(("points", "sizes"), [(1, [96]), (255, [24_480]), (256, [24_480, 96]), (511, [24_480, 24_480, 96])])
+def test_commitments_are_cut_into_full_parts_and_a_rest(points: int, sizes: list[int]) -> None:
+    content = bytes(range(96)) * points
+    parts = encoding.split_commitments(content)
+    assert [len(part) for part in parts] == sizes
+    assert b"".join(parts) == content
+
+
+@pytest.mark.parametrize("size", [0, 1, 95, 97])
+def test_commitments_are_whole_points(size: int) -> None:
+    with pytest.raises(MalformedInput, match="commitments"):
+        encoding.split_commitments(bytes(size))
+
+
+def test_proof_evidence_names_who_is_paid_and_holds_a_proof() -> None:
+    evidence = encoding.pack_proof_evidence(Address("0x70997970C51812dc3A010C7d01b50e0d17dc79C8"), b"proof")
+    assert evidence.selector.hex() == keccak(b"affidavit.verifier.proof.v1")[:4].hex()
+    assert encoding.unpack_proof_evidence(evidence.data) == ("0x70997970C51812dc3A010C7d01b50e0d17dc79C8", b"proof")
+    for size in (0, 19, 20):
+        with pytest.raises(EvidenceRejected):
+            encoding.unpack_proof_evidence(bytes(size))
+
+
+@pytest.mark.parametrize(
+    ("nonce", "created"),  # of 0x6ac7ea33f8831ea9dcc53393aaa88b25a785dbf0, a much cited example; the rest by eth_utils and rlp
+    [(0, "0xcd234A471b72ba2F1Ccf0A70FCABA648a5eeCD8d"), (1, "0x343c43A37D37dfF08AE8C4A11544c718AbB4fCF8")],
+)
+def test_addresses_of_contracts_to_come(nonce: int, created: str) -> None:
+    creator = Address("0x6ac7ea33f8831ea9dcc53393aaa88b25a785dbf0")
+    assert encoding.compute_created_address(creator, nonce) == created
+
+
+@pytest.mark.parametrize("nonce", [0, 1, 127, 128, 255, 256, 65_535, 65_536, 2**32])
+def test_addresses_of_contracts_to_come_for_every_length_of_nonce(nonce: int) -> None:
+    creator = bytes(range(20))
+    expected = to_checksum_address(keccak(rlp.encode([creator, nonce]))[12:])
+    assert encoding.compute_created_address(Address("0x" + creator.hex()), nonce) == expected
 
 
 @pytest.mark.parametrize("v", VECTORS["requests"])
@@ -51,7 +103,8 @@ def test_claim_digest_and_quorum_evidence(v: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("v", VECTORS["models"])
 def test_model_id(v: dict[str, Any]) -> None:
-    assert encoding.compute_model_id(ModelKind(v["kind"]), word(v["manifestDigest"]), word(v["circuitDigest"])) == word(v["modelId"])
+    digests = (word(v["manifestDigest"]), word(v["circuitDigest"]), [word(p) for p in v["parameters"]])
+    assert encoding.compute_model_id(ModelKind(v["kind"]), *digests) == word(v["modelId"])
 
 
 @pytest.mark.parametrize("v", VECTORS["policies"], ids=lambda v: v["name"])

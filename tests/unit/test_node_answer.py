@@ -7,23 +7,25 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
 from circuits import CanonicalModel
+from oracle.attest.prove import Prover
 from oracle.attest.quorum import check_signed_claim
 from oracle.attest.sign import sign_claim
-from oracle.encoding import canonical_json, keccak256, pack_int16, to_hex
+from oracle.encoding import PROOF_SELECTOR, canonical_json, keccak256, pack_int16, to_hex
 from oracle.errors import ChainError, EntryRejected, InputRejected, InvariantBroken, ModelRejected, PeerError, StoreError
 from oracle.node.directory import digest_of
 from oracle.node.jobs import JobState, JobStore
 from oracle.node.models import ModelLibrary, load_model, write_opaque_manifest
 from oracle.pipeline import node as pipeline_node
 from oracle.pipeline.models import load_checked_library
-from oracle.pipeline.node import MAX_BACKOFF_SECONDS, Node, compute_backoff_seconds, make_follower, work_once
-from oracle.records import Appended, Asked, Bytes32, Claim, Entry, EntryKind, Inference, Policy, Runtime, SignedClaim
+from oracle.pipeline.node import MAX_BACKOFF_SECONDS, Node, Proving, compute_backoff_seconds, make_follower, work_once
+from oracle.records import Address, Appended, Asked, Bytes32, Claim, Entry, EntryKind, Evidence, Inference, Policy, Runtime, SignedClaim
 from tests.twins.node_scene import DIGITS, Scene, digit_image, integers, make_node, make_scene, vector, write_scale_model
 from tests.twins.operators import operator_signer
 
@@ -381,4 +383,108 @@ def test_a_canonical_model_that_is_not_what_its_circuit_says_is_not_served(tmp_p
     (folder / "manifest.json").write_bytes(canonical_json(manifest))
     load_model(folder)
     with pytest.raises(ModelRejected, match=r"model\.onnx: not the file that circuit\.bin and weights\.bin give"):
+        load_checked_library([folder])
+
+
+# ---- proofs ----------------------------------------------------------------------------------------------------------------
+PAID = Address("0x70997970C51812dc3A010C7d01b50e0d17dc79C8")
+
+
+def proving(scene: Scene, tmp_path: Path) -> Scene:
+    """The same scene with a node that proves."""
+    prover = Prover([CanonicalModel.load(DIGITS)])
+    library = ModelLibrary([load_model(DIGITS)])
+    node = make_node(scene.chain, scene.log, library, tmp_path / "proving.sqlite", proving=Proving(prover, lambda: PAID))
+    return replace(scene, node=node)
+
+
+def ask_proof(scene: Scene, policy: Policy) -> Asked:
+    asked = scene.chain.ask(scene.digits.model_id, digit_image(), policy, fee_wei=5)
+    scene.node.store.enqueue(asked)
+    return asked
+
+
+@pytest.mark.parametrize("quorum", [0, 2])
+def test_a_node_that_proves_answers_with_a_proof_that_holds(scene: Scene, tmp_path: Path, quorum: int) -> None:
+    scene = proving(scene, tmp_path)
+    asked = ask_proof(scene, Policy(quorum=quorum, proof=True))
+    work_once(scene.node, FAR)
+    job = scene.node.store.job(asked.request_id)
+    assert job.state is JobState.ANSWERED
+    signed = scene.node.store.require_guarded(asked.request_id, scene.chain.domain).signed
+    assert scene.node.proving is not None
+    evidence = Evidence(PROOF_SELECTOR, job.proof)
+    assert scene.node.proving.prover.verify(signed.claim, asked.input, signed.output, evidence) == PAID
+    result = scene.log.entries[-1]
+    assert result.fields["audit.proof_digest"] == to_hex(keccak256(job.proof))
+    assert result.bodies["audit.proof_digest"] == job.proof
+
+
+def test_nothing_is_proven_that_nobody_demands(scene: Scene, tmp_path: Path) -> None:
+    scene = proving(scene, tmp_path)
+    asked = ask_proof(scene, Policy(quorum=2))
+    work_once(scene.node, FAR)
+    assert scene.node.store.job(asked.request_id).proof == b""
+    assert "audit.proof_digest" not in scene.log.entries[-1].fields
+
+
+def test_a_node_that_does_not_prove_signs_beside_one_that_does(scene: Scene) -> None:
+    asked = ask_proof(scene, Policy(quorum=2, proof=True))
+    work_once(scene.node, FAR)
+    assert scene.store.job(asked.request_id).state is JobState.ANSWERED
+    assert scene.store.job(asked.request_id).proof == b""
+
+
+def test_a_proof_is_made_once_whatever_fails_after_it(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = proving(scene, tmp_path)
+    asked, proofs = ask_proof(scene, Policy(proof=True)), []
+    assert scene.node.proving is not None
+    real = scene.node.proving.prover.prove
+
+    def counted(*arguments: Any) -> Evidence:
+        proofs.append(real(*arguments))
+        scene.log.is_down = len(proofs) == 1  # the log fails when the first proof is made, before its result
+        return proofs[-1]
+
+    monkeypatch.setattr(scene.node.proving.prover, "prove", counted)
+    work_once(scene.node, FAR)
+    assert scene.node.store.job(asked.request_id).state is JobState.QUEUED
+    scene.log.is_down = False
+    work_once(scene.node, 2 * FAR)
+    assert scene.node.store.job(asked.request_id).state is JobState.ANSWERED
+    assert [p.data for p in proofs] == [scene.node.store.job(asked.request_id).proof]
+
+
+def test_a_crash_between_signature_and_proof_is_made_good(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = proving(scene, tmp_path)
+    asked = ask_proof(scene, Policy(proof=True))
+    assert scene.node.proving is not None
+
+    def die(*_: Any) -> Evidence:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(scene.node.proving.prover, "prove", die)
+        with pytest.raises(KeyboardInterrupt):
+            work_once(scene.node, FAR)
+    signed = scene.node.store.require_guarded(asked.request_id, scene.chain.domain).signed
+    assert scene.node.store.requeue_all() == 1
+    work_once(scene.node, FAR)
+    job = scene.node.store.job(asked.request_id)
+    assert job.state is JobState.ANSWERED
+    assert job.proof
+    assert scene.node.store.require_guarded(asked.request_id, scene.chain.domain).signed == signed
+
+
+def test_a_model_whose_commitments_are_not_those_of_its_weights_is_not_served(tmp_path: Path) -> None:
+    """Its id is another one, which somebody may have registered: whoever signs for it can be proven wrong."""
+    folder = tmp_path / "hostile"
+    shutil.copytree(DIGITS, folder)
+    content = (folder / "commitments.bin").read_bytes()
+    hostile = content[96:192] + content[:96]
+    (folder / "commitments.bin").write_bytes(hostile)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["commitments.bin"] = digest_of(hostile)
+    (folder / "manifest.json").write_bytes(canonical_json(manifest))
+    with pytest.raises(ModelRejected, match="commitments"):
         load_checked_library([folder])

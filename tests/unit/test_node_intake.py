@@ -23,7 +23,7 @@ from oracle.errors import (
     RequestUnpaid,
     TooLarge,
 )
-from oracle.node.intake import MAX_CALLBACK_GAS, MAX_HORIZON_SECONDS, MAX_WINDOW_SECONDS, CheckedJob, check
+from oracle.node.intake import MAX_CALLBACK_GAS, MAX_HORIZON_SECONDS, MAX_WINDOW_SECONDS, CheckedJob, Terms, check
 from oracle.records import SIGNED_NONCE_START, Asked, Bytes32, Delivery, Domain, ModelKind, Policy
 from tests.twins import coprocessor
 from tests.twins.chain import CONSUMER, DEPLOYER
@@ -122,12 +122,12 @@ SIGNED: dict[str, tuple[Callable[[Scene], Asked], type[AffidavitError], str]] = 
     ),
     "malformed policy": (lambda s: s.sign(digit_image(), policy=Bytes32(b"\2" + bytes(31))), PolicyRejected, "policy"),
     "policy without evidence": (lambda s: s.sign(digit_image(), policy=Bytes32(b"\1" + bytes(31))), PolicyRejected, "policy"),
-    "proof": (lambda s: s.sign(digit_image(), policy=pack_policy(Policy(quorum=1, proof=True))), PolicyRejected, "nothing else"),
-    "enclave": (lambda s: s.sign(digit_image(), policy=pack_policy(Policy(enclave=True))), PolicyRejected, "nothing else"),
+    "proof": (lambda s: s.sign(digit_image(), policy=pack_policy(Policy(proof=True))), PolicyRejected, "does not prove"),
+    "enclave": (lambda s: s.sign(digit_image(), policy=pack_policy(Policy(enclave=True))), PolicyRejected, "a quorum, a proof or both"),
     "a quorum and an enclave": (
         lambda s: s.sign(digit_image(), policy=pack_policy(Policy(quorum=1, enclave=True))),
         PolicyRejected,
-        "nothing else",
+        "a quorum, a proof or both",
     ),
     "more than all operators": (lambda s: s.sign(digit_image(), policy=pack_policy(Policy(quorum=4))), PolicyRejected, "at most 3"),
     "window": (
@@ -239,3 +239,26 @@ def test_a_model_that_is_served_but_not_registered_is_unknown(scene: Scene) -> N
     del scene.chain.world.models[scene.digits.model_id]
     with pytest.raises(ModelUnknown, match="a registered model"):
         check(asked, scene.chain, scene.node.library, scene.node.terms)
+
+
+# ---- proofs --------------------------------------------------------------------------------------------------------------------
+PROVES = Terms(minimum_fee_wei=3, max_input_bytes=4096, proves=True)
+
+
+def test_a_proof_alone_needs_a_node_that_proves(scene: Scene) -> None:
+    asked = scene.chain.ask(scene.digits.model_id, digit_image(), Policy(proof=True), fee_wei=5)
+    with pytest.raises(PolicyRejected, match="does not prove"):
+        checked(scene, asked)
+    assert check(asked, scene.chain, scene.node.library, PROVES).policy == Policy(proof=True)
+
+
+def test_beside_a_quorum_a_node_that_does_not_prove_signs(scene: Scene) -> None:
+    asked = scene.chain.ask(scene.digits.model_id, digit_image(), Policy(quorum=2, proof=True, window_seconds=60), fee_wei=5)
+    assert checked(scene, asked).policy == Policy(quorum=2, proof=True, window_seconds=60)
+
+
+@pytest.mark.parametrize("quorum", [0, 2])
+def test_an_opaque_model_cannot_be_proven(scene: Scene, quorum: int) -> None:
+    asked = scene.chain.ask(scene.scale.model_id, vector(1.0), Policy(quorum=quorum, proof=True), fee_wei=5)
+    with pytest.raises(PolicyRejected, match="canonical"):
+        check(asked, scene.chain, scene.node.library, PROVES)

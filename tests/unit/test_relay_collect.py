@@ -14,19 +14,28 @@ import pytest
 from sqlalchemy import Engine
 
 from oracle.attest.quorum import verify_quorum
-from oracle.encoding import compute_claim_digest, keccak256
+from oracle.encoding import (
+    PROOF_SELECTOR,
+    QUORUM_ECDSA_SELECTOR,
+    compute_claim_digest,
+    keccak256,
+    pack_proof_evidence,
+    unpack_proof_evidence,
+)
 from oracle.errors import EntryRejected, InputRejected, LogRefused, PeerError, RequestRejected, RequestUnknown
 from oracle.pipeline.relay import make_attestation, make_lane
-from oracle.records import Appended, Asked, Bytes32, Entry, ModelKind, Policy, Request
+from oracle.records import Address, Appended, Asked, Bytes32, Delivery, Entry, ModelKind, Policy, Request
 from oracle.relay import collect, outbox, peers
 from oracle.relay.collect import Collector
 from oracle.relay.peers import NodeAway, NodePeer
 from oracle.relay.schema import ENTRIES, JobKind, RequestState
+from oracle.relay.shapes import is_input_needed
 from oracle.relay.statements import count_waiting, state_once, write_waiting
 from oracle.relay.store import events_since, list_requests, promised_wei, request_view, submit_signed, take_block, undo_block
 from oracle.store import open_database
 from oracle.wire import signed_claim_to_json
 from tests.twins.chain import ChainTwin
+from tests.twins.coprocessor import delivery_call, fake_proof
 from tests.twins.operators import account, address_of, operator_signer, sign_request, signed_by
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -56,7 +65,7 @@ class Scene:
 
     def collector(self, *handlers: Handler) -> Collector:
         nodes = [NodePeer(f"http://node-{i}.test", httpx.MockTransport(h)) for i, h in enumerate(handlers)]
-        return Collector(self.lane, nodes, make_attestation(self.chain.domain, self.chain.operators))
+        return Collector(self.lane, nodes, make_attestation(self.chain.domain, self.chain.operators, self.chain.check_proof))
 
     def step(self, collector: Collector, times: int = 1) -> None:
         for _ in range(times):
@@ -441,3 +450,92 @@ def test_second_attempt_sends_the_same_entry(scene: Scene) -> None:
     write_waiting(scene.engine, lossy)
     write_waiting(scene.engine, first)
     assert lossy.given == first.given
+
+
+# ---- proofs --------------------------------------------------------------------------------------------------------------------
+def demand(scene: Scene, policy: Policy) -> None:
+    """Another request, under another policy, in place of the scene's."""
+    scene.asked = scene.chain.ask(scene.model, b"input", policy, fee_wei=10)
+    with scene.engine.begin() as connection:
+        take_block(connection, [scene.asked], NOW)
+
+
+def prove(scene: Scene, index: int, output: bytes = TRUTH, paid: Address | None = None, **changes: Any) -> Handler:
+    """A node that signs and proves; `changes` lie about the proof."""
+    signed = signed_by(index, scene.asked, output, scene.chain.domain)
+    beneficiary = paid or address_of("prover")
+    evidence = pack_proof_evidence(beneficiary, fake_proof(signed.claim, beneficiary))
+    document = signed_claim_to_json(replace(signed, proof=evidence.data)) | changes
+    return lambda _: httpx.Response(200, json=document)
+
+
+def delivery_of(scene: Scene) -> Delivery:
+    with scene.engine.begin() as connection:
+        job = outbox.find_job(connection, JobKind.DELIVER, scene.asked.request_id)
+    assert job is not None
+    return job.delivery
+
+
+def test_a_proof_alone_is_delivered_with_the_input(scene: Scene) -> None:
+    demand(scene, Policy(proof=True))
+    scene.step(scene.collector(prove(scene, 0)))
+    assert scene.state is RequestState.QUEUED
+    (evidence,) = delivery_of(scene).evidence
+    assert evidence.selector == PROOF_SELECTOR
+    assert unpack_proof_evidence(evidence.data)[0] == address_of("prover")
+    assert is_input_needed(delivery_of(scene))
+    deliver(scene)
+
+
+def test_a_signature_does_not_replace_a_proof_nor_the_other_way_round(scene: Scene) -> None:
+    demand(scene, Policy(proof=True))
+    scene.step(scene.collector(*[scene.truth(i) for i in range(5)]))
+    assert scene.state is RequestState.COLLECTING
+    demand(scene, Policy(quorum=3, proof=True))
+    scene.step(scene.collector(prove(scene, 0), scene.truth(1), silent))
+    assert scene.state is RequestState.COLLECTING
+    scene.step(scene.collector(prove(scene, 0), scene.truth(1), scene.truth(2)))
+    assert scene.state is RequestState.QUEUED
+    assert [e.selector for e in delivery_of(scene).evidence] == [QUORUM_ECDSA_SELECTOR, PROOF_SELECTOR]
+    deliver(scene)
+
+
+def silent(_: httpx.Request) -> httpx.Response:
+    return httpx.Response(202, json={"state": "queued"})
+
+
+def deliver(scene: Scene) -> None:
+    """The chain accepts what was assembled."""
+    scene.chain.send(address_of("relay"), delivery_call(delivery_of(scene)))
+    scene.chain.mine()
+    assert scene.chain.delivery_of(scene.asked.request_id) is not None
+
+
+def test_proofs_that_do_not_hold_are_nobodys(scene: Scene) -> None:
+    """A node that sends such a proof is asked again, and is no obstacle to one that proves."""
+    demand(scene, Policy(proof=True))
+    stolen = prove(scene, 1)(httpx.Request("GET", "http://node.test")).json()["proof"]
+    moved = "0x" + "22" * 20 + stolen[42:]
+    bad = [{"proof": lie} for lie in ("0x", "0x" + "11" * 20, stolen[:-2] + "00", moved, 7)]
+    for changes in bad:
+        scene.step(scene.collector(prove(scene, 1, **changes), silent))
+        assert scene.state is RequestState.COLLECTING
+    scene.step(scene.collector(silent, prove(scene, 2)))
+    assert scene.state is RequestState.QUEUED
+
+
+def test_a_proof_of_one_request_is_none_of_another(scene: Scene) -> None:
+    demand(scene, Policy(proof=True))
+    first = prove(scene, 0)(httpx.Request("GET", "http://node.test")).json()["proof"]
+    demand(scene, Policy(proof=True))
+    scene.step(scene.collector(prove(scene, 0, proof=first)))
+    assert scene.state is RequestState.COLLECTING
+
+
+def test_a_quorum_of_liars_cannot_use_somebody_elses_proof(scene: Scene) -> None:
+    demand(scene, Policy(quorum=2, proof=True))
+    scene.step(scene.collector(prove(scene, 0), scene.truth(1, LIE), scene.truth(2, LIE), silent))
+    assert scene.state is RequestState.COLLECTING
+    scene.step(scene.collector(prove(scene, 0), scene.truth(1, LIE), scene.truth(2, LIE), scene.truth(3)))
+    assert scene.state is RequestState.COLLECTING  # two outputs with two signers each: nobody can say which is true
+    assert "disagreement" in scene.kinds()

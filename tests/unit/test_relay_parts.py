@@ -116,7 +116,7 @@ def test_having_it_already_is_no_failure(message: str) -> None:
 
 
 # ---- files -------------------------------------------------------------------------------------------------------------------------------
-DEPLOYMENT = Deployment(31337, 5, *[Address("0x" + f"{i:02x}" * 20) for i in (16, 17, 18, 19, 20, 21, 22)])
+DEPLOYMENT = Deployment(31337, 5, *[Address("0x" + f"{i:02x}" * 20) for i in range(16, 25)])
 
 
 def test_deployment_file_comes_back(tmp_path: Path) -> None:
