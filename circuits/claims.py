@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from circuits.errors import InvariantBroken
 from circuits.field import MODULUS
 from circuits.layers.term import Weights
-from circuits.layout import TABLE_BITS, Layer, Layout, Lookup, count_shape_bits
+from circuits.layout import TABLE_BITS, Layer, Layout, Lookup, count_shape_bits, slice_axes
 from circuits.multilinear import compute_eq, evaluate_tensor, split_bits
 from circuits.plan import Terms
 from circuits.proof_bytes import Scalars
@@ -76,6 +76,21 @@ def find_parts(vector: str, start: int, pairs: Sequence[Pair], coefficient: int,
     return [Part(vector, first + number, q, tuple(pairs[:chunk_bits])) for number, q in enumerate(high)]
 
 
+def list_prefix_blocks(point: Sequence[int], size: int) -> list[list[Pair]]:
+    """The functional Σ_{i < size} eq(point, i) as one list of pairs for each aligned block that the entries below `size` consist of.
+
+    In a block the high bits are fixed: their pair is (1 − p, 0) or (0, p), the low ones are coordinates.
+    """
+    if size == 1 << len(point):
+        return [make_pairs(point)]
+    pairs, blocks = make_pairs(point), []
+    for bit in reversed(range(len(point))):
+        if (size >> bit) & 1:
+            fixed = [(0, b) if (size >> high) & 1 and high != bit else (a, 0) for high, (a, b) in enumerate(pairs)]
+            blocks.append([*pairs[:bit], *fixed[bit:]])
+    return blocks
+
+
 @dataclass(frozen=True)
 class ClaimList:
     """Makes the claims of one proof, in order."""
@@ -134,7 +149,7 @@ class ClaimList:
         operands: list[Part] = []
         for lookup, w in self._weigh_lookups():
             if lookup.operator.operand == 0:
-                x -= w * evaluate_tensor(self.statement.x, lookup.operator.shape, self.ends.sigma[: lookup.block_bits])
+                x -= w * evaluate_tensor(self.statement.public_input, lookup.operator.shape, self.ends.sigma[: lookup.block_bits])
             else:
                 operands += self._open("trace", self.layout.find_result(lookup.operator.operand), self._low(lookup), w)
         starts = {"trace": self.layout.column_starts["looked"], "helpers": self.layout.helper_starts["look"]}
@@ -213,8 +228,22 @@ class ClaimList:
             claims.append(Claim(f"mapped {plan.layer.index}.{plan.number}", tuple(self._open_result(plan.term.operand, point)), value))
         return claims
 
+    def _open_input(self, point: Sequence[int]) -> list[Part]:
+        """A committed input at `point`, over its true entries alone: what somebody committed to in the padding counts for nothing.
+
+        The entries below a size are a few aligned blocks, one for each of its bits, and so are those of several axes together.
+        """
+        shape = self.layout.shapes[0]
+        blocks: list[list[Pair]] = [[]]
+        for size, bits in reversed(list(zip(shape, slice_axes(shape), strict=True))):
+            blocks = [[*low, *pairs] for low in blocks for pairs in list_prefix_blocks(point[bits], size)]
+        parts = [part for low in blocks for part in self._open("input", 0, low)]
+        return [part for part in parts if part.chunk in self.layout.input_chunks]
+
     def _open_result(self, operand: int, point: Sequence[int]) -> list[Part]:
         """The values of an operator's result at `point`, one coordinate a bit of its block."""
+        if operand == 0:
+            return self._open_input(point)
         bits = count_shape_bits(self.layout.shapes[operand])
         if len(point) != bits:
             raise InvariantBroken(f"operator {operand} is read at {len(point)} coordinates of a block of {bits} bits")

@@ -220,12 +220,18 @@ class Layout:
     @cached_property
     def parameter_chunks(self) -> tuple[int, ...]:
         """Chunks with at least one true parameter, increasing. The others are virtual zeros: neither committed nor sent."""
-        chunks: set[int] = set()
-        for key, shape in self.parameter_shapes.items():
-            first = self.parameter_starts[key] >> self.chunk_bits
-            count = max(1, 1 << (count_shape_bits(shape) - self.chunk_bits)) if count_shape_bits(shape) > self.chunk_bits else 1
-            chunks.update(first + number for number in range(count) if self._is_true(shape, number << self.chunk_bits))
-        return tuple(sorted(chunks))
+        return _unite(self._list_true_chunks(self.parameter_starts[key], shape) for key, shape in self.parameter_shapes.items())
+
+    @cached_property
+    def input_chunks(self) -> tuple[int, ...]:
+        """Chunks of a committed input, by the same rule; none of a public one."""
+        return _unite([self._list_true_chunks(0, self.shapes[0])]) if self.network.is_input_committed else ()
+
+    def _list_true_chunks(self, start: int, shape: Shape) -> list[int]:
+        """Chunks of a block that hold a true entry."""
+        count = 1 << max(0, count_shape_bits(shape) - self.chunk_bits)
+        first = start >> self.chunk_bits
+        return [first + number for number in range(count) if self._is_true(shape, number << self.chunk_bits)]
 
     @staticmethod
     def _is_true(shape: Shape, index: int) -> bool:
@@ -255,5 +261,5 @@ class Layout:
         return range(start >> self.chunk_bits, ((start + length - 1) >> self.chunk_bits) + 1)
 
 
-def _unite(spans: Iterable[range]) -> tuple[int, ...]:
+def _unite(spans: Iterable[Iterable[int]]) -> tuple[int, ...]:
     return tuple(sorted(set().union(*spans)))

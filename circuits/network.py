@@ -5,13 +5,16 @@ is not used by an operator's fields is zero; decoding encodes again and compares
 descriptor.
 
     header   "AFC2", u32 number of operators, u32 number of tables, 20 zero bytes
-    input    0x01, u8 rank, u8 format, 0, i32 exponent, 6 × u32 dimension
+    input    0x01, u8 rank, u8 format, u8 1 where the input is a commitment, i32 exponent, 6 × u32 dimension
     linear   0x10, u8 shift, u8 format, u8 rank, u8 terms, u8 bias axis + 1, 00, 6 × u32 dimension; then a word a term and an axis
     table    0x20, u8 table, u8 format, u8 rank, u32 operand, 6 × u32 dimension
     output   0x02, u8 rank, u8 format, 0, u32 operand, i32 exponent, 20 zero bytes; then 8 zero bytes, 6 × u32 dimension
 
 Operator 0 is the input, the last one the output; every operand id is smaller than the operator's own, and every
 operator but the last is used.
+
+An input that a statement gives as a commitment is read by operator 1 alone, which is its identity: that proves the range,
+and its padding is never opened, so it counts as zero.
 """
 
 from __future__ import annotations
@@ -24,10 +27,11 @@ import numpy as np
 
 from circuits.errors import InvariantBroken
 from circuits.layers import linear, table
+from circuits.layers.axes import Axis, Mode
 from circuits.layers.linear import Linear, LinearWeights, decode_shape, encode_shape
 from circuits.layers.table import Table
-from circuits.layers.term import MAX_WEIGHTS, Shape
-from circuits.tensors import Format, Integers, TensorType
+from circuits.layers.term import MAX_WEIGHTS, Shape, Term
+from circuits.tensors import VALUE_BITS, Format, Integers, TensorType
 
 MAGIC = b"AFC2"
 WORD = 32
@@ -49,6 +53,7 @@ class Network:
     operators: tuple[Operator, ...]
     output_operand: int
     output: TensorType
+    is_input_committed: bool = False
 
     @property
     def shapes(self) -> list[Shape]:
@@ -85,6 +90,8 @@ class Network:
             shapes.append(operator.shape)
         self._check_tables()
         self._check_output(shapes)
+        if self.is_input_committed:
+            self._check_committed_input()
         if self.count_weights() > MAX_WEIGHTS:
             raise DescriptorError(f"more than {MAX_WEIGHTS} weights")
 
@@ -99,6 +106,12 @@ class Network:
                 raise DescriptorError(f"operator {index}: operand {operand} does not come before it")
         if problem := operator.problem(shapes):
             raise DescriptorError(f"operator {index}: {problem}")
+
+    def _check_committed_input(self) -> None:
+        if self.operators[0] != make_input_identity(self.input):
+            raise DescriptorError("a committed input is not read by its identity first")
+        if any(0 in operator.operands for operator in self.operators[1:]):
+            raise DescriptorError("a committed input is read by more than its identity")
 
     def _check_tables(self) -> None:
         """Numbered in the order of first use, and one format for each."""
@@ -126,7 +139,8 @@ class Network:
 def encode_descriptor(network: Network) -> bytes:
     """The circuit bytes of a network that satisfies `check`."""
     header = MAGIC + struct.pack(">II20x", len(network.operators) + 2, network.table_count)
-    first = struct.pack(">BBBxi", CODE_INPUT, len(network.input.shape), network.input.format, network.input.exponent)
+    source = network.input
+    first = struct.pack(">BBBBi", CODE_INPUT, len(source.shape), source.format, network.is_input_committed, source.exponent)
     last = struct.pack(
         ">BBBxIi20x", CODE_OUTPUT, len(network.output.shape), network.output.format, network.output_operand, network.output.exponent
     )
@@ -161,11 +175,17 @@ def _decode_words(words: list[bytes]) -> Network:
         operators.append(operator)
     if position != len(words) - 2:
         raise DescriptorError("an operator reaches into the output's words")
-    _, in_rank, in_format, in_exponent = struct.unpack(">BBBxi", words[1][:8])
+    _, in_rank, in_format, is_committed, in_exponent = struct.unpack(">BBBBi", words[1][:8])
     _, out_rank, out_format, operand, out_exponent = struct.unpack(">BBBxIi20x", words[-2])
     source = TensorType(decode_shape(words[1], in_rank), Format(in_format), in_exponent)
     result = TensorType(decode_shape(words[-1], out_rank), Format(out_format), out_exponent)
-    return Network(source, tuple(operators), operand, result)
+    return Network(source, tuple(operators), operand, result, is_committed == 1)
+
+
+def make_input_identity(source: TensorType) -> Linear:
+    """The rescale that gives a tensor as it is, where it is in range: what operator 1 of a committed input must be."""
+    axes = tuple(Axis(Mode.DIRECT, axis) for axis in range(len(source.shape)))
+    return Linear(source.shape, VALUE_BITS, source.format, (Term(0, axes, coefficient=1 << VALUE_BITS),))
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ class TermPlan:
     term: Term
     operand_shape: Shape
     tensor_shape: Shape
+    is_input_public: bool
 
     @property
     def result(self) -> Shape:
@@ -76,12 +77,12 @@ class TermPlan:
 
     @property
     def is_public(self) -> bool:
-        """Whether the operand is the network's input."""
-        return self.term.operand == 0
+        """Whether the operand is the network's input, in the open."""
+        return self.term.operand == 0 and self.is_input_public
 
     @property
     def is_weights_public(self) -> bool:
-        return self.term.weights is Weights.TENSOR and self.term.tensor == 0
+        return self.term.weights is Weights.TENSOR and self.term.tensor == 0 and self.is_input_public
 
     def split_sigma(self, sigma: Point) -> list[Point]:
         """The coordinates of each result axis."""
@@ -240,5 +241,5 @@ def _plan(layout: Layout) -> list[TermPlan]:
     for layer in layout.layers:
         for number, term in enumerate(layer.operator.terms):
             tensor = layout.shapes[term.tensor] if term.weights is Weights.TENSOR else ()
-            plans.append(TermPlan(layer, number, term, layout.shapes[term.operand], tensor))
+            plans.append(TermPlan(layer, number, term, layout.shapes[term.operand], tensor, not layout.network.is_input_committed))
     return plans

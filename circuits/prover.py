@@ -17,13 +17,13 @@ from circuits.committed import CommittedModel
 from circuits.engine import Integers, Operand
 from circuits.field import MODULUS
 from circuits.layers.term import Weights
-from circuits.layout import TABLE_BITS, Layer
+from circuits.layout import TABLE_BITS, Layer, Layout
 from circuits.model import CanonicalModel
 from circuits.proof_bytes import Points, Proof, Scalars, encode_proof
 from circuits.protocols import linear, maps, opening, rows
 from circuits.setup import Setup, load_ceremony
 from circuits.statement import Statement, begin_transcript, read_context, read_statement, read_tensor
-from circuits.trace import Trace, compute_trace
+from circuits.trace import Trace, compute_trace, pad_axes
 
 
 def prove(model: CanonicalModel, x: object, context: bytes) -> bytes:
@@ -36,8 +36,25 @@ def prove_committed(model: CommittedModel, x: object, context: bytes, setup: Set
     network = model.layout.network
     read_context(context)
     trace = compute_trace(model.layout, model.parameters, read_tensor(x, network.input, "input"))
-    statement = read_statement(network, x, trace.tensors[network.output_operand].reshape(network.output.shape), context)
+    y = trace.tensors[network.output_operand].reshape(network.output.shape)
+    stated = commit_input(model.layout, x, setup) if network.is_input_committed else x
+    statement = read_statement(model.layout, stated, y, context)
     return encode_proof(Prover(model, statement, trace, setup).run(), model.layout)
+
+
+def commit_input(layout: Layout, x: object, setup: Setup) -> bytes:
+    """The commitments that stand for an input of a network whose input is committed: 96 bytes a chunk.
+
+    They are deterministic: who guesses the input can test the guess. Raises ProofError for an input of another shape or range.
+    """
+    chunks = lay_out_input(layout, read_tensor(x, layout.network.input, "input"))
+    return b"".join(setup.powers.commit_many(list(chunks.values())))
+
+
+def lay_out_input(layout: Layout, x: Integers) -> dict[int, Integers]:
+    """The chunks of a committed input, by number, its axes padded with zeros."""
+    padded, length = pad_axes(layout.shapes[0], x), 1 << layout.chunk_bits
+    return {number: padded[number * length : (number + 1) * length] for number in layout.input_chunks}
 
 
 class Prover:
@@ -48,6 +65,7 @@ class Prover:
         self.statement, self.trace = statement, trace
         self.transcript = begin_transcript(model.verifying, statement)
         self.chunks: dict[opening.Place, Operand] = {("parameters", number): chunk for number, chunk in model.chunks.items()}
+        self.chunks |= {("input", number): chunk for number, chunk in lay_out_input(self.layout, trace.tensors[0]).items()}
         self.sent: dict[str, Scalars | Points] = {}
         self.theta: Sequence[int] = []
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from circuits.commitment import POINT_BYTES, read_point
 from circuits.committed import VerifyingModel
-from circuits.errors import InputError
-from circuits.network import Network
+from circuits.errors import InputError, InvariantBroken
+from circuits.layout import Layout
 from circuits.proof_error import ProofError, require
 from circuits.tensors import MAX_RANK, Integers, TensorType, read_integers
 from circuits.transcript import Transcript
@@ -23,16 +24,48 @@ CONTEXT_BYTES = 32
 
 @dataclass(frozen=True)
 class Statement:
-    """`x` and `y` flat, row-major, int64, inside their tensors' ranges; `context` 32 bytes. Made by read_statement."""
+    """`input` is what the transcript absorbs: two bytes an entry, or 96 bytes a commitment. `x` and `y` flat, row-major, int64,
+    inside their tensors' ranges; x is None where a commitment stands for it. `context` 32 bytes. Made by read_statement."""
 
-    x: Integers
+    input: bytes
+    x: Integers | None
     y: Integers
     context: bytes
 
+    @property
+    def public_input(self) -> Integers:
+        if self.x is None:
+            raise InvariantBroken("a committed input is not there to be evaluated")
+        return self.x
 
-def read_statement(network: Network, x: object, y: object, context: object) -> Statement:
-    """Raise ProofError unless both tensors hold integers of exactly the descriptor's shape and range, and the context 32 bytes."""
-    return Statement(read_tensor(x, network.input, "input"), read_tensor(y, network.output, "output"), read_context(context))
+    @property
+    def commitments(self) -> list[bytes]:
+        """To the input, where it is committed."""
+        return [] if self.x is not None else [self.input[i : i + POINT_BYTES] for i in range(0, len(self.input), POINT_BYTES)]
+
+
+def read_statement(layout: Layout, x: object, y: object, context: object) -> Statement:
+    """Raise ProofError unless both tensors hold integers of exactly the descriptor's shape and range, and the context 32 bytes.
+
+    Where the network's input is committed, `x` is the commitments, 96 bytes each, in the order of their chunks.
+    """
+    network, bound = layout.network, read_context(context)
+    result = read_tensor(y, network.output, "output")
+    if network.is_input_committed:
+        return Statement(read_commitments(layout, x), None, result, bound)
+    values = read_tensor(x, network.input, "input")
+    return Statement(encode_tensor(values), values, result, bound)
+
+
+def read_commitments(layout: Layout, content: object) -> bytes:
+    """Raise ProofError unless these are as many points as the layout has chunks of input."""
+    expected = POINT_BYTES * len(layout.input_chunks)
+    if type(content) is not bytes or len(content) != expected:
+        got = f"{len(content)} bytes" if type(content) is bytes else type(content).__name__
+        raise ProofError("input", f"commitments of {expected} bytes", got)
+    for start in range(0, expected, POINT_BYTES):
+        read_point(content[start : start + POINT_BYTES], "input")
+    return content
 
 
 def read_context(context: object) -> bytes:
@@ -73,6 +106,6 @@ def begin_transcript(model: VerifyingModel, statement: Statement) -> Transcript:
     transcript.absorb("tag", TAG)
     transcript.absorb("model", model.model_id)
     transcript.absorb("context", statement.context)
-    transcript.absorb("input", encode_tensor(statement.x))
+    transcript.absorb("input", statement.input)
     transcript.absorb("output", encode_tensor(statement.y))
     return transcript

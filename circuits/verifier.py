@@ -20,13 +20,13 @@ from circuits.transcript import Transcript
 
 def verify(model: CanonicalModel, x: object, y: object, proof: bytes, context: bytes) -> None:
     """Return if `proof` shows that model.run(x) is y, in this context. Raises ProofError naming the check that refused it."""
-    statement = read_statement(model.network, x, y, context)  # before the commitments are computed again
+    statement = read_statement(model.committed.layout, x, y, context)  # before the commitments are computed again
     verify_statement(model.verifying, statement, decode_proof(proof, model.verifying.layout), load_ceremony())
 
 
 def verify_committed(model: VerifyingModel, x: object, y: object, proof: bytes, context: bytes, setup: Setup) -> None:
     """The same from commitments somebody else computed, on any setup. Raises ProofError."""
-    statement = read_statement(model.layout.network, x, y, context)
+    statement = read_statement(model.layout, x, y, context)
     verify_statement(model, statement, decode_proof(proof, model.layout), setup)
 
 
@@ -39,7 +39,7 @@ def verify_statement(model: VerifyingModel, statement: Statement, proof: Proof, 
     theta = _verify_maps(model, transcript, statement, proof, (sigma, rho), operands)
     ends = Ends(sigma, rho, theta, vars(proof))
     claims = ClaimList(model.layout, model.terms, ends, statement).make()
-    opening.verify(opening.Config(setup), transcript, claims, _list_commitments(model, proof), proof.parts, proof.quotient[0])
+    opening.verify(opening.Config(setup), transcript, claims, _list_commitments(model, statement, proof), proof.parts, proof.quotient[0])
 
 
 def _receive_commitments(model: VerifyingModel, transcript: Transcript, proof: Proof) -> rows.Challenges:
@@ -74,9 +74,9 @@ def _verify_linear(
     weights = {find_key(plan): value for plan, value in zip(terms.weighted, proof.weights, strict=True)}
     for plan in terms.plans:
         if find_key(plan) not in operands:
-            operands[find_key(plan)] = evaluate_tensor(statement.x, shape, plan.find_operand_point(sigma, rho, ()))
+            operands[find_key(plan)] = evaluate_tensor(statement.public_input, shape, plan.find_operand_point(sigma, rho, ()))
         if plan.term.weights is Weights.TENSOR and plan.is_weights_public:
-            weights[find_key(plan)] = evaluate_tensor(statement.x, shape, plan.find_weights_point(sigma, rho))
+            weights[find_key(plan)] = evaluate_tensor(statement.public_input, shape, plan.find_weights_point(sigma, rho))
     linear.check_end(config, (sigma, rho), claim, weights, operands)
     transcript.absorb_scalars("ends", (*proof.weights, *proof.operands))
     return rho, operands
@@ -98,7 +98,9 @@ def _verify_maps(
     powers, theta, claim = maps.verify(config, transcript, values, proof.map_rounds)
     sent = iter(proof.mapped)
     ends = [
-        evaluate_tensor(statement.x, model.layout.shapes[0], plan.find_operand_point(*points, theta)) if plan.is_public else next(sent)
+        evaluate_tensor(statement.public_input, model.layout.shapes[0], plan.find_operand_point(*points, theta))
+        if plan.is_public
+        else next(sent)
         for plan in terms.mapped
     ]
     maps.check_end(config, (*points, theta), powers, claim, ends)
@@ -106,10 +108,11 @@ def _verify_maps(
     return theta
 
 
-def _list_commitments(model: VerifyingModel, proof: Proof) -> dict[opening.Place, bytes]:
+def _list_commitments(model: VerifyingModel, statement: Statement, proof: Proof) -> dict[opening.Place, bytes]:
     """Every committed chunk, by where it is."""
     layout = model.layout
     sent = {
+        "input": (layout.input_chunks, statement.commitments),
         "trace": (layout.trace_chunks, proof.trace),
         "multiplicities": (layout.table_chunks, proof.multiplicities),
         "helpers": (layout.helper_chunks, proof.helpers),

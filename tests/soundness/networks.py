@@ -58,7 +58,7 @@ class Case:
     def state(self, x: Integers | None = None, y: Integers | None = None, context: bytes = CONTEXT) -> Statement:
         """The case's statement, or one that differs where told."""
         x, y = self.x if x is None else x, self.y if y is None else y
-        return read_statement(self.network, x.reshape(self.network.input.shape), y.reshape(self.network.output.shape), context)
+        return read_statement(self.model.layout, x.reshape(self.network.input.shape), y.reshape(self.network.output.shape), context)
 
     def prove(self) -> Proof:
         trace = compute_trace(self.model.layout, self.model.parameters, self.x)
