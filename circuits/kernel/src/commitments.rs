@@ -8,7 +8,7 @@
 
 use crate::field::{Entries, Limbs};
 use crate::points::{
-    add, add_affine, compute_multiples, double, encode, is_infinity, to_affine, with_sign, Additions, Affine, Projective, POINT_BYTES,
+    add, add_affine, compute_multiples, double, encode, is_infinity, load, to_affine, Additions, Affine, Projective, Reference, POINT_BYTES,
 };
 use rayon::prelude::*;
 
@@ -16,9 +16,6 @@ const WINDOW_BITS: usize = 13; // 20 digits a full scalar: 82,000 additions for 
 const WINDOWS: usize = 20; // 260 bits: the last digit is below 2^8 and takes a carry
 const SCALAR_BITS: usize = 255;
 const MAX_POINTS: usize = 1 << 24; // places are 32 bits
-
-/// A signed multiple of a point: twice its place, plus one if it is subtracted.
-type Reference = u32;
 
 pub struct Powers {
     count: usize,
@@ -208,47 +205,30 @@ fn sum_lists(points: &[Affine], lists: impl Iterator<Item = Vec<Reference>>) -> 
 /// The sum of every group; group g has the references starts[g] − starts[0] .. starts[g + 1] − starts[0]. Rounds of pairwise additions,
 /// each over all groups at once, so that groups of a few points share the inversions too.
 fn sum_groups(points: &[Affine], references: &[Reference], starts: &[u32]) -> Vec<Affine> {
-    let groups = starts.len() - 1;
+    let mut starts: Vec<u32> = starts.iter().map(|start| start - starts[0]).collect();
+    let (mut references, mut sums) = (references.to_vec(), Vec::new());
     let mut additions = Additions::default();
-    // First round: from the points themselves, to half as many places.
-    let load = |at: usize| with_sign(points[references[at] as usize >> 1], references[at] & 1 == 1);
-    let mut sizes = vec![0u32; groups];
-    let mut offsets = vec![0u32; groups];
-    let mut work = vec![Affine::default(); (0..groups).map(|g| (starts[g + 1] - starts[g]).div_ceil(2) as usize).sum()];
-    let mut place = 0u32;
-    for g in 0..groups {
-        let (from, to) = ((starts[g] - starts[0]) as usize, (starts[g + 1] - starts[0]) as usize);
-        (offsets[g], sizes[g]) = (place, (to - from).div_ceil(2) as u32);
-        for pair in (from..to).step_by(2) {
-            if pair + 1 < to {
-                additions.push(load(pair), load(pair + 1), place);
-            } else {
-                work[place as usize] = load(pair);
-            }
-            place += 1;
-            if additions.is_full() {
-                additions.flush(&mut work);
-            }
-        }
-    }
-    additions.flush(&mut work);
-    // Then in place: a sum goes to the first half of its group, which has been read before.
-    while sizes.iter().any(|&size| size > 1) {
-        for g in (0..groups).filter(|&g| sizes[g] > 1).collect::<Vec<_>>() {
-            let (from, size) = (offsets[g], sizes[g]);
-            for pair in 0..size / 2 {
-                let left = (from + 2 * pair) as usize;
-                additions.push(work[left], work[left + 1], from + pair);
-                if additions.is_full() {
-                    additions.flush(&mut work);
+    loop {
+        let points = if sums.is_empty() { points } else { &sums };
+        let halves: Vec<u32> = starts.windows(2).map(|range| (range[1] - range[0]).div_ceil(2)).collect();
+        let mut results = vec![Affine::default(); halves.iter().sum::<u32>() as usize];
+        let mut place = 0;
+        for range in starts.windows(2) {
+            for pair in references[range[0] as usize..range[1] as usize].chunks(2) {
+                match *pair {
+                    [left, right] => additions.push((left, right, place), points, &mut results),
+                    _ => results[place as usize] = load(points, pair[0]),
                 }
+                place += 1;
             }
-            if size % 2 == 1 {
-                work[(from + size / 2) as usize] = work[(from + size - 1) as usize];
-            }
-            sizes[g] = size.div_ceil(2);
         }
-        additions.flush(&mut work);
+        additions.flush(points, &mut results);
+        if halves.iter().all(|&half| half <= 1) {
+            let mut rest = results.into_iter();
+            return halves.iter().map(|&half| if half == 1 { rest.next() } else { None }.unwrap_or_default()).collect();
+        }
+        references = (0..place).map(|place| 2 * place).collect();
+        (starts[0], sums) = (0, results);
+        halves.iter().enumerate().for_each(|(g, half)| starts[g + 1] = starts[g] + half);
     }
-    (0..groups).map(|g| if sizes[g] == 0 { Affine::default() } else { work[offsets[g] as usize] }).collect()
 }

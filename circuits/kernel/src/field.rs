@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 pub const LIMBS: usize = 4;
 pub type Limbs = [u64; LIMBS];
 
+pub static TWO_24: LazyLock<Fr> = LazyLock::new(|| power_of_two(24));
 pub static TWO_63: LazyLock<Fr> = LazyLock::new(|| power_of_two(63));
 pub static TWO_192: LazyLock<Fr> = LazyLock::new(|| power_of_two(192));
 pub static TWO_384: LazyLock<Fr> = LazyLock::new(|| power_of_two(384));

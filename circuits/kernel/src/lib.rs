@@ -10,6 +10,7 @@ mod polynomials;
 mod product_check;
 mod sums;
 mod vectors;
+mod wide;
 mod zero_check;
 
 use columns::{is_within, Column};

@@ -7,34 +7,37 @@ use std::collections::BTreeMap;
 
 pub type Pair = (Fr, Fr);
 
-const GRAIN: usize = 1 << 12;
+const GRAIN: usize = 1 << 11; // coefficients that are worth a task
+
+/// A polynomial, and what it is still to be multiplied with: the first pairs, by number.
+type Term = (Vec<u32>, Vec<Fr>);
 
 /// Σ polynomial·Π_j (a_j·X^(2^j) + b_j) over terms (numbers of pairs in `pairs`, raw polynomial); at least one term, all with the same
 /// number k of pairs and 2^k coefficients. Terms that share a prefix of their pairs are added up as soon as nothing else differs.
-pub fn multiply_pairs(pairs: &[Pair], terms: Vec<(Vec<u32>, Vec<Fr>)>) -> Vec<Limbs> {
+pub fn multiply_pairs(pairs: &[Pair], terms: Vec<Term>) -> Vec<Limbs> {
     let levels = terms[0].0.len();
-    let mut live = group(terms);
+    let mut live: Vec<Term> = group(terms, levels).into_par_iter().map(|(low, terms)| (low, add_all(terms))).collect();
     for level in (0..levels).rev() {
-        let products = live.into_par_iter().map(|(low, polynomials)| {
-            let sum = add_all(polynomials);
-            (low[..level].to_vec(), multiply_binomial(sum, pairs[low[level] as usize], 1 << level))
-        });
-        live = group(products.collect());
+        let multiply = |(low, terms): (Vec<u32>, Vec<Term>)| {
+            let factors: Vec<(Pair, Vec<Fr>)> = terms.into_iter().map(|(of_term, p)| (pairs[of_term[level] as usize], p)).collect();
+            (low, multiply_binomials(&factors, 1 << level))
+        };
+        live = group(live, level).into_par_iter().map(multiply).collect();
     }
-    let (_, sums) = live.pop_first().expect("at least one term");
-    add_all(sums).into_iter().map(raw_limbs).collect()
+    live[0].1.iter().map(|&c| raw_limbs(c)).collect()
 }
 
-fn group(terms: Vec<(Vec<u32>, Vec<Fr>)>) -> BTreeMap<Vec<u32>, Vec<Vec<Fr>>> {
-    let mut groups: BTreeMap<Vec<u32>, Vec<Vec<Fr>>> = BTreeMap::new();
-    for (low, polynomial) in terms {
-        groups.entry(low).or_default().push(polynomial);
+/// By their first `level` pairs.
+fn group(terms: Vec<Term>, level: usize) -> BTreeMap<Vec<u32>, Vec<Term>> {
+    let mut groups: BTreeMap<Vec<u32>, Vec<Term>> = BTreeMap::new();
+    for term in terms {
+        groups.entry(term.0[..level].to_vec()).or_default().push(term);
     }
     groups
 }
 
-fn add_all(polynomials: Vec<Vec<Fr>>) -> Vec<Fr> {
-    let mut rest = polynomials.into_iter();
+fn add_all(terms: Vec<Term>) -> Vec<Fr> {
+    let mut rest = terms.into_iter().map(|(_, polynomial)| polynomial);
     let mut sum = rest.next().expect("a group is not empty");
     for polynomial in rest {
         sum.iter_mut().zip(&polynomial).for_each(|(a, b)| *a += b);
@@ -42,28 +45,36 @@ fn add_all(polynomials: Vec<Vec<Fr>>) -> Vec<Fr> {
     sum
 }
 
-/// polynomial·(a·X^step + b). Fixed bits cost no product, and a coordinate (1 − x, x) one instead of two.
-fn multiply_binomial(polynomial: Vec<Fr>, (a, b): Pair, step: usize) -> Vec<Fr> {
-    let length = polynomial.len();
-    let low = scale(&polynomial, b);
-    let high = if a + b == Fr::ONE && b != Fr::ZERO && a != Fr::ZERO {
-        polynomial.par_iter().with_min_len(GRAIN).zip(&low).map(|(p, l)| p - l).collect()
-    } else {
-        scale(&polynomial, a)
-    };
-    let mut product = low;
-    product.resize(length + step, Fr::ZERO);
-    product[step..].iter_mut().zip(&high).for_each(|(p, h)| *p += h);
-    product
+/// Σ polynomial·(a·X^step + b), all polynomials of one length.
+fn multiply_binomials(factors: &[(Pair, Vec<Fr>)], step: usize) -> Vec<Fr> {
+    let mut sum = vec![Fr::ZERO; factors[0].1.len() + step];
+    sum.par_chunks_mut(GRAIN).enumerate().for_each(|(chunk, sum)| {
+        for (pair, polynomial) in factors {
+            add_binomial(sum, chunk * GRAIN, *pair, polynomial, step);
+        }
+    });
+    sum
 }
 
-fn scale(polynomial: &[Fr], factor: Fr) -> Vec<Fr> {
-    if factor == Fr::ZERO {
-        vec![Fr::ZERO; polynomial.len()]
-    } else if factor == Fr::ONE {
-        polynomial.to_vec()
-    } else {
-        polynomial.par_iter().with_min_len(GRAIN).map(|c| factor * c).collect()
+/// Adds coefficients `first` .. of polynomial·(a·X^step + b): no product for the fixed bits (0, 1) and (1, 0) and the sum (1, 1), one for a
+/// coordinate (x, 1 − x), two for any other pair.
+fn add_binomial(sum: &mut [Fr], first: usize, (a, b): Pair, polynomial: &[Fr], step: usize) {
+    let plain = |i: usize| polynomial.get(i).copied().unwrap_or(Fr::ZERO);
+    let shifted = |i: usize| if i >= step { polynomial[i - step] } else { Fr::ZERO };
+    let is_bit = |factor: Fr| factor == Fr::ZERO || factor == Fr::ONE;
+    if a + b == Fr::ONE && !is_bit(a) {
+        for (i, sum) in (first..).zip(sum) {
+            let low = plain(i);
+            *sum += low + a * (shifted(i) - low);
+        }
+        return;
+    }
+    for (factor, value) in [(a, &shifted as &dyn Fn(usize) -> Fr), (b, &plain)] {
+        if factor != Fr::ZERO {
+            for (i, sum) in (first..).zip(sum.iter_mut()) {
+                *sum += if factor == Fr::ONE { value(i) } else { factor * value(i) };
+            }
+        }
     }
 }
 
