@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from circuits.errors import InvariantBroken
 from circuits.field import MODULUS
@@ -113,9 +114,9 @@ class ClaimList:
         parts = self._open("parameters", self.layout.parameter_starts[key], pairs, coefficient)
         return [part for part in parts if part.chunk in self._true_chunks]
 
-    @property
-    def _true_chunks(self) -> set[int]:
-        return set(self.layout.parameter_chunks)
+    @cached_property
+    def _true_chunks(self) -> frozenset[int]:
+        return frozenset(self.layout.parameter_chunks)
 
     def _low(self, block: Layer | Lookup) -> list[Pair]:
         return make_pairs(self.ends.sigma[: block.block_bits])

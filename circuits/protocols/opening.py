@@ -63,7 +63,7 @@ def evaluate_reversed(low: Low, x: int) -> int:
 
 def compute_scales(functionals: Functionals, zeta: int) -> dict[Place, int]:
     """ζ·Σ μ^k·coefficient·e_k(ζ): what each chunk counts in F."""
-    tensors = {low: evaluate_reversed(low, zeta) for of_chunk in functionals.values() for low in of_chunk}
+    tensors = {low: evaluate_reversed(low, zeta) for low in {low for of_chunk in functionals.values() for low in of_chunk}}
     return {
         place: zeta * sum(coefficient * tensors[low] for low, coefficient in of_chunk.items()) % MODULUS
         for place, of_chunk in functionals.items()
