@@ -16,6 +16,7 @@ Operand = Vector | Integers
 Residues = NDArray[np.object_]  # Python integers, which never wrap
 
 LIMBS, ELEMENT_BYTES = 4, 32
+MAX_VARIABLES = 30  # of a table: 2^30 elements are 32 GiB, and a kernel that runs out of memory takes the process with it
 
 
 def reduce(value: int) -> int:
@@ -67,6 +68,11 @@ def pad(values: Residues, length: int, what: str) -> Residues:
     if len(values) > length:
         raise ValueError(f"{what}: {len(values)} entries, at most {length}")
     return np.concatenate([values, make_residues([0] * (length - len(values)))])
+
+
+def check_variables(variables: int, most: int) -> None:
+    if not 0 <= variables <= min(most, MAX_VARIABLES):
+        raise ValueError(f"variables: {variables}, expected 0 to {min(most, MAX_VARIABLES)}")
 
 
 def check_length(what: str, got: int, expected: int) -> None:

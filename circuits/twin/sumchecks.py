@@ -16,6 +16,7 @@ from circuits.twin.arrays import (
     Residues,
     Vector,
     check_length,
+    check_variables,
     make_residues,
     pad,
     read_integers,
@@ -57,8 +58,8 @@ class ZeroCheck:
 
     table: (entries E, multiplicities m, helper G, variables), F_table = κ·(G·(α + E) − m)
 
-    Every table counts as padded with zeros to 2^variables entries. ValueError: longer ones, more variables than τ has, or a
-    degree below that of the rows (5, or 6 with r1).
+    Every table counts as padded with zeros to 2^variables entries. ValueError: longer ones, more variables than τ
+    has or than 30, or a degree below that of the rows (5, or 6 with r1).
     """
 
     def __init__(
@@ -116,8 +117,7 @@ class ZeroCheck:
         self._round += 1
 
     def _make(self, function: Callable[[Sequence[Residues]], Residues], tables: list[Residues], variables: int) -> Instance:
-        if not 0 <= variables <= len(self._tau):
-            raise ValueError(f"variables: {variables}, expected 0 to {len(self._tau)}")
+        check_variables(variables, len(self._tau))
         length = max(len(table) for table in tables)
         if length > 1 << variables:
             raise ValueError(f"a table of {length} entries in {variables} variables")
@@ -160,7 +160,7 @@ class ProductCheck:
 
     Tables count as padded with zeros to 2^v entries; a summand is constant in the variables it lacks, and the power of two
     makes up for them, so that the claim is the plain sum. `degree` is 2, or 3 where summands may have eq tables (None: 1).
-    ValueError: another degree, an eq table in degree 2, longer tables, more variables than the whole.
+    ValueError: another degree, an eq table in degree 2, longer tables, more variables than the whole or than 30.
     """
 
     def __init__(self, summands: Sequence[Summand], variables: int, degree: int) -> None:
@@ -171,8 +171,7 @@ class ProductCheck:
         for factor, eq, a, b, own in summands:
             if eq is not None and degree == 2:
                 raise ValueError("eq: a table in a sumcheck of degree 2")
-            if not 0 <= own <= variables:
-                raise ValueError(f"variables: {own}, expected 0 to {variables}")
+            check_variables(own, variables)
             tables = [read_operand(a, "a"), read_operand(b, "b")] + ([] if eq is None else [read_vector(eq, "eq")])
             padded = [pad(table, 1 << own, "table") for table in tables]
             self._live.append((reduce(factor) * pow(HALF, variables - own, MODULUS) % MODULUS, padded, own))

@@ -8,11 +8,13 @@ import numpy as np
 
 from circuits.field import MODULUS
 from circuits.twin.arrays import (
+    MAX_VARIABLES,
     Integers,
     Operand,
     Residues,
     Vector,
     check_length,
+    check_variables,
     make_residues,
     pad,
     read_integers,
@@ -39,7 +41,8 @@ def from_integers(integers: Integers) -> Vector:
 
 
 def eq_table(point: Sequence[int]) -> Vector:
-    """Π_j (point_j·i_j + (1 − point_j)(1 − i_j)) for every index i of 2^len(point); i_j is bit j of i."""
+    """Π_j (point_j·i_j + (1 − point_j)(1 − i_j)) for every index i of 2^len(point); i_j is bit j of i. ValueError above 30 variables."""
+    check_variables(len(point), MAX_VARIABLES)
     return write_vector(compute_eq_table([reduce(x) for x in point]))
 
 
@@ -122,6 +125,8 @@ def contract(values: Operand, shape: tuple[int, int, int], weights: Vector) -> V
 def accumulate(coefficients: Sequence[int], chunks: Sequence[Operand], length: int) -> Vector:
     """Σ coefficient·chunk, chunks shorter than `length` padded with zeros; a longer one is a ValueError."""
     check_length("coefficients", len(coefficients), len(chunks))
+    if length < 0:
+        raise ValueError(f"length: {length}")
     result = make_residues([0] * length)
     for coefficient, chunk in zip(coefficients, chunks, strict=True):
         result = result + reduce(coefficient) * pad(read_operand(chunk, "chunks"), length, "chunks")

@@ -76,6 +76,9 @@ def eq_at(point: Sequence[int], index: int) -> int:
     return value
 
 
+NO_TABLE = (vector([]), ints([]), vector([]), 0)
+
+
 # ---- vectors ------------------------------------------------------------------------------------------------------------------------
 
 
@@ -134,6 +137,13 @@ def test_multilinear_extensions(point: list[int], data: st.DataObject) -> None:
         assert scalars_of(e.eq_table(point)) == table
         assert e.evaluate(vector(values), point) == sum(w * v for w, v in zip(table, values, strict=False)) % MODULUS
         assert e.evaluate(ints(numbers), point) == sum(w * v for w, v in zip(table, numbers, strict=False)) % MODULUS
+
+
+def test_a_short_table_in_many_variables(engine: ModuleType) -> None:
+    point = draw(1, 90)
+    want = sum(eq_at(point, i) * v for i, v in enumerate([7, -8, 9])) % MODULUS
+    assert engine.evaluate(ints([7, -8, 9]), point) == want
+    assert engine.evaluate(ints([]), point) == 0
 
 
 def test_a_table_that_does_not_fit(engine: ModuleType) -> None:
@@ -252,6 +262,12 @@ def test_accumulate_cuts_nothing(engine: ModuleType) -> None:
         (lambda e: e.contract(ints([1, 2]), (-1, -2, 1), vector([1, 2])), ValueError),
         (lambda e: e.contract(np.zeros((1, 2), dtype=np.int64), (1, 2, 1), vector([1, 2])), ValueError),
         (lambda e: e.contract(np.zeros(2), (1, 2, 1), vector([1, 2])), TypeError),
+        (lambda e: e.accumulate([], [], -1), ValueError),
+        (lambda e: e.eq_table([2] * 31), ValueError),
+        (lambda e: e.ZeroCheck(([ints([])] * 5, vector([]), ints([]), ints([]), 31), None, NO_TABLE, 1, 2, 3, 4, [5] * 31, 5), ValueError),
+        (lambda e: e.ZeroCheck(([ints([])] * 5, vector([]), ints([]), ints([]), -1), None, NO_TABLE, 1, 2, 3, 4, [5], 5), ValueError),
+        (lambda e: e.ProductCheck([(1, None, ints([]), ints([]), 31)], 31, 2), ValueError),
+        (lambda e: e.ProductCheck([(1, None, ints([]), ints([]), -1)], 1, 2), ValueError),
         (lambda e: e.divide(vector([]), 1), ValueError),
         (lambda e: e.multiply_pairs([]), ValueError),
         (lambda e: e.multiply_pairs([([(1, 2)], vector([1]))]), ValueError),

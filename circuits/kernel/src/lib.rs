@@ -26,12 +26,13 @@ use zero_check::Kind;
 
 type Vector<'py> = Bound<'py, PyArray2<u64>>;
 type Object<'py> = Bound<'py, PyAny>;
-type Rows<'py> = (Vec<Object<'py>>, Object<'py>, Object<'py>, Object<'py>, usize);
-type Lookups<'py> = (Object<'py>, Object<'py>, Object<'py>, Object<'py>, Object<'py>, usize);
-type Table<'py> = (Object<'py>, Object<'py>, Object<'py>, usize);
-type Summand<'py> = (Object<'py>, Option<Object<'py>>, Object<'py>, Object<'py>, usize);
+type Rows<'py> = (Vec<Object<'py>>, Object<'py>, Object<'py>, Object<'py>, isize);
+type Lookups<'py> = (Object<'py>, Object<'py>, Object<'py>, Object<'py>, Object<'py>, isize);
+type Table<'py> = (Object<'py>, Object<'py>, Object<'py>, isize);
+type Summand<'py> = (Object<'py>, Option<Object<'py>>, Object<'py>, Object<'py>, isize);
 type Term<'py> = (Vec<(Object<'py>, Object<'py>)>, Object<'py>);
 
+const MAX_VARIABLES: usize = 30; // of a table: beyond, it would be the allocator that says no, by ending the process
 const ROUNDS_OVER: &str = "all rounds are over";
 
 // ---- vectors ----------------------------------------------------------------------------------------------------------------------
@@ -56,6 +57,7 @@ fn from_integers<'py>(py: Python<'py>, integers: &Object<'py>) -> PyResult<Vecto
 
 #[pyfunction]
 fn eq_table<'py>(py: Python<'py>, point: Vec<Object<'py>>) -> PyResult<Vector<'py>> {
+    read_variables(point.len() as isize, MAX_VARIABLES)?;
     let point = scalars(&point)?;
     let table = py.detach(|| {
         let table = vectors::eq_table(&point);
@@ -127,8 +129,7 @@ fn contract<'py>(py: Python<'py>, values: &Object<'py>, shape: (isize, isize, is
     let (operand, weights) = (Operand::read(values, "values")?, vector(weights, "weights")?);
     let (entries, weights) = (operand.entries(), elements(&weights));
     let unusable = || value_error(format!("shape: {shape:?}"));
-    let size = |axis: isize| usize::try_from(axis).map_err(|_| unusable());
-    let (outer, n, inner) = (size(shape.0)?, size(shape.1)?, size(shape.2)?);
+    let (outer, n, inner) = (read_size("shape", shape.0)?, read_size("shape", shape.1)?, read_size("shape", shape.2)?);
     let results = outer.checked_mul(inner).ok_or_else(unusable)?;
     check_length("values", entries.len(), results.checked_mul(n).ok_or_else(unusable)?)?;
     check_length("weights", weights.len(), n)?;
@@ -142,8 +143,9 @@ fn contract<'py>(py: Python<'py>, values: &Object<'py>, shape: (isize, isize, is
 }
 
 #[pyfunction]
-fn accumulate<'py>(py: Python<'py>, coefficients: Vec<Object<'py>>, chunks: Vec<Object<'py>>, length: usize) -> PyResult<Vector<'py>> {
+fn accumulate<'py>(py: Python<'py>, coefficients: Vec<Object<'py>>, chunks: Vec<Object<'py>>, length: isize) -> PyResult<Vector<'py>> {
     check_length("coefficients", coefficients.len(), chunks.len())?;
+    let length = read_size("length", length)?;
     let (coefficients, chunks) = (scalars(&coefficients)?, read_all(&chunks, "chunks")?);
     let entries: Vec<Entries> = chunks.iter().map(Operand::entries).collect();
     for chunk in &entries {
@@ -195,11 +197,15 @@ fn check_fits(what: &str, length: usize, variables: usize) -> PyResult<()> {
     Err(value_error(format!("{what}: {length} entries in {variables} variables")))
 }
 
-fn check_variables(variables: usize, most: usize) -> PyResult<()> {
-    if variables <= most {
-        return Ok(());
-    }
-    Err(value_error(format!("variables: {variables}, expected 0 to {most}")))
+/// A number of variables that is in range.
+fn read_variables(variables: isize, most: usize) -> PyResult<usize> {
+    let most = most.min(MAX_VARIABLES);
+    let read = usize::try_from(variables).ok().filter(|&v| v <= most);
+    read.ok_or_else(|| value_error(format!("variables: {variables}, expected 0 to {most}")))
+}
+
+fn read_size(what: &str, size: isize) -> PyResult<usize> {
+    usize::try_from(size).map_err(|_| value_error(format!("{what}: {size}")))
 }
 
 // ---- sumchecks ----------------------------------------------------------------------------------------------------------------------
@@ -220,7 +226,7 @@ impl ZeroCheck {
         rho: &Object<'_>,
         kappa: &Object<'_>,
         tau: Vec<Object<'_>>,
-        degree: usize,
+        degree: isize,
     ) -> PyResult<Self> {
         let challenges = [scalar(alpha)?, scalar(beta)?, scalar(rho)?, scalar(kappa)?];
         let tau = scalars(&tau)?;
@@ -228,6 +234,7 @@ impl ZeroCheck {
         if !(5..=6).contains(&columns.len()) {
             return Err(value_error(format!("columns: {} of them, expected 5 or 6", columns.len())));
         }
+        let degree = read_size("degree", degree)?;
         if degree < columns.len() {
             return Err(value_error(format!("degree: {degree}, at least {}", columns.len())));
         }
@@ -246,11 +253,13 @@ impl ZeroCheck {
             vector_column(py, &helper, "helper")?,
         ];
         instances.push((Kind::Table, of_table, variables));
-        for (_, columns, variables) in &instances {
-            check_variables(*variables, tau.len())?;
-            columns.iter().try_for_each(|column| check_fits("a table", column.len(), *variables))?;
+        let mut checked = Vec::new();
+        for (kind, columns, variables) in instances {
+            let variables = read_variables(variables, tau.len())?;
+            columns.iter().try_for_each(|column| check_fits("a table", column.len(), variables))?;
+            checked.push((kind, columns, variables));
         }
-        Ok(Self(py.detach(|| zero_check::ZeroCheck::new(instances, challenges, &tau, degree))))
+        Ok(Self(py.detach(|| zero_check::ZeroCheck::new(checked, challenges, &tau, degree))))
     }
 
     fn message<'py>(&self, py: Python<'py>) -> PyResult<Vec<Object<'py>>> {
@@ -270,24 +279,24 @@ struct ProductCheck(product_check::ProductCheck);
 #[pymethods]
 impl ProductCheck {
     #[new]
-    fn new(py: Python<'_>, summands: Vec<Summand<'_>>, variables: usize, degree: usize) -> PyResult<Self> {
+    fn new(py: Python<'_>, summands: Vec<Summand<'_>>, variables: isize, degree: isize) -> PyResult<Self> {
         if !(2..=3).contains(&degree) {
             return Err(value_error(format!("degree: {degree}, expected 2 or 3")));
         }
-        let mut read = Vec::new();
+        let (rounds, mut read) = (read_size("variables", variables)?, Vec::new());
         for (factor, eq, a, b, own) in &summands {
             if eq.is_some() && degree == 2 {
                 return Err(value_error("eq: a table in a sumcheck of degree 2"));
             }
-            check_variables(*own, variables)?;
+            let own = read_variables(*own, rounds)?;
             let eq = eq.as_ref().map(|eq| vector_column(py, eq, "eq")).transpose()?;
             let (a, b) = (read_column(py, a, "a")?, read_column(py, b, "b")?);
             for column in [&a, &b].into_iter().chain(&eq) {
-                check_fits("a table", column.len(), *own)?;
+                check_fits("a table", column.len(), own)?;
             }
-            read.push(product_check::Summand::new(scalar(factor)?, eq, a, b, (*own, variables)));
+            read.push(product_check::Summand::new(scalar(factor)?, eq, a, b, (own, rounds)));
         }
-        Ok(Self(product_check::ProductCheck::new(read, variables, degree)))
+        Ok(Self(product_check::ProductCheck::new(read, rounds, degree as usize)))
     }
 
     fn message<'py>(&self, py: Python<'py>) -> PyResult<Vec<Object<'py>>> {

@@ -23,8 +23,10 @@ pub fn eq_table(point: &[Fr]) -> Vec<Fr> {
 }
 
 /// The multilinear extension at `point`, canonical. The point is cut in two, so that no table of 2^len(point) elements is made:
-/// Σ_h eq(high, h)·Σ_l eq(low, l)·values[h, l]. Values count as padded with zeros.
+/// Σ_h eq(high, h)·Σ_l eq(low, l)·values[h, l]. Values count as padded with zeros, which the last coordinates see alone.
 pub fn evaluate(values: Entries, point: &[Fr]) -> Limbs {
+    let bits = values.len().next_power_of_two().ilog2() as usize;
+    let (point, beyond) = point.split_at(bits.min(point.len()));
     let (low, high) = point.split_at(point.len() / 2);
     let mut inner = Weights::from_elements(eq_table(low));
     let outer = eq_table(high);
@@ -37,7 +39,7 @@ pub fn evaluate(values: Entries, point: &[Fr]) -> Limbs {
         inner.elements.truncate(count - whole * width);
         sum += dot(&inner, values.slice(whole * width..count)) * outer[whole];
     }
-    raw_limbs(sum)
+    raw_limbs(beyond.iter().fold(sum, |sum, &x| sum - sum * x))
 }
 
 /// Elementwise, on all cores.
