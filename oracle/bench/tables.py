@@ -11,9 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from oracle.bench import gas, inference, line
+from oracle.errors import ConfigRejected
 from oracle.relay.artifacts import load_compiler_version
 
 Row = tuple[str, ...]
+PROOF_WIDTH = 120
 console = Console()
 
 
@@ -43,6 +45,22 @@ def show_inference() -> None:
 
 def show_line() -> None:
     show("The whole line, 3 nodes, quorum 2, one machine", ("what", "figure"), line.measure())
+
+
+def show_proofs(only: Sequence[str], with_ezkl: bool) -> None:
+    """Takes from minutes (ours alone) to an hour, so it runs only where it is named; its tables come as they are known."""
+    from circuits.bench import proofs
+    from circuits.errors import CircuitError
+
+    notes, wide = Console(stderr=True), Console(width=max(PROOF_WIDTH, console.width))
+    try:
+        for result in proofs.run(only, with_ezkl, notes.print):
+            table = Table(*result.columns, title=result.title, title_justify="left")
+            for row in result.rows:
+                table.add_row(*row)
+            wide.print(table, *result.notes, sep="\n")
+    except CircuitError as error:
+        raise ConfigRejected(str(error)) from error
 
 
 BENCHES: dict[str, Callable[[], None]] = {"gas": show_gas, "inference": show_inference, "line": show_line}

@@ -12,12 +12,21 @@ class Bench(StrEnum):
     GAS = "gas"
     INFERENCE = "inference"
     LINE = "line"
+    PROOFS = "proofs"
 
 
 def bench(
-    names: Annotated[list[Bench] | None, typer.Argument(metavar="[gas] [inference] [line]", help="All where left out.")] = None,
+    names: Annotated[
+        list[Bench] | None, typer.Argument(metavar="[gas] [inference] [line] [proofs]", help="All but proofs where left out.")
+    ] = None,
+    without_ezkl: Annotated[bool, typer.Option("--without-ezkl", help="proofs: ours alone; nothing is installed.")] = False,
+    only: Annotated[list[str] | None, typer.Option("--only", metavar="NAME", help="proofs: this model or sweep; may be repeated.")] = None,
 ) -> None:
-    """Measure gas per delivery, latency of an inference, and requests per second through the whole line."""
-    from oracle.bench.tables import run
+    """Measure gas per delivery, latency of an inference, requests per second through the whole line; what proofs cost, beside ezkl."""
+    from oracle.bench.tables import run, show_proofs
 
-    run([name.value for name in names or []])
+    chosen = list(names or [])
+    if Bench.PROOFS not in chosen or len(chosen) > 1:
+        run([name.value for name in chosen if name is not Bench.PROOFS])
+    if Bench.PROOFS in chosen:
+        show_proofs(only or (), not without_ezkl)
