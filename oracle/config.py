@@ -17,7 +17,9 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
-from oracle.errors import ConfigRejected
+from oracle.encoding import parse_address
+from oracle.errors import ConfigRejected, MalformedInput
+from oracle.records import Address
 
 SECRET_MODE = 0o600
 MINIMUM_PASSWORD_LENGTH = 12
@@ -94,12 +96,23 @@ class ApiConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchConfig:
+    listen: str
+    database: str
+    keystore: Path  # encrypted key that pays for and signs challenges
+    password_file: Path
+    models: tuple[Path, ...]  # what can be executed again; canonical models only
+    beneficiary: str | None = None  # who is rewarded; the account itself where not given
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     chain: ChainConfig
     node: NodeConfig | None = None
     relay: RelayConfig | None = None
     log: LogConfig | None = None
     api: ApiConfig | None = None
+    watch: WatchConfig | None = None
 
 
 def load_config(path: Path) -> Config:
@@ -187,6 +200,14 @@ def read_new_password(path: Path) -> str:
     if len(password) < MINIMUM_PASSWORD_LENGTH:
         raise ConfigRejected(f"password in {path}", f"at least {MINIMUM_PASSWORD_LENGTH} characters", len(password))
     return password
+
+
+def read_address(text: str, what: str) -> Address:
+    """A setting that is an Ethereum address. Raises ConfigRejected naming it."""
+    try:
+        return parse_address(text, what)
+    except MalformedInput as error:
+        raise ConfigRejected(error.what, error.expected, error.got) from error
 
 
 def parse_listen(text: str) -> tuple[str, int]:

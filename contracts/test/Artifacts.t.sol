@@ -11,6 +11,7 @@ contract ArtifactsTest {
         requireFresh("ModelRegistry");
         requireFresh("OperatorRegistry");
         requireFresh("QuorumVerifier");
+        requireFresh("ProofVerifier");
         requireFresh("VerifierRouter");
         requireFresh("Coprocessor");
         requireFresh("FraudProofs");
@@ -19,10 +20,11 @@ contract ArtifactsTest {
     }
 
     function test_DeployedCodeFitsEip170() public view {
-        string[8] memory names = [
+        string[9] memory names = [
             "ModelRegistry",
             "OperatorRegistry",
             "QuorumVerifier",
+            "ProofVerifier",
             "VerifierRouter",
             "Coprocessor",
             "FraudProofs",

@@ -17,6 +17,7 @@ const SHIPPED = {
   ModelRegistry: "contracts/src/ModelRegistry.sol",
   OperatorRegistry: "contracts/src/OperatorRegistry.sol",
   QuorumVerifier: "contracts/src/verifiers/QuorumVerifier.sol",
+  ProofVerifier: "contracts/src/verifiers/ProofVerifier.sol",
   VerifierRouter: "contracts/src/VerifierRouter.sol",
   Coprocessor: "contracts/src/Coprocessor.sol",
   FraudProofs: "contracts/src/FraudProofs.sol",

@@ -38,7 +38,7 @@ class Prover:
     def run(self, model_id: Bytes32, data: bytes) -> bytes:
         """The output that the model gives for input bytes. Raises ModelUnknown, InputRejected."""
         model = self._model(model_id)
-        return pack_int16(model.run(_read(model, data)).ravel().tolist())
+        return _run(model, _read(model, data))
 
     def prove(self, claim: Claim, data: bytes, beneficiary: Address) -> Evidence:
         """Evidence that `claim` is true, for `beneficiary` alone. `data`: the input. Raises ModelUnknown, InputRejected.
@@ -47,7 +47,7 @@ class Prover:
         """
         model = self._model(claim.model_id)
         x = _read(model, data)
-        output = pack_int16(model.run(x).ravel().tolist())
+        output = _run(model, x)
         if keccak256(data) != claim.input_digest or keccak256(output) != claim.output_digest:
             raise InvariantBroken(f"a claim to prove about request {to_hex(claim.request_id)} is not what the model gives")
         context = compute_proof_context(claim.request_id, beneficiary)
@@ -85,6 +85,13 @@ def _read(model: circuits.CanonicalModel, data: bytes) -> npt.NDArray[np.int64]:
         return _shape(unpack_int16(data), model.input.shape)
     except (MalformedInput, ValueError) as error:
         raise InputRejected("input", f"packed int16 of {model.input.shape}", f"{len(data)} bytes") from error
+
+
+def _run(model: circuits.CanonicalModel, x: npt.NDArray[np.int64]) -> bytes:
+    try:
+        return pack_int16(model.run(x).ravel().tolist())
+    except circuits.CircuitError as error:  # out of the input's range
+        raise InputRejected("input", "one that the model takes", str(error)[:200]) from error
 
 
 def _shape(values: list[int], shape: tuple[int, ...]) -> npt.NDArray[np.int64]:

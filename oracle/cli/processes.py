@@ -21,6 +21,14 @@ def relay(config: Config) -> None:
     run_relay(load_config(config))
 
 
+def watch(config: Config) -> None:
+    """Run a watcher: execute deliveries again, prove lies wrong, slash who signed them."""
+    from oracle.config import load_config
+    from oracle.pipeline.watch import run_watch
+
+    run_watch(load_config(config))
+
+
 def api(config: Config) -> None:
     """Run the public HTTP API."""
     from oracle.api.app import run_api

@@ -22,8 +22,8 @@ from oracle.attest.sign import AccountSigner, sign_claim
 from oracle.audit.client import LogClient
 from oracle.audit.entries import error_entry, intent_entry, result_entry
 from oracle.audit.record import MAX_BODY_BYTES
-from oracle.config import ChainConfig, Config, NodeConfig, read_secret
-from oracle.encoding import keccak256, parse_address, to_hex, unpack_policy
+from oracle.config import ChainConfig, Config, NodeConfig, read_address, read_secret
+from oracle.encoding import keccak256, to_hex, unpack_policy
 from oracle.errors import (
     AffidavitError,
     ChainError,
@@ -314,7 +314,7 @@ def open_node(config: NodeConfig, engine: Engine, chain: ChainReader, log: Entry
     store.bind(chain.domain)
     library, prover = load_provable_library(config.models)
     signer = AccountSigner(load_account(config.keystore, config.password_file))
-    named = None if config.beneficiary is None else _read_beneficiary(config.beneficiary)
+    named = None if config.beneficiary is None else read_address(config.beneficiary, "node: beneficiary")
 
     def beneficiary() -> Address:
         return named or chain.operator_of(signer.address) or signer.address
@@ -331,13 +331,6 @@ def open_node(config: NodeConfig, engine: Engine, chain: ChainReader, log: Entry
         clock=SystemClock(),
         proving=Proving(prover, beneficiary) if config.prove else None,
     )
-
-
-def _read_beneficiary(text: str) -> Address:
-    try:
-        return parse_address(text, "node: beneficiary")
-    except MalformedInput as error:
-        raise ConfigRejected(error.what, error.expected, error.got) from error
 
 
 def _door(node: Node, log: LogClient) -> Door:

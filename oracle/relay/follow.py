@@ -13,18 +13,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, LargeBinary, MetaData, Table, delete, insert, select
 
 from oracle.errors import ChainError
-from oracle.records import Asked, Block, Bytes32
+from oracle.records import Block, Bytes32
 from oracle.seams import ChainReader
 
 TRAIL_BLOCKS = 1024
 """How many blocks of trail are kept: the deepest reorganisation that can be undone. Ethereum finalises after 64 to 96 blocks."""
 
-Take = Callable[[Connection, Block, Sequence[Asked]], None]
+Take = Callable[[Connection, Block, Sequence[Any]], None]
+Read = Callable[[Bytes32], Sequence[Any]]
+"""(block hash) → what a consumer takes from exactly that block: its requests, unless it asks for something else."""
 Undo = Callable[[Connection, Block], None]
 
 
@@ -35,7 +37,7 @@ class Trail(Protocol):
 
     def at(self, number: int) -> Block | None: ...
 
-    def take(self, block: Block, asked: Sequence[Asked]) -> None:
+    def take(self, block: Block, read: Sequence[Any]) -> None:
         """Stores the block and everything it carries, in one transaction."""
         ...
 
@@ -56,8 +58,9 @@ class Step:
 class Follower:
     """Moves a trail along the canonical chain. Holds no state of its own."""
 
-    def __init__(self, chain: ChainReader, trail: Trail, first_block: int, confirmations: int = 0) -> None:
+    def __init__(self, chain: ChainReader, trail: Trail, first_block: int, confirmations: int = 0, read: Read | None = None) -> None:
         self._chain = chain
+        self._read = read or chain.requested_in
         self._trail = trail
         self._first_block = first_block
         self._confirmations = confirmations
@@ -112,7 +115,7 @@ class Follower:
             block = self._chain.block(number)
             if block is None or (newest is not None and block.parent_hash != newest.hash):
                 break  # the chain moved under us: the next step rewinds
-            self._trail.take(block, self._chain.requested_in(block.hash))
+            self._trail.take(block, self._read(block.hash))
             taken.append(block)
             newest, number = block, number + 1
         return taken
@@ -148,14 +151,14 @@ class SqlTrail:
             row = connection.execute(select(self._table).where(self._table.c.number == number)).one_or_none()
         return _block(row) if row else None
 
-    def take(self, block: Block, asked: Sequence[Asked]) -> None:
+    def take(self, block: Block, read: Sequence[Any]) -> None:
         t = self._table
         with self._engine.begin() as connection:
             connection.execute(
                 insert(t).values(number=block.number, hash=block.hash, parent_hash=block.parent_hash, timestamp=block.timestamp)
             )
             connection.execute(delete(t).where(t.c.number <= block.number - TRAIL_BLOCKS))
-            self._on_take(connection, block, asked)
+            self._on_take(connection, block, read)
 
     def undo_newest(self) -> Block:
         with self._engine.begin() as connection:

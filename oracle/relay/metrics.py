@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
@@ -38,6 +38,16 @@ class StoreCollector(Collector):
         )
 
 
+class StateCollector(Collector):
+    """One family of counts by state, read from a database when it is asked for."""
+
+    def __init__(self, name: str, help_text: str, count: Callable[[], Mapping[Any, int]]) -> None:
+        self._name, self._help_text, self._count = name, help_text, count
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        yield _family(self._name, self._help_text, self._count())
+
+
 def _family(name: str, help_text: str, counts: Mapping[Any, int]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(name, help_text, labels=["state"])
     for state, count in counts.items():
@@ -56,9 +66,15 @@ class RelayMetrics:
         self.tick_seconds = Histogram("affidavit_relay_tick_seconds", "One look at nonces, jobs and deadlines", registry=self.registry)
 
 
-def make_app(metrics: RelayMetrics, readiness: Mapping[str, Callable[[], None]]) -> FastAPI:
+class Registered(Protocol):
+    """Metrics of a process."""
+
+    registry: CollectorRegistry
+
+
+def make_app(metrics: Registered, readiness: Mapping[str, Callable[[], None]], process: str = "relay") -> FastAPI:
     """/health, /ready, /metrics. `readiness`: named checks that raise an AffidavitError when something is not there."""
-    app = FastAPI(title="Affidavit relay", version="1", docs_url=None, redoc_url=None)
+    app = FastAPI(title=f"Affidavit {process}", version="1", docs_url=None, redoc_url=None)
 
     @app.get("/health")
     def get_health() -> dict[str, str]:

@@ -161,17 +161,17 @@ def test_the_client_raises_the_apis_own_errors(url: str) -> None:
 def test_the_client_believes_no_manifest(net: Network) -> None:
     """An API that serves another model's manifest under an id is found out."""
 
-    def lie(request: httpx.Request) -> httpx.Response:
-        parameters = [to_hex(digest) for digest in net.desk.model(net.digits).parameters]
-        return httpx.Response(200, json={"manifest": dict(net.desk.model(net.digits).manifest), "parameters": parameters} | changes)
-
     manifest = dict(net.desk.model(net.digits).manifest)
+    honest = {"manifest": manifest, "parameters": [to_hex(digest) for digest in net.desk.model(net.digits).parameters]}
+
+    def client_of(answer: dict[str, Any]) -> ApiClient:
+        return ApiClient("http://api.test", httpx.MockTransport(lambda _: httpx.Response(200, json=answer)))
+
     lies: list[dict[str, Any]] = [{"manifest": manifest | {"labels": ["a", "b"]}}, {"parameters": []}, {"parameters": ["0x" + "00" * 32]}]
-    for changes in lies:
+    for lie in lies:
         with pytest.raises(ModelRejected, match="that of model"):
-            ApiClient("http://api.test", httpx.MockTransport(lie)).model(net.digits)
-    changes = {}
-    assert ApiClient("http://api.test", httpx.MockTransport(lie)).model(net.digits).name == manifest["name"]
+            client_of(honest | lie).model(net.digits)
+    assert client_of(honest).model(net.digits).name == manifest["name"]
 
 
 def test_a_stream_leaves_nothing_behind(net: Network, url: str) -> None:
