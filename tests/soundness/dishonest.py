@@ -1,183 +1,234 @@
 """A dishonest prover that repairs every intermediate check, so that a lie is seen by the last one only.
 
-It proves whatever trace and output it is given. Where the honest values at σ, ρ or θ would not satisfy the verifier, it
-changes one value of its choice until they do: the lie then sits in that value's claim, and only the opening can see it.
+It proves whatever rows and output it is given. Where the values at σ, ρ or θ would not satisfy the verifier, it changes one
+value of its choice until they do: the lie then sits in that value's claim, and only the opening can see it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from py_arkworks_bls12381 import G1Point
 
-from circuits.field import MODULUS, Vector, evaluate_polynomial, interpolate, invert, make_zeros, to_vector
-from circuits.layout import TABLE_BITS, TABLE_LENGTH
-from circuits.multilinear import evaluate, evaluate_matrix
+from circuits import engine
+from circuits.engine import Vector
+from circuits.field import MODULUS, evaluate_polynomial, interpolate, invert
+from circuits.layers.linear import compute_accumulators
+from circuits.layout import TABLE_LENGTH
+from circuits.multilinear import evaluate_tensor
+from circuits.plan import TermPlan
 from circuits.proof_bytes import Proof
-from circuits.protocols import linear, opening, reshape, rows, sumcheck
+from circuits.protocols import linear, maps, opening, rows, sumcheck
+from circuits.protocols.linear import Key, find_key
 from circuits.prover import Prover
 from circuits.statement import Statement
 from circuits.tensors import Integers
-from circuits.trace import Trace
+from circuits.trace import Trace, drop_padding, pad_axes
 from tests.soundness.networks import Case
+from tests.soundness.roots import find_root
 
-Change = Callable[[dict[str, Vector]], None]
+LOOKUP_TOTALS = ("looked up", "result of a lookup", "H of lookups")
+
+
+@dataclass(frozen=True)
+class Repairs:
+    """What is changed at each check; None leaves the lie where it is.
+
+    `rows`: a column, r0, H, one of LOOKUP_TOTALS, G, m, or "tables". `linear`: "rest", "weights o.t" or "operand o.t" for term t of
+    operator index o. `maps`: the number of a mapped term that is sent.
+    """
+
+    rows: str | None = None
+    linear: str | None = None
+    maps: int | None = None
+
+
+EVERYWHERE = Repairs("y", "rest", 0)
+NOWHERE = Repairs()
 
 
 class Liar(Prover):
-    """`repair_rows` names a total, G or m; `repair_linear` is rest, "weights l" or "operand l"; None leaves the lie where it is."""
+    """Proves `statement` from `trace`, whatever they are."""
 
-    def __init__(
-        self,
-        case: Case,
-        statement: Statement,
-        trace: Trace,
-        repair_rows: str | None = "y",
-        repair_linear: str | None = "rest",
-        repair_reshape: bool = True,
-    ) -> None:
+    def __init__(self, case: Case, statement: Statement, trace: Trace, repairs: Repairs = EVERYWHERE) -> None:
         super().__init__(case.model, statement, trace, case.setup)
-        self.repair_rows, self.repair_linear, self.repair_reshape = repair_rows, repair_linear, repair_reshape
+        self.repairs = repairs
         self.multiplicity_change: dict[int, int] = {}
 
-    def find_lookups(self) -> list[Vector]:
-        return [values % MODULUS for values in super().find_lookups()]
+    def count_lookups(self) -> Integers:
+        """m: values outside their table are not counted; `multiplicity_change` is added."""
+        columns = {name: clip_to_table(values) for name, values in self.find_columns().items() if name in ("r0", "r1", "u")}
+        counts = np.zeros(self.layout.tag_count * TABLE_LENGTH, dtype=np.int64)
+        for values in (*columns.values(), clip_to_table(rows.find_range_lookups(self.find_columns())[2])):
+            counts[:TABLE_LENGTH] += np.bincount(values[values >= 0], minlength=TABLE_LENGTH)
+        looked = self.trace.looked
+        inside = (looked.active == 1) & (looked.index >= 0) & (looked.index < TABLE_LENGTH)
+        counts += np.bincount((looked.tag * TABLE_LENGTH + looked.index)[inside], minlength=len(counts))
+        for entry, amount in self.multiplicity_change.items():
+            counts[entry] += amount
+        return counts
 
-    def commit_trace(self) -> None:
-        """Values outside the table are not counted; `multiplicity_change` is added."""
-        honest = rows.compute_multiplicities
-        change = self.multiplicity_change
-
-        def count(lookups: Sequence[Vector]) -> Vector:
-            counts = honest([to_vector(v for v in values if v < TABLE_LENGTH) for values in lookups])
-            for entry, amount in change.items():
-                counts[entry] = (counts[entry] + amount) % MODULUS
-            return counts
-
-        rows.compute_multiplicities = count
-        try:
-            super().commit_trace()
-        finally:
-            rows.compute_multiplicities = honest
+    # ---- rows --------------------------------------------------------------------------------------------------------------------
 
     def prove_rows(self) -> None:
         """Besides σ, the value the verifier will want there."""
         super().prove_rows()
-        claim, degree = 0, rows.Config(self.layout).degree
-        messages = self.sent["row_rounds"]
+        claim, degree, messages = 0, rows.Config(self.layout).degree, self.get_scalars("row_rounds")
         for number, (tau, at) in enumerate(zip(self.challenges.tau, self.sigma, strict=True)):
-            message = [int(c) for c in messages[number * degree : (number + 1) * degree]]  # type: ignore[arg-type]
+            message = messages[number * degree : (number + 1) * degree]
             claim = evaluate_polynomial([(claim - tau * sum(message)) % MODULUS, *message], at)
         self.wanted = claim
 
-    def evaluate_end(self, values: Mapping[str, int]) -> int:
-        """F_rows + F_table at σ, minus what is wanted."""
-        weights = rows.compute_block_weights(self.layout, self.sigma)
-        offset = sum(w * layer.operator.format.offset for w, layer in zip(weights, self.layout.layers, strict=True)) % MODULUS
-        columns = {name: values[name] for name in (*self.layout.columns, "r0", "H")}
-        entry = sum(s << i for i, s in enumerate(self.sigma[:TABLE_BITS])) % MODULUS
-        value = rows.compute_row(columns, offset, sum(weights) % MODULUS, self.challenges)
-        return (value + rows.compute_table(values["G"], entry, values["m"], self.challenges) - self.wanted) % MODULUS
+    def get_scalars(self, field: str) -> list[int]:
+        return [int(v) for v in self.sent[field]]  # type: ignore[arg-type]
 
-    def send_totals(self) -> None:
-        values = {name: self.evaluate_column(name) for name in (*self.layout.columns, "r0", "H")}
-        values |= {"G": evaluate(self.table_helper, self.sigma[:TABLE_BITS]), "m": evaluate(self.multiplicities, self.sigma[:TABLE_BITS])}
-        values = self.repair_values(values)
-        rest = self.compute_rest()
-        if self.repair_linear == "rest":
-            rest = self.compute_wanted_rest(values["r0"])
-        names = (*self.layout.columns, "r0", "H")
-        self.send_scalars("totals", totals=[values[n] for n in names], table=[values["G"], values["m"]], rest=[rest])
+    def list_totals(self) -> dict[str, int]:
+        """Every value at σ but rest, by name."""
+        at_rows, at_table = self.sigma[: self.layout.rows.bits], self.sigma[: self.layout.table_bits]
+        values = {name: engine.evaluate(self.trace.columns[name], at_rows) for name in (*self.layout.columns, "r0")}
+        values["H"] = engine.evaluate(self.helper, at_rows)
+        values |= dict(zip(LOOKUP_TOTALS, self.compute_lookup_totals(), strict=False))
+        values |= {"G": engine.evaluate(self.table_helper, at_table), "m": engine.evaluate(self.multiplicities, at_table)}
+        return values | dict(zip(["tables"], self.compute_table_values(at_table), strict=False))
 
-    def repair_values(self, values: dict[str, int]) -> dict[str, int]:
+    def evaluate_end(self, values: dict[str, int]) -> int:
+        """What the verifier computes at σ from these totals, minus what it wants."""
+        layout, challenges = self.layout, self.challenges
+        weights = rows.compute_block_weights(layout, self.sigma)
+        offset = sum(w * layer.operator.format.offset for w, layer in zip(weights, layout.layers, strict=True)) % MODULUS
+        columns = {name: values[name] for name in (*layout.columns, "r0", "H")}
+        value = rows.compute_row(columns, offset, sum(weights) % MODULUS, challenges)
+        if layout.lookups:
+            public = rows.compute_public_lookups(layout, self.sigma)
+            value += rows.compute_lookup(*(values[name] for name in LOOKUP_TOTALS), public, challenges)
+        entry = rows.compute_entry(layout, self.sigma[: layout.table_bits], values.get("tables", 0), challenges.beta)
+        value += challenges.kappa * (values["G"] * (challenges.alpha + entry) - values["m"])
+        return (value - self.wanted) % MODULUS
+
+    def repair_totals(self, values: dict[str, int]) -> dict[str, int]:
         """One value changed so that the rows check holds: a root of a polynomial of degree at most 3 in it."""
-        name = self.repair_rows
+        name = self.repairs.rows
         if name is None:
             return values
-        nodes = [self.evaluate_end(values | {name: node}) for node in range(4)]
-        coefficients = interpolate(nodes)
-        return values | {name: find_root(coefficients) if any(coefficients[2:]) else -coefficients[0] * invert(coefficients[1]) % MODULUS}
+        return values | {name: find_root(interpolate([self.evaluate_end(values | {name: node}) for node in range(4)]))}
+
+    def send_totals(self) -> None:
+        values = self.repair_totals(self.list_totals())
+        rest = self.compute_wanted_rest(values["r0"]) if self.repairs.linear == "rest" else self.compute_rest()
+        has_lookups = bool(self.layout.lookups)
+        self.send_scalars(
+            "totals",
+            totals=[values[name] for name in (*self.layout.columns, "r0", "H")],
+            lookup_totals=[values[name] for name in LOOKUP_TOTALS] if has_lookups else [],
+            table=[values["G"], values["m"]],
+            table_values=[values["tables"]] if has_lookups else [],
+            rest=[rest],
+        )
+
+    # ---- accumulators --------------------------------------------------------------------------------------------------------------
 
     def compute_wanted_rest(self, r0: int) -> int:
         """The rest that makes the claim of step 4 the true sum of this trace's products."""
-        total = 0
+        total, tensors = 0, [tensor.reshape(1, -1) for tensor in self.trace.tensors]
         weights = rows.compute_block_weights(self.layout, self.sigma)
-        for layer, weight, numbers in zip(self.layout.layers, weights, self.model.parameters, strict=True):
-            bare = replace(numbers, bias=numbers.bias * 0)
-            tensor = self.trace.tensors[layer.operator.operand].astype(object).reshape(layer.operator.positions, -1)
-            outputs, positions = linear.split_sigma(layer, self.sigma)
-            products = to_vector((tensor @ bare.weights.astype(object).T).reshape(-1))
-            shape = layer.operator.positions, layer.operator.out_features
-            total += weight * (evaluate_matrix(products, shape, outputs, positions) + layer.constant)
+        for layer, weight, numbers in zip(self.layout.layers, weights, self.model.parameters.layers, strict=True):
+            bare = replace(numbers, bias=None if numbers.bias is None else numbers.bias * 0)
+            acc = compute_accumulators(layer.operator, bare, tensors, self.layout.shapes)
+            total += weight * (engine.evaluate(pad_axes(layer.operator.shape, acc), self.sigma[: layer.block_bits]) + layer.constant)
         return (r0 - total) % MODULUS
 
     def prove_linear(self) -> None:
         """As the honest step, with one value at ρ repaired."""
-        tensors = [to_vector(tensor) for tensor in self.trace.tensors]
-        config = linear.Config(self.layout)
-        messages, self.rho, weights, operands = linear.prove(config, self.transcript, self.sigma, self.model.parameters, tensors)
+        config = linear.Config(self.layout, self.terms)
+        messages, self.rho, ends = linear.prove(config, self.transcript, self.sigma, self.list_numbers())
         self.sent["linear_rounds"] = tuple(messages)
-        self.operands = dict(enumerate(operands))
-        public = [layer for layer in self.layout.layers if not self.layout.is_computed(layer)]
-        self.operands |= {layer.index: linear.evaluate_input(layer, self.statement.x, self.sigma, self.rho) for layer in public}
-        if self.repair_linear not in (None, "rest"):
-            self.repair_ends(config, messages, weights)
-        self.send_scalars("ends", weights=weights, operands=[self.operands[layer.index] for layer in self.layout.computed_operands])
+        self.at_rho = {find_key(plan): end for plan, end in zip(self.terms.plans, ends, strict=True)}
+        for plan in self.terms.plans:
+            self.at_rho[find_key(plan)] = self.replace_public(plan)
+        if self.repairs.linear not in (None, "rest"):
+            self.repair_ends(config)
+        self.send_scalars(
+            "ends",
+            weights=[self.at_rho[find_key(plan)][0] for plan in self.terms.weighted],
+            operands=[self.at_rho[find_key(plan)][1] for plan in self.terms.sent],
+        )
 
-    def repair_ends(self, config: linear.Config, messages: Sequence[int], weights: list[int]) -> None:
-        kind, index = str(self.repair_linear).split()
-        totals = [int(v) for v in self.sent["totals"]]  # type: ignore[arg-type]
-        claim = linear.compute_claim(config, self.sigma, totals[-2], int(self.sent["rest"][0]))  # type: ignore[arg-type]
-        for number, at in enumerate(self.rho):
-            c0, c2 = messages[2 * number : 2 * number + 2]
-            claim = evaluate_polynomial([c0, (claim - 2 * c0 - c2) % MODULUS, c2], at)
-        blocks = rows.compute_block_weights(self.layout, self.sigma)
-        factors = [block * config.sumcheck.scale(layer.in_bits) for block, layer in zip(blocks, self.layout.layers, strict=True)]
-        missing = claim - sum(f * w * self.operands[i] for i, (f, w) in enumerate(zip(factors, weights, strict=True)))
-        changed = int(index)
+    def replace_public(self, plan: TermPlan) -> tuple[int, int]:
+        """What the verifier evaluates itself, of the statement's input and not of the trace's."""
+        weight, operand = self.at_rho[find_key(plan)]
+        shape = self.layout.shapes[0]
+        if plan not in self.terms.sent:
+            operand = evaluate_tensor(self.statement.public_input, shape, plan.find_operand_point(self.sigma, self.rho, ()))
+        if plan.is_weights_public:
+            weight = evaluate_tensor(self.statement.public_input, shape, plan.find_weights_point(self.sigma, self.rho))
+        return weight, operand
+
+    def compute_linear_factors(self) -> dict[Key, int]:
+        """w_l·factor·scale·eq(σ, ρ) for every term."""
+        config = linear.Config(self.layout, self.terms)
+        return {
+            find_key(plan): factor * config.sumcheck.scale(plan.variables) * plan.compute_shared_eq(self.sigma, self.rho) % MODULUS
+            for plan, factor in zip(self.terms.plans, config.compute_factors(self.sigma), strict=True)
+        }
+
+    def compute_missing(self, config: linear.Config) -> int:
+        """The verifier's claim at ρ minus the sum of the products there."""
+        claim = linear.compute_claim(config, self.sigma, self.get_scalars("totals")[-2], self.get_scalars("rest")[0])
+        claim = fold_messages(config.sumcheck, claim, self.get_scalars("linear_rounds"), self.rho)
+        return claim - sum(f * self.at_rho[key][0] * self.at_rho[key][1] for key, f in self.compute_linear_factors().items())
+
+    def repair_ends(self, config: linear.Config) -> None:
+        kind, name = str(self.repairs.linear).split()
+        key = parse_key(name)
+        weight, operand = self.at_rho[key]
+        factor, missing = self.compute_linear_factors()[key], self.compute_missing(config)
         if kind == "weights":
-            weights[changed] = (weights[changed] + missing * invert(factors[changed] * self.operands[changed] % MODULUS)) % MODULUS
+            self.at_rho[key] = (weight + missing * invert(factor * operand % MODULUS)) % MODULUS, operand
         else:
-            self.operands[changed] = (self.operands[changed] + missing * invert(factors[changed] * weights[changed] % MODULUS)) % MODULUS
+            self.at_rho[key] = weight, (operand + missing * invert(factor * weight % MODULUS)) % MODULUS
 
-    def prove_reshape(self) -> None:
-        """As the honest step, with the first value at θ repaired."""
-        before = [self.operands[layer.index] for layer in self.layout.reshaped]
-        blocks = [self.get_block("y", layer) for layer in self.layout.layers]
-        config = reshape.Config(self.layout)
-        powers: list[int] = []
-        keep = reshape.Config.draw_powers
+    # ---- maps ----------------------------------------------------------------------------------------------------------------------
 
-        def draw(config: reshape.Config, transcript: object) -> list[int]:
-            powers.extend(keep(config, transcript))  # type: ignore[arg-type]
-            return powers
+    def prove_maps(self) -> None:
+        """As the honest step, with one value at θ repaired."""
+        if not self.terms.mapped:
+            super().prove_maps()
+            return
+        config, points = maps.Config(self.terms), (self.sigma, self.rho)
+        self.lambdas = config.draw_powers(self.transcript)
+        tables = [
+            (maps.compute_map(p, *points), maps.compute_operand(p, *points, self.trace.tensors[p.term.operand])) for p in self.terms.mapped
+        ]
+        products = [sumcheck.Product(k, None, *t, p.map_bits) for p, k, t in zip(self.terms.mapped, self.lambdas, tables, strict=True)]
+        messages, self.theta, ends = sumcheck.prove(config.sumcheck, self.transcript, products)
+        self.sent["map_rounds"] = tuple(messages)
+        self.at_theta = [
+            evaluate_tensor(self.statement.public_input, self.layout.shapes[0], p.find_operand_point(*points, self.theta))
+            if p.is_public
+            else b
+            for p, (_, b) in zip(self.terms.mapped, ends, strict=True)
+        ]
+        if self.repairs.maps is not None and self.terms.sent_after_maps:
+            self.repair_mapped(config)
+        self.send_scalars("mapped", mapped=[v for p, v in zip(self.terms.mapped, self.at_theta, strict=True) if not p.is_public])
 
-        reshape.Config.draw_powers = draw  # type: ignore[method-assign,assignment]
-        try:
-            messages, self.theta, values = reshape.prove(config, self.transcript, self.sigma, self.rho, blocks)
-        finally:
-            reshape.Config.draw_powers = keep  # type: ignore[method-assign]
-        if values and self.repair_reshape:
-            claim = sum(p * v for p, v in zip(powers, before, strict=True)) % MODULUS
-            for number, at in enumerate(self.theta):
-                c0, c2 = messages[2 * number : 2 * number + 2]
-                claim = evaluate_polynomial([c0, (claim - 2 * c0 - c2) % MODULUS, c2], at)
-            values = self.repair_theta(config.sumcheck, powers, claim, values)
-        self.sent["reshape_rounds"] = tuple(messages)
-        self.send_scalars("reshaped", reshaped=values)
+    def compute_map_factors(self) -> list[int]:
+        """λ^k·scale·A_k(θ) for every mapped term."""
+        scale, points = maps.Config(self.terms).sumcheck.scale, (self.sigma, self.rho, self.theta)
+        return [k * scale(p.map_bits) * p.compute_map(*points) % MODULUS for p, k in zip(self.terms.mapped, self.lambdas, strict=True)]
 
-    def repair_theta(self, config: sumcheck.Config, powers: Sequence[int], claim: int, values: list[int]) -> list[int]:
-        factors = []
-        for layer, power in zip(self.layout.reshaped, powers, strict=True):
-            producer = self.layout.find_producer(layer)
-            table = make_zeros(1 << producer.block_bits)
-            table[reshape.find_rows(producer)] = reshape.compute_element_weights(layer, self.sigma, self.rho)
-            factors.append(power * config.scale(producer.block_bits) * evaluate(table, self.theta[: producer.block_bits]) % MODULUS)
-        missing = claim - sum(f * v for f, v in zip(factors, values, strict=True))
-        return [(values[0] + missing * invert(factors[0])) % MODULUS, *values[1:]]
+    def repair_mapped(self, config: maps.Config) -> None:
+        sent = [self.at_rho[find_key(plan)][1] for plan in self.terms.mapped]
+        claim = sum(k * v for k, v in zip(self.lambdas, sent, strict=True)) % MODULUS
+        claim = fold_messages(config.sumcheck, claim, self.get_scalars("map_rounds"), self.theta)
+        factors = self.compute_map_factors()
+        missing = claim - sum(f * v for f, v in zip(factors, self.at_theta, strict=True))
+        changed = self.terms.mapped.index(self.terms.sent_after_maps[self.repairs.maps or 0])
+        if missing % MODULUS:
+            self.at_theta[changed] = (self.at_theta[changed] + missing * invert(factors[changed])) % MODULUS
+
+    # ---- the opening -----------------------------------------------------------------------------------------------------------------
 
     def prove_opening(self) -> None:
         """T is what it is; V is what the claims say."""
@@ -189,86 +240,65 @@ class Liar(Prover):
 
     def open_product(
         self, config: opening.Config, functionals: opening.Functionals, product: Vector, value: int
-    ) -> tuple[list[G1Point], G1Point]:
+    ) -> tuple[list[bytes], bytes]:
+        """A and B of T, and the quotient. `value` is V: what is missing is for those to hide who want to."""
         return opening.prove_product(config, self.transcript, functionals, self.chunks, product)
 
 
-def forge(
-    case: Case, change: Change | None = None, y: Integers | None = None, x: Integers | None = None, **options: Any
-) -> tuple[Proof, Statement]:
-    """A proof of `y` (the true output if not told) for `x` from changed columns, and the statement it is for."""
-    columns = dict(case.compute_columns())
-    if change is not None:
-        change(columns)
-    statement = case.state(x, y)
-    return Liar(case, statement, Trace(columns, collect_tensors(case, columns)), **options).run(), statement
+def clip_to_table(values: Integers) -> Integers:
+    """−1 for what is in no table."""
+    return np.where((values >= 0) & (values < TABLE_LENGTH), values, -1)
 
 
-def collect_tensors(case: Case, columns: Mapping[str, Vector]) -> tuple[Integers, ...]:
-    """Every tensor as the (changed) y column has it, so that the products of step 4 are those of the committed rows."""
+def fold_messages(config: sumcheck.Config, claim: int, messages: Sequence[int], point: Sequence[int]) -> int:
+    """The claim a verifier ends with."""
+    for number, at in enumerate(point):
+        c0, *higher = messages[config.degree * number : config.degree * (number + 1)]
+        claim = evaluate_polynomial([c0, (claim - 2 * c0 - sum(higher)) % MODULUS, *higher], at)
+    return claim
+
+
+def parse_key(name: str) -> Key:
+    operator, term = name.split(".")
+    return int(operator), int(term)
+
+
+# ---- traces that are not what the network does ---------------------------------------------------------------------------------------
+
+
+def copy_trace(trace: Trace) -> Trace:
+    """Arrays of its own, to be changed."""
+    looked = rows.LookupRows(*(array.copy() for array in (trace.looked.index, trace.looked.y, trace.looked.tag, trace.looked.active)))
+    return Trace({name: values.copy() for name, values in trace.columns.items()}, looked, trace.tensors)
+
+
+def read_tensors(case: Case, trace: Trace) -> Trace:
+    """Every tensor as the changed y columns have it, so that the products of step 4 are those of the committed rows."""
     tensors: list[Integers] = [case.x]
-    for layer in case.model.layout.layers:
-        start, operator = case.model.layout.row_starts[layer.index], layer.operator
-        block = columns["y"][start : start + (1 << layer.block_bits)].reshape(1 << layer.position_bits, -1)
-        tensors.append(block[: operator.positions, : operator.out_features].reshape(-1).astype(np.int64))
-    return tuple(tensors)
+    for index, operator in enumerate(case.network.operators):
+        if index in case.layout.rows.starts:
+            space, column = case.layout.rows, trace.columns["y"]
+        else:
+            space, column = case.layout.look, trace.looked.y
+        block = column[space.starts[index] :][: len(pad_axes(operator.shape, np.zeros(operator.size, dtype=np.int64)))]
+        tensors.append(drop_padding(operator.shape, block))
+    return replace(trace, tensors=tuple(tensors))
 
 
-# ---- a root of a polynomial of small degree over the field ------------------------------------------------------------------------
+def read_output(case: Case, trace: Trace) -> Integers:
+    """What the changed rows give, brought into range: the output the liar claims."""
+    form = case.network.output.format
+    return np.clip(read_tensors(case, trace).tensors[case.network.output_operand], form.low, form.high)
 
 
-def find_root(coefficients: Sequence[int]) -> int:
-    """One root, by gcd with X^r − X and random splitting (Cantor, Zassenhaus). Raises LookupError where there is none."""
-    f = _trim(list(coefficients))
-    linear_part = _gcd(f, _subtract(_power([0, 1], MODULUS, f), [0, 1]))
-    if len(linear_part) < 2:
-        raise LookupError("no root")
-    shift = 1
-    while len(linear_part) > 2:
-        half = _gcd(linear_part, _subtract(_power([shift, 1], (MODULUS - 1) // 2, linear_part), [1]))
-        if 1 < len(half) < len(linear_part):
-            linear_part = half
-        shift += 1
-    return -linear_part[0] * invert(linear_part[1]) % MODULUS
+def change_y(case: Case, amount: int = 1) -> Integers:
+    """An output that is not the network's, still in range."""
+    y, form = case.y, case.network.output.format
+    y[0] += amount if y[0] + amount <= form.high else -amount
+    return y
 
 
-def _trim(f: list[int]) -> list[int]:
-    while f and f[-1] % MODULUS == 0:
-        f = f[:-1]
-    return [c % MODULUS for c in f]
-
-
-def _subtract(a: list[int], b: list[int]) -> list[int]:
-    size = max(len(a), len(b))
-    return _trim([x - y for x, y in zip(a + [0] * (size - len(a)), b + [0] * (size - len(b)), strict=True)])
-
-
-def _remainder(a: list[int], f: list[int]) -> list[int]:
-    a, lead = _trim(a), invert(f[-1])
-    while len(a) >= len(f):
-        q, shift = a[-1] * lead % MODULUS, len(a) - len(f)
-        a = _trim([c - q * f[i - shift] if i >= shift else c for i, c in enumerate(a)])
-    return a
-
-
-def _gcd(a: list[int], b: list[int]) -> list[int]:
-    while b:
-        a, b = b, _remainder(a, b)
-    return a
-
-
-def _power(base: list[int], exponent: int, f: list[int]) -> list[int]:
-    result = [1]
-    for bit in bin(exponent)[2:]:
-        result = _remainder(_multiply(result, result), f)
-        if bit == "1":
-            result = _remainder(_multiply(result, base), f)
-    return result
-
-
-def _multiply(a: list[int], b: list[int]) -> list[int]:
-    out = [0] * max(len(a) + len(b) - 1, 0)
-    for i, x in enumerate(a):
-        for j, y in enumerate(b):
-            out[i + j] = (out[i + j] + x * y) % MODULUS
-    return out
+def forge(case: Case, trace: Trace, repairs: Repairs = EVERYWHERE, y: Integers | None = None) -> tuple[Proof, Statement]:
+    """A proof of `y` (what the rows give if not told) from changed rows, and the statement it is for."""
+    statement = case.state(y=read_output(case, trace) if y is None else y)
+    return Liar(case, statement, read_tensors(case, trace), repairs).run(), statement
