@@ -1,6 +1,6 @@
 //! The border to Python: what comes in is looked at once, here, and named in the error if it is not what it should be.
 
-use crate::field::{is_reduced, limbs, Entries, Fr, Limbs, LIMBS};
+use crate::field::{is_reduced, limbs, proper, Entries, Fr, Limbs, LIMBS};
 use numpy::{
     PyArray1, PyArray2, PyArrayDescrMethods, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArray, PyUntypedArrayMethods,
 };
@@ -98,18 +98,32 @@ fn check_dtype<T: numpy::Element>(array: &Bound<'_, PyUntypedArray>, what: &str,
 
 /// An integer of any size and sign, reduced. TypeError for anything that is no integer.
 pub fn scalar(object: &Bound<'_, PyAny>) -> PyResult<Fr> {
-    match object.extract::<i64>() {
-        Ok(value) => return Ok(Fr::from(value)),
-        Err(error) if !error.is_instance_of::<PyOverflowError>(object.py()) => return Err(error),
-        Err(_) => {}
-    }
     let py = object.py();
-    let integer = py.import(intern!(py, "operator"))?.call_method1(intern!(py, "index"), (object,))?;
-    let reduced = integer.call_method1(intern!(py, "__mod__"), (modulus(py)?,))?;
-    let bytes = reduced.call_method1(intern!(py, "to_bytes"), (8 * LIMBS, intern!(py, "little")))?;
-    let words = bytes.cast::<PyBytes>()?.as_bytes().chunks_exact(8);
-    let limbs: Vec<u64> = words.map(|word| u64::from_le_bytes(word.try_into().expect("eight bytes"))).collect();
-    Ok(crate::field::proper(limbs.try_into().expect("four limbs")))
+    let reduced = match object.cast::<PyInt>() {
+        Ok(integer) => match to_limbs(integer)? {
+            Some(limbs) if is_reduced(&limbs) => return Ok(proper(limbs)),
+            _ => integer.call_method1(intern!(py, "__mod__"), (modulus(py)?,))?,
+        },
+        Err(_) => {
+            let integer = py.import(intern!(py, "operator"))?.call_method1(intern!(py, "index"), (object,))?;
+            integer.call_method1(intern!(py, "__mod__"), (modulus(py)?,))?
+        }
+    };
+    let limbs = to_limbs(reduced.cast::<PyInt>()?)?;
+    Ok(proper(limbs.ok_or_else(|| value_error("an integer whose remainder is not one"))?))
+}
+
+/// Its limbs, or None for an integer that is negative or longer.
+fn to_limbs(integer: &Bound<'_, PyInt>) -> PyResult<Option<Limbs>> {
+    let py = integer.py();
+    match integer.call_method1(intern!(py, "to_bytes"), (8 * LIMBS, intern!(py, "little"))) {
+        Ok(bytes) => {
+            let (words, _) = bytes.cast::<PyBytes>()?.as_bytes().as_chunks::<8>();
+            Ok(Some(std::array::from_fn(|i| u64::from_le_bytes(words[i]))))
+        }
+        Err(error) if error.is_instance_of::<PyOverflowError>(py) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 pub fn scalars(objects: &[Bound<'_, PyAny>]) -> PyResult<Vec<Fr>> {
