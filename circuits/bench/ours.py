@@ -9,36 +9,28 @@ from pathlib import Path
 
 from circuits.bench.process import Limits, Result, Stopped, run_step
 
-
-@dataclass(frozen=True)
-class Effort:
-    """Fresh processes, and in each of them proofs after the first, which warms it up."""
-
-    processes: int = 3
-    proofs: int = 5
+FLOOR_PARTS = ("parts_s", "quotient_s", "helpers_s", "weights_s")
 
 
 @dataclass(frozen=True)
 class Ours:
-    """What every step gave, in their order; `stopped` says which step gave nothing and why, and all after it are missing."""
+    """What every step gave, a result a process; `stopped` says which step gave nothing and why, and all after it are missing."""
 
     registered: Result | None = None
     proofs: tuple[Result, ...] = ()
     verified: tuple[Result, ...] = ()
-    floor: Result | None = None
+    floors: tuple[Result, ...] = ()
     stopped: str = ""
 
     @property
     def prove_s(self) -> float | None:
         """Median of all proofs but the first of each process."""
-        return find_median(self._list_warm())
+        return find_median([seconds for result in self.proofs for seconds in result["prove_s"][1:]])
 
     @property
-    def fastest_s(self) -> float | None:
-        return min(self._list_warm(), default=None)
-
-    def _list_warm(self) -> list[float]:
-        return [seconds for result in self.proofs for seconds in result["prove_s"][1:]]
+    def cpu_s(self) -> float | None:
+        """The same in time of all cores together, which neighbours on the machine change less."""
+        return find_median([seconds for result in self.proofs for seconds in result["cpu_s"][1:]])
 
     @property
     def cold_s(self) -> float | None:
@@ -56,26 +48,38 @@ class Ours:
         return max((result["peak_bytes"] for result in self.proofs), default=None)
 
     @property
+    def floor(self) -> dict[str, float]:
+        """Median of each part; empty where none was measured."""
+        return {part: statistics.median(result[part] for result in self.floors) for part in FLOOR_PARTS} if self.floors else {}
+
+    @property
     def floor_s(self) -> float | None:
-        return sum(seconds for name, seconds in self.floor.items() if name.endswith("_s")) if self.floor else None
+        return sum(self.floor.values()) if self.floors else None
 
 
 def find_median(values: list[float]) -> float | None:
     return statistics.median(values) if values else None
 
 
-def measure(folder: Path, limits: Limits, effort: Effort) -> Ours:
-    """Everything about the model in `folder` (circuits/bench/models.py)."""
-    ours, step, proofs = Ours(), "registration", effort.proofs + 1
+def register(folder: Path, limits: Limits) -> Ours:
+    """Compiles and commits to the model in `folder`."""
     try:
-        ours = replace(ours, registered=_run("register", folder, 1, limits))
-        for _ in range(effort.processes):
-            step = "proof"
-            ours = replace(ours, proofs=(*ours.proofs, _run("prove", folder, proofs, limits)))
-            step = "verification"
-            ours = replace(ours, verified=(*ours.verified, _run("verify", folder, proofs, limits)))
+        return Ours(registered=_run("register", folder, 1, limits))
+    except Stopped as stopped:
+        return Ours(stopped=f"registration: {stopped}")
+
+
+def add_round(ours: Ours, folder: Path, limits: Limits, proofs: int) -> Ours:
+    """A fresh process each for proofs (one more than `proofs`), their verification, and the floor."""
+    if ours.stopped:
+        return ours
+    step, count = "proof", proofs + 1
+    try:
+        ours = replace(ours, proofs=(*ours.proofs, _run("prove", folder, count, limits)))
+        step = "verification"
+        ours = replace(ours, verified=(*ours.verified, _run("verify", folder, count, limits)))
         step = "floor"
-        return replace(ours, floor=_run("floor", folder, proofs, limits))
+        return replace(ours, floors=(*ours.floors, _run("floor", folder, count, limits)))
     except Stopped as stopped:
         return replace(ours, stopped=f"{step}: {stopped}")
 

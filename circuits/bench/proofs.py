@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from circuits.bench import ours, report, rival
 from circuits.bench.models import IMAGE_SWEEP, MODELS, WIDTH_SWEEP, BenchModel
-from circuits.bench.ours import Effort
 from circuits.bench.process import Limits, read_available_bytes
 from circuits.bench.report import Measured, Table
 from circuits.errors import CircuitError
@@ -16,9 +16,19 @@ from circuits.errors import CircuitError
 STEP_SECONDS = 900
 MEMORY_SHARE = 0.9  # of what is available: beyond it the machine would end some process, and not always the right one
 SWEEPS = {"sweep-widths": WIDTH_SWEEP, "sweep-images": IMAGE_SWEEP}
-SWEEP_EFFORT = Effort(processes=1, proofs=9)
 NAMES = (*(model.name for model in MODELS), *SWEEPS)
 Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Rounds of fresh processes, and in each of them proofs after the first, which warms it up."""
+
+    rounds: int = 3
+    proofs: int = 5
+
+
+SWEEP_EFFORT = Effort(rounds=1, proofs=9)
 
 
 def run(only: Sequence[str], with_ezkl: bool, tell: Tell) -> Iterator[Table]:
@@ -45,13 +55,19 @@ def make_limits() -> Limits:
 
 
 def measure(model: BenchModel, effort: Effort, with_ezkl: bool, tell: Tell) -> Measured:
-    """Both sides of one model, one after the other, in a folder that is gone afterwards."""
+    """Both sides of one model in turn, so that a machine which others use is as slow for one as for the other. In a folder that is
+    gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="affidavit-bench-") as name:
         folder = Path(name)
         model.write(folder)
-        tell(f"{model.name}: ours")
-        mine = ours.measure(folder, make_limits(), effort)
-        if not with_ezkl:
-            return Measured(model, mine)
-        tell(f"{model.name}: ezkl")
-        return Measured(model, mine, rival.measure(folder, make_limits()))
+        tell(f"{model.name}: registration")
+        mine = ours.register(folder, make_limits())
+        theirs = None
+        if with_ezkl:
+            tell(f"{model.name}: ezkl's set-up")
+            theirs = rival.set_up(folder, make_limits())
+        for number in range(effort.rounds):
+            tell(f"{model.name}: proofs, round {number + 1} of {effort.rounds}")
+            mine = ours.add_round(mine, folder, make_limits(), effort.proofs)
+            theirs = theirs and rival.add_round(theirs, folder, make_limits())
+        return Measured(model, mine, theirs)

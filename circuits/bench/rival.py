@@ -22,7 +22,6 @@ from circuits.errors import CircuitError
 LOCK = Path(__file__).with_name("ezkl.lock")
 STEPS = Path(__file__).with_name("ezkl_steps.py")
 ENVIRONMENT = Path(sys.prefix).parent / ".venv-ezkl"
-PROOFS = 3
 ENOUGH_S = 120  # no further proof once those so far took that long together
 SRS_SECONDS = 3600  # part of nothing measured, and made once
 
@@ -32,6 +31,7 @@ class Theirs:
     """What every step gave, in their order; `stopped` says which step gave nothing and why, and all after it are missing."""
 
     calibrated: Result | None = None
+    srs: Path = ENVIRONMENT
     keys: Result | None = None
     proofs: tuple[Result, ...] = ()
     verified: tuple[Result, ...] = ()
@@ -56,22 +56,30 @@ def ensure_environment() -> None:
     stamp.write_text(wanted)
 
 
-def measure(folder: Path, limits: Limits) -> Theirs:
-    """Everything about the model in `folder`, which needs room for its keys."""
+def set_up(folder: Path, limits: Limits) -> Theirs:
+    """Settings, circuit and keys of the model in `folder`, which needs room for them."""
     samples = np.load(folder / SAMPLES_FILE)
     (folder / "input.json").write_text(json.dumps({"input_data": [samples[0].reshape(-1).tolist()]}))
     theirs, step = Theirs(), "calibration"
     try:
         theirs = replace(theirs, calibrated=_run("calibrate", folder, folder, limits))
         step = "set-up file"
-        srs = _ensure_srs(folder, theirs, limits)
+        theirs = replace(theirs, srs=_ensure_srs(folder, theirs, limits))
         step = "set-up"
-        theirs = replace(theirs, keys=_run("setup", folder, srs, limits))
-        step = "proof"
-        while len(theirs.proofs) < PROOFS and sum(proof["prove_s"] for proof in theirs.proofs) < ENOUGH_S:
-            theirs = replace(theirs, proofs=(*theirs.proofs, _run("prove", folder, srs, limits)))
+        return replace(theirs, keys=_run("setup", folder, theirs.srs, limits))
+    except Stopped as stopped:
+        return replace(theirs, stopped=f"{step}: {stopped}")
+
+
+def add_round(theirs: Theirs, folder: Path, limits: Limits) -> Theirs:
+    """One proof and its verification, unless those so far took long enough."""
+    if theirs.stopped or sum(proof["prove_s"] for proof in theirs.proofs) > ENOUGH_S:
+        return theirs
+    step = "proof"
+    try:
+        theirs = replace(theirs, proofs=(*theirs.proofs, _run("prove", folder, theirs.srs, limits)))
         step = "verification"
-        return replace(theirs, verified=tuple(_run("verify", folder, srs, limits) for _ in range(PROOFS)))
+        return replace(theirs, verified=(*theirs.verified, _run("verify", folder, theirs.srs, limits)))
     except Stopped as stopped:
         return replace(theirs, stopped=f"{step}: {stopped}")
 

@@ -56,13 +56,15 @@ def prove_some(folder: Path, count: int) -> Result:
     loaded_peak = read_peak_bytes()
     inputs = model.quantize(np.load(folder / SAMPLES_FILE))[:count]
     contexts = [number.to_bytes(32, "big") for number in range(len(inputs))]
-    proofs, prove_s = [], []
+    proofs, prove_s, cpu_s = [], [], []
     for x, context in zip(inputs, contexts, strict=True):
+        cpu_started = time.process_time()
         proof, seconds = measure(prove, model, x, context)
-        proofs.append(np.frombuffer(proof, np.uint8))
+        cpu_s.append(time.process_time() - cpu_started)
         prove_s.append(seconds)
+        proofs.append(np.frombuffer(proof, np.uint8))
     np.savez(folder / PROOFS, x=inputs, y=model.run(inputs), proofs=np.array(proofs))
-    return {"load_s": load_s, "prove_s": prove_s, "proof_bytes": len(proofs[0]), "loaded_peak_bytes": loaded_peak}
+    return {"load_s": load_s, "prove_s": prove_s, "cpu_s": cpu_s, "proof_bytes": len(proofs[0]), "loaded_peak_bytes": loaded_peak}
 
 
 def load(folder: Path) -> CanonicalModel:
