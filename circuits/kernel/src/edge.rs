@@ -1,5 +1,6 @@
 //! The border to Python: what comes in is looked at once, here, and named in the error if it is not what it should be.
 
+use crate::columns;
 use crate::field::{is_reduced, limbs, proper, Entries, Fr, Limbs, LIMBS};
 use numpy::{
     PyArray1, PyArray2, PyArrayDescrMethods, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArray, PyUntypedArrayMethods,
@@ -8,6 +9,11 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyString};
+
+pub type Object<'py> = Bound<'py, PyAny>;
+pub type Vector<'py> = Bound<'py, PyArray2<u64>>;
+
+pub const MAX_VARIABLES: usize = 30; // of a table: beyond, it would be the allocator that says no, by ending the process
 
 pub fn value_error(text: impl Into<String>) -> PyErr {
     PyValueError::new_err(text.into())
@@ -21,6 +27,24 @@ pub fn check_length(what: &str, got: usize, expected: usize) -> PyResult<()> {
     }
 }
 
+pub fn check_fits(what: &str, length: usize, variables: usize) -> PyResult<()> {
+    if columns::is_within(length, variables) {
+        return Ok(());
+    }
+    Err(value_error(format!("{what}: {length} entries in {variables} variables")))
+}
+
+/// A number of variables that is in range.
+pub fn read_variables(variables: isize, most: usize) -> PyResult<usize> {
+    let most = most.min(MAX_VARIABLES);
+    let read = usize::try_from(variables).ok().filter(|&v| v <= most);
+    read.ok_or_else(|| value_error(format!("variables: {variables}, expected 0 to {most}")))
+}
+
+pub fn read_size(what: &str, size: isize) -> PyResult<usize> {
+    usize::try_from(size).map_err(|_| value_error(format!("{what}: {size}")))
+}
+
 /// A Vector or Integers, borrowed. numpy's arrays are not copied, and not written to while they are read here (Python promises it).
 pub enum Operand<'py> {
     Elements(PyReadonlyArray2<'py, u64>),
@@ -29,7 +53,7 @@ pub enum Operand<'py> {
 
 impl<'py> Operand<'py> {
     /// Told apart by dtype. TypeError for another one, ValueError for another shape, gaps, or elements that are not reduced.
-    pub fn read(object: &Bound<'py, PyAny>, what: &str) -> PyResult<Self> {
+    pub fn read(object: &Object<'py>, what: &str) -> PyResult<Self> {
         match array(object, what, "uint64 or int64")? {
             array if array.dtype().is_equiv_to(&numpy::dtype::<u64>(object.py())) => Ok(Self::Elements(vector(object, what)?)),
             _ => Ok(Self::Integers(integers(object, what)?)),
@@ -44,11 +68,11 @@ impl<'py> Operand<'py> {
     }
 }
 
-pub fn read_all<'py>(objects: &[Bound<'py, PyAny>], what: &str) -> PyResult<Vec<Operand<'py>>> {
+pub fn read_all<'py>(objects: &[Object<'py>], what: &str) -> PyResult<Vec<Operand<'py>>> {
     objects.iter().map(|object| Operand::read(object, what)).collect()
 }
 
-pub fn vector<'py>(object: &Bound<'py, PyAny>, what: &str) -> PyResult<PyReadonlyArray2<'py, u64>> {
+pub fn vector<'py>(object: &Object<'py>, what: &str) -> PyResult<PyReadonlyArray2<'py, u64>> {
     let untyped = array(object, what, "uint64")?;
     check_dtype::<u64>(&untyped, what, "uint64")?;
     if untyped.ndim() != 2 || untyped.shape()[1] != LIMBS {
@@ -61,7 +85,7 @@ pub fn vector<'py>(object: &Bound<'py, PyAny>, what: &str) -> PyResult<PyReadonl
     Ok(array)
 }
 
-pub fn integers<'py>(object: &Bound<'py, PyAny>, what: &str) -> PyResult<PyReadonlyArray1<'py, i64>> {
+pub fn integers<'py>(object: &Object<'py>, what: &str) -> PyResult<PyReadonlyArray1<'py, i64>> {
     let untyped = array(object, what, "int64")?;
     check_dtype::<i64>(&untyped, what, "int64")?;
     if untyped.ndim() != 1 {
@@ -79,7 +103,7 @@ pub fn numbers<'a>(array: &'a PyReadonlyArray1<'_, i64>) -> &'a [i64] {
     array.as_slice().expect("a contiguous array")
 }
 
-fn array<'py>(object: &Bound<'py, PyAny>, what: &str, expected: &str) -> PyResult<Bound<'py, PyUntypedArray>> {
+fn array<'py>(object: &Object<'py>, what: &str, expected: &str) -> PyResult<Bound<'py, PyUntypedArray>> {
     let Ok(array) = object.cast::<PyUntypedArray>() else {
         return Err(PyTypeError::new_err(format!("{what}: {}, expected an array of {expected}", object.get_type().name()?)));
     };
@@ -97,7 +121,7 @@ fn check_dtype<T: numpy::Element>(array: &Bound<'_, PyUntypedArray>, what: &str,
 }
 
 /// An integer of any size and sign, reduced. TypeError for anything that is no integer.
-pub fn scalar(object: &Bound<'_, PyAny>) -> PyResult<Fr> {
+pub fn scalar(object: &Object<'_>) -> PyResult<Fr> {
     let py = object.py();
     let reduced = match object.cast::<PyInt>() {
         Ok(integer) => match to_limbs(integer)? {
@@ -126,29 +150,29 @@ fn to_limbs(integer: &Bound<'_, PyInt>) -> PyResult<Option<Limbs>> {
     }
 }
 
-pub fn scalars(objects: &[Bound<'_, PyAny>]) -> PyResult<Vec<Fr>> {
+pub fn scalars(objects: &[Object<'_>]) -> PyResult<Vec<Fr>> {
     objects.iter().map(scalar).collect()
 }
 
-fn modulus<'py>(py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+fn modulus<'py>(py: Python<'py>) -> PyResult<Object<'py>> {
     use ark_ff::PrimeField;
     static MODULUS: pyo3::sync::PyOnceLock<Py<PyAny>> = pyo3::sync::PyOnceLock::new();
     Ok(MODULUS.get_or_try_init(py, || integer(py, Fr::MODULUS.0).map(Bound::unbind))?.bind(py).clone())
 }
 
 /// Canonical limbs as a Python integer.
-pub fn integer<'py>(py: Python<'py>, limbs: Limbs) -> PyResult<Bound<'py, PyAny>> {
+pub fn integer<'py>(py: Python<'py>, limbs: Limbs) -> PyResult<Object<'py>> {
     let bytes: Vec<u8> = limbs.iter().flat_map(|limb| limb.to_le_bytes()).collect();
     let order: &Bound<'py, PyString> = intern!(py, "little");
     py.get_type::<PyInt>().call_method1(intern!(py, "from_bytes"), (PyBytes::new(py, &bytes), order))
 }
 
-pub fn integers_of<'py>(py: Python<'py>, elements: &[Fr]) -> PyResult<Vec<Bound<'py, PyAny>>> {
+pub fn integers_of<'py>(py: Python<'py>, elements: &[Fr]) -> PyResult<Vec<Object<'py>>> {
     elements.iter().map(|&element| integer(py, limbs(element))).collect()
 }
 
 /// Canonical limbs as a Vector; the memory is handed over, not copied.
-pub fn to_array<'py>(py: Python<'py>, limbs: Vec<Limbs>) -> PyResult<Bound<'py, PyArray2<u64>>> {
+pub fn to_array<'py>(py: Python<'py>, limbs: Vec<Limbs>) -> PyResult<Vector<'py>> {
     let count = limbs.len();
     PyArray1::from_vec(py, limbs.into_flattened()).reshape([count, LIMBS])
 }
