@@ -89,7 +89,8 @@ def lay_out_parameters(layout: Layout, parameters: Parameters) -> dict[int, Inte
     chunks = {number: np.zeros(1 << layout.chunk_bits, dtype=np.int64) for number in layout.parameter_chunks}
     for key, values in _list_blocks(layout, parameters).items():
         shape = layout.parameter_shapes[key]
-        padded = np.pad(values, [(0, (1 << count_bits(size)) - size) for size in shape]).reshape(-1)
+        # One weight alone has no axis to pad.
+        padded = (np.pad(values, [(0, (1 << count_bits(size)) - size) for size in shape]) if shape else values).reshape(-1)
         start = layout.parameter_starts[key]
         length = 1 << layout.chunk_bits
         for offset in range(0, len(padded), length):

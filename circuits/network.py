@@ -11,7 +11,7 @@ descriptor.
     output   0x02, u8 rank, u8 format, 0, u32 operand, i32 exponent, 20 zero bytes; then 8 zero bytes, 6 × u32 dimension
 
 Operator 0 is the input, the last one the output; every operand id is smaller than the operator's own, and every
-operator but the last is used.
+operator but the last is used. At least one operator is linear: a proof has rows to open.
 
 An input that a statement gives as a commitment is read by operator 1 alone, which is its identity: that proves the range,
 and its padding is never opened, so it counts as zero.
@@ -37,6 +37,7 @@ MAGIC = b"AFC2"
 WORD = 32
 MAX_OPERATORS = 256
 MAX_WORDS = 1 << 14
+MAX_ROW_BITS = 22
 CODE_INPUT, CODE_OUTPUT = 0x01, 0x02
 Operator = Linear | Table
 
@@ -88,6 +89,7 @@ class Network:
         for index, operator in enumerate(self.operators, start=1):
             self._check_operator(index, operator, shapes)
             shapes.append(operator.shape)
+        self._check_size()
         self._check_tables()
         self._check_output(shapes)
         if self.is_input_committed:
@@ -106,6 +108,18 @@ class Network:
                 raise DescriptorError(f"operator {index}: operand {operand} does not come before it")
         if problem := operator.problem(shapes):
             raise DescriptorError(f"operator {index}: {problem}")
+
+    def _check_size(self) -> None:
+        """Padding multiplies a tensor of six axes by up to 64, so what is counted are blocks, as a proof lays them out."""
+        linears = [operator.shape for operator in self.operators if isinstance(operator, Linear)]
+        tables = [operator.shape for operator in self.operators if isinstance(operator, Table)]
+        if not linears:
+            raise DescriptorError("no linear operator")
+        for what, shapes in (("input", [self.input.shape]), ("linear operators", linears), ("tables", tables)):
+            if sum(1 << sum((size - 1).bit_length() for size in shape) for shape in shapes) > 1 << MAX_ROW_BITS:
+                raise DescriptorError(f"{what}: blocks of more than 2^{MAX_ROW_BITS} entries")
+        if 4 + sum(len(operator.encode()) for operator in self.operators) // WORD > MAX_WORDS:
+            raise DescriptorError(f"a descriptor above {MAX_WORDS} words")
 
     def _check_committed_input(self) -> None:
         if self.operators[0] != make_input_identity(self.input):

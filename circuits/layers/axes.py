@@ -30,6 +30,7 @@ NO_AXIS = 255
 MAX_KERNEL = 1 << 12
 MAX_STEP = 1 << 16
 MAX_OFFSET = 1 << 22
+MAX_READINGS = 1 << 24
 
 
 class Mode(IntEnum):
@@ -110,6 +111,8 @@ class Axis:
             return "a kernel result axis where the kernel is none, or none where it is one"
         if self.kernel is Kernel.RESULT and result[self.kernel_result] != self.kernel_size:
             return f"kernel {self.kernel_size} read as result axis {self.kernel_result} of {list(result)}"
+        if self.count_positions(result) * self.kernel_size > MAX_READINGS:
+            return "more than 2^24 pairs of position and kernel entry"  # verifiers go through them one by one
         if self.result == NO_AXIS and self.stride:
             return "a stride without a result axis"
         return None

@@ -18,7 +18,6 @@ from circuits.errors import BoundError
 from circuits.field import MODULUS
 from circuits.layers.axes import NO_AXIS, Axis, Kernel, Mode
 from circuits.layers.linear import Linear, LinearWeights, check_bound, make_dense
-from circuits.layers.rescale import compute_bound
 from circuits.layout import TABLE_LENGTH, Layout
 from circuits.network import Network, Operator, Parameters, check_parameters, decode_descriptor, encode_descriptor, run_network
 from circuits.proof_bytes import Proof, decode_proof, encode_proof
@@ -107,7 +106,7 @@ def make_parameters(network: Network, rng: np.random.Generator, size: int = 1 <<
 
 
 def _make_numbers(operator: Linear, network: Network, rng: np.random.Generator, size: int) -> LinearWeights:
-    weights = tuple(rng.integers(-size, size + 1, shape) for shape in operator.list_weights_shapes(network.shapes))
+    weights = tuple(np.asarray(rng.integers(-size, size + 1, shape)) for shape in operator.list_weights_shapes(network.shapes))
     bias = None
     if operator.bias_axis is not None:
         bias = rng.integers(-(1 << 11), 1 << 11, operator.shape[operator.bias_axis]) << operator.shift
@@ -117,24 +116,7 @@ def _make_numbers(operator: Linear, network: Network, rng: np.random.Generator, 
             check_bound("an operator", operator, numbers, network.formats, network.shapes)
             return numbers
         except BoundError:
-            weights, bias = tuple(array // 2 for array in weights), None if bias is None else bias // 2
-
-
-def make_extreme_parameters(network: Network, is_high: bool) -> Parameters:
-    """One weight and one bias a dense layer, so that an input at an end of its range meets the static bound exactly.
-
-    For a chain of one step whose input has one entry: weight 2^23 − 1, and a bias that leads to the first or last accumulator allowed.
-    """
-    layer, source = network.operators[0], network.input.format
-    assert isinstance(layer, Linear)
-    assert len(network.operators) == 1
-    bound, constant = compute_bound(layer.shift), (1 << (layer.shift - 1)) + (layer.format.offset << layer.shift)
-    weight = (1 << 23) - 1
-    bias = bound - 1 - constant - weight * source.high if is_high else -bound - constant - weight * source.low
-    weights = tuple(np.full(shape, weight) for shape in layer.list_weights_shapes(network.shapes))
-    parameters = Parameters((LinearWeights(weights, np.array([bias])),))
-    check_parameters(network, parameters)
-    return parameters
+            weights, bias = tuple(np.asarray(array // 2) for array in weights), None if bias is None else bias // 2
 
 
 # ---- one network, one input ----------------------------------------------------------------------------------------------------------

@@ -136,6 +136,7 @@ def _make_movements() -> dict[str, Network]:
         "diagonal": make_network((5, 6), [linear((5, 6), Term(0, (shared(0), shared(1)), PARAMETERS), bias=1)]),
         "axes of one entry": make_network((1, 2, 1), [ONES]),
         "free axes of one entry": make_network((4, 3), [FREE_ONES]),
+        "one weight alone": make_network((5,), [linear((5,), Term(0, (D(0),), PARAMETERS))]),
         "six axes": make_network((2, 3, 2, 2, 1, 1), [SIX_AXES]),
         "no sum at all": make_network((5, 6), [linear((6,), copy(0, fixed(3), D(0)), copy(0, fixed(4), D(0), coefficient=-77))]),
         "eight terms": make_network((5, 6), [linear((5,), *(copy(0, D(0), fixed(i % 6), coefficient=512 - i) for i in range(8)))]),
