@@ -57,14 +57,17 @@ def wait_anchored(network: Network, index: int) -> Anchor:
 
 def audit_call(network: Network, request_id: Bytes32) -> AuditReport:
     """All eight steps of one call, re-execution included. Raises AuditFailed at the first that does not hold."""
-    models = [find_seeds() / "models" / name for name in network.plan.models]
-    re_execute, checks = load_models(models)
+    re_execute, checks = load_models(_models(network))
     return open_network_auditor(network, checks=checks).verify_call(request_id, re_execute=re_execute)
 
 
 def audit_log(network: Network) -> AuditReport:
     """The whole log: every tile, record, anchor, sequence and call."""
-    return open_network_auditor(network).verify_log()
+    return open_network_auditor(network, checks=load_models(_models(network))[1]).verify_log()
+
+
+def _models(network: Network) -> list[Path]:
+    return [find_seeds() / "models" / name for name in network.plan.models]
 
 
 def find_changed_bytes(network: Network, request_id: Bytes32) -> Iterator[tuple[str, str]]:

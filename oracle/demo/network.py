@@ -34,6 +34,8 @@ from oracle.relay.sender import Sender
 
 ORIGIN = "affidavit.local/log"
 STAKE_WEI = 10**18
+WATCHER = "operator-5"
+"""The role whose test ether pays for challenges, in networks of up to five operators."""
 
 Progress = Callable[[str], None]
 
@@ -43,6 +45,8 @@ class Plan:
     """What to lay out. Model directories are relative to seeds/models."""
 
     operators: int = 3
+    provers: int = 1  # so many of the nodes, from the first on, make proofs
+    is_watched: bool = True  # a watcher executes deliveries again
     models: tuple[str, ...] = ("digits-mlp/canonical", "digits-cnn/opaque")
     unregistered_models: tuple[str, ...] = ()
     block_seconds: float = 1.0
@@ -64,6 +68,7 @@ class Network:
     log_url: str = ""
     relay_url: str = ""
     api_url: str = ""
+    watch_url: str = ""
     node_urls: tuple[str, ...] = ()
     model_ids: dict[str, Bytes32] = field(default_factory=dict)
 
@@ -152,6 +157,7 @@ def _make_keys(directory: Path, plan: Plan) -> None:
 
     accounts = {f"node-{i}": Account.create() for i in range(plan.operators)}
     accounts |= {"relay": local_account("relay"), "anchor": local_account("log"), "requester": local_account("requester")}
+    accounts["watch"] = local_account(WATCHER)
     for name, account in accounts.items():  # the password is 24 random bytes, so a light scrypt loses nothing
         write_keystore(account, directory / f"{name}.key", directory / "password", LIGHT_SCRYPT_N)
 
@@ -166,9 +172,9 @@ def _write_configurations(network: Network) -> None:
     names = [network.node(i) for i in range(plan.operators)]
     log = new_log(directory / "log-keys", ORIGIN, network.password_file, [*names, "relay"], ["auditor", "api"])
     network.vkey = log.vkey
-    ports = [find_free_port() for _ in range(plan.operators + 3)]
-    network.log_url, network.relay_url, network.api_url = (f"http://127.0.0.1:{port}" for port in ports[:3])
-    network.node_urls = tuple(f"http://127.0.0.1:{port}" for port in ports[3:])
+    ports = [find_free_port() for _ in range(plan.operators + 4)]
+    network.log_url, network.relay_url, network.api_url, network.watch_url = (f"http://127.0.0.1:{port}" for port in ports[:4])
+    network.node_urls = tuple(f"http://127.0.0.1:{port}" for port in ports[4:])
     models = [str(find_seeds() / "models" / name) for name in plan.models + plan.unregistered_models]
     relay_database = f"sqlite:///{directory}/relay.sqlite"
     common = {"password_file": "password", "log_url": network.log_url}
@@ -186,7 +192,7 @@ def _write_configurations(network: Network) -> None:
         anchor_keystore="anchor.key",
         anchor_seconds=plan.anchor_seconds,
     )
-    for name, url in zip(names, network.node_urls, strict=True):
+    for number, (name, url) in enumerate(zip(names, network.node_urls, strict=True)):
         _write_toml(
             network,
             "node",
@@ -198,6 +204,7 @@ def _write_configurations(network: Network) -> None:
             models=models,
             log_token_file=f"log-keys/{name}.token",
             minimum_fee_wei=plan.minimum_fee_wei,
+            prove=number < plan.provers,
             **common,
         )
     _write_toml(
@@ -209,6 +216,15 @@ def _write_configurations(network: Network) -> None:
         nodes=list(network.node_urls),
         log_token_file="log-keys/relay.token",  # noqa: S106, a path
         **common,
+    )
+    _write_toml(
+        network,
+        "watch",
+        listen=_listen(network.watch_url),
+        database=f"sqlite:///{directory}/watch.sqlite",
+        keystore="watch.key",
+        password_file="password",  # noqa: S106, a path
+        models=models,
     )
     _write_toml(
         network,
@@ -246,6 +262,8 @@ def _start(network: Network) -> None:
         processes.start(network.node(index), ["node", *config(network.node(index))], url)
     processes.start("relay", ["relay", *config("relay")], network.relay_url)
     processes.start("api", ["api", *config("api")], network.api_url)
+    if network.plan.is_watched:
+        processes.start("watch", ["watch", *config("watch")], network.watch_url)
     processes.wait_ready()
 
 

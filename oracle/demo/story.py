@@ -23,22 +23,26 @@ from oracle.demo import digits
 from oracle.demo.auditing import audit_call, audit_log, find_changed_bytes, log_indices, wait_anchored
 from oracle.demo.digits import Gate, Image
 from oracle.demo.local_keys import find_seeds
-from oracle.demo.network import Network, Plan, running_network
-from oracle.encoding import keccak256, pack_int16, pack_quorum_evidence, to_hex, unpack_int16
+from oracle.demo.network import STAKE_WEI, Network, Plan, running_network
+from oracle.encoding import keccak256, pack_int16, pack_quorum_evidence, to_hex, unpack_int16, unpack_proof_evidence
 from oracle.errors import PeerError
 from oracle.pipeline.catalogue import describe_directory
 from oracle.pipeline.client import ApiClient
 from oracle.pipeline.inputs import Tensors
 from oracle.pipeline.requesting import Terms, ask_signed, deposit
+from oracle.pipeline.seat import add_stake
 from oracle.pipeline.session import load_signer
 from oracle.pipeline.settled import Settled, read_settled
 from oracle.pipeline.typed import WantedTensor
-from oracle.records import Asked, Bytes32, CallbackStatus, Claim, Delivery, Policy, RequestStatus
+from oracle.records import Address, Asked, Bytes32, CallbackStatus, Claim, Delivery, Policy, RequestStatus
 from oracle.relay.failures import CallReverted
+from oracle.seams import find_carried
 
 IMAGES = 5
+PROOFS = 2
 QUORUM = 2
 FEE_WEI = 3 * 10**15
+WINDOW_SECONDS = 600
 WAIT_SECONDS = 60.0
 
 
@@ -115,9 +119,10 @@ class Story:
 
     def _show_answer(self, one: Answered) -> None:
         receipt, signers = one.settled.receipt, ", ".join(f"operator {o.index}" for o in one.settled.signers or ())
-        entries = log_indices(self._network, one.asked.request_id, at_least=self._entries_per_call())
+        by = f"proven by {one.settled.prover}" if one.settled.prover else f"signed by {signers}"
+        entries = log_indices(self._network, one.asked.request_id, at_least=3 if one.settled.prover else self._entries_per_call())
         self.say(f"  request {to_hex(one.asked.request_id)}")
-        self.say(f"    label {one.image.label}, read on chain as {'nothing' if one.digit is None else one.digit}, signed by {signers}")
+        self.say(f"    label {one.image.label}, read on chain as {'nothing' if one.digit is None else one.digit}, {by}")
         self.say(f"    delivered in {to_hex(receipt.transaction)}")
         callback = one.settled.status.callback.name.lower()
         self.say(f"    block {receipt.block_number}, {receipt.gas_used:,} gas, callback {callback}, {one.seconds:.2f} s from the question")
@@ -127,12 +132,27 @@ class Story:
         """An intent and a result of each node that signed in time, and the receipt."""
         return 2 * QUORUM + 1
 
+    def ask_proofs(self) -> list[Answered]:
+        """No quorum: one node, whom nobody needs to believe. The first time, anvil itself has to load the ceremony."""
+        self.chapter("Two more, to be proven: no quorum, one node's answer, verified by the chain itself")
+        gate = digits.deploy_gate(self._network, Policy(proof=True))
+        proven = []
+        for image in digits.load_images(PROOFS, start=IMAGES):
+            proven.append(self._ask_one(gate, image))
+            self._show_answer(proven[-1])
+        carried = find_carried(self._network.contracts, proven[0].settled.receipt, proven[0].asked.request_id)
+        if carried is None:
+            raise PeerError("the proof is not in the delivery's calldata")
+        size = len(unpack_proof_evidence(carried.evidence[0].data)[1])
+        self.say(f"A proof has {size:,} bytes; the gas is that of the whole transaction, with input, fee and callback.")
+        return proven
+
     def ask_signed(self) -> Bytes32:
         """An opaque model, asked over HTTP with a signature and paid from a deposit."""
         name = next(name for name in self._network.plan.models if name.endswith("/opaque"))
         self.chapter(f"The same over HTTP: a signed request to the opaque model {name}")
         session, model = self._network.session("requester"), describe_directory(find_seeds() / "models" / name)
-        image = digits.load_images(1, start=IMAGES)[0]
+        image = digits.load_images(1, start=IMAGES + PROOFS)[0]
         deposit(session, 10 * FEE_WEI)
         tensor = model.input.tensors[0]
         shape = tuple(d if isinstance(d, int) else 1 for d in tensor.shape)
@@ -206,6 +226,45 @@ class Story:
             return f"refused, {error}"
         raise PeerError("the chain accepted a forged answer")
 
+    def show_fraud(self, honest: Answered) -> None:
+        """A quorum that lies: accepted, because it is a quorum; undone, because a watcher proves what the model really gives."""
+        self.chapter("Two of the three operators lie, and a watcher proves it")
+        gate = digits.deploy_gate(self._network, Policy(quorum=QUORUM, window_seconds=WINDOW_SECONDS))
+        for name in self._nodes():
+            self._network.processes.stop(name)  # so that nobody answers before the liars
+        asked = gate.ask(honest.image, FEE_WEI)
+        scores = unpack_int16(honest.settled.delivered.output)
+        lie = pack_int16([*scores[1:], scores[0]])
+        claim = Claim(asked.request_id, asked.request.model_id, asked.request.input_digest, keccak256(lie))
+        keys = [load_signer(self._network.directory / f"node-{i}.key", self._network.password_file) for i in range(QUORUM)]
+        signatures = {i: sign_claim(claim, lie, self._network.contracts.domain, key).signature for i, key in enumerate(keys)}
+        delivery = Delivery(asked, claim, lie, (pack_quorum_evidence(signatures),))
+        receipt = self._network.session("requester").sender.send(self._network.contracts.deliver_call([delivery]))
+        self.say(f"  accepted in {to_hex(receipt.transaction)}, to be final in {WINDOW_SECONDS} s: a quorum signed it")
+        settled = self.wait_settled(asked.request_id)
+        if settled.replaced is None or settled.replacement is None or settled.output != honest.settled.delivered.output:
+            raise PeerError("the lie was not replaced by the truth")
+        self.say(f"  replaced in {to_hex(settled.replacement.transaction)}, {settled.replacement.gas_used:,} gas: the honest scores")
+        self.say(f"  the contract was told once, and reads {gate.digit(asked.request_id)}, label {honest.image.label}")
+        liars = [self._network.session(f"operator-{i}") for i in range(QUORUM)]
+        self._wait_slashed([session.account for session in liars])
+        for index, session in enumerate(liars):
+            left_wei = self._network.contracts.stake_of(session.account)
+            self.say(
+                f"  operator {index} has {left_wei / 10**18:g} ETH of its stake left: one half went to the watcher, the other was burnt"
+            )
+            add_stake(session, STAKE_WEI)
+        for name in self._nodes():
+            self._network.processes.restart(name)
+        self.say("  They stake again, and the network goes on.")
+
+    def _wait_slashed(self, operators: list[Address]) -> None:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while any(self._network.contracts.stake_of(operator) for operator in operators):
+            if time.monotonic() > deadline:
+                raise PeerError(f"the liars were not slashed: {self._network.processes.tail('watch')}")
+            time.sleep(0.05)
+
     def show_tampering(self, request_id: Bytes32) -> None:
         """One byte of the log changed, in a copy of its files."""
         self.chapter("A changed byte in the log is found")
@@ -251,11 +310,13 @@ def tell(story: Story) -> None:
     """The chapters in order."""
     story.show_network()
     answered = story.ask_on_chain()
+    proven = story.ask_proofs()
     signed = story.ask_signed()
-    story.audit([*(one.asked.request_id for one in answered), signed])
+    story.audit([*(one.asked.request_id for one in answered), *(one.asked.request_id for one in proven), signed])
     story.show_forgery(answered[0])
+    story.show_fraud(answered[0])
     story.show_tampering(answered[0].asked.request_id)
-    if any(one.settled.status.callback is not CallbackStatus.SUCCEEDED for one in answered):
+    if any(one.settled.status.callback is not CallbackStatus.SUCCEEDED for one in (*answered, *proven)):
         raise PeerError("a callback of the demo did not succeed")
 
 

@@ -34,11 +34,14 @@ def test_the_whole_story(tmp_path: Path) -> None:
     text = done.stdout
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(re.findall(r"label \d, read on chain as \d, signed by operator \d, operator \d", text)) == 5
-    assert len(re.findall(r"[\d,]+ gas, callback succeeded", text)) == 5
+    assert len(re.findall(r"label \d, read on chain as \d, proven by 0x[0-9a-fA-F]{40}", text)) == 2
+    assert len(re.findall(r"[\d,]+ gas, callback succeeded", text)) == 7
     assert len(re.findall(r"log entries \d+(?:, \d+){4,}", text)) == 5
     assert "read as" in text
     assert [int(n) for n in re.findall(r"^  (\d)\. [a-z- ]+: passed\.", text, re.MULTILINE)] == [*range(1, 9), *range(1, 8)]
-    assert text.count("8 steps, all passed") == 5
+    assert text.count("8 steps, all passed") == 7
+    assert re.search(r"replaced in 0x[0-9a-f]{64}, [\d,]+ gas: the honest scores", text)
+    assert text.count("has 0 ETH of its stake left") == 2
     assert "QuorumNotMet(2, 1)" in text
     assert "WrongSigner" in text
     assert "the same scores as before" in text
