@@ -1,192 +1,273 @@
-"""Lies about a trace, told by a prover that repairs every intermediate check: the opening sees them all."""
+"""Lies told by a prover that repairs every intermediate check: the opening sees them all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from circuits.field import MODULUS, Vector
-from circuits.layout import LIMB_SHIFT, Layer
+from circuits import engine
+from circuits.engine import Vector
+from circuits.errors import InvariantBroken
+from circuits.field import MODULUS
+from circuits.layout import Layout
+from circuits.network import Network
 from circuits.proof_error import ProofError
 from circuits.protocols import opening
-from circuits.statement import Statement
-from circuits.tensors import Integers
-from circuits.trace import Trace, compute_rows
-from tests.soundness.dishonest import Liar, collect_tensors, forge
-from tests.soundness.networks import RECTIFIED, SIGNED, Case, make_case, make_chain
+from circuits.prover import Prover
+from circuits.trace import Trace, compute_trace
+from tests.soundness.dishonest import (
+    EVERYWHERE,
+    LOOKUP_TOTALS,
+    NOWHERE,
+    Liar,
+    Repairs,
+    change_y,
+    copy_trace,
+    forge,
+    read_output,
+    read_tensors,
+)
+from tests.soundness.lies import (
+    LOOKUP_LIES,
+    ROW_LIES,
+    Change,
+    Forged,
+    make_chain_case,
+    make_lookup_case,
+    make_mapped_case,
+    shift_accumulator,
+    tell,
+)
+from tests.soundness.networks import MERGED, Case, commit_case, direct, draw_input, make_case, make_network, merge, shared, step
+from tests.soundness.zoo import beside, copy, linear, make_zoo, product
 
-REPAIRS = ["y", "u", "h", "r0", "r1", "H", "G", "m"]
-Columns = dict[str, Vector]
-
-
-@pytest.fixture(scope="module")
-def case() -> Case:
-    """Two layers of eight rows, one of them all true; both shifts; saturated rows of both signs."""
-    found = make_case(make_chain([5, 8, 5], [24, 12], [RECTIFIED, SIGNED]), seed=11, size=1 << 12, chunk_bits=6)
-    assert {-1, 0, 1} <= set(found.compute_columns()["c"])
-    return found
-
-
-def find_row(case: Case, sign: int, layer: int = 1) -> int:
-    """A true row of a layer with that c, and room in u for the lies below."""
-    start, columns = case.model.layout.row_starts[layer], case.compute_columns()
-    size = case.model.layout.layers[layer].operator.out_features
-    return next(r for r in range(start, start + size) if columns["c"][r] == sign and 1 <= columns["u"][r] < 4095)
-
-
-def add(name: str, amount: int, sign: int = 0) -> Callable[[Case, Columns], None]:
-    def change(case: Case, columns: Columns) -> None:
-        columns[name] = columns[name].copy()
-        columns[name][find_row(case, sign)] += amount
-
-    return change
-
-
-def combine(*changes: Callable[[Case, Columns], None]) -> Callable[[Case, Columns], None]:
-    def change(case: Case, columns: Columns) -> None:
-        for part in changes:
-            part(case, columns)
-
-    return change
+ZOO = make_zoo()
+LIES: dict[str, tuple[Any, Change]] = {name: (make_chain_case, change) for name, change in ROW_LIES.items()}
+LIES |= {f"lookup: {name}": (make_lookup_case, change) for name, change in LOOKUP_LIES.items()}
 
 
-def swap_rows(case: Case, columns: Columns) -> None:
-    a, b = find_row(case, 0), find_row(case, 1)
-    for name in columns:
-        columns[name] = columns[name].copy()
-        columns[name][[a, b]] = columns[name][[b, a]]
-
-
-def swap_blocks(case: Case, columns: Columns) -> None:
-    for name in columns:
-        columns[name] = np.concatenate([columns[name][8:], columns[name][:8]])
-
-
-def wake_padding(case: Case, columns: Columns) -> None:
-    """A padding row of the output layer gets u = y + o = 2053: it saturates nothing, and looks like any row."""
-    for name in ("u", "y"):
-        columns[name] = columns[name].copy()
-        columns[name][case.model.layout.row_starts[1] + 7] += 5
-
-
-def shift_accumulator(columns: Columns, layer: Layer, row: int, amount: int) -> None:
-    """The row another accumulator would have given, every column right for it."""
-    shift = layer.operator.shift
-    total = ((int(columns["h"][row]) * 4096 + int(columns["u"][row])) << shift) + int(columns["r0"][row]) + amount
-    total += int(columns["r1"][row]) << 12 if shift == LIMB_SHIFT else 0
-    for name, values in compute_rows(layer, np.array([total - layer.constant])).items():
-        columns[name] = columns[name].copy()
-        columns[name][row] = int(values[0])
-
-
-def pay_with_accumulator(case: Case, columns: Columns) -> None:
-    """A bias nobody committed to has paid for another output."""
-    shift_accumulator(columns, case.model.layout.layers[1], find_row(case, 0), 1 << 12)
-
-
-def flip_sign(case: Case, columns: Columns) -> None:
-    """c of a row clamped above is −1, and y the lower end."""
-    row = find_row(case, 1)
-    for name, value in (("c", -1), ("y", -2048)):
-        columns[name] = columns[name].copy()
-        columns[name][row] = value
-
-
-LIES = {
-    "wrong y": add("y", 1),
-    "wrong lower limb": add("r0", 1),
-    "limb outside the table": combine(add("r0", 4096), add("u", -1), add("y", -1)),
-    "high limb outside the table": add("r1", 4096),
-    "u below zero": combine(add("u", -4096), add("h", 1)),
-    "h off by one, unpaid": add("h", 1, sign=1),
-    "h nonzero in an unclamped row": combine(add("h", 1), add("u", -4096), add("y", -4096)),
-    "c swapped": flip_sign,
-    "c zero in a clamped row": combine(add("c", -1, sign=1)),
-    "c two": add("c", 1, sign=1),
-    "rows swapped": swap_rows,
-    "blocks swapped": swap_blocks,
-    "padding alive": wake_padding,
-    "a bias that pays": pay_with_accumulator,
-}
-
-
-def read_output(case: Case, columns: Columns) -> Integers:
-    """What the changed rows give, brought into range: the output the liar claims."""
-    start = case.model.layout.row_starts[1]
-    return np.clip(columns["y"][start : start + 5].astype(np.int64), -2048, 2047)
-
-
-def tell(case: Case, lie: str, **options: Any) -> None:
-    """Forge and verify; the ProofError is the caller's to expect."""
-    columns = dict(case.compute_columns())
-    LIES[lie](case, columns)
-    proof, statement = forge(case, lambda c: c.update(columns), y=read_output(case, columns), **options)
-    case.verify(proof, statement)
-
-
-@pytest.mark.parametrize("lie", LIES)
-def test_every_lie_reaches_the_last_check_and_no_further(case: Case, lie: str) -> None:
+def refuse(case: Case, forged: Forged) -> str:
+    """The name of the check that refuses the proof."""
     with pytest.raises(ProofError) as refusal:
-        tell(case, lie)
-    assert refusal.value.what == "opening"
+        case.verify(*forged)
+    return refusal.value.what
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_unrepaired_lies_are_refused(case: Case, lie: str) -> None:
-    with pytest.raises(ProofError):
-        tell(case, lie, repair_rows=None, repair_linear=None)
+@pytest.mark.parametrize("name", LIES)
+def test_every_lie_reaches_the_last_check_and_no_further(name: str) -> None:
+    make, change = LIES[name]
+    assert refuse(make(), tell(make(), change)) == "opening"
 
 
-@pytest.mark.parametrize("repair", REPAIRS)
-@pytest.mark.parametrize("linear", ["rest", "weights 0", "weights 1", "operand 1"])
-def test_every_repair_is_seen(case: Case, repair: str, linear: str) -> None:
+@pytest.mark.parametrize("name", LIES)
+def test_unrepaired_lies_are_refused(name: str) -> None:
+    make, change = LIES[name]
+    refuse(make(), tell(make(), change, NOWHERE))
+
+
+@pytest.mark.parametrize("rows", ["y", "u", "h", "r0", "r1", "H", "G", "m"])
+@pytest.mark.parametrize("linear_step", ["rest", "weights 0.0", "weights 1.0", "operand 1.0"])
+def test_every_repair_of_a_rescale_is_seen(rows: str, linear_step: str) -> None:
+    case = make_chain_case()
     for lie in ("wrong y", "a bias that pays"):
-        with pytest.raises(ProofError) as refusal:
-            tell(case, lie, repair_rows=repair, repair_linear=linear)
-        assert refusal.value.what == "opening"
+        assert refuse(case, tell(case, ROW_LIES[lie], Repairs(rows, linear_step))) == "opening"
 
 
-def test_the_liar_is_believed_when_it_tells_the_truth(case: Case) -> None:
+@pytest.mark.parametrize("rows", [*LOOKUP_TOTALS, "tables", "G", "m", "y"])
+@pytest.mark.parametrize("name", LOOKUP_LIES)
+def test_every_repair_of_a_lookup_is_seen(rows: str, name: str) -> None:
+    case = make_lookup_case()
+    assert refuse(case, tell(case, LOOKUP_LIES[name], Repairs(rows, "rest"))) == "opening"
+
+
+@pytest.mark.parametrize("linear_step", ["operand 0.0", "operand 1.0", "operand 2.0", "operand 2.1", "weights 1.0", "rest"])
+@pytest.mark.parametrize("maps", [0, 1, 2])
+def test_every_repair_of_an_operand_is_seen(linear_step: str, maps: int) -> None:
+    """Wrong X at ρ, then a wrong x at θ that makes up for it."""
+    case = make_mapped_case()
+    layer = case.layout.layers[-1]
+    lie: Change = lambda case, trace: shift_accumulator(trace, layer, case.layout.rows.starts[layer.index], 1 << 12)  # noqa: E731
+    repairs = Repairs("y", linear_step, maps)
+    assert refuse(case, tell(case, lie, repairs)) == "opening"
+    if linear_step not in ("rest", "weights 1.0"):
+        assert refuse(case, tell(case, lie, replace(repairs, maps=None))) == "maps"
+
+
+def test_wrong_operands_of_the_first_layer_alone_cannot_be_repaired() -> None:
+    """Every mapped operand is the public input: there is nothing to send at θ."""
+    case = make_case(make_network((2, 5), [linear((2, 3), copy(0, direct(0), step(1, 1, 1)))]))
+    lie: Change = lambda case, trace: shift_accumulator(trace, case.layout.layers[0], 0, 1 << 12)  # noqa: E731
+    assert refuse(case, tell(case, lie, Repairs("y", "operand 0.0", 0))) == "maps"
+    assert refuse(case, tell(case, lie, Repairs("y", "rest", 0))) == "opening"
+
+
+# ---- every kind of network -----------------------------------------------------------------------------------------------------------
+
+
+def list_repairs(case: Case) -> list[Repairs]:
+    """Every value that the linear step could lie about."""
+    terms = case.model.verifying.terms
+    values = [f"weights {p.layer.index}.{p.number}" for p in terms.weighted] + [f"operand {p.layer.index}.{p.number}" for p in terms.sent]
+    return [Repairs("y", value, 0) for value in ("rest", *values)]
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_the_liar_is_believed_when_it_tells_the_truth(name: str) -> None:
     """Otherwise its rejections would show nothing."""
-    proof, statement = forge(case)
+    case = make_case(ZOO[name])
+    proof, statement = forge(case, case.trace(), EVERYWHERE)
     case.verify(proof, statement)
     assert proof == case.prove()
 
 
-@pytest.mark.parametrize("change", [{0: 1, 1: -1}, {0: 1}, {5: 1 << 200}], ids=["moved", "added", "wrapped"])
-def test_multiplicities_pay_for_nothing(case: Case, change: dict[int, int]) -> None:
-    for lie in ("wrong y", "limb outside the table"):
-        columns = dict(case.compute_columns())
-        LIES[lie](case, columns)
-        statement = case.state(y=read_output(case, columns))
-        honest = forge(case)[0]
-        liar = _make_liar(case, columns, statement)
+@pytest.mark.parametrize("name", ZOO)
+def test_no_accumulator_of_any_kind_can_be_changed(name: str) -> None:
+    """One row of the first or last linear operator as another accumulator would have given it, paid for by each value in turn."""
+    case = make_case(ZOO[name], seed=1)
+    for number, repairs in enumerate(list_repairs(case)):
+        layer = case.layout.layers[-1 if number % 2 == 0 else 0]
+        trace = copy_trace(case.trace())
+        shift_accumulator(trace, layer, case.layout.rows.starts[layer.index], 1 << layer.operator.shift)
+        try:
+            forged = forge(case, trace, repairs)
+        except ValueError:  # a term that nothing reaches has factor 0, and pays for nothing
+            continue
+        assert refuse(case, forged) in ("opening", "maps")
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_no_output_of_any_kind_can_be_changed(name: str) -> None:
+    case = make_case(ZOO[name], seed=2)
+    assert refuse(case, forge(case, case.trace(), y=change_y(case))) == "opening"
+
+
+# ---- another network's rows ------------------------------------------------------------------------------------------------------------
+
+
+def pretend(case: Case, other: Network) -> Forged:
+    """The rows of another network with the same layout, proven as if they were this one's."""
+    layout = Layout(other, case.layout.chunk_bits)
+    trace = compute_trace(layout, case.model.parameters, case.x)
+    assert layout.rows == case.layout.rows
+    assert read_output(case, trace).tolist() != case.y.tolist()
+    return forge(case, trace)
+
+
+def test_products_of_other_tensors() -> None:
+    def make(operand: int, tensor: int) -> Network:
+        halves = [linear((4, 3), copy(0, direct(0), direct(1), coefficient=c)) for c in (2048, -1024)]
+        axes = (shared(0), shared(1))
+        return make_network(
+            (4, 3), [*halves, linear((4, 3), product(operand, axes, tensor, beside(0), beside(1)), copy(1, *D2), copy(2, *D2))]
+        )
+
+    case = make_case(make(1, 2))
+    for other in (make(1, 1), make(2, 2), make(1, 0)):
+        assert refuse(case, pretend(case, other)) == "opening"
+
+
+D2 = (direct(0), direct(1))
+
+
+def test_axes_merged_the_other_way() -> None:
+    """b·A + a instead of a·B + b: what a merge of the transposed tensor is."""
+    turned = linear((6, 5), copy(0, direct(1), direct(0)))
+    kept = linear((5, 6), copy(0, direct(0), direct(1)))
+    flat = linear((30,), copy(1, merge(0), MERGED))
+    case = make_case(make_network((5, 6), [kept, flat]))
+    wrong = make_case(make_network((5, 6), [turned, flat]))
+    trace = copy_trace(case.trace())
+    start = case.layout.rows.starts[1]
+    for name, values in trace.columns.items():
+        values[start : start + 32] = wrong.trace().columns[name][start : start + 32]
+    assert refuse(case, forge(case, trace)) == "opening"
+
+
+def test_windows_elsewhere() -> None:
+    """One step aside, one stride further, or the other direction."""
+    make = lambda *steps: make_network((5, 6), [linear((5, 4), copy(0, direct(0), step(1, *steps)))])  # noqa: E731
+    case = make_case(make(1, 1))
+    for other in (make(1, 2), make(2, 1), make(-1, 4), make(1, -1), make(1, 9)):
+        assert refuse(case, pretend(case, other)) == "opening"
+
+
+# ---- multiplicities --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", [{0: 1, 1: -1}, {0: 1}, {5: 1 << 60}, {4097: 1, 0: -1}], ids=["moved", "added", "huge", "across tables"])
+@pytest.mark.parametrize("make", [make_chain_case, make_lookup_case])
+def test_multiplicities_pay_for_nothing(make: Any, change: dict[int, int]) -> None:
+    case = make()
+    if max(change) >= case.layout.tag_count << 12:
+        change = {0: 7, 1: -7}
+    lies = (ROW_LIES if not case.layout.lookups else LOOKUP_LIES).values()
+    for lie in list(lies)[:3]:
+        trace = copy_trace(case.trace())
+        lie(case, trace)
+        statement = case.state(y=read_output(case, trace))
+        liar = Liar(case, statement, read_tensors(case, trace))
         liar.multiplicity_change = change
-        with pytest.raises(ProofError):
-            case.verify(liar.run(), statement)
-        assert honest == case.prove()
+        assert refuse(case, (liar.run(), statement)) == "opening"
 
 
-def _make_liar(case: Case, columns: Columns, statement: Statement) -> Liar:
-    return Liar(case, statement, Trace(columns, collect_tensors(case, columns)))
+# ---- the opening -----------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("index", [0, 1, 63, -1])
+class AbsorbingLiar(Liar):
+    """V missing from the middle of T is put into A or B instead, `index` entries from its start."""
+
+    place, index = "low", 0
+
+    def open_product(self, config: opening.Config, functionals: Any, product: Vector, value: int) -> Any:
+        coefficients = engine.to_scalars(product)
+        at = self.index % (config.length - 1) + (config.length if self.place == "high" else 0)
+        coefficients[at] = (coefficients[at] + coefficients[config.length - 1] - value) % MODULUS
+        return opening.prove_product(config, self.transcript, functionals, self.chunks, engine.from_scalars(coefficients))
+
+
+@pytest.mark.parametrize("index", [0, 1, 62, -1])
 @pytest.mark.parametrize("place", ["low", "high"])
-def test_no_part_absorbs_a_false_value(case: Case, place: str, index: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """V missing from the middle of T is put into A or B instead, at either end of them."""
+def test_no_part_absorbs_a_false_value(place: str, index: int) -> None:
+    case = make_chain_case()
+    statement = case.state(y=change_y(case))
+    liar = AbsorbingLiar(case, statement, case.trace())
+    liar.place, liar.index = place, index
+    assert refuse(case, (liar.run(), statement)) == "opening"
 
-    def absorb(liar: Liar, config: opening.Config, functionals: opening.Functionals, product: Vector, value: int) -> object:
-        missing = product[config.length - 1] - value
-        at = (config.length - 2 if index == -1 else min(index, config.length - 2)) + (config.length if place == "high" else 0)
-        product = product.copy()
-        product[at] = (product[at] + missing) % MODULUS
-        return opening.prove_product(config, liar.transcript, functionals, liar.chunks, product)
 
-    monkeypatch.setattr(Liar, "open_product", absorb)
-    with pytest.raises(ProofError) as refusal:
-        tell(case, "wrong y")
-    assert refusal.value.what == "opening"
+def test_the_honest_prover_proves_nothing_false() -> None:
+    """It stops before it opens a claim that its own commitments do not keep."""
+    case = make_chain_case()
+    with pytest.raises(InvariantBroken, match="a claim that does not hold"):
+        Prover(case.model, case.state(y=change_y(case)), case.trace(), case.setup).run()
+
+
+# ---- statements ------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["dense", "conv", "tables on the input", "attention", "committed input"])
+def test_a_proof_is_of_one_statement(name: str) -> None:
+    """Another output, input or context, or a model of other weights: refused."""
+    case = make_case(ZOO[name])
+    proof, statement = case.prove(), case.state()
+    case.verify(proof, statement)
+    x = case.x.copy()
+    x[0] += 1 if x[0] < case.network.input.format.high else -1
+    for other in (case.state(y=change_y(case)), case.state(x=x), case.state(context=bytes(32))):
+        refuse(case, (proof, other))
+    rng = np.random.default_rng(77)
+    stranger = make_case(case.network, seed=77)
+    same_input = commit_case(case.network, stranger.model.parameters, draw_input(case.network, rng))
+    if case.network.count_weights():
+        refuse(same_input, (proof, statement))
+
+
+def test_a_trace_is_no_free_choice() -> None:
+    """The rows of another input, for the output they give."""
+    case = make_chain_case()
+    other = compute_trace(case.layout, case.model.parameters, -1 - case.x)
+    trace = Trace(other.columns, other.looked, other.tensors)
+    assert refuse(case, forge(case, trace)) == "opening"
