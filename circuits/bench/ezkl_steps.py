@@ -60,7 +60,7 @@ def prove(folder: Path, srs: Path) -> Result:
     started, cpu_started = time.perf_counter(), time.process_time()
     ezkl.prove(*(name(folder, file) for file in ("witness.json", "circuit.ezkl", "proving.key", "proof.json")), str(srs))
     seconds, cpu_s = time.perf_counter() - started, time.process_time() - cpu_started
-    return {"witness_s": witness_s, "prove_s": seconds, "cpu_s": cpu_s, "proof_bytes": count_proof_bytes(folder)}
+    return {"witness_s": witness_s, "prove_s": seconds, "prove_cpu_s": cpu_s, "proof_bytes": count_proof_bytes(folder)}
 
 
 def count_proof_bytes(folder: Path) -> int:

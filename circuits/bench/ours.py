@@ -9,7 +9,7 @@ from pathlib import Path
 
 from circuits.bench.process import Limits, Result, Stopped, run_step
 
-FLOOR_PARTS = ("parts_s", "quotient_s", "helpers_s", "weights_s")
+FLOOR_PARTS = ("parts", "quotient", "helpers", "weights")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Ours:
     @property
     def cpu_s(self) -> float | None:
         """The same in time of all cores together, which neighbours on the machine change less."""
-        return find_median([seconds for result in self.proofs for seconds in result["cpu_s"][1:]])
+        return find_median([seconds for result in self.proofs for seconds in result["prove_cpu_s"][1:]])
 
     @property
     def cold_s(self) -> float | None:
@@ -50,11 +50,20 @@ class Ours:
     @property
     def floor(self) -> dict[str, float]:
         """Median of each part; empty where none was measured."""
-        return {part: statistics.median(result[part] for result in self.floors) for part in FLOOR_PARTS} if self.floors else {}
+        return self._find_floor("s")
 
     @property
     def floor_s(self) -> float | None:
         return sum(self.floor.values()) if self.floors else None
+
+    @property
+    def floor_cpu_s(self) -> float | None:
+        return sum(self._find_floor("cpu_s").values()) if self.floors else None
+
+    def _find_floor(self, unit: str) -> dict[str, float]:
+        if not self.floors:
+            return {}
+        return {part: statistics.median(result[f"{part}_{unit}"] for result in self.floors) for part in FLOOR_PARTS}
 
 
 def find_median(values: list[float]) -> float | None:

@@ -45,7 +45,7 @@ class Measured:
 
     @property
     def ezkl_cpu_s(self) -> float | None:
-        return find_median([proof["cpu_s"] for proof in self.theirs.proofs]) if self.theirs else None
+        return find_median([proof["prove_cpu_s"] for proof in self.theirs.proofs]) if self.theirs else None
 
     @property
     def ratio(self) -> float | None:
@@ -163,13 +163,13 @@ def make_preparations(measured: Sequence[Measured]) -> Table:
 def make_floor(measured: Sequence[Measured]) -> Table:
     rows = []
     for m in measured:
-        floor, prove_s = m.ours.floor_s, m.ours.prove_s
         parts = [_seconds(m.ours.floor.get(part)) for part in FLOOR_PARTS]
-        distance = _divide(prove_s, floor)
-        rows.append((m.model.name, *parts, _seconds(floor), _seconds(prove_s), NOTHING if distance is None else f"{distance:.2f}"))
-    columns = ("model", "A, B", "quotient", "H", "weights", "floor", "proof", "proof/floor")
+        sums = _seconds(m.ours.floor_s), _seconds(m.ours.prove_s), _times(_divide(m.ours.prove_s, m.ours.floor_s))
+        of_cpu = _seconds(m.ours.floor_cpu_s), _seconds(m.ours.cpu_s), _times(_divide(m.ours.cpu_s, m.ours.floor_cpu_s))
+        rows.append((m.model.name, *parts, *sums, *of_cpu))
+    columns = ("model", "A, B", "quotient", "H", "weights", "floor", "proof", "ratio", "floor, CPU", "proof, CPU", "ratio")
     notes = ("Full-width sums that the protocol cannot avoid, and one multiplication a weight: each measured apart, on random numbers.",)
-    return Table("Distance from the floor", columns, tuple(rows), notes)
+    return Table("Distance from the floor (medians)", columns, tuple(rows), notes)
 
 
 # ---- the targets -------------------------------------------------------------------------------------------------------------------
@@ -215,25 +215,30 @@ def make_sweep(name: str, measured: Sequence[Measured]) -> Table:
             _count(m.ours, "parameters"),
             _count(m.ours, "activations"),
             _seconds(m.ours.prove_s),
-            _seconds(m.ours.floor_s),
+            _seconds(m.ours.cpu_s),
+            _times(_divide(m.ours.cpu_s, m.ours.floor_cpu_s)),
             _bytes(m.ours.peak_bytes),
             _bytes(m.ours.proofs[0]["proof_bytes"] if m.ours.proofs else None),
             _seconds(m.ours.verify_s),
         )
         for m in measured
     )
-    columns = ("model", "parameters", "activations", "prove", "floor", "peak", "proof", "verify")
-    return Table(f"How cost grows with {grows}", columns, rows, (*_fit_line(grows, measured), *_list_stops(measured)))
+    columns = ("model", "parameters", "activations", "proof", "CPU", "CPU/floor", "peak", "bytes", "verify")
+    known = [(m.ours.registered[grows], m.ours.prove_s, m.ours.cpu_s) for m in measured if m.ours.registered]
+    lines = [
+        _fit_line(grows, "proof", [(count, wall) for count, wall, _ in known if wall]),
+        _fit_line(grows, "CPU", [(count, cpu) for count, _, cpu in known if cpu]),
+    ]
+    return Table(f"How cost grows with {grows}", columns, rows, (*lines, *_list_stops(measured)))
 
 
-def _fit_line(grows: str, measured: Sequence[Measured]) -> tuple[str, ...]:
-    points = [(m.ours.registered[grows], m.ours.prove_s) for m in measured if m.ours.registered and m.ours.prove_s]
+def _fit_line(grows: str, what: str, points: Sequence[tuple[int, float]]) -> str:
     if len(points) < 2:
-        return ()
+        return f"{what}: too few figures for a line"
     counts, seconds = np.array(points, dtype=np.float64).T
     slope, start = np.polyfit(counts, seconds, 1)
     unit, of = (1e6, "million parameters") if grows == "parameters" else (1e4, "ten thousand activations")
-    return (f"least squares: {start * 1e3:.0f} ms, and {slope * unit * 1e3:.0f} ms for every {of}",)
+    return f"{what}, least squares: {start * 1e3:.0f} ms, and {slope * unit * 1e3:.0f} ms for every {of}"
 
 
 # ---- cells -------------------------------------------------------------------------------------------------------------------------
@@ -261,6 +266,10 @@ def _bytes(value: float | None) -> str:
 
 def _divide(a: float | None, b: float | None) -> float | None:
     return None if a is None or b is None else a / b
+
+
+def _times(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.2f}"
 
 
 def _ratio(value: float | None) -> str:

@@ -15,7 +15,7 @@ from oracle.errors import ConfigRejected
 from oracle.relay.artifacts import load_compiler_version
 
 Row = tuple[str, ...]
-PROOF_WIDTH = 120
+PROOF_WIDTH = 130
 console = Console()
 
 

@@ -125,7 +125,7 @@ def test_a_model_that_is_refused_is_a_line_not_a_crash(tmp_path: Path) -> None:
 
 def ezkl_figures(seconds: float) -> Theirs:
     """As rival.measure gives them."""
-    proofs = ({"prove_s": seconds, "cpu_s": 2 * seconds, "peak_bytes": 650_000_000, "proof_bytes": 20_000},)
+    proofs = ({"prove_s": seconds, "prove_cpu_s": 2 * seconds, "peak_bytes": 650_000_000, "proof_bytes": 20_000},)
     keys = {"setup_s": 8.0, "peak_bytes": 450_000_000, "proving_key_bytes": 277_000_000, "verifying_key_bytes": 132_000}
     return Theirs(keys=keys, proofs=proofs, verified=({"verify_s": 0.04},))
 
@@ -153,11 +153,13 @@ def test_a_ratio_to_nothing_is_not_a_number(tiny: Ours) -> None:
 
 def test_a_sweep_has_its_slope(tiny: Ours) -> None:
     def grown(times: int) -> Measured:
-        result: dict[str, Any] = {**tiny.proofs[0], "prove_s": [1, 0.1 + 0.2 * times]}
+        result: dict[str, Any] = {**tiny.proofs[0], "prove_s": [1, 0.1 + 0.2 * times], "prove_cpu_s": [1, 0.2 + 0.3 * times]}
         return Measured(TINY, replace(tiny, registered={"parameters": times * 1_000_000, "activations": 1}, proofs=(result,)))
 
     table = report.make_sweep("sweep-widths", [grown(n) for n in (1, 2, 4)])
-    assert table.notes == ("least squares: 100 ms, and 200 ms for every million parameters",)
+    assert table.notes[0] == "proof, least squares: 100 ms, and 200 ms for every million parameters"
+    assert table.notes[1] == "CPU, least squares: 200 ms, and 300 ms for every million parameters"
+    assert report.make_sweep("sweep-widths", [grown(1)]).notes[0] == "proof: too few figures for a line"
 
 
 # ---- the command -------------------------------------------------------------------------------------------------------------------
