@@ -73,6 +73,28 @@ contract GasTest is Deployment {
         vm.snapshotGasLastCall("Coprocessor", "deliverSigned, signers: 2");
     }
 
+    /// @dev With the double's proof, which costs next to nothing: ProofGas.t.sol has what a true one costs on top.
+    function test_WithoutTheProofItself() public {
+        truth.learn(modelId, "x", output);
+        Request memory asked = ask(address(0xA11CE), "x", proofPolicy(0, 0), 1000, 0);
+        Evidence[] memory evidence = new Evidence[](1);
+        evidence[0] = proofOf(asked, output, operatorAt(0));
+        coprocessor.deliver(asked, "x", output, evidence);
+        vm.snapshotGasLastCall("Coprocessor", "deliver, a proof without its verification");
+        asked = ask(address(0xA11CE), "x", quorumPolicy(2, 600), 1000, 0);
+        bytes memory lie = new bytes(22);
+        coprocessor.deliver(asked, "", lie, evidenceOf(asked, lie, 2));
+        Evidence memory proof = proofOf(asked, output, operatorAt(3));
+        coprocessor.challenge(asked, "x", output, proof);
+        vm.snapshotGasLastCall("Coprocessor", "challenge, without the proof's verification");
+        bytes[] memory signatures = new bytes[](2);
+        for (uint256 i; i < signatures.length; ++i) {
+            signatures[i] = signDigest(keyOf(i), claimDigestOf(asked, lie));
+        }
+        frauds.proveWrong(claimOf(asked, lie), signatures, "x", output, proof);
+        vm.snapshotGasLastCall("FraudProofs", "proveWrong of 2 signers, without the proof's verification");
+    }
+
     function test_RegisterAModel() public {
         bytes memory part = new bytes(24_480);
         for (uint256 i; i < part.length; ++i) {

@@ -1,16 +1,24 @@
-"""Gas of a delivery, as whole transactions on a chain with Osaka's rules: by number of signers, by batch size."""
+"""Gas of whole transactions under Osaka's rules: deliveries by signers and batch size; proofs, challenges, slashing, registering."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 
+import numpy as np
 from eth_account import Account
 
+from oracle.attest.prove import Prover
 from oracle.attest.sign import AccountSigner, sign_claim
-from oracle.encoding import keccak256, pack_policy, pack_quorum_evidence
+from oracle.demo.local_keys import find_seeds
+from oracle.encoding import compute_claim_digest, keccak256, pack_policy, pack_quorum_evidence
 from oracle.errors import ChainError
+from oracle.pipeline.catalogue import describe_directory
 from oracle.pipeline.deploy import DeploymentPlan, create_consumer, deploy, register_model, register_operator
+from oracle.pipeline.inputs import Reals, encode_input
+from oracle.pipeline.models import load_canonical
+from oracle.pipeline.registering import register_directory
+from oracle.pipeline.session import Session
 from oracle.records import Address, Asked, CallbackStatus, Claim, Delivery, Evidence, ModelKind, Policy, TransactionReceipt
 from oracle.relay.anvil import running_chain
 from oracle.relay.contracts import Contracts, Endpoint
@@ -53,6 +61,20 @@ class Bench:
         signed = {i: sign_claim(claim, OUTPUT, self.contracts.domain, key).signature for i, key in enumerate(self._keys[:k])}
         return claim, OUTPUT, (pack_quorum_evidence(signed),)
 
+    def quorum_evidence(self, claim: Claim, k: int) -> Evidence:
+        """Signatures of the first k operators; only the claim's digests matter."""
+        return self._signed_by(claim, range(k))[0]
+
+    def quorum_evidence_of_last(self, claim: Claim, k: int) -> tuple[Evidence, list[AccountSigner]]:
+        """Signatures of the last k operators who still have a stake."""
+        active = [o.index for o in self.contracts.operators() if o.is_active]
+        return self._signed_by(claim, active[-k:])
+
+    def _signed_by(self, claim: Claim, indices: Sequence[int]) -> tuple[Evidence, list[AccountSigner]]:
+        digest = compute_claim_digest(claim, self.contracts.domain)
+        keys = [self._keys[i] for i in indices]
+        return pack_quorum_evidence({i: self._keys[i].sign_digest(digest) for i in indices}), keys
+
     def _ask(self, k: int, with_callback: bool, fee_wei: int) -> Call:
         policy = pack_policy(Policy(quorum=k))
         if with_callback:
@@ -74,6 +96,68 @@ class Bench:
         if any(d.callback is CallbackStatus.FAILED for d in mined.delivered):
             raise ChainError("a callback of the benchmark failed")
         return mined
+
+
+class ProofBench:
+    """The seeds' digit model, proven: every figure is a transaction that the contracts accepted."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        path = find_seeds() / "models/digits-mlp/canonical"
+        signer = AccountSigner(Account.from_mnemonic(MNEMONIC, account_path="m/44'/60'/0'/0/0"))
+        self._session = Session(bench.contracts, signer, bench.sender)
+        self.registration = register_directory(self._session, path, "bench:")
+        self._model_id = self.registration.model_id
+        self._prover = Prover([load_canonical(path, self._model_id)])
+        with np.load(find_seeds() / "data/digits-mlp.npz", allow_pickle=False) as data:
+            pixels = tuple(map(float, data["x_held_back"][1]))
+        self._input = encode_input(describe_directory(path), Reals(pixels))
+        self._output = self._prover.run(self._model_id, self._input)
+        self._paid = bench.sender.address
+
+    def _ask(self, policy: Policy) -> Asked:
+        arguments = (self._model_id, self._input, pack_policy(policy), 0, int(time.time()) + 3600, self._paid)
+        receipt = self._bench.sender.send(self._bench.contracts.call("Coprocessor", "request", *arguments, value_wei=10**12))
+        return next(a for a in self._bench.contracts.requested_in(receipt.block_hash) if a.transaction == receipt.transaction)
+
+    def _claim(self, asked: Asked, output: bytes) -> Claim:
+        return Claim(asked.request_id, asked.request.model_id, asked.request.input_digest, keccak256(output))
+
+    def _prove(self, asked: Asked) -> Evidence:
+        return self._prover.prove(self._claim(asked, self._output), self._input, self._paid)
+
+    def delivery_gas(self, k: int) -> int:
+        """A proof, beside k signatures."""
+        asked = self._ask(Policy(quorum=k, proof=True))
+        evidence = [self._bench.quorum_evidence(self._claim(asked, self._output), k)] if k else []
+        evidence.append(self._prove(asked))
+        return self._bench.deliver([Delivery(asked, self._claim(asked, self._output), self._output, tuple(evidence))]).gas_used
+
+    def fraud_gas(self, k: int) -> tuple[int, int]:
+        """(challenge, slashing) of a lie that k operators signed: the last k of those with a stake."""
+        asked, contracts = self._ask(Policy(quorum=k, window_seconds=600)), self._bench.contracts
+        lie = bytes([self._output[0] ^ 1]) + self._output[1:]
+        claim = self._claim(asked, lie)
+        evidence, keys = self._bench.quorum_evidence_of_last(claim, k)
+        self._bench.deliver([Delivery(asked, claim, lie, (evidence,))])
+        proof = self._prove(asked)
+        challenged = self._bench.sender.send(contracts.challenge_call(asked, self._output, proof))
+        signed = [sign_claim(claim, lie, contracts.domain, key) for key in keys]
+        slashed = self._bench.sender.send(contracts.prove_wrong_call(signed, self._input, self._output, proof))
+        return challenged.gas_used, slashed.gas_used
+
+
+def measure_proofs() -> list[Row]:
+    """Rows (what, gas)."""
+    with running_chain(options=("--accounts", str(max(SIGNERS) + 1))) as chain:
+        bench = Bench(chain.rpc, max(SIGNERS))
+        proofs = ProofBench(bench)
+        proofs.delivery_gas(0)  # the first credit of a balance costs more
+        rows = [("register digits-mlp, with its commitments", proofs.registration.gas_used)]
+        rows += [(f"deliver a proof{f' and {k} signatures' if k else ''}", proofs.delivery_gas(k)) for k in (0, 2)]
+        one, three = proofs.fraud_gas(1), proofs.fraud_gas(3)
+        rows += [("challenge a pending answer", one[0]), ("slash 1 signer", one[1]), ("slash 3 signers", three[1])]
+    return [(what, f"{gas:,}") for what, gas in rows]
 
 
 def measure() -> tuple[list[Row], list[Row]]:

@@ -37,6 +37,7 @@ def show_gas() -> None:
     by_signers, by_batch = gas.measure()
     show("Gas of one delivery (whole transaction)", ("signers", "no callback", "callback to DigitGate"), by_signers)
     show("Gas of a batch, 2 signers, no callback", ("items", "transaction", "per item", "ratio to one alone"), by_batch)
+    show("Gas around proofs of digits-mlp (whole transactions)", ("what", "gas"), gas.measure_proofs())
 
 
 def show_inference() -> None:
