@@ -3,7 +3,21 @@ pragma solidity 0.8.37;
 
 import {ModelRegistry} from "../src/ModelRegistry.sol";
 import {IModelRegistry} from "../src/interfaces/IModelRegistry.sol";
-import {Challenges, Run} from "../src/libraries/proof/Run.sol";
+import {
+    ALPHA,
+    BETA,
+    COORDINATES,
+    LAMBDA,
+    LINEAR_ROUNDS,
+    LOOKUPS,
+    MAPS,
+    MAP_ROUNDS,
+    MU,
+    ROUNDS,
+    SEPARATOR,
+    TAU,
+    load
+} from "../src/libraries/proof/Memory.sol";
 import {RHO, SIGMA, THETA} from "../src/libraries/proof/Points.sol";
 import {ProofVerifier} from "../src/verifiers/ProofVerifier.sol";
 import {vm} from "./Vm.sol";
@@ -42,40 +56,25 @@ contract TellingVerifier is ProofVerifier {
         bytes calldata output,
         bytes calldata proof
     ) external view returns (uint256[] memory drawn) {
-        Run memory run = _verifyProof(modelId, context, input, output, proof)[0];
-        Challenges memory c = run.challenges;
-        drawn = new uint256[](8 + 2 * run.plan.rounds + run.plan.linearRounds + run.plan.mapRounds);
-        uint256 count;
-        drawn[count++] = c.alpha;
-        if (run.network.lookups != 0) drawn[count++] = c.beta;
-        (drawn[count], drawn[count + 1]) = (c.rho, c.kappa);
-        count += 2;
-        for (uint256 i; i < c.tau.length; ++i) {
-            drawn[count++] = c.tau[i];
-        }
-        count = copyPoint(run, drawn, count, SIGMA, run.plan.rounds);
-        count = copyPoint(run, drawn, count, RHO, run.plan.linearRounds);
-        if (run.plan.isMapped) drawn[count++] = c.lambda;
-        count = copyPoint(run, drawn, count, THETA, run.plan.mapRounds);
-        (drawn[count], drawn[count + 1]) = (c.mu, c.zeta);
-        count += 2;
+        _verifyProof(modelId, context, input, output, proof);
+        drawn = new uint256[](8 + 2 * load(ROUNDS) + load(LINEAR_ROUNDS) + load(MAP_ROUNDS));
+        uint256 count = copy(drawn, 0, ALPHA, 1);
+        if (load(LOOKUPS) != 0) count = copy(drawn, count, BETA, 1);
+        count = copy(drawn, count, SEPARATOR, 2);
+        count = copy(drawn, count, TAU, load(ROUNDS));
+        count = copy(drawn, count, COORDINATES + 32 * SIGMA, load(ROUNDS));
+        count = copy(drawn, count, COORDINATES + 32 * RHO, load(LINEAR_ROUNDS));
+        if (load(MAPS) != 0) count = copy(drawn, count, LAMBDA, 1);
+        count = copy(drawn, count, COORDINATES + 32 * THETA, load(MAP_ROUNDS));
+        count = copy(drawn, count, MU, 2);
         assembly {
             mstore(drawn, count)
         }
     }
 
-    function copyPoint(Run memory run, uint256[] memory to, uint256 count, uint256 first, uint256 length)
-        private
-        pure
-        returns (uint256)
-    {
+    function copy(uint256[] memory to, uint256 count, uint256 place, uint256 length) private pure returns (uint256) {
         for (uint256 i; i < length; ++i) {
-            uint256 place = run.coordinates + 32 * (first + i);
-            uint256 value;
-            assembly {
-                value := mload(place)
-            }
-            to[count++] = value;
+            to[count++] = load(place + 32 * i);
         }
         return count;
     }
@@ -85,7 +84,7 @@ contract TellingVerifier is ProofVerifier {
 abstract contract ProofFixture {
     ModelRegistry internal models = new ModelRegistry();
 
-    function load(string memory name) internal view returns (Vector memory v) {
+    function loadVector(string memory name) internal view returns (Vector memory v) {
         string memory json = vm.readFile(string.concat("tests/vectors/proofs/", name, ".json"));
         v.modelId = vm.parseJsonBytes32(json, ".modelId");
         v.context = vm.parseJsonBytes32(json, ".context");

@@ -26,7 +26,7 @@ contract ProofGasTest is ProofFixture {
     }
 
     function snapshot(string memory vector, string memory name) private {
-        Vector memory v = load(vector);
+        Vector memory v = loadVector(vector);
         register(v.circuit, v.parts, v.manifest);
         ProofVerifier verifier = new ProofVerifier(models, v.chunkBits, v.tau);
         verifier.verifyProof(v.modelId, v.context, v.input, v.output, v.proof);

@@ -35,7 +35,7 @@ contract ProofVerifierTest is ProofFixture {
     }
 
     function requireGolden(string memory name) private {
-        Vector memory v = load(name);
+        Vector memory v = loadVector(name);
         TellingVerifier verifier = prepare(v);
         uint256[] memory drawn = verifier.challengesOf(v.modelId, v.context, v.input, v.output, v.proof);
         vm.assertEq(drawn.length, v.challenges.length, "number of challenges");

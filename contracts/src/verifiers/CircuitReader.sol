@@ -3,21 +3,29 @@ pragma solidity 0.8.37;
 
 import {CodeStorage} from "../libraries/CodeStorage.sol";
 import {Descriptor} from "../libraries/proof/Descriptor.sol";
-import {Image} from "../libraries/proof/Image.sol";
-import {Layouts} from "../libraries/proof/Layout.sol";
-import {Run} from "../libraries/proof/Run.sol";
+import {Layout} from "../libraries/proof/Layout.sol";
+import {CHUNK_BITS, Memory, store} from "../libraries/proof/Memory.sol";
+import {Reader, Words} from "../libraries/proof/Words.sol";
 
 /// @title CircuitReader: the half of ProofVerifier that reads descriptors
 /// @notice A contract of its own because both do not fit into one (EIP-170). It has no state; ProofVerifier creates it
 ///         and trusts its code.
 contract CircuitReader {
-    /// @notice Parses the descriptor stored at `circuit`, lays it out, and returns the memory in which it did, to be used
-    ///         at the same place (Image.sol). Reverts unless the descriptor is well formed.
+    /// @notice Reads the descriptor stored at `circuit`, lays the network out for chunks of 2^chunkBits entries, and
+    ///         returns the memory it did that in (Memory.sol). Reverts unless the descriptor is well formed.
     function read(address circuit, uint256 chunkBits) external view {
-        Image.begin();
-        Run memory run;
-        run.network = Descriptor.parse(CodeStorage.read(circuit));
-        run.plan = Layouts.make(run.network, chunkBits);
-        Image.finish(run);
+        Memory.begin();
+        store(CHUNK_BITS, chunkBits);
+        // The tensors' records come first, and the descriptor's first word says how many they are.
+        uint256 header;
+        assembly ("memory-safe") {
+            extcodecopy(circuit, 0x00, 1, 0x20)
+            header := mload(0x00)
+        }
+        Memory.allocate(Descriptor.recordBytes(header));
+        Reader memory reader = Words.open(CodeStorage.read(circuit));
+        Descriptor.parse(reader);
+        Layout.make();
+        Memory.returnImage();
     }
 }

@@ -6,17 +6,39 @@ import {IVerifier} from "../interfaces/IVerifier.sol";
 import {CodeStorage} from "../libraries/CodeStorage.sol";
 import {Claim, EvidenceKind} from "../libraries/Types.sol";
 import {ClaimList} from "../libraries/proof/ClaimList.sol";
-import {R} from "../libraries/proof/Field.sol";
-import {Image} from "../libraries/proof/Image.sol";
-import {Layout, Layouts} from "../libraries/proof/Layout.sol";
 import {Linears} from "../libraries/proof/Linears.sol";
-import {Shapes, Tensor} from "../libraries/proof/Network.sol";
-import {Opening, Openings} from "../libraries/proof/Openings.sol";
-import {Points} from "../libraries/proof/Points.sol";
+import {
+    ALL_POINTS,
+    ALPHA,
+    AT_PARTS,
+    AT_POINTS,
+    AT_QUOTIENT,
+    AT_ROW_ROUNDS,
+    BETA,
+    ENTRIES,
+    FIRST_PARAMETER,
+    HELPER_POINTS,
+    INPUT_DATA,
+    LOOKUPS,
+    MODULUS,
+    MU,
+    Memory,
+    OUTPUT_DATA,
+    OUTPUT_TENSOR,
+    PARAMETER_POINTS,
+    TABLE_POINTS,
+    TENSORS,
+    TRACE_POINTS,
+    ZETA,
+    load,
+    store
+} from "../libraries/proof/Memory.sol";
+import {Openings} from "../libraries/proof/Openings.sol";
 import {Precompiles} from "../libraries/proof/Precompiles.sol";
+import {Proofs} from "../libraries/proof/Proofs.sol";
 import {PublicTensor} from "../libraries/proof/PublicTensor.sol";
+import {OFFSET, SIZE, Tensor} from "../libraries/proof/Records.sol";
 import {Rows} from "../libraries/proof/Rows.sol";
-import {Fields, Proofs, Run} from "../libraries/proof/Run.sol";
 import {Transcript} from "../libraries/proof/Transcript.sol";
 import {CircuitReader} from "./CircuitReader.sol";
 
@@ -27,9 +49,9 @@ import {CircuitReader} from "./CircuitReader.sol";
 /// @dev A proof is not unique: never use its hash as a nullifier. It is bound to `context`, which the caller consumes.
 contract ProofVerifier is IVerifier {
     bytes4 internal constant SELECTOR = bytes4(keccak256("affidavit.verifier.proof.v1"));
-    bytes17 private constant TAG = "affidavit/proof/2";
+    bytes32 private constant TAG = "affidavit/proof/2";
+    uint256 private constant TAG_BYTES = 17;
     uint256 private constant BENEFICIARY_BYTES = 20;
-    uint256 private constant POINT_BYTES = 96;
     uint256 private constant G2_BYTES = 256;
     /// @dev Chunks of 4096 entries are those of the Ethereum ceremony, which point evaluation (0x0a) is about.
     uint256 private constant CEREMONY_BITS = 12;
@@ -47,13 +69,9 @@ contract ProofVerifier is IVerifier {
     ///         2^12 powers.
     error UnknownSetup(uint256 chunkBits, uint256 tauBytes);
     error NoCircuit(bytes32 modelId);
-    error ParameterCount(uint256 expectedPoints, uint256 gotBytes);
+    error ParameterCount(uint256 expectedPoints, uint256 gotPoints);
     error TensorLength(bytes32 tensor, uint256 expectedBytes, uint256 gotBytes);
     error TensorRange(bytes32 tensor);
-    error ProofLength(uint256 expectedBytes, uint256 gotBytes);
-    error ProofVersion(bytes4 version);
-    /// @notice A scalar of the proof is not below r.
-    error ScalarNotReduced();
     /// @notice The combined commitment does not open to the claims' value.
     error WrongOpening();
     error EvidenceTooShort(uint256 minBytes, uint256 gotBytes);
@@ -115,199 +133,161 @@ contract ProofVerifier is IVerifier {
         _verifyProof(modelId, context, input, output, proof);
     }
 
-    /// @dev The protocol. Returns its transcript, for tests.
+    /// @dev The protocol. What it drew stays in memory (Memory.sol).
     function _verifyProof(
         bytes32 modelId,
         bytes32 context,
         bytes calldata input,
         bytes calldata output,
         bytes calldata proof
-    ) internal view returns (Run[] memory runs) {
-        runs = _readCircuit(modelId);
-        Run memory run = runs[0];
-        _requireTensor("input", run.network.tensors[0], input);
-        _requireTensor("output", run.network.tensors[run.network.output], output);
-        run.fields = _requireProof(run.plan, proof);
-        run.coordinates = Points.newCoordinates();
-        _beginTranscript(run, modelId, context, input, output);
-        _receiveCommitments(run);
-        Rows.verify(run);
-        Linears.verify(run);
-        Linears.verifyMaps(run);
-        run.challenges.mu = Proofs.draw(run);
-        Proofs.absorb(run, run.fields.parts, run.fields.quotient);
-        run.challenges.zeta = Proofs.draw(run);
-        _verifyOpening(run, modelId);
+    ) internal view {
+        Memory.begin();
+        _readCircuit(modelId);
+        store(INPUT_DATA, _requireTensor("input", TENSORS, input));
+        store(OUTPUT_DATA, _requireTensor("output", load(OUTPUT_TENSOR), output));
+        Proofs.open(proof);
+        _beginTranscript(modelId, context, input.length, output.length);
+        _receiveCommitments();
+        Rows.verify();
+        Linears.verify();
+        Linears.verifyMaps();
+        Transcript.draw(MU, 1);
+        Transcript.absorbField(AT_PARTS, AT_QUOTIENT);
+        Transcript.draw(ZETA, 1);
+        _verifyOpening(modelId);
     }
 
     // ---- before the first hash ----------------------------------------------------------------------------------
 
-    function _readCircuit(bytes32 modelId) private view returns (Run[] memory) {
+    function _readCircuit(bytes32 modelId) private view {
         address pointer = MODELS.circuitPointerOf(modelId);
         if (pointer == address(0)) revert NoCircuit(modelId);
-        return Image.load(address(READER), abi.encodeCall(CircuitReader.read, (pointer, CHUNK_BITS)));
+        Memory.loadImage(address(READER), abi.encodeCall(CircuitReader.read, (pointer, CHUNK_BITS)));
     }
 
-    function _requireTensor(bytes32 name, Tensor memory tensor, bytes calldata data) private pure {
+    /// @dev Returns the calldata position of the values.
+    function _requireTensor(bytes32 name, uint256 record, bytes calldata data) private pure returns (uint256 place) {
         unchecked {
-            uint256 expectedBytes = 2;
-            for (uint256 a; a < tensor.rank; ++a) {
-                expectedBytes *= Shapes.dimension(tensor.shape, a);
-            }
+            Tensor tensor = Tensor.wrap(record);
+            uint256 expectedBytes = 2 * tensor.get(SIZE);
             if (data.length != expectedBytes) revert TensorLength(name, expectedBytes, data.length);
-            if (!PublicTensor.isInRange(data, tensor.offset)) revert TensorRange(name);
-        }
-    }
-
-    function _requireProof(Layout memory plan, bytes calldata proof) private pure returns (Fields memory fields) {
-        unchecked {
-            uint256 start;
+            if (!PublicTensor.isInRange(data, tensor.get(OFFSET))) revert TensorRange(name);
             assembly ("memory-safe") {
-                start := proof.offset
+                place := data.offset
             }
-            fields = Proofs.locate(plan, start);
-            uint256 expectedBytes = fields.end - start;
-            if (proof.length != expectedBytes) revert ProofLength(expectedBytes, proof.length);
-            if (bytes4(proof) != Proofs.MAGIC) revert ProofVersion(bytes4(proof));
-            bool isReduced = true;
-            (uint256 place, uint256 last) = (fields.rowRounds, fields.parts);
-            assembly ("memory-safe") {
-                for {} lt(place, last) { place := add(place, 0x20) } {
-                    isReduced := and(isReduced, lt(calldataload(place), R))
-                }
-            }
-            if (!isReduced) revert ScalarNotReduced();
         }
     }
 
     // ---- transcript ---------------------------------------------------------------------------------------------
 
-    function _beginTranscript(
-        Run memory run,
-        bytes32 modelId,
-        bytes32 context,
-        bytes calldata input,
-        bytes calldata output
-    ) private pure {
-        (uint256 inputAt, uint256 outputAt) = (0, 0);
-        assembly ("memory-safe") {
-            inputAt := input.offset
-            outputAt := output.offset
-        }
-        (run.input, run.output) = (inputAt, outputAt);
-        uint256 state = Transcript.absorbWord(0, TAG, 17);
-        state = Transcript.absorbWord(state, modelId, 32);
-        state = Transcript.absorbWord(state, context, 32);
-        state = Transcript.absorb(state, inputAt, input.length);
-        run.state = Transcript.absorb(state, outputAt, output.length);
+    function _beginTranscript(bytes32 modelId, bytes32 context, uint256 inputBytes, uint256 outputBytes)
+        private
+        pure
+    {
+        Transcript.absorbWord(TAG, TAG_BYTES);
+        Transcript.absorbWord(modelId, 32);
+        Transcript.absorbWord(context, 32);
+        Transcript.absorb(load(INPUT_DATA), inputBytes);
+        Transcript.absorb(load(OUTPUT_DATA), outputBytes);
     }
 
-    function _receiveCommitments(Run memory run) private pure {
+    function _receiveCommitments() private pure {
         unchecked {
-            Layout memory plan = run.plan;
-            uint256 first = run.fields.points;
-            uint256 last = first + POINT_BYTES * plan.tracePoints;
-            Proofs.absorb(run, first, last);
-            (first, last) = (last, last + POINT_BYTES * plan.tablePoints);
-            Proofs.absorb(run, first, last);
-            run.challenges.alpha = Proofs.draw(run);
-            if (run.network.lookups != 0) run.challenges.beta = Proofs.draw(run);
-            (first, last) = (last, last + POINT_BYTES * plan.helperPoints);
-            Proofs.absorb(run, first, last);
-            Proofs.absorb(run, last, run.fields.rowRounds);
+            uint256 place = load(AT_POINTS);
+            place = _receive(place, load(TRACE_POINTS));
+            place = _receive(place, load(TABLE_POINTS));
+            Transcript.draw(ALPHA, 1);
+            if (load(LOOKUPS) != 0) Transcript.draw(BETA, 1);
+            place = _receive(place, load(HELPER_POINTS));
+            _receive(place, load(TABLE_POINTS));
+        }
+    }
+
+    /// @dev Absorbs points; returns the position behind them.
+    function _receive(uint256 place, uint256 points) private pure returns (uint256) {
+        unchecked {
+            Transcript.absorb(place, Proofs.POINT_BYTES * points);
+            return place + Proofs.POINT_BYTES * points;
         }
     }
 
     // ---- the one opening ----------------------------------------------------------------------------------------
 
-    function _verifyOpening(Run memory run, bytes32 modelId) private view {
+    function _verifyOpening(bytes32 modelId) private view {
         unchecked {
-            uint256 zeta = run.challenges.zeta;
-            Opening memory o = Openings.open(run.plan, run.coordinates, run.challenges.mu, zeta);
-            ClaimList.addAll(run, o);
-            uint256 parameters = Layouts.firstParameter(run.plan);
-            uint256 parts = parameters - 2;
-            Openings.putCalldata(o, 0, run.fields.points, parts);
-            Openings.putCalldata(o, parts, run.fields.parts, 2);
-            _putParameters(run.plan, o, modelId);
-            Openings.setScalar(o, parts, R - 1);
-            Openings.setScalar(o, parts + 1, R - mulmod(zeta, Openings.topPower(o), R));
-            uint256 value = Openings.claimedValue(o);
-            uint256 count = Layouts.countPoints(run.plan);
-            bool isOpen = TAU == address(0)
-                ? _isEvaluation(o, count, zeta, value, run.fields.quotient)
-                : _isPaired(o, count, zeta, value, run.fields.quotient);
-            if (!isOpen) revert WrongOpening();
+            Openings.open();
+            ClaimList.addAll();
+            uint256 parts = load(FIRST_PARAMETER) - 2;
+            Openings.putCalldata(0, load(AT_POINTS), parts);
+            Openings.putCalldata(parts, load(AT_PARTS), 2);
+            _putParameters(modelId);
+            uint256 r = load(MODULUS);
+            Openings.setScalar(parts, r - 1);
+            Openings.setScalar(parts + 1, r - mulmod(load(ZETA), Openings.topPower(), r));
+            if (!(TAU == address(0) ? _isEvaluation() : _isPaired())) revert WrongOpening();
         }
     }
 
     /// @dev Copies the model's commitments from the contracts that hold them.
-    function _putParameters(Layout memory plan, Opening memory o, bytes32 modelId) private view {
+    function _putParameters(bytes32 modelId) private view {
         unchecked {
             address[] memory pointers = MODELS.parametersOf(modelId);
-            uint256 slot = Layouts.firstParameter(plan);
-            uint256 left = plan.parameterPoints;
+            uint256 slot = load(FIRST_PARAMETER);
             for (uint256 i; i < pointers.length; ++i) {
-                uint256 size = pointers[i].code.length - 1;
-                uint256 points = size / POINT_BYTES;
-                if (size % POINT_BYTES != 0 || points > left) revert ParameterCount(plan.parameterPoints, size);
                 address pointer = pointers[i];
-                uint256 buffer;
+                uint256 size = pointer.code.length - 1;
+                uint256 points = size / Proofs.POINT_BYTES;
+                if (size % Proofs.POINT_BYTES != 0 || slot + points > load(ALL_POINTS)) {
+                    revert ParameterCount(load(PARAMETER_POINTS), slot + points - load(FIRST_PARAMETER));
+                }
+                uint256 buffer = Memory.free();
                 assembly ("memory-safe") {
-                    buffer := mload(0x40)
                     extcodecopy(pointer, buffer, 1, size)
                 }
-                Openings.putMemory(o, slot, buffer, points);
+                Openings.putMemory(slot, buffer, points);
                 slot += points;
-                left -= points;
             }
-            if (left != 0) revert ParameterCount(plan.parameterPoints, 0);
+            if (slot != load(ALL_POINTS)) {
+                revert ParameterCount(load(PARAMETER_POINTS), slot - load(FIRST_PARAMETER));
+            }
         }
     }
 
     /// @dev e(F − value + ζ·Q, [1]_2) = e(Q, [τ]_2): the two products join the one multi-scalar multiplication. It is
     ///      infinite exactly where Q is.
-    function _isPaired(Opening memory o, uint256 count, uint256 zeta, uint256 value, uint256 quotient)
-        private
-        view
-        returns (bool)
-    {
+    function _isPaired() private view returns (bool) {
         unchecked {
-            Openings.putCalldata(o, count, quotient, 1);
-            Openings.setScalar(o, count, zeta);
-            Openings.putGenerator(o, count + 1, R - value);
+            uint256 count = load(ALL_POINTS);
+            uint256 quotient = load(AT_QUOTIENT);
+            uint256 value = Openings.claimedValue();
+            Openings.putCalldata(count, quotient, 1);
+            Openings.setScalar(count, load(ZETA));
+            Openings.putGenerator(count + 1, load(MODULUS) - value);
             address tau = TAU;
-            uint256 pairs;
+            uint256 pairs = Memory.allocate(0x300);
             assembly ("memory-safe") {
-                pairs := mload(0x40)
-                mstore(0x40, add(pairs, 0x300))
-                calldatacopy(add(pairs, 0x180), calldatasize(), 0x80)
                 calldatacopy(add(pairs, 0x190), quotient, 48)
                 calldatacopy(add(pairs, 0x1d0), add(quotient, 48), 48)
                 extcodecopy(tau, add(pairs, 0x200), 1, G2_BYTES)
             }
-            Precompiles.multiply(o.entries, count + 2, pairs);
+            Precompiles.multiply(load(ENTRIES), count + 2, pairs);
             return Precompiles.isPaired(pairs);
         }
     }
 
     /// @dev One multi-scalar multiplication and one point evaluation.
-    function _isEvaluation(Opening memory o, uint256 count, uint256 zeta, uint256 value, uint256 quotient)
-        private
-        view
-        returns (bool)
-    {
-        uint256 combined;
-        assembly ("memory-safe") {
-            combined := mload(0x40)
-            mstore(0x40, add(combined, 0x100))
-            calldatacopy(add(combined, 0x80), calldatasize(), 0x80)
-            calldatacopy(add(combined, 0x90), quotient, 48)
-            calldatacopy(add(combined, 0xd0), add(quotient, 48), 48)
+    function _isEvaluation() private view returns (bool) {
+        unchecked {
+            uint256 quotient = load(AT_QUOTIENT);
+            uint256 combined = Memory.allocate(0x100);
+            assembly ("memory-safe") {
+                calldatacopy(add(combined, 0x90), quotient, 48)
+                calldatacopy(add(combined, 0xd0), add(quotient, 48), 48)
+            }
+            Precompiles.multiply(load(ENTRIES), load(ALL_POINTS), combined);
+            // Point evaluation is given x and one bit of y: that the rest of y fits is checked here.
+            Precompiles.requireOnCurve(combined + 0x80);
+            return Precompiles.isEvaluation(combined, load(ZETA), Openings.claimedValue(), combined + 0x80);
         }
-        Precompiles.multiply(o.entries, count, combined);
-        // Point evaluation is given x and one bit of y: that the rest of y fits is checked here.
-        Precompiles.requireOnCurve(combined + 0x80);
-        return Precompiles.isEvaluation(combined, zeta, value, combined + 0x80);
     }
 }

@@ -1,195 +1,248 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.31;
 
-import {Field, R} from "./Field.sol";
-import {Layout, Layouts} from "./Layout.sol";
+import {Field} from "./Field.sol";
 import {Linears} from "./Linears.sol";
 import {
+    AT_LOOKUP_TOTALS,
+    AT_REST,
+    AT_TABLE,
+    AT_TABLE_VALUES,
+    AT_TOTALS,
+    CHUNK_BITS,
+    COLUMNS,
+    COLUMN_LENGTH,
+    HELPERS,
+    LOOKED,
+    LOOKS,
+    LOOKUPS,
+    LOOK_BITS,
+    LOOK_HELPERS,
+    MU,
+    MULTIPLICITIES,
+    Memory,
+    OUTPUT_DATA,
+    OUTPUT_TENSOR,
+    POWER,
+    ROWS,
+    ROW_BITS,
+    TABLES,
+    TABLE_BITS,
+    TABLE_HELPERS,
+    TABLE_LOCATIONS,
+    TENSORS,
+    TENSORS_END,
+    TRACE,
+    load,
+    read
+} from "./Memory.sol";
+import {Openings} from "./Openings.sol";
+import {ALL_SIGMA, Points, SIGMA} from "./Points.sol";
+import {PublicTensor} from "./PublicTensor.sol";
+import {
+    BIAS_AXIS,
+    BIAS_LOCATION,
+    BITS,
+    CODE,
+    FIRST_TERM,
+    INPUT,
+    IS_MAPPED,
+    KIND,
     LIMB_SHIFT,
     LINEAR,
+    LOCATION,
+    LOOKUP_OPERAND,
+    MAPPED_VALUE,
+    OFFSET,
+    OPERAND_POINT,
+    OPERAND_VALUE,
     PARAMETERS,
-    Shapes,
+    RANK,
+    SHIFT,
+    SIZES,
+    START,
+    Sizes,
     TABLE,
     TABLE_LENGTH,
+    TENSOR_BYTES,
+    TERMS_END,
+    TERM_BYTES,
     Tensor,
     Term,
-    VALUE_BITS
-} from "./Network.sol";
-import {Opening, Openings} from "./Openings.sol";
-import {Points, SIGMA} from "./Points.sol";
-import {PublicTensor} from "./PublicTensor.sol";
-import {Proofs, Run} from "./Run.sol";
+    VALUE_BITS,
+    WEIGHT,
+    WEIGHTS,
+    WEIGHTS_BITS,
+    WEIGHTS_OPERAND,
+    WEIGHTS_POINT
+} from "./Records.sol";
 import {Rows} from "./Rows.sol";
 
 /// @title Everything the protocols left to be opened, in order (circuits/claims.py)
 /// @notice Claim i counts μ^i. Columns of one space are opened at one point, so what their chunks count is computed once
 ///         a space (its profile), and each column only shifts and scales it.
 library ClaimList {
-    function addAll(Run memory run, Opening memory o) internal pure {
-        uint256 rowPower = o.power;
-        uint256 helperPower = _skipRows(run, o);
-        uint256[3] memory lookPowers;
-        if (run.network.lookups != 0) lookPowers = _claimLookups(run, o);
-        _claimTables(run, o);
-        uint256 sumPower = Openings.claim(o, 0);
-        uint256 restPower = Openings.claim(o, Proofs.load(run.fields.rest));
-        _addRows(run, o, rowPower, helperPower, restPower);
-        _addSums(run, o, sumPower);
-        if (run.network.lookups != 0) _addLookups(run, o, lookPowers);
-        _addBiases(run, o, restPower);
-        _addTerms(run, o, 0);
-        _addTerms(run, o, 1);
-        _addTerms(run, o, 2);
-        _addOutput(run, o);
-    }
-
-    function _sigma() private pure returns (uint256) {
-        return Points.span(SIGMA, 32);
+    /// @notice All claims: the columns and H, lookups, tables, ΣH − ΣG = 0, rest, weights, operands, mapped, output.
+    function addAll() internal pure {
+        uint256 rowPower = load(POWER);
+        uint256 helperPower = _claimRows();
+        uint256 lookPower = load(POWER);
+        if (load(LOOKUPS) != 0) _claimLookups();
+        _addTables();
+        uint256 sumPower = Openings.claim(0);
+        uint256 restPower = Openings.claim(read(load(AT_REST)));
+        _addRows(rowPower, helperPower, restPower, VALUE_BITS);
+        if (load(COLUMNS) > 4) _addRows(rowPower, helperPower, restPower, LIMB_SHIFT);
+        _addSums(sumPower);
+        if (load(LOOKUPS) != 0) _addLookups(lookPower);
+        _addBiases(restPower);
+        _addTerms(0);
+        _addTerms(1);
+        _addTerms(2);
+        _addOutput();
     }
 
     // ---- rescale rows -------------------------------------------------------------------------------------------
 
-    /// @dev Values of the columns and of H; returns H's power.
-    function _skipRows(Run memory run, Opening memory o) private pure returns (uint256 helperPower) {
+    /// @dev Values of the columns and of H, whose power is returned. r0 lies between them and is not committed.
+    function _claimRows() private pure returns (uint256 helperPower) {
         unchecked {
-            uint256 totals = run.fields.totals;
-            uint256 columns = run.plan.columns;
-            for (uint256 i; i < columns; ++i) {
-                Openings.claim(o, Proofs.load(totals + 32 * i));
+            uint256 place = load(AT_TOTALS);
+            uint256 last = place + 32 * load(COLUMNS);
+            for (; place < last; place += 32) {
+                Openings.claim(read(place));
             }
-            // r0 lies between them and is not committed.
-            helperPower = Openings.claim(o, Proofs.load(totals + 32 * columns + 32));
+            helperPower = Openings.claim(read(last + 32));
         }
     }
 
-    /// @dev Every column counts its own total and, in u, h and r1, −2^s, −2^s·4096 and −4096 in `rest`.
-    function _addRows(Run memory run, Opening memory o, uint256 power, uint256 helperPower, uint256 restPower)
-        private
-        pure
-    {
+    /// @dev The blocks of one shift. Every column counts its own total and, in u, h and r1, −2^s, −2^s·4096 and −4096 in
+    ///      `rest`.
+    function _addRows(uint256 power, uint256 helperPower, uint256 restPower, uint256 shift) private pure {
         unchecked {
-            uint256[2] memory shifts = [VALUE_BITS, LIMB_SHIFT];
-            for (uint256 i; i < 2; ++i) {
-                uint256[] memory profile = _profileOf(run, o, LINEAR, shifts[i]);
-                if (profile.length == 0) continue;
-                uint256 rest = R - restPower;
-                uint256 ofU = mulmod(rest, 1 << shifts[i], R);
-                uint256 ofLimb = shifts[i] == LIMB_SHIFT ? mulmod(rest, TABLE_LENGTH, R) : 0;
-                uint256[5] memory extras = [0, ofU, mulmod(ofU, TABLE_LENGTH, R), 0, ofLimb];
-                uint256 ofColumn = power;
-                for (uint256 c; c < run.plan.columns; ++c) {
-                    uint256 coefficient = addmod(ofColumn, extras[c], R);
-                    uint256 location = run.plan.trace + c * run.plan.columnLength;
-                    Openings.addColumn(o, location, run.plan.rowBits, profile, coefficient);
-                    ofColumn = mulmod(ofColumn, o.mu, R);
-                }
-                Openings.addColumn(o, run.plan.helpers, run.plan.rowBits, profile, helperPower);
+            uint256 chunks = _countChunks(ROWS);
+            uint256 profile = Memory.allocate(32 * chunks);
+            if (!_addProfile(profile, LINEAR, shift, load(ROW_BITS))) return;
+            uint256 rest = Field.negate(restPower);
+            uint256 columns = load(COLUMNS);
+            for (uint256 c; c < columns; ++c) {
+                uint256 coefficient = power;
+                if (c == 1) coefficient = Field.mulAdd(power, rest, 1 << shift);
+                if (c == 2) coefficient = Field.mulAdd(power, rest, 1 << (shift + VALUE_BITS));
+                if (c == 4 && shift == LIMB_SHIFT) coefficient = Field.mulAdd(power, rest, TABLE_LENGTH);
+                uint256 location = load(TRACE) + c * load(COLUMN_LENGTH);
+                Openings.addColumn(location, load(ROW_BITS), profile, chunks, coefficient);
+                power = Field.mul(power, load(MU));
             }
+            Openings.addColumn(load(HELPERS), load(ROW_BITS), profile, chunks, helperPower);
         }
     }
 
-    /// @dev What each chunk of a column counts at σ: over LINEAR blocks of one shift, or over TABLE blocks. Empty where
-    ///      there is no such block.
-    function _profileOf(Run memory run, Opening memory o, uint256 code, uint256 shift)
-        private
-        pure
-        returns (uint256[] memory profile)
-    {
+    /// @dev Chunks of a column with that many rows.
+    function _countChunks(uint256 rowsAt) private pure returns (uint256) {
         unchecked {
-            Tensor[] memory tensors = run.network.tensors;
-            (uint256 bits, uint256 chunks) = _spaceOf(run.plan, code);
-            for (uint256 id = 1; id < tensors.length; ++id) {
-                Tensor memory tensor = tensors[id];
-                if (tensor.code != code || tensor.shift != shift) continue;
-                if (profile.length == 0) profile = new uint256[](chunks);
-                Openings.addRows(o, profile, tensor.start, tensor.bits, bits, tensor.weight);
-            }
+            return ((load(rowsAt) - 1) >> load(CHUNK_BITS)) + 1;
         }
     }
 
-    /// @dev Bits of a space, and chunks of a column of it.
-    function _spaceOf(Layout memory plan, uint256 code) private pure returns (uint256 bits, uint256 chunks) {
+    /// @dev What each chunk of a column counts at σ, over the blocks of one code and shift. False if there are none.
+    function _addProfile(uint256 profile, uint256 code, uint256 shift, uint256 bits) private pure returns (bool isAny) {
         unchecked {
-            bits = code == LINEAR ? plan.rowBits : plan.lookBits;
-            chunks = (((code == LINEAR ? plan.rows : plan.looks) - 1) >> plan.chunkBits) + 1;
+            uint256 last = load(TENSORS_END);
+            for (uint256 t = TENSORS; t < last; t += TENSOR_BYTES) {
+                Tensor tensor = Tensor.wrap(t);
+                if (tensor.get(CODE) != code || tensor.get(SHIFT) != shift) continue;
+                isAny = true;
+                Openings.addRows(profile, tensor.get(START), tensor.get(BITS), bits, tensor.get(WEIGHT));
+            }
         }
     }
 
     // ---- ΣH − ΣG = 0 --------------------------------------------------------------------------------------------
 
-    function _addSums(Run memory run, Opening memory o, uint256 power) private pure {
+    function _addSums(uint256 power) private pure {
         unchecked {
-            _addHelperSum(run, o, LINEAR, run.plan.helpers, power);
-            if (run.network.lookups != 0) _addHelperSum(run, o, TABLE, run.plan.lookHelpers, power);
-            for (uint256 tag; tag <= run.network.tables; ++tag) {
-                Openings.addSum(o, run.plan.tableHelpers + tag * TABLE_LENGTH, VALUE_BITS, R - power);
+            _addHelperSum(LINEAR, ROWS, load(ROW_BITS), load(HELPERS), power);
+            if (load(LOOKUPS) != 0) _addHelperSum(TABLE, LOOKS, load(LOOK_BITS), load(LOOK_HELPERS), power);
+            uint256 tables = load(TABLES);
+            for (uint256 tag; tag <= tables; ++tag) {
+                Openings.addSum(load(TABLE_HELPERS) + tag * TABLE_LENGTH, VALUE_BITS, Field.negate(power));
             }
         }
     }
 
-    function _addHelperSum(Run memory run, Opening memory o, uint256 code, uint256 location, uint256 power)
-        private
-        pure
-    {
+    function _addHelperSum(uint256 code, uint256 rowsAt, uint256 bits, uint256 location, uint256 power) private pure {
         unchecked {
-            Tensor[] memory tensors = run.network.tensors;
-            (uint256 bits, uint256 chunks) = _spaceOf(run.plan, code);
-            uint256[] memory profile = new uint256[](chunks);
-            for (uint256 id = 1; id < tensors.length; ++id) {
-                Tensor memory tensor = tensors[id];
-                if (tensor.code == code) Openings.addRowSum(o, profile, tensor.start, tensor.bits, bits);
+            uint256 chunks = _countChunks(rowsAt);
+            uint256 profile = Memory.allocate(32 * chunks);
+            uint256 last = load(TENSORS_END);
+            for (uint256 t = TENSORS; t < last; t += TENSOR_BYTES) {
+                Tensor tensor = Tensor.wrap(t);
+                if (tensor.get(CODE) == code) {
+                    Openings.addRowSum(profile, tensor.get(START), tensor.get(BITS), bits);
+                }
             }
-            Openings.addColumn(o, location, bits, profile, power);
+            Openings.addColumn(location, bits, profile, chunks, power);
         }
     }
 
     // ---- lookup rows and tables ---------------------------------------------------------------------------------
 
-    /// @dev Values of x, y and H; returns their powers.
-    function _claimLookups(Run memory run, Opening memory o) private pure returns (uint256[3] memory powers) {
+    /// @dev Values of x, y and H. The verifier knows the part of x that is the public input.
+    function _claimLookups() private pure {
         unchecked {
-            uint256 totals = run.fields.lookupTotals;
-            uint256 x = Proofs.load(totals);
-            Tensor[] memory tensors = run.network.tensors;
-            for (uint256 id = 1; id < tensors.length; ++id) {
-                if (tensors[id].code != TABLE || tensors[id].operand != 0) continue;
-                x = Field.sub(x, Field.mul(tensors[id].weight, Linears.evaluateInput(run, _sigma())));
+            uint256 totals = load(AT_LOOKUP_TOTALS);
+            uint256 x = read(totals);
+            uint256 last = load(TENSORS_END);
+            for (uint256 t = TENSORS; t < last; t += TENSOR_BYTES) {
+                Tensor tensor = Tensor.wrap(t);
+                if (tensor.get(CODE) != TABLE || tensor.get(LOOKUP_OPERAND) != TENSORS) continue;
+                x = Field.sub(x, Field.mul(tensor.get(WEIGHT), Linears.evaluateInput(ALL_SIGMA)));
             }
-            powers[0] = Openings.claim(o, x);
-            powers[1] = Openings.claim(o, Proofs.load(totals + 32));
-            powers[2] = Openings.claim(o, Proofs.load(totals + 64));
+            Openings.claim(x);
+            Openings.claim(read(totals + 32));
+            Openings.claim(read(totals + 64));
         }
     }
 
-    function _addLookups(Run memory run, Opening memory o, uint256[3] memory powers) private pure {
+    function _addLookups(uint256 power) private pure {
         unchecked {
-            Tensor[] memory tensors = run.network.tensors;
-            for (uint256 id = 1; id < tensors.length; ++id) {
-                Tensor memory tensor = tensors[id];
-                if (tensor.code != TABLE || tensor.operand == 0) continue;
-                _addResult(run, o, tensor.operand, _sigma(), Field.mul(powers[0], tensor.weight));
+            uint256 last = load(TENSORS_END);
+            for (uint256 t = TENSORS; t < last; t += TENSOR_BYTES) {
+                Tensor tensor = Tensor.wrap(t);
+                if (tensor.get(CODE) != TABLE || tensor.get(LOOKUP_OPERAND) == TENSORS) continue;
+                uint256 coefficient = Field.mul(power, tensor.get(WEIGHT));
+                _addResult(Tensor.wrap(tensor.get(LOOKUP_OPERAND)), ALL_SIGMA, coefficient);
             }
-            uint256[] memory profile = _profileOf(run, o, TABLE, 0);
-            Openings.addColumn(o, run.plan.looked, run.plan.lookBits, profile, powers[1]);
-            Openings.addColumn(o, run.plan.lookHelpers, run.plan.lookBits, profile, powers[2]);
+            uint256 chunks = _countChunks(LOOKS);
+            uint256 profile = Memory.allocate(32 * chunks);
+            _addProfile(profile, TABLE, 0, load(LOOK_BITS));
+            power = Field.mul(power, load(MU));
+            Openings.addColumn(load(LOOKED), load(LOOK_BITS), profile, chunks, power);
+            power = Field.mul(power, load(MU));
+            Openings.addColumn(load(LOOK_HELPERS), load(LOOK_BITS), profile, chunks, power);
         }
     }
 
     /// @dev G and m over all tables; then the tables of functions, each weighted with the eq of its tag.
-    function _claimTables(Run memory run, Opening memory o) private pure {
+    function _addTables() private pure {
         unchecked {
-            Layout memory plan = run.plan;
-            uint256[] memory sizes = new uint256[](2);
-            (sizes[0], sizes[1]) = (TABLE_LENGTH, 1 + run.network.tables);
-            uint256 power = Openings.claim(o, Proofs.load(run.fields.table));
-            Openings.add(o, plan.tableHelpers, _sigma(), plan.tableBits, sizes, power);
-            power = Openings.claim(o, Proofs.load(run.fields.table + 32));
-            Openings.add(o, plan.multiplicities, _sigma(), plan.tableBits, sizes, power);
-            if (run.network.tables == 0) return;
-            power = Openings.claim(o, Proofs.load(run.fields.tableValues));
-            for (uint256 t; t < plan.tables.length; ++t) {
-                uint256 coefficient = Field.mul(power, Rows.weighTag(run, t + 1));
-                Openings.addFull(o, plan.tables[t], _sigma(), VALUE_BITS, coefficient);
+            uint256 tables = load(TABLES);
+            uint256 sizes = Memory.allocate(96);
+            assembly ("memory-safe") {
+                mstore(sizes, 2)
+                mstore(add(sizes, 0x20), TABLE_LENGTH)
+                mstore(add(sizes, 0x40), add(tables, 1))
+            }
+            uint256 power = Openings.claim(read(load(AT_TABLE)));
+            Openings.add(load(TABLE_HELPERS), ALL_SIGMA, load(TABLE_BITS), sizes, power);
+            power = Openings.claim(read(load(AT_TABLE) + 32));
+            Openings.add(load(MULTIPLICITIES), ALL_SIGMA, load(TABLE_BITS), sizes, power);
+            if (tables == 0) return;
+            power = Openings.claim(read(load(AT_TABLE_VALUES)));
+            for (uint256 t; t < tables; ++t) {
+                uint256 coefficient = Field.mul(power, Rows.weighTag(t + 1));
+                Openings.addFull(load(TABLE_LOCATIONS + 32 * t), ALL_SIGMA, VALUE_BITS, coefficient);
             }
         }
     }
@@ -197,73 +250,69 @@ library ClaimList {
     // ---- parameters, operands, output ---------------------------------------------------------------------------
 
     /// @dev The biases' part of `rest`: on true positions of the axes they do not run along.
-    function _addBiases(Run memory run, Opening memory o, uint256 restPower) private pure {
+    function _addBiases(uint256 restPower) private pure {
         unchecked {
-            Tensor[] memory tensors = run.network.tensors;
-            for (uint256 id = 1; id < tensors.length; ++id) {
-                Tensor memory tensor = tensors[id];
-                if (tensor.biasAxis == 0) continue;
-                uint256 axis = tensor.biasAxis - 1;
-                uint256 coefficient = Field.mul(restPower, tensor.weight);
-                for (uint256 a; a < tensor.rank; ++a) {
-                    if (a != axis) coefficient = Field.mul(coefficient, Linears.maskAxis(run, tensor, a));
+            uint256 last = load(TENSORS_END);
+            for (uint256 t = TENSORS; t < last; t += TENSOR_BYTES) {
+                Tensor tensor = Tensor.wrap(t);
+                uint256 axis = tensor.get(BIAS_AXIS);
+                if (axis-- == 0) continue;
+                uint256 coefficient = Field.mul(restPower, tensor.get(WEIGHT));
+                for (uint256 a = tensor.get(RANK); a-- != 0;) {
+                    if (a != axis) coefficient = Field.mul(coefficient, Linears.maskAxis(tensor, a));
                 }
-                uint256 bits = Shapes.bitsAt(tensor, axis);
-                uint256 point = Points.span(SIGMA + Shapes.lowAt(tensor, axis), bits);
-                uint256[] memory sizes = Shapes.single(Shapes.dimension(tensor.shape, axis));
-                Openings.add(o, tensor.biasLocation, point, bits, sizes, coefficient);
+                uint256 bits = tensor.bitsAt(axis);
+                uint256 point = Points.span(SIGMA + tensor.lowAt(axis), bits);
+                uint256 sizes = Sizes.single(tensor.dimension(axis));
+                Openings.add(tensor.get(BIAS_LOCATION), point, bits, sizes, coefficient);
             }
         }
     }
 
     /// @dev Pass 0: weights; pass 1: operands read directly; pass 2: operands read through maps, at θ.
-    function _addTerms(Run memory run, Opening memory o, uint256 pass) private pure {
+    function _addTerms(uint256 pass) private pure {
         unchecked {
-            Tensor[] memory tensors = run.network.tensors;
-            for (uint256 id = 1; id < tensors.length; ++id) {
-                Term[] memory terms = tensors[id].terms;
-                for (uint256 t; t < terms.length; ++t) {
-                    Term memory term = terms[t];
-                    if (pass == 0) _addWeights(run, o, term);
-                    else if (term.operand != 0 && term.isMapped == (pass == 2)) _addOperand(run, o, term);
+            uint256 last = load(TENSORS_END);
+            for (uint256 t = TENSORS; t < last; t += TENSOR_BYTES) {
+                uint256 end = Tensor.wrap(t).get(TERMS_END);
+                for (uint256 u = Tensor.wrap(t).get(FIRST_TERM); u < end; u += TERM_BYTES) {
+                    if (pass == 0) _addWeights(Term.wrap(u));
+                    else if (Term.wrap(u).get(IS_MAPPED) == pass - 1) _addOperand(Term.wrap(u));
                 }
             }
         }
     }
 
-    function _addWeights(Run memory run, Opening memory o, Term memory term) private pure {
-        if (!Layouts.isWeightSent(term)) return;
-        uint256 power = Openings.claim(o, term.weights);
-        if (term.kind == PARAMETERS) {
-            Openings.add(o, term.location, term.weightsPoint, term.weightsBits, term.sizes, power);
+    function _addWeights(Term term) private pure {
+        if (!term.isWeightSent()) return;
+        uint256 power = Openings.claim(term.get(WEIGHTS));
+        uint256 point = term.get(WEIGHTS_POINT);
+        if (term.get(KIND) == PARAMETERS) {
+            Openings.add(term.get(LOCATION), point, term.get(WEIGHTS_BITS), term.get(SIZES), power);
         } else {
-            _addResult(run, o, term.tensor, term.weightsPoint, power);
+            _addResult(Tensor.wrap(term.get(WEIGHTS_OPERAND)), point, power);
         }
     }
 
-    function _addOperand(Run memory run, Opening memory o, Term memory term) private pure {
-        uint256 power = Openings.claim(o, term.isMapped ? term.mapped : term.value);
-        _addResult(run, o, term.operand, term.operandPoint, power);
+    function _addOperand(Term term) private pure {
+        if (term.operand().get(CODE) == INPUT) return;
+        uint256 power = Openings.claim(term.get(term.get(IS_MAPPED) == 0 ? OPERAND_VALUE : MAPPED_VALUE));
+        _addResult(term.operand(), term.get(OPERAND_POINT), power);
     }
 
     /// @dev The values of an operator's result at a point.
-    function _addResult(Run memory run, Opening memory o, uint256 id, uint256 point, uint256 coefficient)
-        private
-        pure
-    {
+    function _addResult(Tensor tensor, uint256 point, uint256 coefficient) private pure {
         unchecked {
-            Tensor memory tensor = run.network.tensors[id];
-            uint256 column = tensor.code == LINEAR ? run.plan.trace : run.plan.looked;
-            Openings.addFull(o, column + tensor.start, point, tensor.bits, coefficient);
+            uint256 column = load(tensor.get(CODE) == LINEAR ? TRACE : LOOKED);
+            Openings.addFull(column + tensor.get(START), point, tensor.get(BITS), coefficient);
         }
     }
 
     /// @dev The whole block of the output, padding included, is the public output at a point drawn after it was committed.
-    function _addOutput(Run memory run, Opening memory o) private pure {
-        Tensor memory tensor = run.network.tensors[run.network.output];
-        uint256 value =
-            PublicTensor.evaluate(run.output, Shapes.sizesOf(tensor), tensor.offset, run.coordinates, _sigma());
-        uint256 power = Openings.claim(o, value);
-        _addResult(run, o, run.network.output, _sigma(), power);
+    function _addOutput() private pure {
+        Tensor tensor = Tensor.wrap(load(OUTPUT_TENSOR));
+        uint256 sizes = Sizes.ofTensor(tensor);
+        uint256 value = PublicTensor.evaluate(load(OUTPUT_DATA), sizes, tensor.get(OFFSET), ALL_SIGMA);
+        _addResult(tensor, ALL_SIGMA, Openings.claim(value));
     }
 }

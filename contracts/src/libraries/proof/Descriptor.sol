@@ -1,23 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.31;
 
+import {COLUMNS, LAYERS, LOOKUPS, Memory, OUTPUT_TENSOR, TABLES, TENSORS, TENSORS_END, load, store} from "./Memory.sol";
+import {Points} from "./Points.sol";
 import {
+    AXES,
+    BIAS_AXIS,
+    BITS,
+    CODE,
+    FIRST_TERM,
     INPUT,
     LIMB_SHIFT,
     LINEAR,
-    Network,
+    LOOKUP_OPERAND,
+    LOOKUP_TABLE,
+    OFFSET,
     OUTPUT,
-    Shapes,
+    RANK,
+    SHAPE,
+    SHIFT,
+    SIZE,
     TABLE,
+    TENSOR_BYTES,
+    TERMS_END,
+    TERM_BYTES,
     Tensor,
     Term,
-    VALUE_BITS
-} from "./Network.sol";
-import {Points} from "./Points.sol";
+    VALUE_BITS,
+    dimensionOf
+} from "./Records.sol";
 import {Terms} from "./Terms.sol";
 import {Reader, Words} from "./Words.sol";
 
-/// @title The descriptor of a network: parsed, and refused unless every rule holds
+/// @title The descriptor of a network: read into records, and refused unless every rule holds
 /// @notice Descriptors come from anybody. What is accepted has exactly one meaning and one encoding; circuits/network.py
 ///         has the same rules.
 library Descriptor {
@@ -28,133 +43,158 @@ library Descriptor {
     uint256 private constant MAX_TERMS = 8;
     uint256 private constant MAX_ELEMENTS = 1 << 22;
     int256 private constant MAX_EXPONENT = 64;
+    uint256 private constant FEW_COLUMNS = 4;
 
-    /// @notice Reads all of `data`. Terms keep pointing into it.
-    function parse(bytes memory data) internal pure returns (Network memory network) {
+    /// @notice Reads all of `data`. Terms keep pointing into it. Must allocate first after the fixed positions.
+    function parse(Reader memory reader) internal pure {
         unchecked {
-            Reader memory reader = Words.open(data);
             uint256 header = Words.next(reader);
-            Words.demand(header >> 224 == MAGIC && uint160(header) == 0, "header");
+            if (header >> 224 != MAGIC || uint160(header) != 0) Words.refuse("header");
             uint256 operators = uint256(uint32(header >> 192)) - 2;
-            Words.demand(operators != 0 && operators <= MAX_OPERATORS, "operators");
-            network.tables = uint32(header >> 160);
-            network.tensors = new Tensor[](operators + 1);
-            _readInput(reader, network.tensors[0]);
+            if (operators == 0 || operators > MAX_OPERATORS) Words.refuse("operators");
+            store(TABLES, uint32(header >> 160));
+            store(TENSORS_END, TENSORS + TENSOR_BYTES * (operators + 1));
+            store(COLUMNS, FEW_COLUMNS);
+            _readInput(reader);
             for (uint256 id = 1; id <= operators; ++id) {
-                _readOperator(reader, network, id);
+                _readOperator(reader, id);
             }
-            _readOutput(reader, network);
-            Words.demand(reader.place == reader.end, "trailing words");
-            Words.demand(reader.tables == network.tables && network.layers != 0, "counts");
-            Words.demand(reader.used == (2 << operators) - 1, "unused operator");
+            _readOutput(reader, operators);
+            if (reader.place != reader.end) Words.refuse("trailing words");
+            if (reader.tables != load(TABLES)) Words.refuse("number of tables");
+            if (load(LAYERS) == 0) Words.refuse("no linear operator");
+            if (reader.used != (2 << operators) - 1) Words.refuse("unused operator");
+        }
+    }
+
+    /// @notice Bytes of the records of a descriptor's tensors; 0 if it is not one.
+    function recordBytes(uint256 header) internal pure returns (uint256) {
+        unchecked {
+            uint256 operators = uint256(uint32(header >> 192)) - 2;
+            return operators > MAX_OPERATORS ? 0 : TENSOR_BYTES * (operators + 1);
         }
     }
 
     // ---- tensors ----------------------------------------------------------------------------------------------
 
-    /// @dev Checks the dimensions in the low 24 bytes of `word` and returns their product.
-    function _sizeOf(uint256 word, uint256 rank) private pure returns (uint256 size) {
+    function _tensor(uint256 id) private pure returns (Tensor) {
         unchecked {
-            Words.demand(rank <= MAX_RANK, "rank");
-            size = 1;
-            for (uint256 a; a < MAX_RANK; ++a) {
-                uint256 dimension = Shapes.dimension(word, a);
-                Words.demand((dimension != 0) == (a < rank), "dimensions");
-                if (a < rank) size *= dimension;
-                Words.demand(size <= MAX_ELEMENTS, "elements");
-            }
+            return Tensor.wrap(TENSORS + TENSOR_BYTES * id);
         }
     }
 
-    function _setTensor(Tensor memory tensor, uint256 code, uint256 word, uint256 rank, uint256 format) private pure {
+    function _setTensor(Tensor tensor, uint256 code, uint256 word, uint256 rank, uint256 format) private pure {
         unchecked {
-            Words.demand(rank != 0 && _sizeOf(word, rank) != 0, "rank");
-            Words.demand(format <= 1, "format");
+            if (rank == 0) Words.refuse("rank");
+            if (format > 1) Words.refuse("format");
+            tensor.set(SIZE, _sizeOf(word, rank));
             uint256 low;
             uint256 axes;
             for (uint256 a = rank; a-- != 0;) {
-                uint256 bits = Points.bitsOf(Shapes.dimension(word, a));
+                uint256 bits = Points.bitsOf(dimensionOf(word, a));
                 axes |= (bits | (low << 8)) << (16 * a);
                 low += bits;
             }
-            (tensor.code, tensor.rank, tensor.shape, tensor.axes) = (code, rank, uint192(word), axes);
-            (tensor.bits, tensor.offset) = (low, format << (VALUE_BITS - 1));
+            tensor.set(CODE, code);
+            tensor.set(RANK, rank);
+            tensor.set(SHAPE, uint192(word));
+            tensor.set(AXES, axes);
+            tensor.set(BITS, low);
+            tensor.set(OFFSET, format << (VALUE_BITS - 1));
+        }
+    }
+
+    /// @dev Checks the dimensions in the low 24 bytes of `word` and returns their product.
+    function _sizeOf(uint256 word, uint256 rank) private pure returns (uint256 size) {
+        unchecked {
+            if (rank > MAX_RANK) Words.refuse("rank");
+            size = 1;
+            for (uint256 a; a < rank; ++a) {
+                size *= dimensionOf(word, a);
+                if (size - 1 >= MAX_ELEMENTS) Words.refuse("elements");
+            }
+            if (word << (64 + 32 * rank) != 0) Words.refuse("dimensions");
         }
     }
 
     function _requireExponent(uint256 word) private pure {
         int256 exponent = Words.int32At(word);
-        Words.demand(exponent <= MAX_EXPONENT && exponent >= -MAX_EXPONENT, "exponent");
+        if (exponent > MAX_EXPONENT || exponent < -MAX_EXPONENT) Words.refuse("exponent");
     }
 
-    function _readInput(Reader memory reader, Tensor memory tensor) private pure {
+    function _readInput(Reader memory reader) private pure {
         uint256 word = Words.next(reader);
-        Words.demand(word >> 248 == INPUT && Words.byteAt(word, 3) == 0, "input");
+        if (word >> 248 != INPUT || Words.byteAt(word, 3) != 0) Words.refuse("input");
         _requireExponent(word >> 192);
-        _setTensor(tensor, INPUT, word, Words.byteAt(word, 1), Words.byteAt(word, 2));
+        _setTensor(_tensor(0), INPUT, word, Words.byteAt(word, 1), Words.byteAt(word, 2));
     }
 
-    function _readOutput(Reader memory reader, Network memory network) private pure {
+    function _readOutput(Reader memory reader, uint256 operators) private pure {
         unchecked {
             uint256 word = Words.next(reader);
             uint256 dimensions = Words.next(reader);
             uint256 operand = uint32(word >> 192);
-            Words.demand(word >> 248 == OUTPUT && Words.byteAt(word, 3) == 0 && uint160(word) == 0, "output");
-            Words.demand(dimensions >> 192 == 0 && operand - 1 < network.tensors.length - 1, "output operand");
+            if (word >> 248 != OUTPUT || Words.byteAt(word, 3) != 0 || uint160(word) != 0) Words.refuse("output");
+            if (dimensions >> 192 != 0 || operand - 1 >= operators) Words.refuse("output operand");
             _requireExponent(word >> 160);
-            Tensor memory tensor = network.tensors[operand];
-            uint256 size = _sizeOf(dimensions, Words.byteAt(word, 1));
-            Words.demand(size == _sizeOf(tensor.shape, tensor.rank), "output size");
-            Words.demand(Words.byteAt(word, 2) << (VALUE_BITS - 1) == tensor.offset, "output format");
-            network.output = operand;
+            Tensor tensor = _tensor(operand);
+            if (_sizeOf(dimensions, Words.byteAt(word, 1)) != tensor.get(SIZE)) Words.refuse("output size");
+            if (Words.byteAt(word, 2) << (VALUE_BITS - 1) != tensor.get(OFFSET)) Words.refuse("output format");
+            store(OUTPUT_TENSOR, Tensor.unwrap(tensor));
             reader.used |= 1 << operand;
         }
     }
 
     // ---- operators --------------------------------------------------------------------------------------------
 
-    function _readOperator(Reader memory reader, Network memory network, uint256 id) private pure {
+    function _readOperator(Reader memory reader, uint256 id) private pure {
         uint256 word = Words.next(reader);
-        if (word >> 248 == LINEAR) {
-            _readLinear(reader, network, id, word);
-        } else {
-            Words.demand(word >> 248 == TABLE, "operator code");
-            _readTable(reader, network, id, word);
-        }
+        uint256 code = word >> 248;
+        if (code == LINEAR) _readLinear(reader, id, word);
+        else if (code == TABLE) _readTable(reader, id, word);
+        else Words.refuse("operator code");
     }
 
-    function _readTable(Reader memory reader, Network memory network, uint256 id, uint256 word) private pure {
+    function _readTable(Reader memory reader, uint256 id, uint256 word) private pure {
         unchecked {
-            Tensor memory tensor = network.tensors[id];
-            (uint256 table, uint256 format) = (Words.byteAt(word, 1), Words.byteAt(word, 2));
-            uint256 operand = Words.readOperand(reader, id, word >> 192);
+            Tensor tensor = _tensor(id);
+            uint256 table = Words.byteAt(word, 1);
+            uint256 format = Words.byteAt(word, 2);
+            Tensor operand = _tensor(Words.readOperand(reader, id, word >> 192));
             _setTensor(tensor, TABLE, word, Words.byteAt(word, 3), format);
-            Words.demand(tensor.shape == network.tensors[operand].shape, "table shape");
-            Words.demand(table <= reader.tables && table < MAX_TABLES, "table number");
+            if (tensor.get(SHAPE) != operand.get(SHAPE)) Words.refuse("table shape");
+            if (table > reader.tables || table >= MAX_TABLES) Words.refuse("table number");
             if (table == reader.tables) {
                 reader.tables = table + 1;
                 reader.signedTables |= format << table;
             }
-            Words.demand((reader.signedTables >> table) & 1 == format, "table format");
-            (tensor.operand, tensor.table) = (operand, table);
-            ++network.lookups;
+            if ((reader.signedTables >> table) & 1 != format) Words.refuse("table format");
+            tensor.set(LOOKUP_OPERAND, Tensor.unwrap(operand));
+            tensor.set(LOOKUP_TABLE, table);
+            store(LOOKUPS, load(LOOKUPS) + 1);
         }
     }
 
-    function _readLinear(Reader memory reader, Network memory network, uint256 id, uint256 word) private pure {
+    function _readLinear(Reader memory reader, uint256 id, uint256 word) private pure {
         unchecked {
-            Tensor memory tensor = network.tensors[id];
+            Tensor tensor = _tensor(id);
             _setTensor(tensor, LINEAR, word, Words.byteAt(word, 3), Words.byteAt(word, 2));
-            (uint256 shift, uint256 terms) = (Words.byteAt(word, 1), Words.byteAt(word, 4));
-            Words.demand(shift == VALUE_BITS || shift == LIMB_SHIFT, "shift");
-            Words.demand(terms != 0 && terms <= MAX_TERMS, "terms");
-            (tensor.shift, tensor.biasAxis) = (shift, Words.byteAt(word, 5));
-            Words.demand(tensor.biasAxis <= tensor.rank && uint16(word >> 192) == 0, "bias axis");
-            network.hasHighLimb = network.hasHighLimb || shift == LIMB_SHIFT;
-            ++network.layers;
-            tensor.terms = new Term[](terms);
-            for (uint256 t; t < terms; ++t) {
-                Terms.read(reader, network.tensors, id, tensor.terms[t]);
+            uint256 shift = Words.byteAt(word, 1);
+            uint256 terms = Words.byteAt(word, 4);
+            uint256 biasAxis = Words.byteAt(word, 5);
+            if (shift != VALUE_BITS && shift != LIMB_SHIFT) Words.refuse("shift");
+            if (terms - 1 >= MAX_TERMS) Words.refuse("terms");
+            if (biasAxis > tensor.get(RANK) || uint16(word >> 192) != 0) Words.refuse("bias axis");
+            tensor.set(SHIFT, shift);
+            tensor.set(BIAS_AXIS, biasAxis);
+            if (shift == LIMB_SHIFT) store(COLUMNS, FEW_COLUMNS + 1);
+            store(LAYERS, load(LAYERS) + 1);
+            uint256 term = Memory.allocate(TERM_BYTES * terms);
+            uint256 last = term + TERM_BYTES * terms;
+            tensor.set(FIRST_TERM, term);
+            tensor.set(TERMS_END, last);
+            for (; term < last; term += TERM_BYTES) {
+                Terms.read(reader, id, tensor, Term.wrap(term));
             }
         }
     }

@@ -1,84 +1,99 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.31;
 
-import {LINEAR, Network, PARAMETERS, Shapes, TABLE_LENGTH, Tensor, Term, VALUE_BITS, WEIGHTS_TENSOR} from "./Network.sol";
+import {
+    ALL_POINTS,
+    CHUNK_BITS,
+    COLUMNS,
+    COLUMN_LENGTH,
+    DEGREE,
+    FIRST_PARAMETER,
+    HELPERS,
+    HELPER_POINTS,
+    LINEAR_DEGREE,
+    LINEAR_ROUNDS,
+    LOOKED,
+    LOOKS,
+    LOOKUPS,
+    LOOK_BITS,
+    LOOK_HELPERS,
+    MAPPED_SENT,
+    MAPS,
+    MAP_ROUNDS,
+    MULTIPLICITIES,
+    Memory,
+    OPERANDS_SENT,
+    PARAMETER_POINTS,
+    ROUNDS,
+    ROWS,
+    ROW_BITS,
+    TABLES,
+    TABLE_BITS,
+    TABLE_HELPERS,
+    TABLE_LOCATIONS,
+    TABLE_POINTS,
+    TENSORS,
+    TENSORS_END,
+    TRACE,
+    TRACE_POINTS,
+    WEIGHTS_SENT,
+    load,
+    store
+} from "./Memory.sol";
 import {Points} from "./Points.sol";
+import {
+    BIAS_AXIS,
+    BIAS_LOCATION,
+    BITS,
+    CODE,
+    FIRST_TERM,
+    INPUT,
+    IS_MAPPED,
+    KIND,
+    LINEAR,
+    LOCATION,
+    MAP_BITS,
+    PARAMETERS,
+    SHARED_BITS,
+    SIZES,
+    START,
+    Sizes,
+    TABLE,
+    TABLE_LENGTH,
+    TENSOR_BYTES,
+    TERMS_END,
+    TERM_BYTES,
+    Tensor,
+    Term,
+    VALUE_BITS,
+    VARIABLES,
+    WEIGHTS_BITS
+} from "./Records.sol";
 
-/// @notice Where everything lies. A location is slot · 2^chunkBits + entry: the slot is the chunk's point among those of
-///         the one multi-scalar multiplication, which has only chunks with a true entry.
-struct Layout {
-    uint256 chunkBits;
-    /// @dev Rescale rows in blocks, and bits of their space; the same of lookup rows.
-    uint256 rows;
-    uint256 rowBits;
-    uint256 looks;
-    uint256 lookBits;
-    /// @dev Bits of the table of tables.
-    uint256 tableBits;
-    /// @dev Committed columns of the rescale rows, and entries from one to the next.
-    uint256 columns;
-    uint256 columnLength;
-    /// @dev Of the column y, of y of the lookup rows, of H of either, of m and G.
-    uint256 trace;
-    uint256 looked;
-    uint256 helpers;
-    uint256 lookHelpers;
-    uint256 multiplicities;
-    uint256 tableHelpers;
-    uint256[] tables;
-    /// @dev Points of each vector. Those of the proof come first, in its order, then A and B, then the model's.
-    uint256 tracePoints;
-    uint256 tablePoints;
-    uint256 helperPoints;
-    uint256 parameterPoints;
-    /// @dev Rounds and degrees.
-    uint256 rounds;
-    uint256 degree;
-    uint256 linearRounds;
-    uint256 linearDegree;
-    uint256 mapRounds;
-    bool isMapped;
-    /// @dev Values sent.
-    uint256 weights;
-    uint256 operands;
-    uint256 mapped;
-}
-
-/// @title Layout: offsets computed from shapes, never read (circuits/layout.py)
-/// @notice Blocks are powers of two long and lie in decreasing length, ties in the order given, so each is aligned. Cap:
-///         spaces of rows have at most 2^22 entries.
-library Layouts {
+/// @title Layout: where everything lies, computed from shapes, never read (circuits/layout.py)
+/// @notice Blocks are powers of two long and lie in decreasing length, ties in the order given, so each is aligned. A
+///         location is slot · 2^chunkBits + entry: the slot is the chunk's point among those of the one multi-scalar
+///         multiplication, which has only chunks with a true entry: those of the proof in its order, A and B, then the
+///         model's. Cap: spaces of rows have at most 2^22 entries.
+library Layout {
     /// @notice More rows than this verifier has memory for.
     error TooManyRows(uint256 maxBits, uint256 gotBits);
 
     uint256 private constant MAX_ROW_BITS = 22;
-    /// @dev One more than the bits of the largest block of parameters.
+    /// @dev One more than the bits of the largest block.
     uint256 private constant BUCKETS = 33;
 
-    function make(Network memory network, uint256 chunkBits) internal pure returns (Layout memory plan) {
-        plan.chunkBits = chunkBits;
-        (plan.rows, plan.rowBits) = _placeRows(network, true);
-        if (network.lookups != 0) (plan.looks, plan.lookBits) = _placeRows(network, false);
-        plan.tableBits = VALUE_BITS + Points.bitsOf(1 + network.tables);
-        plan.columns = network.hasHighLimb ? 5 : 4;
-        plan.degree = plan.columns + 1;
-        plan.rounds = _max(plan.tableBits, _max(plan.rowBits, plan.lookBits));
-        _placeVectors(network, plan);
-        _placeParameters(network, plan);
-        _countTerms(network, plan);
-    }
-
-    /// @notice All points of the multi-scalar multiplication.
-    function countPoints(Layout memory plan) internal pure returns (uint256) {
+    function make() internal pure {
         unchecked {
-            return firstParameter(plan) + plan.parameterPoints;
-        }
-    }
-
-    /// @notice Slot of the model's first commitment; A and B have the two before it.
-    function firstParameter(Layout memory plan) internal pure returns (uint256) {
-        unchecked {
-            return plan.tracePoints + plan.helperPoints + 2 * plan.tablePoints + 2;
+            uint256 buckets = Memory.allocate(32 * BUCKETS);
+            _placeRows(buckets, LINEAR, ROWS, ROW_BITS);
+            if (load(LOOKUPS) != 0) _placeRows(buckets, TABLE, LOOKS, LOOK_BITS);
+            store(TABLE_BITS, VALUE_BITS + Points.bitsOf(1 + load(TABLES)));
+            store(DEGREE, load(COLUMNS) + 1);
+            store(ROUNDS, _max(load(TABLE_BITS), _max(load(ROW_BITS), load(LOOK_BITS))));
+            _placeVectors();
+            _placeParameters(buckets);
+            _countTerms();
         }
     }
 
@@ -88,48 +103,62 @@ library Layouts {
 
     // ---- buckets: stable sorting by length ----------------------------------------------------------------------
 
-    /// @dev From lengths by bits to the start of each class, the longest first; returns the length of all.
-    function _openBuckets(uint256[] memory buckets) private pure returns (uint256 end) {
-        unchecked {
-            for (uint256 bits = buckets.length; bits-- != 0;) {
-                uint256 length = buckets[bits];
-                buckets[bits] = end;
-                end += length;
+    /// @dev Reserves a block's length in the class of its bits; once the buckets are open, returns where it starts.
+    function _take(uint256 buckets, uint256 bits, uint256 length) private pure returns (uint256 start) {
+        assembly ("memory-safe") {
+            let place := add(buckets, shl(5, bits))
+            start := mload(place)
+            mstore(place, add(start, length))
+        }
+    }
+
+    /// @dev From lengths by bits to the start of each class, the longest first, from `first` on.
+    function _open(uint256 buckets, uint256 first) private pure returns (uint256 end) {
+        assembly ("memory-safe") {
+            end := first
+            for { let place := add(buckets, shl(5, BUCKETS)) } gt(place, buckets) {} {
+                place := sub(place, 0x20)
+                let length := mload(place)
+                mstore(place, end)
+                end := add(end, length)
             }
         }
     }
 
-    function _take(uint256[] memory buckets, uint256 bits, uint256 length) private pure returns (uint256 start) {
-        unchecked {
-            start = buckets[bits];
-            buckets[bits] = start + length;
+    function _clear(uint256 buckets) private pure {
+        assembly ("memory-safe") {
+            calldatacopy(buckets, calldatasize(), shl(5, BUCKETS))
         }
     }
 
     // ---- rows ---------------------------------------------------------------------------------------------------
 
-    function _placeRows(Network memory network, bool isLinear) private pure returns (uint256 live, uint256 bits) {
+    function _placeRows(uint256 buckets, uint256 code, uint256 liveAt, uint256 bitsAt) private pure {
         unchecked {
-            uint256[] memory buckets = new uint256[](BUCKETS);
-            Tensor[] memory tensors = network.tensors;
-            for (uint256 id = 1; id < tensors.length; ++id) {
-                uint256 blockBits = tensors[id].bits;
-                if ((tensors[id].code == LINEAR) == isLinear) buckets[blockBits] += 1 << blockBits;
+            uint256 last = load(TENSORS_END);
+            _clear(buckets);
+            for (uint256 t = TENSORS; t < last; t += TENSOR_BYTES) {
+                uint256 blockBits = Tensor.wrap(t).get(BITS);
+                if (Tensor.wrap(t).get(CODE) == code) _take(buckets, blockBits, 1 << blockBits);
             }
-            live = _openBuckets(buckets);
-            bits = Points.bitsOf(live);
+            uint256 live = _open(buckets, 0);
+            uint256 bits = Points.bitsOf(live);
             if (bits > MAX_ROW_BITS) revert TooManyRows(MAX_ROW_BITS, bits);
-            for (uint256 id = 1; id < tensors.length; ++id) {
-                uint256 blockBits = tensors[id].bits;
-                if ((tensors[id].code == LINEAR) != isLinear) continue;
-                tensors[id].start = _take(buckets, blockBits, 1 << blockBits);
+            store(liveAt, live);
+            store(bitsAt, bits);
+            for (uint256 t = TENSORS; t < last; t += TENSOR_BYTES) {
+                uint256 blockBits = Tensor.wrap(t).get(BITS);
+                if (Tensor.wrap(t).get(CODE) != code) continue;
+                Tensor.wrap(t).set(START, _take(buckets, blockBits, 1 << blockBits));
             }
         }
     }
 
     /// @dev Length of a column without the chunks that hold no row.
     function _columnLength(uint256 live, uint256 bits, uint256 chunkBits) private pure returns (uint256) {
-        return bits > chunkBits ? _countChunks(live, chunkBits) << chunkBits : 1 << bits;
+        unchecked {
+            return bits > chunkBits ? _countChunks(live, chunkBits) << chunkBits : 1 << bits;
+        }
     }
 
     function _countChunks(uint256 length, uint256 chunkBits) private pure returns (uint256) {
@@ -138,122 +167,139 @@ library Layouts {
         }
     }
 
-    function _placeVectors(Network memory network, Layout memory plan) private pure {
+    function _placeVectors() private pure {
         unchecked {
-            uint256 chunkBits = plan.chunkBits;
-            uint256 column = _columnLength(plan.rows, plan.rowBits, chunkBits);
-            uint256 looks = network.lookups == 0 ? 0 : _columnLength(plan.looks, plan.lookBits, chunkBits);
-            bool areLooksFirst = plan.lookBits > plan.rowBits;
-            plan.columnLength = column;
-            plan.trace = areLooksFirst ? looks : 0;
-            plan.looked = areLooksFirst ? 0 : column * plan.columns;
-            plan.tracePoints = _countChunks(looks + column * plan.columns, chunkBits);
-            plan.tablePoints = _countChunks((1 + network.tables) * TABLE_LENGTH, chunkBits);
-            plan.helperPoints = _countChunks(looks + column, chunkBits);
-            uint256 slot = plan.tracePoints;
-            plan.multiplicities = slot << chunkBits;
-            slot += plan.tablePoints;
-            plan.helpers = (slot << chunkBits) + plan.trace;
-            plan.lookHelpers = (slot << chunkBits) + (areLooksFirst ? 0 : column);
-            slot += plan.helperPoints;
-            plan.tableHelpers = slot << chunkBits;
+            uint256 chunkBits = load(CHUNK_BITS);
+            uint256 column = _columnLength(load(ROWS), load(ROW_BITS), chunkBits);
+            uint256 columns = column * load(COLUMNS);
+            uint256 looks =
+                load(LOOKUPS) == 0 ? 0 : _columnLength(load(LOOKS), load(LOOK_BITS), chunkBits);
+            bool areLooksFirst = load(LOOK_BITS) > load(ROW_BITS);
+            uint256 trace = areLooksFirst ? looks : 0;
+            uint256 tablePoints = _countChunks((1 + load(TABLES)) * TABLE_LENGTH, chunkBits);
+            store(COLUMN_LENGTH, column);
+            store(TRACE, trace);
+            store(LOOKED, areLooksFirst ? 0 : columns);
+            uint256 slot = _countChunks(looks + columns, chunkBits);
+            store(TRACE_POINTS, slot);
+            store(TABLE_POINTS, tablePoints);
+            store(MULTIPLICITIES, slot << chunkBits);
+            slot += tablePoints;
+            store(HELPERS, (slot << chunkBits) + trace);
+            store(LOOK_HELPERS, (slot << chunkBits) + (areLooksFirst ? 0 : column));
+            uint256 helperPoints = _countChunks(looks + column, chunkBits);
+            store(HELPER_POINTS, helperPoints);
+            slot += helperPoints;
+            store(TABLE_HELPERS, slot << chunkBits);
+            store(FIRST_PARAMETER, slot + tablePoints + 2);
         }
     }
 
     // ---- parameters ---------------------------------------------------------------------------------------------
 
-    /// @dev Length of a block without the chunks that hold no true parameter.
-    function _liveLength(uint256[] memory sizes, uint256 bits, uint256 chunkBits) private pure returns (uint256) {
+    /// @dev Length of a block without the chunks that hold no true parameter; `sizes` as in Sizes.
+    function _liveLength(uint256 sizes, uint256 bits, uint256 chunkBits) private pure returns (uint256) {
         unchecked {
             if (bits <= chunkBits) return 1 << bits;
             uint256 chunks = 1;
             uint256 low;
-            for (uint256 i; i < sizes.length; ++i) {
-                uint256 high = low + Points.bitsOf(sizes[i]);
+            uint256 last = sizes + 32 * load(sizes);
+            while (sizes < last) {
+                sizes += 32;
+                uint256 size = load(sizes);
+                uint256 high = low + Points.bitsOf(size);
                 uint256 inside = high < chunkBits ? high - low : low < chunkBits ? chunkBits - low : 0;
-                chunks *= ((sizes[i] - 1) >> inside) + 1;
+                chunks *= ((size - 1) >> inside) + 1;
                 low = high;
             }
             return chunks << chunkBits;
         }
     }
 
-    function _placeParameters(Network memory network, Layout memory plan) private pure {
+    function _placeParameters(uint256 buckets) private pure {
         unchecked {
-            uint256[] memory buckets = new uint256[](BUCKETS);
-            plan.tables = new uint256[](network.tables);
-            _visitParameters(network, plan, buckets, false);
-            plan.parameterPoints = _countChunks(_openBuckets(buckets), plan.chunkBits);
-            uint256 first = firstParameter(plan) << plan.chunkBits;
-            for (uint256 bits; bits < BUCKETS; ++bits) {
-                buckets[bits] += first;
-            }
-            _visitParameters(network, plan, buckets, true);
+            _clear(buckets);
+            _visitParameters(buckets);
+            uint256 first = load(FIRST_PARAMETER);
+            uint256 chunkBits = load(CHUNK_BITS);
+            uint256 end = _countChunks(_open(buckets, first << chunkBits), chunkBits);
+            store(PARAMETER_POINTS, end - first);
+            store(ALL_POINTS, end);
+            _visitParameters(buckets);
         }
     }
 
-    /// @dev Weights, then biases, then tables: first their lengths are added up, then they are placed.
-    function _visitParameters(Network memory network, Layout memory plan, uint256[] memory buckets, bool isPlacing)
-        private
-        pure
-    {
+    /// @dev Weights, then biases, then tables: at the first visit their lengths are added up, at the second they are
+    ///      placed, over what the first one left.
+    function _visitParameters(uint256 buckets) private pure {
         unchecked {
-            Tensor[] memory tensors = network.tensors;
-            for (uint256 id = 1; id < tensors.length; ++id) {
-                Term[] memory terms = tensors[id].terms;
-                for (uint256 t; t < terms.length; ++t) {
-                    Term memory term = terms[t];
-                    if (term.kind != PARAMETERS) continue;
-                    uint256 length = _liveLength(term.sizes, term.weightsBits, plan.chunkBits);
-                    uint256 start = _take(buckets, term.weightsBits, length);
-                    if (isPlacing) term.location = start;
-                }
+            uint256 chunkBits = load(CHUNK_BITS);
+            uint256 last = load(TENSORS_END);
+            for (uint256 t = TENSORS; t < last; t += TENSOR_BYTES) {
+                _visitTerms(buckets, Tensor.wrap(t), chunkBits);
             }
-            for (uint256 id = 1; id < tensors.length; ++id) {
-                Tensor memory tensor = tensors[id];
-                if (tensor.biasAxis == 0) continue;
-                uint256 axis = tensor.biasAxis - 1;
-                uint256 bits = Shapes.bitsAt(tensor, axis);
-                uint256[] memory sizes = Shapes.single(Shapes.dimension(tensor.shape, axis));
-                uint256 start = _take(buckets, bits, _liveLength(sizes, bits, plan.chunkBits));
-                if (isPlacing) tensor.biasLocation = start;
+            for (uint256 t = TENSORS; t < last; t += TENSOR_BYTES) {
+                _visitBias(buckets, Tensor.wrap(t), chunkBits);
             }
-            for (uint256 t; t < network.tables; ++t) {
-                uint256 start = _take(buckets, VALUE_BITS, TABLE_LENGTH);
-                if (isPlacing) plan.tables[t] = start;
+            uint256 tables = load(TABLES);
+            for (uint256 t; t < tables; ++t) {
+                store(TABLE_LOCATIONS + 32 * t, _take(buckets, VALUE_BITS, TABLE_LENGTH));
             }
+        }
+    }
+
+    function _visitTerms(uint256 buckets, Tensor tensor, uint256 chunkBits) private pure {
+        unchecked {
+            uint256 last = tensor.get(TERMS_END);
+            for (uint256 t = tensor.get(FIRST_TERM); t < last; t += TERM_BYTES) {
+                Term term = Term.wrap(t);
+                if (term.get(KIND) != PARAMETERS) continue;
+                uint256 bits = term.get(WEIGHTS_BITS);
+                term.set(LOCATION, _take(buckets, bits, _liveLength(term.get(SIZES), bits, chunkBits)));
+            }
+        }
+    }
+
+    function _visitBias(uint256 buckets, Tensor tensor, uint256 chunkBits) private pure {
+        unchecked {
+            uint256 axis = tensor.get(BIAS_AXIS);
+            if (axis == 0) return;
+            uint256 bits = tensor.bitsAt(axis - 1);
+            uint256 length = 1 << bits;
+            if (bits > chunkBits) length = _liveLength(Sizes.single(tensor.dimension(axis - 1)), bits, chunkBits);
+            tensor.set(BIAS_LOCATION, _take(buckets, bits, length));
         }
     }
 
     // ---- what is sent -------------------------------------------------------------------------------------------
 
-    function _countTerms(Network memory network, Layout memory plan) private pure {
+    function _countTerms() private pure {
         unchecked {
-            plan.linearDegree = 2;
-            for (uint256 id = 1; id < network.tensors.length; ++id) {
-                Term[] memory terms = network.tensors[id].terms;
-                for (uint256 t; t < terms.length; ++t) {
-                    Term memory term = terms[t];
-                    plan.linearRounds = _max(plan.linearRounds, term.variables);
-                    if (term.sharedBits != 0) plan.linearDegree = 3;
-                    if (term.isMapped) {
-                        plan.isMapped = true;
-                        plan.mapRounds = _max(plan.mapRounds, term.mapBits);
-                        if (term.operand != 0) ++plan.mapped;
-                    }
-                    if (isWeightSent(term)) ++plan.weights;
-                    if (isOperandSent(term)) ++plan.operands;
+            store(LINEAR_DEGREE, 2);
+            uint256 last = load(TENSORS_END);
+            for (uint256 t = TENSORS; t < last; t += TENSOR_BYTES) {
+                uint256 end = Tensor.wrap(t).get(TERMS_END);
+                for (uint256 u = Tensor.wrap(t).get(FIRST_TERM); u < end; u += TERM_BYTES) {
+                    _countTerm(Term.wrap(u));
                 }
             }
         }
     }
 
-    /// @notice Parameters and computed tensors; the public input is evaluated by the verifier.
-    function isWeightSent(Term memory term) internal pure returns (bool) {
-        return term.kind == PARAMETERS || (term.kind == WEIGHTS_TENSOR && term.tensor != 0);
+    function _countTerm(Term term) private pure {
+        store(LINEAR_ROUNDS, _max(load(LINEAR_ROUNDS), term.get(VARIABLES)));
+        if (term.get(SHARED_BITS) != 0) store(LINEAR_DEGREE, 3);
+        if (term.isWeightSent()) _increment(WEIGHTS_SENT);
+        if (term.isOperandSent()) _increment(OPERANDS_SENT);
+        if (term.get(IS_MAPPED) == 0) return;
+        _increment(MAPS);
+        store(MAP_ROUNDS, _max(load(MAP_ROUNDS), term.get(MAP_BITS)));
+        if (term.operand().get(CODE) != INPUT) _increment(MAPPED_SENT);
     }
 
-    function isOperandSent(Term memory term) internal pure returns (bool) {
-        return term.operand != 0 || term.isMapped;
+    function _increment(uint256 place) private pure {
+        unchecked {
+            store(place, load(place) + 1);
+        }
     }
 }

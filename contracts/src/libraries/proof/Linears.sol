@@ -2,12 +2,60 @@
 pragma solidity ^0.8.31;
 
 import {Field} from "./Field.sol";
-import {Layout, Layouts} from "./Layout.sol";
-import {LINEAR, NO_WEIGHTS, Shapes, Tensor, Term, VALUE_BITS} from "./Network.sol";
 import {Maps} from "./Maps.sol";
+import {
+    AT_LINEAR_ROUNDS,
+    AT_MAPPED,
+    AT_MAP_ROUNDS,
+    AT_OPERANDS,
+    AT_PARTS,
+    AT_REST,
+    AT_TOTALS,
+    AT_WEIGHTS,
+    COLUMNS,
+    COORDINATES,
+    INPUT_DATA,
+    LAMBDA,
+    LINEAR_DEGREE,
+    LINEAR_ROUNDS,
+    MAPS,
+    MAP_ROUNDS,
+    TENSORS,
+    TENSORS_END,
+    load,
+    read
+} from "./Memory.sol";
 import {Points, RHO, SIGMA, THETA} from "./Points.sol";
 import {PublicTensor} from "./PublicTensor.sol";
-import {Fields, Proofs, Run} from "./Run.sol";
+import {
+    BROADCAST,
+    CODE,
+    COEFFICIENT,
+    FIRST_TERM,
+    INPUT,
+    IS_MAPPED,
+    KIND,
+    LINEAR,
+    MAPPED_VALUE,
+    MAP_BITS,
+    NO_WEIGHTS,
+    OFFSET,
+    OPERAND_POINT,
+    OPERAND_VALUE,
+    SHARED_BITS,
+    SHARED_POINT,
+    SHIFT,
+    Sizes,
+    TENSOR_BYTES,
+    TERMS_END,
+    TERM_BYTES,
+    Tensor,
+    Term,
+    VARIABLES,
+    WEIGHT,
+    WEIGHTS,
+    WEIGHTS_POINT
+} from "./Records.sol";
 import {Transcript} from "./Transcript.sol";
 
 /// @title Accumulators: one sumcheck over all terms, and one over index maps (circuits/protocols/linear.py, maps.py)
@@ -19,156 +67,152 @@ library Linears {
 
     // ---- the sumcheck over weights and operands -----------------------------------------------------------------
 
-    function verify(Run memory run) internal pure {
+    function verify() internal pure {
         unchecked {
-            uint256 claim = _claim(run);
-            (run.state, claim) = Transcript.sumCheck(
-                run.state,
-                run.fields.linearRounds,
-                run.plan.linearRounds,
-                run.plan.linearDegree,
-                claim,
-                run.coordinates + 32 * RHO
+            uint256 claim = Transcript.sumCheck(
+                load(AT_LINEAR_ROUNDS), load(LINEAR_ROUNDS), load(LINEAR_DEGREE), _claim(), COORDINATES + 32 * RHO
             );
-            if (_sum(run) != claim) revert LinearLayers();
-            Proofs.absorb(run, run.fields.weights, run.fields.mapRounds);
+            if (_sum() != claim) revert LinearLayers();
+            Transcript.absorbField(AT_WEIGHTS, AT_MAP_ROUNDS);
         }
     }
 
     /// @dev r0 − rest − Σ_l w_l·(half_l + 2^s·o_l).
-    function _claim(Run memory run) private pure returns (uint256 claim) {
+    function _claim() private pure returns (uint256 claim) {
         unchecked {
-            uint256 r0 = Proofs.load(run.fields.totals + 32 * run.plan.columns);
-            claim = Field.sub(r0, Proofs.load(run.fields.rest));
-            Tensor[] memory tensors = run.network.tensors;
-            for (uint256 id = 1; id < tensors.length; ++id) {
-                Tensor memory tensor = tensors[id];
-                if (tensor.code != LINEAR) continue;
-                uint256 constant_ = (1 << (tensor.shift - 1)) + (tensor.offset << tensor.shift);
-                claim = Field.sub(claim, Field.mul(tensor.weight, constant_));
+            claim = Field.sub(read(load(AT_TOTALS) + 32 * load(COLUMNS)), read(load(AT_REST)));
+            uint256 last = load(TENSORS_END);
+            for (uint256 t = TENSORS; t < last; t += TENSOR_BYTES) {
+                Tensor tensor = Tensor.wrap(t);
+                if (tensor.get(CODE) != LINEAR) continue;
+                uint256 shift = tensor.get(SHIFT);
+                uint256 added = (1 << (shift - 1)) + (tensor.get(OFFSET) << shift);
+                claim = Field.sub(claim, Field.mul(tensor.get(WEIGHT), added));
             }
         }
     }
 
     /// @dev Σ over the terms; reads what was sent of each, in order, and evaluates what is public.
-    function _sum(Run memory run) private pure returns (uint256 sum) {
+    function _sum() private pure returns (uint256 sum) {
         unchecked {
-            Tensor[] memory tensors = run.network.tensors;
-            (uint256 weights, uint256 operands) = (run.fields.weights, run.fields.operands);
-            for (uint256 id = 1; id < tensors.length; ++id) {
-                Tensor memory tensor = tensors[id];
+            uint256 last = load(TENSORS_END);
+            (uint256 weights, uint256 operands) = (load(AT_WEIGHTS), load(AT_OPERANDS));
+            for (uint256 t = TENSORS; t < last; t += TENSOR_BYTES) {
+                Tensor tensor = Tensor.wrap(t);
                 uint256 ofTensor;
-                for (uint256 t; t < tensor.terms.length; ++t) {
-                    Term memory term = tensor.terms[t];
-                    weights += _readWeights(run, term, weights);
-                    operands += _readOperand(run, term, operands);
-                    uint256 value = Field.mul(_factor(run, tensor, term), Field.mul(term.weights, term.value));
-                    ofTensor = Field.add(ofTensor, value);
+                uint256 end = tensor.get(TERMS_END);
+                for (uint256 u = tensor.get(FIRST_TERM); u < end; u += TERM_BYTES) {
+                    Term term = Term.wrap(u);
+                    weights += _readWeights(term, weights);
+                    operands += _readOperand(term, operands);
+                    uint256 value = Field.mul(term.get(WEIGHTS), term.get(OPERAND_VALUE));
+                    ofTensor = Field.mulAdd(ofTensor, _factor(tensor, term), value);
                 }
-                sum = Field.mulAdd(sum, tensor.weight, ofTensor);
+                sum = Field.mulAdd(sum, tensor.get(WEIGHT), ofTensor);
             }
         }
     }
 
     /// @dev Returns how many bytes were read.
-    function _readWeights(Run memory run, Term memory term, uint256 place) private pure returns (uint256) {
-        if (Layouts.isWeightSent(term)) {
-            term.weights = Proofs.load(place);
+    function _readWeights(Term term, uint256 place) private pure returns (uint256) {
+        if (term.isWeightSent()) {
+            term.set(WEIGHTS, read(place));
             return 32;
         }
-        term.weights = term.kind == NO_WEIGHTS ? 1 : evaluateInput(run, term.weightsPoint);
+        term.set(WEIGHTS, term.get(KIND) == NO_WEIGHTS ? 1 : evaluateInput(term.get(WEIGHTS_POINT)));
         return 0;
     }
 
     /// @dev Returns how many bytes were read.
-    function _readOperand(Run memory run, Term memory term, uint256 place) private pure returns (uint256) {
-        if (Layouts.isOperandSent(term)) {
-            term.value = Proofs.load(place);
+    function _readOperand(Term term, uint256 place) private pure returns (uint256) {
+        if (term.isOperandSent()) {
+            term.set(OPERAND_VALUE, read(place));
             return 32;
         }
-        term.value = evaluateInput(run, term.operandPoint);
+        term.set(OPERAND_VALUE, evaluateInput(term.get(OPERAND_POINT)));
         return 0;
     }
 
     /// @notice The public input at a point.
-    function evaluateInput(Run memory run, uint256 point) internal pure returns (uint256) {
-        Tensor memory tensor = run.network.tensors[0];
-        return PublicTensor.evaluate(run.input, Shapes.sizesOf(tensor), tensor.offset, run.coordinates, point);
+    function evaluateInput(uint256 point) internal pure returns (uint256) {
+        Tensor tensor = Tensor.wrap(TENSORS);
+        return PublicTensor.evaluate(load(INPUT_DATA), Sizes.ofTensor(tensor), tensor.get(OFFSET), point);
     }
 
     /// @dev coefficient·2^-(missing variables)·eq over shared axes, on true positions of the axes the term repeats along.
-    function _factor(Run memory run, Tensor memory tensor, Term memory term) private pure returns (uint256 factor) {
+    function _factor(Tensor tensor, Term term) private pure returns (uint256 factor) {
         unchecked {
-            factor = Field.inversePowerOfTwo(run.plan.linearRounds - term.variables);
-            factor = Field.mul(factor, term.coefficient);
-            if (term.sharedBits != 0) {
-                uint256 rho = Points.span(RHO, term.sharedBits);
-                uint256 eq = Points.eqPoints(run.coordinates, term.sharedPoint, rho, term.sharedBits);
+            factor = Field.inversePowerOfTwo(load(LINEAR_ROUNDS) - term.get(VARIABLES));
+            factor = Field.mul(factor, term.get(COEFFICIENT));
+            uint256 bits = term.get(SHARED_BITS);
+            if (bits != 0) {
+                uint256 eq = Points.eqPoints(term.get(SHARED_POINT), Points.span(RHO, bits), bits);
                 factor = Field.mul(factor, eq);
             }
-            for (uint256 o; term.broadcast >> o != 0; ++o) {
-                if ((term.broadcast >> o) & 1 != 0) factor = Field.mul(factor, maskAxis(run, tensor, o));
+            uint256 left = term.get(BROADCAST);
+            for (uint256 o; left != 0; ++o) {
+                if (left & 1 != 0) factor = Field.mul(factor, maskAxis(tensor, o));
+                left >>= 1;
             }
         }
     }
 
     /// @notice The sum of eq over the true indices of a result axis.
-    function maskAxis(Run memory run, Tensor memory tensor, uint256 axis) internal pure returns (uint256) {
+    function maskAxis(Tensor tensor, uint256 axis) internal pure returns (uint256) {
         unchecked {
-            uint256 low = SIGMA + Shapes.lowAt(tensor, axis);
-            uint256 bits = Shapes.bitsAt(tensor, axis);
-            uint256 size = Shapes.dimension(tensor.shape, axis);
-            return Points.mask(run.coordinates, Points.span(low, bits), 0, bits, size);
+            uint256 bits = tensor.bitsAt(axis);
+            return Points.mask(Points.span(SIGMA + tensor.lowAt(axis), bits), 0, bits, tensor.dimension(axis));
         }
     }
 
     // ---- the sumcheck over index maps ---------------------------------------------------------------------------
 
-    function verifyMaps(Run memory run) internal pure {
+    function verifyMaps() internal pure {
         unchecked {
-            if (!run.plan.isMapped) return;
-            run.challenges.lambda = Proofs.draw(run);
-            uint256 claim = _sumMaps(run, false);
-            (run.state, claim) = Transcript.sumCheck(
-                run.state, run.fields.mapRounds, run.plan.mapRounds, 2, claim, run.coordinates + 32 * THETA
+            if (load(MAPS) == 0) return;
+            Transcript.draw(LAMBDA, 1);
+            uint256 claim = Transcript.sumCheck(
+                load(AT_MAP_ROUNDS), load(MAP_ROUNDS), 2, _sumMaps(false), COORDINATES + 32 * THETA
             );
-            if (_sumMaps(run, true) != claim) revert IndexMaps();
-            Proofs.absorb(run, run.fields.mapped, run.fields.parts);
+            if (_sumMaps(true) != claim) revert IndexMaps();
+            Transcript.absorbField(AT_MAPPED, AT_PARTS);
         }
     }
 
     /// @dev Σ λ^k·X_k; in the end, Σ λ^k·2^-(missing variables)·A_k(θ)·x_k.
-    function _sumMaps(Run memory run, bool isEnd) private pure returns (uint256 sum) {
+    function _sumMaps(bool isEnd) private pure returns (uint256 sum) {
         unchecked {
-            Tensor[] memory tensors = run.network.tensors;
             uint256 power = 1;
-            uint256 place = run.fields.mapped;
-            for (uint256 id = 1; id < tensors.length; ++id) {
-                Term[] memory terms = tensors[id].terms;
-                for (uint256 t; t < terms.length; ++t) {
-                    Term memory term = terms[t];
-                    if (!term.isMapped) continue;
-                    uint256 value = term.value;
-                    if (isEnd) {
-                        place += _readMapped(run, term, place);
-                        value = Maps.evaluate(term, tensors[term.operand], tensors[id], run.coordinates);
-                        value = Field.mul(value, Field.inversePowerOfTwo(run.plan.mapRounds - term.mapBits));
-                        value = Field.mul(value, term.mapped);
-                    }
+            uint256 place = load(AT_MAPPED);
+            uint256 last = load(TENSORS_END);
+            for (uint256 t = TENSORS; t < last; t += TENSOR_BYTES) {
+                uint256 end = Tensor.wrap(t).get(TERMS_END);
+                for (uint256 u = Tensor.wrap(t).get(FIRST_TERM); u < end; u += TERM_BYTES) {
+                    Term term = Term.wrap(u);
+                    if (term.get(IS_MAPPED) == 0) continue;
+                    if (isEnd) place += _readMapped(term, place);
+                    uint256 value = isEnd ? _mappedValue(Tensor.wrap(t), term) : term.get(OPERAND_VALUE);
                     sum = Field.mulAdd(sum, power, value);
-                    power = Field.mul(power, run.challenges.lambda);
+                    power = Field.mul(power, load(LAMBDA));
                 }
             }
         }
     }
 
+    function _mappedValue(Tensor tensor, Term term) private pure returns (uint256) {
+        unchecked {
+            uint256 scale = Field.inversePowerOfTwo(load(MAP_ROUNDS) - term.get(MAP_BITS));
+            return Field.mul(Field.mul(scale, term.get(MAPPED_VALUE)), Maps.evaluate(term, tensor));
+        }
+    }
+
     /// @dev Returns how many bytes were read.
-    function _readMapped(Run memory run, Term memory term, uint256 place) private pure returns (uint256) {
-        if (term.operand != 0) {
-            term.mapped = Proofs.load(place);
+    function _readMapped(Term term, uint256 place) private pure returns (uint256) {
+        if (term.operand().get(CODE) != INPUT) {
+            term.set(MAPPED_VALUE, read(place));
             return 32;
         }
-        term.mapped = evaluateInput(run, term.operandPoint);
+        term.set(MAPPED_VALUE, evaluateInput(term.get(OPERAND_POINT)));
         return 0;
     }
 }

@@ -1,248 +1,216 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.31;
 
-import {R} from "./Field.sol";
-import {Layout, Layouts} from "./Layout.sol";
-import {Shapes} from "./Network.sol";
-import {Points, SIGMA} from "./Points.sol";
-
-/// @notice The one opening: what each chunk counts in the combined commitment, as far as claims were added.
-struct Opening {
-    uint256 chunkBits;
-    /// @dev Table of coordinates (Points.sol).
-    uint256 coordinates;
-    /// @dev ζ^(2^j) for j ≤ chunkBits; 1 − ζ^(2^j); Π_{i<j} (1 + ζ^(2^i)); Π_{i<j} of the factors of σ.
-    uint256 powers;
-    uint256 slopes;
-    uint256 sums;
-    uint256 sigmas;
-    /// @dev Memory position of the entries of the multi-scalar multiplication: point, 128 bytes, and scalar.
-    uint256 entries;
-    /// @dev ζ·μ^i for claim i, and ζ·Σ μ^i·value_i.
-    uint256 mu;
-    uint256 power;
-    uint256 value;
-}
+import {Field} from "./Field.sol";
+import {
+    ALL_POINTS,
+    CHUNK_BITS,
+    COORDINATES,
+    ENTRIES,
+    MODULUS,
+    MU,
+    Memory,
+    POWER,
+    POWERS,
+    SIGMAS,
+    SLOPES,
+    SUMS,
+    VALUE,
+    ZETA,
+    load,
+    store
+} from "./Memory.sol";
+import {ALL_SIGMA, Points} from "./Points.sol";
+import {Sizes} from "./Records.sol";
 
 /// @title Claims as linear functionals of chunks (circuits/protocols/opening.py)
 /// @notice A claim says Σ coefficient·⟨⊗ low, chunk⟩ = value. The tensor, reversed into a polynomial, is e(X) = Π_j
 ///         (a_j·X^(2^j) + b_j) with (a, b) = (1 − p, p) for a coordinate p, (1, 0) or (0, 1) for a fixed bit, (1, 1) for a
-///         sum over it. Each chunk counts ζ·Σ μ^i·coefficient·e_i(ζ).
+///         sum over it. Each chunk counts ζ·Σ μ^i·coefficient·e_i(ζ): the scalar of its point in the multiplication,
+///         whose entries are points of 128 bytes with their scalars.
 library Openings {
     uint256 internal constant ENTRY_BYTES = 160;
     /// @dev Entries behind the last, for a check that needs more points.
-    uint256 internal constant SPARE_ENTRIES = 2;
+    uint256 private constant SPARE_ENTRIES = 2;
 
-    function open(Layout memory plan, uint256 coordinates, uint256 mu, uint256 zeta)
-        internal
-        pure
-        returns (Opening memory o)
-    {
+    /// @notice Makes room for the entries and fills the tables of factors at ζ.
+    function open() internal pure {
         unchecked {
-            uint256 chunkBits = plan.chunkBits;
-            uint256 words = chunkBits + 1;
-            uint256 length = ENTRY_BYTES * (Layouts.countPoints(plan) + SPARE_ENTRIES);
-            uint256 free;
-            assembly ("memory-safe") {
-                free := mload(0x40)
-                let size := add(shl(7, words), length)
-                calldatacopy(free, calldatasize(), size)
-                mstore(0x40, add(free, size))
-            }
-            (o.chunkBits, o.coordinates, o.mu, o.power) = (chunkBits, coordinates, mu, zeta);
-            (o.powers, o.slopes) = (free, free + 32 * words);
-            (o.sums, o.sigmas) = (free + 64 * words, free + 96 * words);
-            o.entries = free + 128 * words;
-            _fillTables(o, zeta);
+            store(ENTRIES, Memory.allocate(ENTRY_BYTES * (load(ALL_POINTS) + SPARE_ENTRIES)));
+            store(POWER, load(ZETA));
+            store(VALUE, 0);
         }
-    }
-
-    function _fillTables(Opening memory o, uint256 zeta) private pure {
-        (uint256 powers, uint256 slopes, uint256 sums, uint256 sigmas) = (o.powers, o.slopes, o.sums, o.sigmas);
-        uint256 sigma = o.coordinates + 32 * SIGMA;
         assembly ("memory-safe") {
+            let r := mload(MODULUS)
             let sum := 1
             let ofSigma := 1
-            for { let last := slopes } lt(powers, last) { powers := add(powers, 0x20) } {
-                let slope := addmod(1, sub(R, zeta), R)
-                mstore(powers, zeta)
-                mstore(slopes, slope)
-                mstore(sums, sum)
-                mstore(sigmas, ofSigma)
-                sum := mulmod(sum, addmod(1, zeta, R), R)
-                ofSigma := mulmod(ofSigma, addmod(zeta, mulmod(mload(sigma), slope, R), R), R)
-                zeta := mulmod(zeta, zeta, R)
-                slopes := add(slopes, 0x20)
-                sums := add(sums, 0x20)
-                sigmas := add(sigmas, 0x20)
-                sigma := add(sigma, 0x20)
+            let zeta := mload(ZETA)
+            let last := shl(5, mload(CHUNK_BITS))
+            for { let j := 0 } iszero(gt(j, last)) { j := add(j, 0x20) } {
+                let slope := addmod(1, sub(r, zeta), r)
+                mstore(add(POWERS, j), zeta)
+                mstore(add(SLOPES, j), slope)
+                mstore(add(SUMS, j), sum)
+                mstore(add(SIGMAS, j), ofSigma)
+                sum := mulmod(sum, addmod(1, zeta, r), r)
+                ofSigma := mulmod(ofSigma, addmod(zeta, mulmod(mload(add(COORDINATES, j)), slope, r), r), r)
+                zeta := mulmod(zeta, zeta, r)
             }
         }
     }
 
     /// @notice Adds a claim's value; returns what its parts' coefficients are multiplied with.
-    function claim(Opening memory o, uint256 value) internal pure returns (uint256 power) {
-        power = o.power;
-        o.value = addmod(o.value, mulmod(power, value, R), R);
-        o.power = mulmod(power, o.mu, R);
+    function claim(uint256 value) internal pure returns (uint256 power) {
+        power = load(POWER);
+        store(VALUE, Field.mulAdd(load(VALUE), power, value));
+        store(POWER, Field.mul(power, load(MU)));
     }
 
     // ---- factors of e(ζ) ----------------------------------------------------------------------------------------
 
-    /// @dev Of the lowest `count` coordinates of a point.
-    function _ofPoint(Opening memory o, uint256 point, uint256 count, uint256 seed)
-        private
-        pure
-        returns (uint256 result)
-    {
-        (uint256 powers, uint256 slopes, uint256 coordinates) = (o.powers, o.slopes, o.coordinates);
+    /// @dev seed times the factors of the lowest `count` coordinates of a point. Leading coordinates of σ are in a table.
+    function _ofPoint(uint256 point, uint256 count, uint256 seed) private pure returns (uint256 result) {
         assembly ("memory-safe") {
-            result := seed
-            for { let j := 0 } lt(j, count) { j := add(j, 1) } {
-                let p := mload(add(coordinates, shl(5, byte(j, point))))
-                let factor := addmod(mload(powers), mulmod(p, mload(slopes), R), R)
-                result := mulmod(result, factor, R)
-                powers := add(powers, 0x20)
-                slopes := add(slopes, 0x20)
+            let r := mload(MODULUS)
+            let j := shr(3, clz(xor(point, ALL_SIGMA)))
+            if gt(j, count) { j := count }
+            result := mulmod(seed, mload(add(SIGMAS, shl(5, j))), r)
+            for {} lt(j, count) { j := add(j, 1) } {
+                let p := mload(add(COORDINATES, shl(5, byte(j, point))))
+                let place := shl(5, j)
+                let factor := addmod(mload(add(POWERS, place)), mulmod(p, mload(add(SLOPES, place)), r), r)
+                result := mulmod(result, factor, r)
             }
         }
     }
 
-    /// @dev Of the fixed bits [first, last) of an index: ζ^(2^j) where it has a zero.
-    function _ofBits(Opening memory o, uint256 index, uint256 first, uint256 last, uint256 seed)
-        private
-        pure
-        returns (uint256 result)
-    {
-        uint256 powers = o.powers;
+    /// @dev seed times the factors of the fixed bits [first, last) of an index: ζ^(2^j) where it has a zero.
+    function _ofBits(uint256 index, uint256 first, uint256 last, uint256 seed) private pure returns (uint256 result) {
         assembly ("memory-safe") {
+            let r := mload(MODULUS)
             result := seed
-            for { let bits := shr(first, not(index)) } lt(first, last) { first := add(first, 1) } {
-                if and(bits, 1) { result := mulmod(result, mload(add(powers, shl(5, first))), R) }
+            let bits := shr(first, not(index))
+            for {} lt(first, last) { first := add(first, 1) } {
+                if and(bits, 1) { result := mulmod(result, mload(add(POWERS, shl(5, first))), r) }
                 bits := shr(1, bits)
             }
         }
     }
 
-    function _word(uint256 table, uint256 index) private pure returns (uint256 word) {
+    /// @dev What the chunk with that slot counts, plus `amount`.
+    function _count(uint256 slot, uint256 amount) private pure {
         assembly ("memory-safe") {
-            word := mload(add(table, shl(5, index)))
+            let place := add(add(mload(ENTRIES), mul(slot, ENTRY_BYTES)), 0x80)
+            mstore(place, addmod(mload(place), amount, mload(MODULUS)))
         }
     }
 
-    /// @dev What the chunk with that slot counts, plus `amount`.
-    function _count(Opening memory o, uint256 slot, uint256 amount) private pure {
-        uint256 entries = o.entries;
-        assembly ("memory-safe") {
-            let place := add(add(entries, mul(slot, ENTRY_BYTES)), 0x80)
-            mstore(place, addmod(mload(place), amount, R))
-        }
+    function _min(uint256 a, uint256 b) private pure returns (uint256) {
+        return a < b ? a : b;
     }
 
     // ---- blocks -------------------------------------------------------------------------------------------------
 
     /// @notice coefficient·⟨⊗ point, block⟩ for the block of 2^count entries at a location.
-    /// @param sizes True axis sizes from the low bits up: chunks without a true entry have no slot.
-    function add(
-        Opening memory o,
-        uint256 location,
-        uint256 point,
-        uint256 count,
-        uint256[] memory sizes,
-        uint256 coefficient
-    ) internal pure {
+    /// @param sizes True axis sizes from the low bits up (Sizes): chunks without a true entry have no slot. Not read
+    ///        where the block lies in one chunk.
+    function add(uint256 location, uint256 point, uint256 count, uint256 sizes, uint256 coefficient) internal pure {
         unchecked {
-            uint256 chunkBits = o.chunkBits;
+            uint256 chunkBits = load(CHUNK_BITS);
             uint256 slot = location >> chunkBits;
+            uint256 amount = _ofPoint(point, _min(count, chunkBits), coefficient);
             if (count <= chunkBits) {
-                uint256 amount = _ofPoint(o, point, count, coefficient);
-                _count(o, slot, _ofBits(o, location, count, chunkBits, amount));
+                _count(slot, _ofBits(location, count, chunkBits, amount));
                 return;
             }
-            uint256 seed = _ofPoint(o, point, chunkBits, coefficient);
-            (uint256 list, uint256 chunks) = Points.expand(o.coordinates, point, sizes, chunkBits, seed);
-            for (uint256 i; i < chunks; ++i) {
-                _count(o, slot + i, _word(list, i));
+            uint256 free = Memory.free();
+            (uint256 list, uint256 chunks) = Points.expand(point, sizes, chunkBits, amount);
+            assembly ("memory-safe") {
+                let r := mload(MODULUS)
+                let place := add(add(mload(ENTRIES), mul(slot, ENTRY_BYTES)), 0x80)
+                for {} chunks { chunks := sub(chunks, 1) } {
+                    mstore(place, addmod(mload(place), mload(list), r))
+                    list := add(list, 0x20)
+                    place := add(place, ENTRY_BYTES)
+                }
             }
+            Memory.reset(free);
         }
     }
 
     /// @notice The same for a block without padding.
-    function addFull(Opening memory o, uint256 location, uint256 point, uint256 count, uint256 coefficient)
-        internal
-        pure
-    {
+    function addFull(uint256 location, uint256 point, uint256 count, uint256 coefficient) internal pure {
         unchecked {
-            add(o, location, point, count, Shapes.single(1 << count), coefficient);
+            add(location, point, count, Sizes.single(1 << count), coefficient);
         }
     }
 
     /// @notice coefficient·Σ over the block of 2^count entries, all its chunks with a true entry.
-    function addSum(Opening memory o, uint256 location, uint256 count, uint256 coefficient) internal pure {
+    function addSum(uint256 location, uint256 count, uint256 coefficient) internal pure {
         unchecked {
-            uint256 slot = location >> o.chunkBits;
-            uint256 inside = count < o.chunkBits ? count : o.chunkBits;
-            uint256 amount = mulmod(coefficient, _word(o.sums, inside), R);
-            amount = _ofBits(o, location, inside, o.chunkBits, amount);
+            uint256 chunkBits = load(CHUNK_BITS);
+            uint256 slot = location >> chunkBits;
+            uint256 inside = _min(count, chunkBits);
+            uint256 amount = Field.mul(coefficient, load(SUMS + 32 * inside));
+            amount = _ofBits(location, inside, chunkBits, amount);
             for (uint256 last = slot + (1 << (count - inside)); slot < last; ++slot) {
-                _count(o, slot, amount);
+                _count(slot, amount);
             }
         }
     }
 
     // ---- columns ------------------------------------------------------------------------------------------------
 
-    /// @notice Adds to a profile (what each chunk of a column counts) the block of 2^count rows at `start`, at σ.
+    /// @notice Adds the block of 2^count rows at `start`, at σ, to a profile: what each chunk of a column counts.
+    /// @param profile Memory position of a word a chunk.
     /// @param bits Of the column: what lies above them is the column's own (addColumn).
-    function addRows(Opening memory o, uint256[] memory profile, uint256 start, uint256 count, uint256 bits, uint256 w)
-        internal
-        pure
-    {
+    function addRows(uint256 profile, uint256 start, uint256 count, uint256 bits, uint256 weight) internal pure {
         unchecked {
-            uint256 chunkBits = o.chunkBits;
-            uint256 first = start >> chunkBits;
+            uint256 chunkBits = load(CHUNK_BITS);
+            uint256 inside = _min(count, chunkBits);
+            profile += 32 * (start >> chunkBits);
+            uint256 amount = Field.mul(weight, load(SIGMAS + 32 * inside));
+            amount = _ofBits(start, inside, _min(bits, chunkBits), amount);
             if (count <= chunkBits) {
-                uint256 amount = mulmod(w, _word(o.sigmas, count), R);
-                amount = _ofBits(o, start, count, bits < chunkBits ? bits : chunkBits, amount);
-                profile[first] = addmod(profile[first], amount, R);
+                store(profile, Field.add(load(profile), amount));
                 return;
             }
-            uint256 seed = mulmod(w, _word(o.sigmas, chunkBits), R);
-            uint256[] memory sizes = Shapes.single(1 << count);
-            (uint256 list, uint256 chunks) =
-                Points.expand(o.coordinates, Points.span(SIGMA, 32), sizes, chunkBits, seed);
-            for (uint256 i; i < chunks; ++i) {
-                profile[first + i] = addmod(profile[first + i], _word(list, i), R);
+            // No other block has these chunks.
+            (uint256 list, uint256 chunks) = Points.expand(ALL_SIGMA, Sizes.single(1 << count), chunkBits, amount);
+            assembly ("memory-safe") {
+                mcopy(profile, list, shl(5, chunks))
             }
         }
     }
 
     /// @notice The same for the sum over the block.
-    function addRowSum(Opening memory o, uint256[] memory profile, uint256 start, uint256 count, uint256 bits)
-        internal
-        pure
-    {
+    function addRowSum(uint256 profile, uint256 start, uint256 count, uint256 bits) internal pure {
         unchecked {
-            uint256 chunkBits = o.chunkBits;
-            uint256 first = start >> chunkBits;
-            uint256 inside = count < chunkBits ? count : chunkBits;
-            uint256 amount = _ofBits(o, start, inside, bits < chunkBits ? bits : chunkBits, _word(o.sums, inside));
-            for (uint256 i; i < 1 << (count - inside); ++i) {
-                profile[first + i] = addmod(profile[first + i], amount, R);
+            uint256 chunkBits = load(CHUNK_BITS);
+            uint256 inside = _min(count, chunkBits);
+            profile += 32 * (start >> chunkBits);
+            uint256 amount = _ofBits(start, inside, _min(bits, chunkBits), load(SUMS + 32 * inside));
+            for (uint256 last = profile + (32 << (count - inside)); profile < last; profile += 32) {
+                store(profile, Field.add(load(profile), amount));
             }
         }
     }
 
     /// @notice coefficient·profile, for the column of 2^bits rows at a location.
-    function addColumn(Opening memory o, uint256 location, uint256 bits, uint256[] memory profile, uint256 coefficient)
+    function addColumn(uint256 location, uint256 bits, uint256 profile, uint256 chunks, uint256 coefficient)
         internal
         pure
     {
-        unchecked {
-            uint256 slot = location >> o.chunkBits;
-            uint256 factor = _ofBits(o, location, bits, o.chunkBits, coefficient);
-            for (uint256 i; i < profile.length; ++i) {
-                _count(o, slot + i, mulmod(factor, profile[i], R));
+        uint256 chunkBits = load(CHUNK_BITS);
+        uint256 factor = _ofBits(location, bits, chunkBits, coefficient);
+        uint256 slot = location >> chunkBits;
+        assembly ("memory-safe") {
+            let r := mload(MODULUS)
+            let place := add(add(mload(ENTRIES), mul(slot, ENTRY_BYTES)), 0x80)
+            for {} chunks { chunks := sub(chunks, 1) } {
+                mstore(place, addmod(mload(place), mulmod(factor, mload(profile), r), r))
+                profile := add(profile, 0x20)
+                place := add(place, ENTRY_BYTES)
             }
         }
     }
@@ -250,36 +218,35 @@ library Openings {
     // ---- points -------------------------------------------------------------------------------------------------
 
     /// @notice Writes `count` points of 96 bytes from the calldata into the entries from `slot` on.
-    function putCalldata(Opening memory o, uint256 slot, uint256 place, uint256 count) internal pure {
-        uint256 entries = o.entries;
+    function putCalldata(uint256 slot, uint256 place, uint256 count) internal pure {
         assembly ("memory-safe") {
-            let to := add(entries, mul(slot, ENTRY_BYTES))
-            for { let last := add(place, mul(96, count)) } lt(place, last) { place := add(place, 96) } {
+            let to := add(mload(ENTRIES), mul(slot, ENTRY_BYTES))
+            for {} count { count := sub(count, 1) } {
                 calldatacopy(add(to, 0x10), place, 48)
                 calldatacopy(add(to, 0x50), add(place, 48), 48)
+                place := add(place, 96)
                 to := add(to, ENTRY_BYTES)
             }
         }
     }
 
     /// @notice The same from memory.
-    function putMemory(Opening memory o, uint256 slot, uint256 place, uint256 count) internal pure {
-        uint256 entries = o.entries;
+    function putMemory(uint256 slot, uint256 place, uint256 count) internal pure {
         assembly ("memory-safe") {
-            let to := add(entries, mul(slot, ENTRY_BYTES))
-            for { let last := add(place, mul(96, count)) } lt(place, last) { place := add(place, 96) } {
+            let to := add(mload(ENTRIES), mul(slot, ENTRY_BYTES))
+            for {} count { count := sub(count, 1) } {
                 mcopy(add(to, 0x10), place, 48)
                 mcopy(add(to, 0x50), add(place, 48), 48)
+                place := add(place, 96)
                 to := add(to, ENTRY_BYTES)
             }
         }
     }
 
-    /// @notice The generator of the group, as the entry at `slot`.
-    function putGenerator(Opening memory o, uint256 slot, uint256 scalar) internal pure {
-        uint256 entries = o.entries;
+    /// @notice Writes the generator of the group, with its scalar.
+    function putGenerator(uint256 slot, uint256 scalar) internal pure {
         assembly ("memory-safe") {
-            let to := add(entries, mul(slot, ENTRY_BYTES))
+            let to := add(mload(ENTRIES), mul(slot, ENTRY_BYTES))
             mstore(to, 0x17f1d3a73197d7942695638c4fa9ac0f)
             mstore(add(to, 0x20), 0xc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb)
             mstore(add(to, 0x40), 0x08b3f481e3aaa0f1a09e30ed741d8ae4)
@@ -288,20 +255,21 @@ library Openings {
         }
     }
 
-    function setScalar(Opening memory o, uint256 slot, uint256 scalar) internal pure {
-        uint256 entries = o.entries;
+    function setScalar(uint256 slot, uint256 scalar) internal pure {
         assembly ("memory-safe") {
-            mstore(add(add(entries, mul(slot, ENTRY_BYTES)), 0x80), scalar)
+            mstore(add(add(mload(ENTRIES), mul(slot, ENTRY_BYTES)), 0x80), scalar)
         }
     }
 
     /// @notice ζ·Σ μ^i·value_i·ζ^(n − 1), for chunks of n entries.
-    function claimedValue(Opening memory o) internal pure returns (uint256) {
-        return _ofBits(o, 0, 0, o.chunkBits, o.value);
+    function claimedValue() internal pure returns (uint256) {
+        return _ofBits(0, 0, load(CHUNK_BITS), load(VALUE));
     }
 
     /// @notice ζ^n.
-    function topPower(Opening memory o) internal pure returns (uint256) {
-        return _word(o.powers, o.chunkBits);
+    function topPower() internal pure returns (uint256) {
+        unchecked {
+            return load(POWERS + 32 * load(CHUNK_BITS));
+        }
     }
 }

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.31;
 
 import {BoundedCall} from "../BoundedCall.sol";
+import {MODULUS} from "./Memory.sol";
 
 /// @title Precompiles of BLS12-381 (EIP-2537) and of point evaluation (EIP-4844)
 /// @notice A static call to a precompile that the chain lacks succeeds with empty return data, so the exact length of the
@@ -126,7 +127,7 @@ library Precompiles {
             // FIELD_ELEMENTS_PER_BLOB and BLS_MODULUS
             result := and(
                 eq(mload(0x00), 4096),
-                eq(mload(0x20), 0x73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001)
+                eq(mload(0x20), mload(MODULUS))
             )
         }
     }

@@ -1,12 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.31;
 
-import {Field, R} from "./Field.sol";
-import {Layout} from "./Layout.sol";
-import {LINEAR, Network, Shapes, TABLE, Tensor, VALUE_BITS} from "./Network.sol";
-import {Points, SIGMA} from "./Points.sol";
+import {Field} from "./Field.sol";
+import {
+    ALPHA,
+    AT_LINEAR_ROUNDS,
+    AT_LOOKUP_TOTALS,
+    AT_ROW_ROUNDS,
+    AT_TABLE,
+    AT_TABLE_VALUES,
+    AT_TOTALS,
+    BETA,
+    COLUMNS,
+    COORDINATES,
+    DEGREE,
+    KAPPA,
+    LOOKUPS,
+    LOOK_BITS,
+    MODULUS,
+    Memory,
+    ROUNDS,
+    ROW_BITS,
+    SEPARATOR,
+    TABLES,
+    TABLE_BITS,
+    TAU,
+    TENSORS,
+    TENSORS_END,
+    load,
+    read
+} from "./Memory.sol";
+import {ALL_SIGMA, Points} from "./Points.sol";
 import {PublicTensor} from "./PublicTensor.sol";
-import {Challenges, Proofs, Run} from "./Run.sol";
+import {
+    BITS,
+    CODE,
+    LINEAR,
+    LOOKUP_OPERAND,
+    LOOKUP_TABLE,
+    OFFSET,
+    START,
+    Sizes,
+    TABLE,
+    TENSOR_BYTES,
+    Tensor,
+    VALUE_BITS,
+    WEIGHT
+} from "./Records.sol";
 import {Transcript} from "./Transcript.sol";
 
 /// @title Rows and tables: one zero-check (circuits/protocols/rows.py has the equations)
@@ -15,136 +55,111 @@ library Rows {
     error RowsAndTable();
 
     /// @notice Draws the separators, follows the rounds to σ, weighs the blocks there, and checks the values sent.
-    function verify(Run memory run) internal pure {
-        unchecked {
-            Layout memory plan = run.plan;
-            Challenges memory challenges = run.challenges;
-            challenges.rho = Proofs.draw(run);
-            challenges.kappa = Proofs.draw(run);
-            uint256[] memory tau = new uint256[](plan.rounds);
-            for (uint256 j; j < tau.length; ++j) {
-                tau[j] = Proofs.draw(run);
-            }
-            challenges.tau = tau;
-            uint256 first;
-            assembly ("memory-safe") {
-                first := add(tau, 0x20)
-            }
-            uint256 claim;
-            (run.state, claim) = Transcript.zeroCheck(
-                run.state,
-                run.fields.rowRounds,
-                plan.rounds,
-                plan.degree,
-                first,
-                run.coordinates + 32 * SIGMA
-            );
-            _weigh(run);
-            uint256 value = Field.add(_rowValue(run), _tableValue(run));
-            if (run.network.lookups != 0) value = Field.add(value, _lookupValue(run));
-            if (value != claim) revert RowsAndTable();
-            Proofs.absorb(run, run.fields.totals, run.fields.linearRounds);
-        }
+    function verify() internal pure {
+        Transcript.draw(SEPARATOR, 2);
+        Transcript.draw(TAU, load(ROUNDS));
+        uint256 claim = Transcript.zeroCheck(load(AT_ROW_ROUNDS), load(ROUNDS), load(DEGREE), COORDINATES);
+        (uint256 offset, uint256 active) = _weighRows();
+        uint256 value = Field.add(_rowValue(offset, active), _tableValue());
+        if (load(LOOKUPS) != 0) value = Field.add(value, _lookupValue());
+        if (value != claim) revert RowsAndTable();
+        Transcript.absorbField(AT_TOTALS, AT_LINEAR_ROUNDS);
     }
 
-    /// @dev w of each block: eq of its place in its space with the high part of σ.
-    function _weigh(Run memory run) private pure {
+    /// @dev w of a block: eq of its place in its space with the high part of σ.
+    function _weigh(Tensor tensor, uint256 spaceBits) private pure returns (uint256 weight) {
         unchecked {
-            Tensor[] memory tensors = run.network.tensors;
-            uint256 sigma = Points.span(SIGMA, 32);
-            for (uint256 id = 1; id < tensors.length; ++id) {
-                Tensor memory tensor = tensors[id];
-                uint256 bits = tensor.code == LINEAR ? run.plan.rowBits : run.plan.lookBits;
-                tensor.weight =
-                    Points.eqIndex(run.coordinates, sigma, tensor.bits, bits, tensor.start >> tensor.bits);
-            }
+            uint256 bits = tensor.get(BITS);
+            weight = Points.eqIndex(ALL_SIGMA, bits, spaceBits, tensor.get(START) >> bits);
+            tensor.set(WEIGHT, weight);
         }
     }
 
     // ---- rescale rows -------------------------------------------------------------------------------------------
 
-    function _rowValue(Run memory run) private pure returns (uint256) {
+    /// @dev Weighs the blocks; returns o and act at σ.
+    function _weighRows() private pure returns (uint256 offset, uint256 active) {
         unchecked {
-            uint256 totals = run.fields.totals;
-            (uint256 offset, uint256 active) = _publicRows(run.network.tensors);
-            uint256 u = Proofs.load(totals + 32);
-            uint256 h = Proofs.load(totals + 64);
-            uint256 c = Proofs.load(totals + 96);
-            uint256 rho = run.challenges.rho;
+            uint256 last = load(TENSORS_END);
+            for (uint256 t = TENSORS; t < last; t += TENSOR_BYTES) {
+                if (Tensor.wrap(t).get(CODE) != LINEAR) continue;
+                uint256 weight = _weigh(Tensor.wrap(t), load(ROW_BITS));
+                active = Field.add(active, weight);
+                offset = Field.mulAdd(offset, Tensor.wrap(t).get(OFFSET), weight);
+            }
+        }
+    }
+
+    function _rowValue(uint256 offset, uint256 active) private pure returns (uint256) {
+        unchecked {
+            uint256 totals = load(AT_TOTALS);
+            uint256 c = read(totals + 96);
+            uint256 rho = load(SEPARATOR);
             uint256 square = Field.mul(c, c);
-            uint256 value = Field.add(Proofs.load(totals), offset);
+            uint256 value = Field.add(read(totals), offset);
             value = Field.sub(value, Field.mul(Field.mul(4095, Field.HALF), Field.add(square, c)));
-            // (1 − c²)·(ρ·h − ρ²·c − u)
-            uint256 signs = Field.sub(Field.mul(rho, Field.sub(h, Field.mul(rho, c))), u);
-            value = Field.mulAdd(value, Field.sub(1, square), signs);
-            uint256 looked = _rangeValue(run, active, Field.sub(Field.mul(c, h), square));
+            // (1 − c²)·(ρ·(h − ρ·c) − u)
+            uint256 signs = Field.mul(rho, Field.sub(read(totals + 64), Field.mul(rho, c)));
+            value = Field.mulAdd(value, Field.sub(1, square), Field.sub(signs, read(totals + 32)));
+            uint256 looked = _rangeValue(active, Field.sub(Field.mul(c, read(totals + 64)), square));
             return Field.mulAdd(value, Field.mul(rho, Field.mul(rho, rho)), looked);
         }
     }
 
-    /// @dev o and act at σ.
-    function _publicRows(Tensor[] memory tensors) private pure returns (uint256 offset, uint256 active) {
-        unchecked {
-            for (uint256 id = 1; id < tensors.length; ++id) {
-                if (tensors[id].code != LINEAR) continue;
-                active = Field.add(active, tensors[id].weight);
-                offset = Field.mulAdd(offset, tensors[id].offset, tensors[id].weight);
-            }
-        }
-    }
-
     /// @dev H·ΠD − act·Σ_k Π_{j≠k} D_j over D = α + r0, α + u, α + c·h − c², and α + r1 where there is such a column.
-    function _rangeValue(Run memory run, uint256 active, uint256 sign) private pure returns (uint256) {
+    function _rangeValue(uint256 active, uint256 sign) private pure returns (uint256 value) {
         unchecked {
-            uint256 columns = run.plan.columns;
-            uint256 totals = run.fields.totals;
-            uint256 alpha = run.challenges.alpha;
-            uint256[4] memory values;
-            values[0] = Proofs.load(totals + 32 * columns);
-            values[1] = Proofs.load(totals + 32);
-            values[2] = sign;
-            values[3] = Proofs.load(totals + 128);
-            uint256 product = 1;
-            uint256 sums;
-            for (uint256 k; k < columns - 1; ++k) {
-                uint256 denominator = Field.add(values[k], alpha);
-                sums = Field.mulAdd(product, sums, denominator);
-                product = Field.mul(product, denominator);
+            uint256 totals = load(AT_TOTALS);
+            uint256 columns = load(COLUMNS);
+            uint256 free = Memory.free();
+            assembly ("memory-safe") {
+                let r := mload(MODULUS)
+                let afterColumns := add(totals, shl(5, columns))
+                calldatacopy(free, afterColumns, 0x20)
+                calldatacopy(add(free, 0x20), add(totals, 0x20), 0x20)
+                mstore(add(free, 0x40), sign)
+                calldatacopy(add(free, 0x60), add(totals, 0x80), 0x20)
+                let product := 1
+                let sums := 0
+                for { let last := add(free, shl(5, sub(columns, 1))) } lt(free, last) { free := add(free, 0x20) } {
+                    let denominator := addmod(mload(free), mload(ALPHA), r)
+                    sums := addmod(mulmod(sums, denominator, r), product, r)
+                    product := mulmod(product, denominator, r)
+                }
+                let helped := mulmod(calldataload(add(afterColumns, 0x20)), product, r)
+                value := addmod(helped, sub(r, mulmod(active, sums, r)), r)
             }
-            uint256 helper = Proofs.load(totals + 32 * columns + 32);
-            return Field.sub(Field.mul(helper, product), Field.mul(active, sums));
         }
     }
 
     // ---- lookup rows --------------------------------------------------------------------------------------------
 
-    function _lookupValue(Run memory run) private pure returns (uint256) {
+    function _lookupValue() private pure returns (uint256) {
         unchecked {
-            uint256 totals = run.fields.lookupTotals;
-            (uint256 tag, uint256 offset, uint256 active) = _publicLookups(run);
-            uint256 y = Proofs.load(totals + 32);
-            uint256 beta = run.challenges.beta;
-            uint256 denominator = Field.add(Field.add(Proofs.load(totals), offset), Field.mul(beta, y));
-            denominator = Field.mulAdd(run.challenges.alpha, beta, Field.mulAdd(tag, beta, denominator));
-            uint256 value = Field.sub(Field.mul(Proofs.load(totals + 64), denominator), active);
-            uint256 kappa = run.challenges.kappa;
+            uint256 totals = load(AT_LOOKUP_TOTALS);
+            (uint256 tag, uint256 offset, uint256 active) = _weighLookups();
+            uint256 y = read(totals + 32);
+            uint256 beta = load(BETA);
+            uint256 denominator = Field.mulAdd(Field.add(read(totals), offset), beta, y);
+            denominator = Field.mulAdd(load(ALPHA), beta, Field.mulAdd(tag, beta, denominator));
+            uint256 value = Field.sub(Field.mul(read(totals + 64), denominator), active);
+            uint256 kappa = load(KAPPA);
             value = Field.mulAdd(value, kappa, Field.mul(Field.sub(1, active), y));
             return Field.mul(Field.mul(kappa, kappa), value);
         }
     }
 
-    /// @dev tag, o_x and act at σ.
-    function _publicLookups(Run memory run) private pure returns (uint256 tag, uint256 offset, uint256 active) {
+    /// @dev Weighs the blocks; returns tag, o_x and act at σ.
+    function _weighLookups() private pure returns (uint256 tag, uint256 offset, uint256 active) {
         unchecked {
-            Tensor[] memory tensors = run.network.tensors;
-            uint256 sigma = Points.span(SIGMA, 32);
-            for (uint256 id = 1; id < tensors.length; ++id) {
-                Tensor memory tensor = tensors[id];
-                if (tensor.code != TABLE) continue;
-                uint256 mask = PublicTensor.maskOf(run.coordinates, sigma, Shapes.sizesOf(tensor));
-                active = Field.mulAdd(active, tensor.weight, mask);
-                tag = Field.mulAdd(tag, tensor.weight, tensor.table + 1);
-                offset = Field.mulAdd(offset, tensor.weight, tensors[tensor.operand].offset);
+            uint256 last = load(TENSORS_END);
+            for (uint256 t = TENSORS; t < last; t += TENSOR_BYTES) {
+                Tensor tensor = Tensor.wrap(t);
+                if (tensor.get(CODE) != TABLE) continue;
+                uint256 weight = _weigh(tensor, load(LOOK_BITS));
+                active = Field.mulAdd(active, weight, PublicTensor.maskOf(ALL_SIGMA, Sizes.ofTensor(tensor)));
+                tag = Field.mulAdd(tag, weight, tensor.get(LOOKUP_TABLE) + 1);
+                offset = Field.mulAdd(offset, weight, Tensor.wrap(tensor.get(LOOKUP_OPERAND)).get(OFFSET));
             }
         }
     }
@@ -152,42 +167,40 @@ library Rows {
     // ---- tables -------------------------------------------------------------------------------------------------
 
     /// @dev κ·(G·(α + E) − m).
-    function _tableValue(Run memory run) private pure returns (uint256) {
+    function _tableValue() private pure returns (uint256) {
         unchecked {
-            uint256 entry = _entry(run);
-            uint256 table = run.fields.table;
-            uint256 value = Field.mul(Proofs.load(table), Field.add(run.challenges.alpha, entry));
-            return Field.mul(run.challenges.kappa, Field.sub(value, Proofs.load(table + 32)));
+            uint256 table = load(AT_TABLE);
+            uint256 value = Field.mul(read(table), Field.add(load(ALPHA), _entry()));
+            return Field.mul(load(KAPPA), Field.sub(value, read(table + 32)));
         }
     }
 
     /// @dev E: t for the range, β·tag + β²·t + β³·T_tag(t) for the table of a function.
-    function _entry(Run memory run) private pure returns (uint256 entry) {
+    function _entry() private pure returns (uint256 entry) {
         unchecked {
-            uint256 sigma = run.coordinates + 32 * SIGMA;
-            for (uint256 j = VALUE_BITS; j-- != 0;) {
-                uint256 coordinate;
-                assembly ("memory-safe") {
-                    coordinate := mload(add(sigma, shl(5, j)))
+            assembly ("memory-safe") {
+                let r := mload(MODULUS)
+                for { let place := add(COORDINATES, shl(5, VALUE_BITS)) } gt(place, COORDINATES) {} {
+                    place := sub(place, 0x20)
+                    entry := addmod(addmod(entry, entry, r), mload(place), r)
                 }
-                entry = Field.add(Field.add(entry, entry), coordinate);
             }
-            if (run.network.tables == 0) return entry;
-            uint256 beta = run.challenges.beta;
+            uint256 tables = load(TABLES);
+            if (tables == 0) return entry;
+            uint256 beta = load(BETA);
             (uint256 tags, uint256 functions) = (0, 0);
-            for (uint256 tag = 1; tag <= run.network.tables; ++tag) {
-                uint256 weight = weighTag(run, tag);
+            for (uint256 tag = 1; tag <= tables; ++tag) {
+                uint256 weight = weighTag(tag);
                 tags = Field.mulAdd(tags, tag, weight);
                 functions = Field.add(functions, weight);
             }
-            uint256 inner = Field.mulAdd(Field.mul(functions, entry), beta, Proofs.load(run.fields.tableValues));
-            return Field.mulAdd(Field.mul(weighTag(run, 0), entry), beta, Field.mulAdd(tags, beta, inner));
+            uint256 inner = Field.mulAdd(Field.mul(functions, entry), beta, read(load(AT_TABLE_VALUES)));
+            return Field.mulAdd(Field.mul(weighTag(0), entry), beta, Field.mulAdd(tags, beta, inner));
         }
     }
 
     /// @notice eq of a table's tag with the coordinates of σ above those of an entry.
-    function weighTag(Run memory run, uint256 tag) internal pure returns (uint256) {
-        return
-            Points.eqIndex(run.coordinates, Points.span(SIGMA, 32), VALUE_BITS, run.plan.tableBits, tag);
+    function weighTag(uint256 tag) internal pure returns (uint256) {
+        return Points.eqIndex(ALL_SIGMA, VALUE_BITS, load(TABLE_BITS), tag);
     }
 }

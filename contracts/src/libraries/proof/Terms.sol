@@ -1,30 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.31;
 
-import {R} from "./Field.sol";
+import {MODULUS, TENSORS, load} from "./Memory.sol";
+import {Points, RHO, SIGMA, THETA} from "./Points.sol";
 import {
     AFFINE,
     AXIS,
+    AXIS_WORDS,
+    BITS,
+    BROADCAST,
+    COEFFICIENT,
     CONTRACT,
     DIRECT,
     FIX,
+    IS_MAPPED,
+    KERNEL_LOW,
     KERNEL_NONE,
     KERNEL_RESULT,
     KERNEL_SUMMED,
     KERNEL_WEIGHTED,
+    KIND,
+    MAP_BITS,
     MERGE,
     MERGED,
     NO_AXIS,
+    OPERAND,
+    OPERAND_POINT,
     PARAMETERS,
+    RANK,
     SHARED,
-    Shapes,
+    SHARED_BITS,
+    SHARED_POINT,
+    SIZES,
+    TENSOR_BYTES,
     TERM,
     Tensor,
     Term,
+    VARIABLES,
     WEIGHTS_AXIS,
+    WEIGHTS_BITS,
+    WEIGHTS_OPERAND,
+    WEIGHTS_POINT,
     WEIGHTS_TENSOR
-} from "./Network.sol";
-import {Points, RHO, SIGMA, THETA} from "./Points.sol";
+} from "./Records.sol";
 import {Reader, Words} from "./Words.sol";
 
 /// @title One term of a linear operator: its rules, and which challenge stands for which bit (circuits/layers/term.py,
@@ -38,12 +56,12 @@ library Terms {
     int256 private constant MAX_STEP = 1 << 16;
     int256 private constant MAX_OFFSET = 1 << 22;
     uint256 private constant MAX_PARAMETER_BITS = 32;
-    uint256 private constant MAX_PARAMETER_AXES = 12;
 
     /// @dev What the axes of one term say.
     struct Axes {
-        /// @dev Bit o: result axis o is named.
+        /// @dev Bit o: result axis o is named; it is neither that nor an axis of the weights tensor.
         uint256 named;
+        uint256 free;
         /// @dev Bit a, bit o, bit a: contracted operand axes, shared result axes, operand axes with a weighted kernel.
         uint256 contracted;
         uint256 shared;
@@ -53,128 +71,136 @@ library Terms {
         uint256 kernelBits;
         /// @dev Operand entries that one result sums with weight 1.
         uint256 summed;
-        /// @dev Entries of the axis before, if that one is MERGE, else 0; and its result axis.
+        /// @dev Entries of the axis before, if that one is MERGE, else 0; and those of its result axis.
         uint256 merging;
-        uint256 mergeResult;
-        /// @dev Byte a (from the right): the lowest variable of contracted operand axis a.
+        uint256 merged;
+        /// @dev Variables given out so far: shared, contracted, mapped.
+        uint256 nextShared;
+        uint256 nextContract;
+        uint256 nextMap;
+        /// @dev Byte a (from the right): the lowest variable of contracted operand axis a; of the axis shared with
+        ///      result axis o.
         uint256 contractLow;
-        /// @dev Byte o: the lowest variable of the axis shared with result axis o.
         uint256 sharedLow;
     }
 
-    function read(Reader memory reader, Tensor[] memory tensors, uint256 id, Term memory term) internal pure {
+    function read(Reader memory reader, uint256 id, Tensor result, Term term) internal pure {
         uint256 word = Words.next(reader);
-        Words.demand(word >> 248 == TERM && uint128(word) == 0, "term");
-        term.kind = Words.byteAt(word, 1);
-        term.operand = Words.readOperand(reader, id, word >> 192);
-        _readCoefficient(term, Words.int32At(word >> 128));
-        (Tensor memory operand, Tensor memory result) = (tensors[term.operand], tensors[id]);
-        Words.demand(Words.byteAt(word, 2) == operand.rank, "operand rank");
+        if (word >> 248 != TERM || uint128(word) != 0) Words.refuse("term");
+        uint256 kind = Words.byteAt(word, 1);
+        Tensor operand = _tensor(Words.readOperand(reader, id, word >> 192));
+        term.set(KIND, kind);
+        term.set(OPERAND, Tensor.unwrap(operand));
+        _readCoefficient(term, kind, Words.int32At(word >> 128));
+        if (Words.byteAt(word, 2) != operand.get(RANK)) Words.refuse("operand rank");
         Axes memory axes;
         _readAxes(reader, term, axes, operand, result);
         _placeOperand(term, axes, operand, result);
-        _placeShared(term, axes, operand, result);
-        if (term.kind == WEIGHTS_TENSOR) {
-            term.tensor = Words.readOperand(reader, id, word >> 160);
-            Words.demand(Words.byteAt(word, 3) == tensors[term.tensor].rank && axes.kernels == 0, "weights tensor");
-            _readTensorAxes(reader, term, axes, tensors[term.tensor], operand, result);
+        if (axes.shared != 0) _placeShared(term, axes, operand, result);
+        if (kind == WEIGHTS_TENSOR) {
+            Tensor tensor = _tensor(Words.readOperand(reader, id, word >> 160));
+            if (Words.byteAt(word, 3) != tensor.get(RANK) || axes.kernels != 0) Words.refuse("weights tensor");
+            term.set(WEIGHTS_OPERAND, Tensor.unwrap(tensor));
+            _readTensorAxes(reader, term, axes, tensor, result);
             return;
         }
-        Words.demand(Words.byteAt(word, 3) == 0 && uint32(word >> 160) == 0, "weights tensor");
-        if (term.kind == PARAMETERS) {
+        if (Words.byteAt(word, 3) != 0 || uint32(word >> 160) != 0) Words.refuse("weights tensor");
+        if (kind == PARAMETERS) {
             _placeParameters(reader, term, axes, operand, result);
         } else {
-            Words.demand(axes.contracted | axes.shared | axes.kernels == 0, "weights missing");
-            term.broadcast = ((1 << result.rank) - 1) & ~axes.named;
+            if (axes.contracted | axes.shared | axes.kernels != 0) Words.refuse("weights missing");
+            unchecked {
+                term.set(BROADCAST, ((1 << result.get(RANK)) - 1) & ~axes.named);
+            }
         }
     }
 
-    function _readCoefficient(Term memory term, int256 coefficient) private pure {
-        Words.demand(term.kind <= WEIGHTS_TENSOR, "weights kind");
-        Words.demand(coefficient != 0 && coefficient < MAX_COEFFICIENT && coefficient > -MAX_COEFFICIENT, "coefficient");
-        Words.demand(coefficient == 1 || term.kind != PARAMETERS, "coefficient");
+    function _tensor(uint256 id) private pure returns (Tensor) {
         unchecked {
-            // forge-lint: disable-next-line(unsafe-typecast)
-            term.coefficient = coefficient < 0 ? R - uint256(-coefficient) : uint256(coefficient);
+            return Tensor.wrap(TENSORS + TENSOR_BYTES * id);
         }
+    }
+
+    function _readCoefficient(Term term, uint256 kind, int256 coefficient) private pure {
+        if (kind > WEIGHTS_TENSOR) Words.refuse("weights kind");
+        if (coefficient == 0 || coefficient >= MAX_COEFFICIENT || coefficient <= -MAX_COEFFICIENT) {
+            Words.refuse("coefficient");
+        }
+        if (coefficient != 1 && kind == PARAMETERS) Words.refuse("coefficient");
+        uint256 reduced;
+        assembly ("memory-safe") {
+            reduced := add(coefficient, mul(slt(coefficient, 0), mload(MODULUS)))
+        }
+        term.set(COEFFICIENT, reduced);
     }
 
     // ---- axes of the operand: rules -----------------------------------------------------------------------------
 
-    function _readAxes(
-        Reader memory reader,
-        Term memory term,
-        Axes memory axes,
-        Tensor memory operand,
-        Tensor memory result
-    ) private pure {
+    function _readAxes(Reader memory reader, Term term, Axes memory axes, Tensor operand, Tensor result)
+        private
+        pure
+    {
         unchecked {
-            term.axes = reader.place;
+            term.set(AXIS_WORDS, reader.place);
             axes.summed = 1;
-            for (uint256 a; a < operand.rank; ++a) {
+            uint256 rank = operand.get(RANK);
+            for (uint256 a; a < rank; ++a) {
                 uint256 word = Words.next(reader);
-                uint256 size = Shapes.dimension(operand.shape, a);
-                Words.demand(word >> 248 == AXIS, "axis");
+                if (word >> 248 != AXIS) Words.refuse("axis");
                 uint256 mode = Words.byteAt(word, 1);
-                _readMerge(axes, mode, size, result);
+                uint256 size = operand.dimension(a);
+                if ((mode == MERGED) != (axes.merging != 0)) Words.refuse("merge");
+                if (mode == MERGED && axes.merging * size != axes.merged) Words.refuse("merge size");
+                axes.merging = mode == MERGE ? size : 0;
                 if (mode == AFFINE) _readAffine(axes, word, a, result);
                 else _readPlain(axes, word, a, size, result);
-                term.isMapped = term.isMapped || mode == AFFINE || mode == MERGE;
+                if (mode == AFFINE || mode == MERGE) term.set(IS_MAPPED, 1);
             }
-            Words.demand(axes.merging == 0, "merge");
-            Words.demand(axes.summed <= MAX_ELEMENTS, "summed entries");
-            Words.demand(axes.summed == 1 || term.kind != PARAMETERS, "summed beside parameters");
-        }
-    }
-
-    /// @dev MERGED stands exactly behind MERGE, and both together are the result axis.
-    function _readMerge(Axes memory axes, uint256 mode, uint256 size, Tensor memory result) private pure {
-        unchecked {
-            Words.demand((mode == MERGED) == (axes.merging != 0), "merge");
-            if (mode == MERGED) {
-                uint256 merged = Shapes.dimension(result.shape, axes.mergeResult);
-                Words.demand(axes.merging * size == merged, "merge size");
-            }
-            axes.merging = mode == MERGE ? size : 0;
+            if (axes.merging != 0) Words.refuse("merge");
+            if (axes.summed > MAX_ELEMENTS) Words.refuse("summed entries");
+            if (axes.summed != 1 && term.get(KIND) == PARAMETERS) Words.refuse("summed beside parameters");
         }
     }
 
     /// @dev Every mode but AFFINE; the fields that the mode does not use have their defaults.
-    function _readPlain(Axes memory axes, uint256 word, uint256 a, uint256 size, Tensor memory result) private pure {
+    function _readPlain(Axes memory axes, uint256 word, uint256 a, uint256 size, Tensor result) private pure {
         unchecked {
-            (uint256 mode, uint256 axis) = (Words.byteAt(word, 1), Words.byteAt(word, 2));
-            uint256 head = (AXIS << 24) | (mode << 16) | (axis << 8);
+            uint256 mode = Words.byteAt(word, 1);
+            uint256 axis = Words.byteAt(word, 2);
             uint256 index = uint32(word >> 64);
-            Words.demand(mode <= MERGED && word == (head << 224) | (NO_AXIS << 216) | (index << 64), "axis fields");
-            Words.demand(mode == FIX ? index < size : index == 0, "axis index");
-            if (mode == DIRECT || mode == SHARED || mode == MERGE) {
-                _name(axes, axis, result);
-                Words.demand(mode == MERGE || Shapes.dimension(result.shape, axis) == size, "axis size");
-                axes.mergeResult = axis;
-                if (mode == SHARED) {
-                    axes.shared |= 1 << axis;
-                    axes.sharedBits += Points.bitsOf(size);
-                }
-                return;
-            }
-            Words.demand(axis == NO_AXIS, "axis result");
+            uint256 head = (((AXIS << 8) | mode) << 8) | axis;
+            if (mode > MERGED || word != (head << 232) | (NO_AXIS << 216) | (index << 64)) Words.refuse("axis fields");
+            if (mode == FIX ? index >= size : index != 0) Words.refuse("axis index");
             if (mode == CONTRACT) {
                 axes.contracted |= 1 << a;
                 axes.contractBits += Points.bitsOf(size);
             }
+            if (mode == CONTRACT || mode == FIX || mode == MERGED) {
+                if (axis != NO_AXIS) Words.refuse("axis result");
+                return;
+            }
+            _name(axes, axis, result);
+            axes.merged = result.dimension(axis);
+            if (mode == MERGE) return;
+            if (axes.merged != size) Words.refuse("axis size");
+            if (mode == SHARED) {
+                axes.shared |= 1 << axis;
+                axes.sharedBits += Points.bitsOf(size);
+            }
         }
     }
 
-    function _readAffine(Axes memory axes, uint256 word, uint256 a, Tensor memory result) private pure {
+    function _readAffine(Axes memory axes, uint256 word, uint256 a, Tensor result) private pure {
         unchecked {
-            (uint256 kernel, uint256 size) = (Words.byteAt(word, 3), uint32(word >> 160));
+            uint256 kernel = Words.byteAt(word, 3);
+            uint256 size = uint32(word >> 160);
+            uint256 kernelResult = Words.byteAt(word, 4);
             _requireSteps(word, kernel, size);
             if (Words.byteAt(word, 2) != NO_AXIS) _name(axes, Words.byteAt(word, 2), result);
-            uint256 kernelResult = Words.byteAt(word, 4);
-            Words.demand((kernel == KERNEL_RESULT) == (kernelResult != NO_AXIS), "kernel result");
+            if ((kernel == KERNEL_RESULT) != (kernelResult != NO_AXIS)) Words.refuse("kernel result");
             if (kernel == KERNEL_RESULT) {
                 _name(axes, kernelResult, result);
-                Words.demand(Shapes.dimension(result.shape, kernelResult) == size, "kernel size");
+                if (result.dimension(kernelResult) != size) Words.refuse("kernel size");
             } else if (kernel == KERNEL_SUMMED) {
                 axes.summed *= size;
             } else if (kernel == KERNEL_WEIGHTED) {
@@ -185,191 +211,229 @@ library Terms {
     }
 
     function _requireSteps(uint256 word, uint256 kernel, uint256 size) private pure {
-        (int256 stride, int256 dilation) = (Words.int32At(word >> 128), Words.int32At(word >> 96));
+        int256 stride = Words.int32At(word >> 128);
+        int256 dilation = Words.int32At(word >> 96);
         int256 offset = Words.int32At(word >> 64);
-        Words.demand(uint64(word) == 0 && uint24(word >> 192) == 0 && kernel <= KERNEL_RESULT, "axis fields");
-        Words.demand(size != 0 && size <= MAX_KERNEL, "kernel size");
-        Words.demand(stride <= MAX_STEP && stride >= -MAX_STEP, "stride");
-        Words.demand(dilation <= MAX_STEP && dilation >= -MAX_STEP, "dilation");
-        Words.demand(offset <= MAX_OFFSET && offset >= -MAX_OFFSET, "offset");
-        Words.demand(kernel != KERNEL_NONE || (size == 1 && dilation == 0), "kernel");
-        Words.demand(stride == 0 || Words.byteAt(word, 2) != NO_AXIS, "stride");
+        if (uint64(word) != 0 || uint24(word >> 192) != 0 || kernel > KERNEL_RESULT) Words.refuse("axis fields");
+        if (size == 0 || size > MAX_KERNEL) Words.refuse("kernel size");
+        if (stride > MAX_STEP || stride < -MAX_STEP) Words.refuse("stride");
+        if (dilation > MAX_STEP || dilation < -MAX_STEP) Words.refuse("dilation");
+        if (offset > MAX_OFFSET || offset < -MAX_OFFSET) Words.refuse("offset");
+        if (kernel == KERNEL_NONE && (size != 1 || dilation != 0)) Words.refuse("kernel");
+        if (stride != 0 && Words.byteAt(word, 2) == NO_AXIS) Words.refuse("stride");
     }
 
     /// @dev No result axis is named twice.
-    function _name(Axes memory axes, uint256 axis, Tensor memory result) private pure {
-        Words.demand(axis < result.rank && (axes.named >> axis) & 1 == 0, "result axis");
-        axes.named |= 1 << axis;
+    function _name(Axes memory axes, uint256 axis, Tensor result) private pure {
+        uint256 named = axes.named;
+        if (axis >= result.get(RANK) || (named >> axis) & 1 != 0) Words.refuse("result axis");
+        axes.named = named | (1 << axis);
     }
 
     // ---- points -------------------------------------------------------------------------------------------------
 
-    function _axisPoint(Tensor memory tensor, uint256 axis) private pure returns (uint256) {
-        return Points.span(SIGMA + Shapes.lowAt(tensor, axis), Shapes.bitsAt(tensor, axis));
+    function _axisPoint(Tensor tensor, uint256 axis) private pure returns (uint256) {
+        unchecked {
+            return Points.span(SIGMA + tensor.lowAt(axis), tensor.bitsAt(axis));
+        }
+    }
+
+    function _axisWord(Term term, uint256 axis) private pure returns (uint256) {
+        unchecked {
+            return load(term.get(AXIS_WORDS) + 32 * axis);
+        }
     }
 
     /// @dev Which coordinate each bit of the operand's block has, from the last axis, which has the lowest bits.
-    function _placeOperand(Term memory term, Axes memory axes, Tensor memory operand, Tensor memory result) private pure {
+    function _placeOperand(Term term, Axes memory axes, Tensor operand, Tensor result) private pure {
         unchecked {
-            term.variables = axes.sharedBits + axes.contractBits + axes.kernelBits;
-            Words.demand(term.variables <= MAX_PARAMETER_BITS, "term bits");
-            term.sharedBits = axes.sharedBits;
-            term.kernelLow = axes.sharedBits + axes.contractBits;
-            uint256 contractLow = axes.sharedBits;
-            uint256 sharedLow;
-            for (uint256 a = operand.rank; a-- != 0;) {
-                uint256 word = Words.wordAt(term.axes + 32 * a);
-                (uint256 mode, uint256 axis) = (Words.byteAt(word, 1), Words.byteAt(word, 2));
-                uint256 bits = Shapes.bitsAt(operand, a);
-                uint256 piece;
-                if (mode == DIRECT) {
-                    piece = _axisPoint(result, axis);
-                } else if (mode == SHARED) {
-                    piece = Points.span(RHO + sharedLow, bits);
-                    axes.sharedLow |= sharedLow << (8 * axis);
-                    sharedLow += bits;
-                } else if (mode == CONTRACT) {
-                    piece = Points.span(RHO + contractLow, bits);
-                    axes.contractLow |= contractLow << (8 * a);
-                    contractLow += bits;
-                } else if (mode == FIX) {
-                    piece = Points.ofIndex(uint32(word >> 64), bits);
-                } else {
-                    piece = Points.span(THETA + term.mapBits, bits);
-                    term.mapBits += bits;
-                }
-                term.operandPoint = Points.append(term.operandPoint, Shapes.lowAt(operand, a), piece);
+            uint256 variables = axes.sharedBits + axes.contractBits + axes.kernelBits;
+            if (variables > MAX_PARAMETER_BITS) Words.refuse("term bits");
+            term.set(VARIABLES, variables);
+            term.set(SHARED_BITS, axes.sharedBits);
+            axes.nextContract = axes.sharedBits;
+            term.set(KERNEL_LOW, axes.sharedBits + axes.contractBits);
+            uint256 point;
+            for (uint256 a = operand.get(RANK); a-- != 0;) {
+                uint256 piece = _placeAxis(axes, _axisWord(term, a), a, operand.bitsAt(a), result);
+                point = Points.append(point, operand.lowAt(a), piece);
             }
+            term.set(OPERAND_POINT, point);
+            term.set(MAP_BITS, axes.nextMap);
+        }
+    }
+
+    function _placeAxis(Axes memory axes, uint256 word, uint256 a, uint256 bits, Tensor result)
+        private
+        pure
+        returns (uint256)
+    {
+        unchecked {
+            uint256 mode = Words.byteAt(word, 1);
+            uint256 axis = Words.byteAt(word, 2);
+            uint256 low;
+            if (mode == DIRECT) return _axisPoint(result, axis);
+            if (mode == FIX) return Points.ofIndex(uint32(word >> 64), bits);
+            if (mode == CONTRACT) {
+                low = axes.nextContract;
+                axes.contractLow |= low << (8 * a);
+                axes.nextContract = low + bits;
+                return Points.span(RHO + low, bits);
+            }
+            if (mode == SHARED) {
+                low = axes.nextShared;
+                axes.sharedLow |= low << (8 * axis);
+                axes.nextShared = low + bits;
+                return Points.span(RHO + low, bits);
+            }
+            low = axes.nextMap;
+            axes.nextMap = low + bits;
+            return Points.span(THETA + low, bits);
         }
     }
 
     /// @dev The coordinates of σ in the order of the term's lowest variables.
-    function _placeShared(Term memory term, Axes memory axes, Tensor memory operand, Tensor memory result) private pure {
+    function _placeShared(Term term, Axes memory axes, Tensor operand, Tensor result) private pure {
         unchecked {
-            if (axes.shared == 0) return;
-            for (uint256 a; a < operand.rank; ++a) {
-                uint256 word = Words.wordAt(term.axes + 32 * a);
+            uint256 point;
+            for (uint256 a = operand.get(RANK); a-- != 0;) {
+                uint256 word = _axisWord(term, a);
                 if (Words.byteAt(word, 1) != SHARED) continue;
                 uint256 axis = Words.byteAt(word, 2);
-                uint256 low = uint8(axes.sharedLow >> (8 * axis));
-                term.sharedPoint = Points.append(term.sharedPoint, low, _axisPoint(result, axis));
+                point = Points.append(point, uint8(axes.sharedLow >> (8 * axis)), _axisPoint(result, axis));
             }
+            term.set(SHARED_POINT, point);
         }
     }
 
     // ---- parameters ---------------------------------------------------------------------------------------------
 
     /// @dev Axes of the parameters from the low bits up: free result axes, shared, contracted, kernels; the last first.
-    function _placeParameters(
-        Reader memory reader,
-        Term memory term,
-        Axes memory axes,
-        Tensor memory operand,
-        Tensor memory result
-    ) private pure {
-        unchecked {
-            uint256[] memory sizes = new uint256[](MAX_PARAMETER_AXES);
-            (uint256 count, uint256 bits) = (0, 0);
-            for (uint256 o = result.rank; o-- != 0;) {
-                if ((axes.named >> o) & 1 != 0) continue;
-                sizes[count++] = Shapes.dimension(result.shape, o);
-                term.weightsPoint = Points.append(term.weightsPoint, bits, _axisPoint(result, o));
-                bits += Shapes.bitsAt(result, o);
-            }
-            count = _listSummed(sizes, count, term, operand);
-            assembly ("memory-safe") {
-                mstore(sizes, count)
-            }
-            term.sizes = sizes;
-            term.weightsBits = bits + term.variables;
-            Words.demand(term.weightsBits <= MAX_PARAMETER_BITS, "parameter bits");
-            term.weightsPoint = Points.append(term.weightsPoint, bits, Points.span(RHO, term.variables));
-            _countWeights(reader, sizes);
-        }
-    }
-
-    function _listSummed(uint256[] memory sizes, uint256 count, Term memory term, Tensor memory operand)
+    function _placeParameters(Reader memory reader, Term term, Axes memory axes, Tensor operand, Tensor result)
         private
         pure
-        returns (uint256)
     {
         unchecked {
-            // Three passes: shared axes, contracted axes, kernels.
-            for (uint256 pass; pass < 3; ++pass) {
-                uint256 wanted = pass == 0 ? SHARED : pass == 1 ? CONTRACT : AFFINE;
-                for (uint256 a = operand.rank; a-- != 0;) {
-                    uint256 word = Words.wordAt(term.axes + 32 * a);
-                    if (Words.byteAt(word, 1) != wanted) continue;
-                    if (pass != 2) sizes[count++] = Shapes.dimension(operand.shape, a);
-                    else if (Words.byteAt(word, 3) == KERNEL_WEIGHTED) sizes[count++] = uint32(word >> 160);
-                }
+            uint256 sizes;
+            assembly ("memory-safe") {
+                sizes := mload(0x40)
             }
-            return count;
+            uint256 place = sizes;
+            (uint256 point, uint256 bits) = (0, 0);
+            for (uint256 o = result.get(RANK); o-- != 0;) {
+                if ((axes.named >> o) & 1 != 0) continue;
+                place = _push(place, result.dimension(o));
+                point = Points.append(point, bits, _axisPoint(result, o));
+                bits += result.bitsAt(o);
+            }
+            if (axes.shared != 0) place = _pushAxes(place, term, operand, SHARED);
+            if (axes.contracted != 0) place = _pushAxes(place, term, operand, CONTRACT);
+            if (axes.kernels != 0) place = _pushAxes(place, term, operand, AFFINE);
+            uint256 variables = term.get(VARIABLES);
+            if (bits + variables > MAX_PARAMETER_BITS) Words.refuse("parameter bits");
+            term.set(WEIGHTS_POINT, Points.append(point, bits, Points.span(RHO, variables)));
+            term.set(WEIGHTS_BITS, bits + variables);
+            term.set(SIZES, sizes);
+            assembly ("memory-safe") {
+                mstore(sizes, shr(5, sub(place, sizes)))
+                mstore(0x40, add(place, 0x20))
+            }
+            _countWeights(reader, sizes, place);
         }
     }
 
-    function _countWeights(Reader memory reader, uint256[] memory sizes) private pure {
+    /// @dev Writes behind the last size; the list is allocated when it is complete.
+    function _push(uint256 place, uint256 size) private pure returns (uint256 next) {
+        assembly ("memory-safe") {
+            next := add(place, 0x20)
+            mstore(next, size)
+        }
+    }
+
+    /// @dev The sizes of the operand's axes of one mode; of AFFINE, those of weighted kernels.
+    function _pushAxes(uint256 place, Term term, Tensor operand, uint256 mode) private pure returns (uint256) {
+        unchecked {
+            for (uint256 a = operand.get(RANK); a-- != 0;) {
+                uint256 word = _axisWord(term, a);
+                if (Words.byteAt(word, 1) != mode) continue;
+                if (mode != AFFINE) place = _push(place, operand.dimension(a));
+                else if (Words.byteAt(word, 3) == KERNEL_WEIGHTED) place = _push(place, uint32(word >> 160));
+            }
+            return place;
+        }
+    }
+
+    /// @dev `sizes` to `last`: positions of the list before its first and at its last size.
+    function _countWeights(Reader memory reader, uint256 sizes, uint256 last) private pure {
         unchecked {
             uint256 product = 1;
-            for (uint256 i; i < sizes.length; ++i) {
-                product *= sizes[i];
-                Words.demand(product <= MAX_WEIGHTS, "weights");
+            while (sizes < last) {
+                sizes += 32;
+                product *= load(sizes);
+                if (product > MAX_WEIGHTS) Words.refuse("weights");
             }
             reader.weights += product;
-            Words.demand(reader.weights <= MAX_WEIGHTS, "weights");
+            if (reader.weights > MAX_WEIGHTS) Words.refuse("weights");
         }
     }
 
     // ---- a tensor as weights --------------------------------------------------------------------------------------
 
     /// @dev Every contracted and shared axis of the operand occurs exactly once there, free result axes at most once.
-    function _readTensorAxes(
-        Reader memory reader,
-        Term memory term,
-        Axes memory axes,
-        Tensor memory tensor,
-        Tensor memory operand,
-        Tensor memory result
-    ) private pure {
+    function _readTensorAxes(Reader memory reader, Term term, Axes memory axes, Tensor tensor, Tensor result)
+        private
+        pure
+    {
         unchecked {
-            (uint256 contracted, uint256 shared) = (axes.contracted, axes.shared);
-            uint256 free = ((1 << result.rank) - 1) & ~axes.named;
-            term.weightsBits = tensor.bits;
-            for (uint256 a; a < tensor.rank; ++a) {
+            axes.free = ((1 << result.get(RANK)) - 1) & ~axes.named;
+            uint256 rank = tensor.get(RANK);
+            uint256 point;
+            for (uint256 a; a < rank; ++a) {
                 uint256 word = Words.next(reader);
-                (uint256 mode, uint256 axis) = (Words.byteAt(word, 1), Words.byteAt(word, 2));
+                uint256 head = (((WEIGHTS_AXIS << 8) | Words.byteAt(word, 1)) << 8) | Words.byteAt(word, 2);
                 uint256 index = uint32(word >> 160);
-                uint256 size = Shapes.dimension(tensor.shape, a);
-                uint256 head = (WEIGHTS_AXIS << 16) | (mode << 8) | axis;
-                Words.demand(word == (head << 232) | (index << 160), "weights axis");
-                uint256 bits = Shapes.bitsAt(tensor, a);
-                uint256 piece;
-                if (mode == FIX) {
-                    Words.demand(axis == NO_AXIS && index < size, "weights index");
-                    piece = Points.ofIndex(index, bits);
-                } else {
-                    Words.demand(index == 0, "weights index");
-                    uint256 bit = 1 << axis;
-                    if (mode == CONTRACT) {
-                        Words.demand(contracted & bit != 0, "weights contraction");
-                        contracted ^= bit;
-                        Words.demand(Shapes.dimension(operand.shape, axis) == size, "weights size");
-                        piece = Points.span(RHO + uint8(axes.contractLow >> (8 * axis)), bits);
-                    } else {
-                        Words.demand(mode == DIRECT || mode == SHARED, "weights mode");
-                        Words.demand((mode == SHARED ? shared : free) & bit != 0, "weights result axis");
-                        Words.demand(Shapes.dimension(result.shape, axis) == size, "weights size");
-                        if (mode == SHARED) shared ^= bit;
-                        else free ^= bit;
-                        piece = mode == SHARED
-                            ? Points.span(RHO + uint8(axes.sharedLow >> (8 * axis)), bits)
-                            : _axisPoint(result, axis);
-                    }
-                }
-                term.weightsPoint = Points.append(term.weightsPoint, Shapes.lowAt(tensor, a), piece);
+                if (word != (head << 232) | (index << 160)) Words.refuse("weights axis");
+                if (uint8(head >> 8) != FIX && index != 0) Words.refuse("weights index");
+                uint256 piece = _readTensorAxis(term, axes, head, index, tensor.dimension(a), result);
+                point = Points.append(point, tensor.lowAt(a), piece);
             }
-            Words.demand(contracted | shared == 0, "weights axes");
-            term.broadcast = free;
+            if (axes.contracted | axes.shared != 0) Words.refuse("weights axes");
+            term.set(WEIGHTS_POINT, point);
+            term.set(WEIGHTS_BITS, tensor.get(BITS));
+            term.set(BROADCAST, axes.free);
         }
+    }
+
+    /// @dev Crosses the axis off, and returns the coordinates of its bits.
+    function _readTensorAxis(Term term, Axes memory axes, uint256 head, uint256 index, uint256 size, Tensor result)
+        private
+        pure
+        returns (uint256)
+    {
+        unchecked {
+            (uint256 mode, uint256 axis) = (uint8(head >> 8), uint8(head));
+            uint256 bits = Points.bitsOf(size);
+            if (mode == FIX) {
+                if (axis != NO_AXIS || index >= size) Words.refuse("weights index");
+                return Points.ofIndex(index, bits);
+            }
+            if (mode == CONTRACT) {
+                axes.contracted = _cross(axes.contracted, axis);
+                if (term.operand().dimension(axis) != size) Words.refuse("weights size");
+                return Points.span(RHO + uint8(axes.contractLow >> (8 * axis)), bits);
+            }
+            if (mode == SHARED) axes.shared = _cross(axes.shared, axis);
+            else if (mode == DIRECT) axes.free = _cross(axes.free, axis);
+            else Words.refuse("weights mode");
+            if (result.dimension(axis) != size) Words.refuse("weights size");
+            if (mode == DIRECT) return _axisPoint(result, axis);
+            return Points.span(RHO + uint8(axes.sharedLow >> (8 * axis)), bits);
+        }
+    }
+
+    /// @dev The set without an element that must be in it.
+    function _cross(uint256 set, uint256 element) private pure returns (uint256) {
+        if ((set >> element) & 1 == 0) Words.refuse("weights axes");
+        return set ^ (1 << element);
     }
 }

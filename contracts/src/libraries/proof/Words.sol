@@ -19,31 +19,36 @@ library Words {
     /// @notice The descriptor breaks the rule named.
     error MalformedDescriptor(bytes32 rule);
 
-    function demand(bool holds, bytes32 rule) internal pure {
-        if (!holds) revert MalformedDescriptor(rule);
+    function refuse(bytes32 rule) internal pure {
+        revert MalformedDescriptor(rule);
     }
 
     function open(bytes memory data) internal pure returns (Reader memory reader) {
-        demand(data.length % 32 == 0, "whole words");
-        assembly ("memory-safe") {
-            mstore(reader, add(data, 0x20))
-            mstore(add(reader, 0x20), add(add(data, 0x20), mload(data)))
+        unchecked {
+            if (data.length % 32 != 0) refuse("whole words");
+            uint256 place;
+            assembly ("memory-safe") {
+                place := add(data, 0x20)
+            }
+            (reader.place, reader.end) = (place, place + data.length);
         }
     }
 
     function next(Reader memory reader) internal pure returns (uint256 word) {
         unchecked {
             uint256 place = reader.place;
-            demand(place < reader.end, "length");
+            if (place >= reader.end) refuse("length");
             reader.place = place + 32;
-            word = wordAt(place);
+            assembly ("memory-safe") {
+                word := mload(place)
+            }
         }
     }
 
     /// @notice An operand's id, which must be smaller than `id`.
     function readOperand(Reader memory reader, uint256 id, uint256 word) internal pure returns (uint256 operand) {
         operand = uint32(word);
-        demand(operand < id, "operand order");
+        if (operand >= id) refuse("operand order");
         reader.used |= 1 << operand;
     }
 
@@ -54,16 +59,10 @@ library Words {
         }
     }
 
-    /// @notice The word at a position of the memory.
-    function wordAt(uint256 place) internal pure returns (uint256 word) {
-        assembly ("memory-safe") {
-            word := mload(place)
-        }
-    }
-
     /// @notice The lowest 4 bytes, signed.
-    function int32At(uint256 word) internal pure returns (int256) {
-        // forge-lint: disable-next-line(unsafe-typecast)
-        return int32(uint32(word));
+    function int32At(uint256 word) internal pure returns (int256 value) {
+        assembly ("memory-safe") {
+            value := signextend(3, word)
+        }
     }
 }
