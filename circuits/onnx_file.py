@@ -64,7 +64,7 @@ def _emit_table(graph: _Graph, name: str, tensors: Sequence[str], table: Table, 
 def _emit_linear(graph: _Graph, name: str, tensors: Sequence[str], layer: Linear, numbers: LinearWeights, shapes: Sequence[Shape]) -> str:
     """Append one LINEAR operator; returns the name of its int64 activations, shaped (batch, *shape)."""
     lift = compute_half(layer.shift) + (1 << (layer.shift + LIFT_BITS))
-    bias = graph.constant(f"{name}_bias", (spread_bias(layer, numbers.bias) + lift).astype(np.float64)[None])
+    bias = graph.constant(f"{name}_bias", (_repeat(layer, spread_bias(layer, numbers.bias)) + lift).astype(np.float64)[None])
     divisor = graph.constant(f"{name}_divisor", np.array(1 << layer.shift, np.int64))
     zero = graph.constant(f"{name}_zero", np.array(1 << LIFT_BITS, np.int64))
     low = graph.constant(f"{name}_low", np.array(layer.format.low, np.int64))
@@ -76,6 +76,13 @@ def _emit_linear(graph: _Graph, name: str, tensors: Sequence[str], layer: Linear
     lifted = graph.cast(total, f"{name}_lifted", INT64)
     shifted = graph.node("Sub", [graph.node("Div", [lifted, divisor], f"{name}_quotient"), zero], f"{name}_shifted")
     return graph.node("Clip", [shifted, low, high], name)
+
+
+def _repeat(layer: Linear, bias: Integers) -> Integers:
+    """The bias, written out along the axes that no term has: nothing else would give the sum its shape there."""
+    repeated = set.intersection(*(set(term.find_broadcast(layer.shape)) for term in layer.terms))
+    sizes = [layer.shape[o] if o in repeated else size for o, size in enumerate(bias.shape)]
+    return np.broadcast_to(bias, sizes)
 
 
 class _TermGraph:

@@ -13,9 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from circuits.compiler.accuracy import Accuracy, compute_accuracy, compute_class_count, read_truth
 from circuits.compiler.calibration import load_calibration, read_samples
-from circuits.compiler.crosscheck import check_against_runtime
+from circuits.compiler.crosscheck import Difference, check_against_runtime, choose_samples, measure_difference, run_on_runtime
 from circuits.compiler.floats import FloatNetwork
 from circuits.compiler.fold import fold_steps
 from circuits.compiler.lower import LoweredGraph, lower_graph
@@ -27,10 +29,13 @@ from circuits.layers.linear import MAX_WEIGHTS
 from circuits.manifest import FileDigest, Manifest, decode_manifest, is_text
 from circuits.model import CanonicalModel, compute_parts, encode_payload
 from circuits.network import MAX_OPERATORS
-from circuits.tensors import Format, Reals, TensorType
+from circuits.tensors import Format, Integers, Reals, TensorType
 
 # Raised whenever the same file and samples would give another model.
 COMPILER = ("affidavit circuits.compiler", "2")
+CALIBRATION_ELEMENTS = 1 << 25  # of all tensors of all samples: 256 MB
+CALIBRATION_PRODUCTS = 3 * 10**9
+LEAST_SAMPLES = 16
 
 
 def compile_model(
@@ -51,13 +56,26 @@ def compile_model(
     source, lowered = _read_and_lower(path)
     floats, folded = _build_network(source, lowered)
     samples = _read_calibration(calibration, source.sample_shape)
-    check_against_runtime(source, lowered.result, samples, floats.run(samples)[-1])
+    used = samples[:: _choose_stride(floats, len(samples))]
+    tensors = floats.run(used)
+    compared = choose_samples(len(used))
+    by_runtime = run_on_runtime(source, lowered.result, used[compared])
+    check_against_runtime(by_runtime, tensors[-1][compared], is_quantised=floats.is_quantised)
     names = _choose_labels(labels, lowered, floats)
-    search = Search(floats, samples, lowered.result.postprocess != "none" or names is not None)
+    search = Search(floats, samples, used, tensors, lowered.result.postprocess != "none" or names is not None)
     plan = search.run()
     model = _build_model(source, lowered, search, plan, name or source.model.graph.name or Path(path).stem, names)
+    integers = _run_in_batches(model, floats, used[compared])
+    difference = measure_difference(by_runtime, integers, model.output.exponent)
     accuracy = _measure(model, floats, lowered, held_back)
-    return replace(model, report=_describe(model, floats, plan, samples, accuracy, folded, lowered))
+    exponents = search.list_exponents(plan)
+    return replace(model, report=_describe(model, floats, plan, exponents, samples, used, difference, accuracy, folded, lowered))
+
+
+def _choose_stride(network: FloatNetwork, count: int) -> int:
+    """Every how-manieth sample calibrates the layers: all of a small network, fewer of one whose tensors are large."""
+    most = min(CALIBRATION_ELEMENTS // network.count_elements(), CALIBRATION_PRODUCTS // network.count_products())
+    return -(-count // max(LEAST_SAMPLES, most))
 
 
 def _read_and_lower(path: str | os.PathLike[str]) -> tuple[SourceGraph, LoweredGraph]:
@@ -70,7 +88,7 @@ def _read_and_lower(path: str | os.PathLike[str]) -> tuple[SourceGraph, LoweredG
 
 def _build_network(source: SourceGraph, lowered: LoweredGraph) -> tuple[FloatNetwork, tuple[str, ...]]:
     core = lowered.result.core
-    layers, folded = fold_steps(lowered.steps, core.index)
+    layers, folded = fold_steps(lowered.steps, source.sample_shape, lowered.index)
     shape = core.shape[1:] if source.has_batch and len(core.shape) > 1 and core.shape[0] == 1 else core.shape
     network = FloatNetwork(source.input_name, source.sample_shape, layers, lowered.output_name, shape or (1,))
     _check_caps(network)
@@ -81,9 +99,11 @@ def _check_caps(network: FloatNetwork) -> None:
     """What a descriptor could not hold."""
     if problem := TensorType(network.output_shape, Format.SIGNED, 0).problem():
         raise CompileError(f"output '{network.output_name}'", got=problem)
+    if not network.input_shape:
+        raise CompileError(f"input '{network.input_name}'", "an axis")
     if len(network.layers) > MAX_OPERATORS - 2:
         raise CompileError("number of layers", f"at most {MAX_OPERATORS - 2}", len(network.layers))
-    weights = sum(layer.weights.size for layer in network.layers)
+    weights = network.count_weights()
     if weights > MAX_WEIGHTS:
         raise CompileError("number of weights", f"at most {MAX_WEIGHTS}", weights)
 
@@ -133,30 +153,48 @@ def _measure(model: CanonicalModel, floats: FloatNetwork, lowered: LoweredGraph,
     postprocess, size = model.manifest.postprocess, floats.output_shape[-1]
     count = compute_class_count(size, postprocess)
     truth = read_truth(held_back[1], len(x), lowered.result.classes or model.manifest.labels, count)
-    outputs = model.run(model.quantize(x.reshape(len(x), *model.input.shape))).reshape(len(x), -1)
-    return compute_accuracy(truth, floats.run(x)[-1], outputs, postprocess)
+    outputs = _run_in_batches(model, floats, x)
+    return compute_accuracy(truth, _run_floats(floats, x), outputs, postprocess)
+
+
+def _run_floats(floats: FloatNetwork, x: Reals) -> Reals:
+    """Outputs alone, a few samples at a time: the tensors between would fill the memory."""
+    step = max(1, CALIBRATION_ELEMENTS // floats.count_elements())
+    return np.concatenate([floats.run(x[start : start + step])[-1] for start in range(0, len(x), step)])
+
+
+def _run_in_batches(model: CanonicalModel, floats: FloatNetwork, x: Reals) -> Integers:
+    """(n, size) integer outputs for real inputs (n, size)."""
+    quantized, step = model.quantize(x.reshape(len(x), *model.input.shape)), floats.choose_batch()
+    parts = [model.run(quantized[start : start + step]) for start in range(0, len(x), step)]
+    return np.concatenate(parts).reshape(len(x), -1)
 
 
 def _describe(
     model: CanonicalModel,
     floats: FloatNetwork,
     plan: Plan,
+    exponents: tuple[int, ...],
     samples: Reals,
+    used: Reals,
+    difference: Difference,
     accuracy: Accuracy | None,
     folded: tuple[str, ...],
     lowered: LoweredGraph,
 ) -> CompileReport:
-    quantized = model.quantize(samples.reshape(len(samples), *model.input.shape)).reshape(len(samples), -1)
-    exponents = (plan.input_exponent, *(choice.exponent for choice in plan.choices))
+    shape = model.input.shape
+    quantized = model.quantize(samples.reshape(len(samples), *shape)).reshape(len(samples), -1)
     return CompileReport(
         name=model.manifest.name,
         model_id=model.model_id_hex,
         parameters=model.parameters.count,
         calibration_samples=len(samples),
+        layer_samples=len(used),
         input_exponent=None if plan.scaling else plan.input_exponent,
         input_saturated=count_input_saturations(model, quantized),
-        layers=describe_layers(model, floats.layers, exponents, quantized),
+        layers=describe_layers(model, floats, exponents, model.quantize(used.reshape(len(used), *shape)).reshape(len(used), -1)),
         calibration_error=plan.error,
+        difference=difference,
         accuracy=accuracy,
         folded=folded,
         left_to_caller=lowered.left_to_caller,

@@ -6,19 +6,24 @@ Compared at the tensor the canonical output stands for, on a few calibration sam
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import onnx
 import onnxruntime
+from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
 from circuits.compiler.lower import find_needed_nodes
 from circuits.compiler.source import SourceGraph
 from circuits.compiler.values import Left
 from circuits.errors import CompileError
-from circuits.tensors import Reals
+from circuits.tensors import Integers, Reals
 
 SAMPLES = 16
 TOLERANCE = 1e-3  # of the largest magnitude: float32 sums against float64 ones, after a scaler that subtracts large numbers
+QUANTISED_TOLERANCE = 0.1  # where the source rounds to 8 bits itself: a sum near a tie falls on either side, and what follows feels it
+MOST_DIFFERENCE = 0.1  # of the largest magnitude, on average: an integer network further from the file than this is refused
 QUIET = 4
 RUNTIME_REFUSALS = (
     runtime_errors.Fail,
@@ -30,20 +35,52 @@ RUNTIME_REFUSALS = (
 )
 
 
-def check_against_runtime(source: SourceGraph, result: Left, samples: Reals, lowered: Reals) -> None:
-    """Raise CompileError unless onnxruntime computes `lowered` (n, size) from `samples` (n, size)."""
-    chosen = np.unique(np.linspace(0, len(samples) - 1, SAMPLES).astype(int))
+@dataclass(frozen=True)
+class Difference:
+    """Between the dequantised integer outputs and onnxruntime's, on `samples`: in steps of the output, and of the largest magnitude."""
+
+    samples: int
+    largest_quanta: float
+    mean_quanta: float
+    largest_relative: float
+    mean_relative: float
+
+
+def choose_samples(count: int) -> NDArray[np.int64]:
+    """Which of the calibration samples are compared."""
+    return np.unique(np.linspace(0, count - 1, SAMPLES).astype(np.int64))
+
+
+def run_on_runtime(source: SourceGraph, result: Left, samples: Reals) -> Reals:
+    """(n, size) outputs on onnxruntime for samples (n, size). Raises CompileError if it refuses the model."""
     try:
-        computed = _run(source, result, samples[chosen])
+        return _run(source, result, samples)
     except RUNTIME_REFUSALS as error:
         raise CompileError(f"onnxruntime {onnxruntime.__version__} refuses the model: {str(error).splitlines()[0]}") from error
-    if computed.shape != lowered[chosen].shape:
+
+
+def check_against_runtime(computed: Reals, lowered: Reals, *, is_quantised: bool) -> None:
+    """Raise CompileError unless the float network's outputs `lowered` (n, size) are onnxruntime's `computed`."""
+    if computed.shape != lowered.shape:
         raise CompileError("the size of the output on onnxruntime", lowered.shape[1], computed.shape[1])
-    largest = float(np.abs(lowered[chosen]).max())
-    distance = float(np.abs(computed - lowered[chosen]).max())
-    if not distance <= TOLERANCE * max(largest, 1e-30):
+    largest = float(np.abs(lowered).max())
+    distance = float(np.abs(computed - lowered).max())
+    tolerance = QUANTISED_TOLERANCE if is_quantised else TOLERANCE
+    if not distance <= tolerance * max(largest, 1e-30):
         problem = "the lowered network differs from the file on onnxruntime (a file whose float32 sums cancel does so too)"
-        raise CompileError(problem, f"within {TOLERANCE} of {largest:.6g}", f"{distance:.6g}")
+        raise CompileError(problem, f"within {tolerance} of {largest:.6g}", f"{distance:.6g}")
+
+
+def measure_difference(computed: Reals, integers: Integers, exponent: int) -> Difference:
+    """Raise CompileError where the integer network is too far from the file to stand for it."""
+    distance = np.abs(np.ldexp(integers.astype(np.float64), -exponent) - computed)
+    largest = max(float(np.abs(computed).max()), 1e-30)
+    relative = float(distance.mean()) / largest
+    if not relative <= MOST_DIFFERENCE:
+        problem = "the integer network is too far from the file on onnxruntime; other calibration samples or another model are needed"
+        raise CompileError(problem, f"on average within {MOST_DIFFERENCE} of {largest:.6g}", f"{distance.mean():.6g}")
+    quanta = np.ldexp(distance, exponent)
+    return Difference(len(computed), float(quanta.max()), float(quanta.mean()), float(distance.max()) / largest, relative)
 
 
 def _run(source: SourceGraph, result: Left, samples: Reals) -> Reals:

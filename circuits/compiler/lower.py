@@ -6,22 +6,24 @@ from dataclasses import dataclass, replace
 
 import onnx
 
-from circuits.compiler.floats import Step
+from circuits.compiler.floats import Grid, Step
 from circuits.compiler.lowerings import LOWERINGS, describe_need
 from circuits.compiler.lowerings.constants import compute_constant
 from circuits.compiler.lowerings.node import Node, read_node
-from circuits.compiler.lowerings.tail import as_left, continue_left
+from circuits.compiler.lowerings.tail import as_function, as_left, continue_left, is_continued
 from circuits.compiler.source import SourceGraph
-from circuits.compiler.values import Fixed, Left, Lowering, Tensor, Value
+from circuits.compiler.values import Fixed, Left, Lowering, Tensor, Value, make_copy
+from circuits.compiler.views import put_in_order
 from circuits.errors import CompileError
 from circuits.manifest import POSTPROCESSES
 
 
 @dataclass(frozen=True)
 class LoweredGraph:
-    """Steps 1, 2, … on input 0; `result` is the step the canonical output is, with what the caller does with it."""
+    """Steps 1, 2, … on input 0; `index` is the step whose elements are the output's, `result` what the caller does with it."""
 
     steps: tuple[Step, ...]
+    index: int
     result: Left
     left_to_caller: tuple[str, ...]
     output_name: str
@@ -29,7 +31,7 @@ class LoweredGraph:
 
 def lower_graph(source: SourceGraph) -> LoweredGraph:
     """Raises CompileError naming the first node that cannot be lowered."""
-    lowering = Lowering(source.input_name, source.input_shape, source.constants, source.opset)
+    lowering = Lowering(source.input_name, source.input_shape, source.has_batch, source.constants, source.opset)
     left_to_caller: list[str] = []
     for proto in find_needed_nodes(source.model.graph, {value.name for value in source.model.graph.output}):
         node = read_node(proto, lowering)
@@ -38,7 +40,9 @@ def lower_graph(source: SourceGraph) -> LoweredGraph:
         if any(isinstance(value, Left) for value in values):
             left_to_caller.append(f"{node.operator} '{node.name}'")
     name, result = _choose_output(source, lowering)
-    return LoweredGraph(tuple(lowering.steps), result, tuple(left_to_caller), name)
+    core = lowering.resolve(put_in_order(lowering, result.core, name), name)
+    index = core.index or lowering.append(make_copy(0, lowering.shapes[0], (name,), grid=Grid(like=(0,))))
+    return LoweredGraph(tuple(lowering.steps), index, result, tuple(left_to_caller), name)
 
 
 def find_needed_nodes(graph: onnx.GraphProto, names: set[str]) -> list[onnx.NodeProto]:
@@ -52,8 +56,9 @@ def find_needed_nodes(graph: onnx.GraphProto, names: set[str]) -> list[onnx.Node
 
 
 def _lower_node(node: Node, lowering: Lowering) -> list[Value]:
-    if any(isinstance(v, Left) for v in node.inputs):
+    if is_continued(node):
         return continue_left(node)
+    node = replace(node, inputs=tuple(as_function(node, v, lowering) if isinstance(v, Left) else v for v in node.inputs))
     if (node.inputs and all(v is None or isinstance(v, Fixed) for v in node.inputs)) or node.operator == "Constant":
         return [compute_constant(node)]
     if node.operator not in LOWERINGS:

@@ -2,54 +2,65 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Table as Grid
 from rich.text import Text
 
 from circuits.compiler.accuracy import Accuracy
-from circuits.compiler.floats import FloatLayer
+from circuits.compiler.crosscheck import Difference
+from circuits.compiler.floats import FloatNetwork
+from circuits.layers import table
 from circuits.layers.linear import Linear, LinearWeights, compute_accumulator_range, compute_accumulators
 from circuits.layers.rescale import compute_bound, compute_shifted
+from circuits.layers.table import Table
 from circuits.model import CanonicalModel
+from circuits.network import Network
 from circuits.tensors import Format, Integers
 
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One layer. Exponents: real = integer · 2^-exponent. Accumulators: the worst case over all inputs, not over the samples."""
+    """One layer. Exponents: real = integer · 2^-exponent. Accumulators: the worst case over all inputs, not over the samples.
+
+    Fields that a table has not (`kind` "table") are None; so are weights and biases where a layer has none.
+    """
 
     name: str
-    positions: int
-    in_features: int
-    out_features: int
+    kind: str
+    shape: tuple[int, ...]
     format: str
-    shift: int
-    weight_exponent: int
     output_exponent: int
-    weight_range: tuple[int, int]
-    bias_range: tuple[int, int]
-    accumulator_range: tuple[int, int]
-    accumulator_bound: int
-    saturated: int
-    values: int
+    products: int
+    shift: int | None = None
+    weights: int = 0
+    weight_range: tuple[int, int] | None = None
+    bias_range: tuple[int, int] | None = None
+    accumulator_range: tuple[int, int] | None = None
+    accumulator_bound: int | None = None
+    saturated: int = 0
+    values: int = 0
 
 
 @dataclass(frozen=True)
 class CompileReport:
-    """Saturation counts are over the calibration samples; accuracy is over the held-back ones, None where none were given."""
+    """Saturation counts are over `layer_samples` calibration samples; the difference from onnxruntime is over some of those;
+    accuracy is over the held-back ones, None where none were given."""
 
     name: str
     model_id: str
     parameters: int
     calibration_samples: int
+    layer_samples: int
     input_exponent: int | None
     input_saturated: int
     layers: tuple[LayerReport, ...]
     calibration_error: float
+    difference: Difference
     accuracy: Accuracy | None
     folded: tuple[str, ...]
     left_to_caller: tuple[str, ...]
@@ -68,32 +79,36 @@ class CompileReport:
         return Group(Text("\n".join(lines)), _layer_table(self.layers), Text(_describe_quality(self)))
 
 
-def _layer_table(layers: tuple[LayerReport, ...]) -> Table:
-    table = Table(title="layers (exponent e: real = integer · 2^-e; bounds are worst cases over every input)", title_justify="left")
-    for heading in ("layer", "shape", "format", "s", "e w", "e y", "|w|", "|bias|", "|acc| of bound", "saturated"):
-        table.add_column(heading, overflow="fold")
+def _layer_table(layers: tuple[LayerReport, ...]) -> Grid:
+    grid = Grid(title="layers (exponent e: real = integer · 2^-e; bounds are worst cases over every input)", title_justify="left")
+    for heading in ("layer", "result", "format", "s", "e y", "weights", "|w|", "|bias|", "|acc| of bound", "saturated"):
+        grid.add_column(heading, overflow="fold")
     for layer in layers:
-        table.add_row(
+        bound = layer.accumulator_bound
+        grid.add_row(
             layer.name,
-            ("" if layer.positions == 1 else f"{layer.positions}×") + f"{layer.in_features}→{layer.out_features}",
+            "×".join(map(str, layer.shape)),
             layer.format,
-            str(layer.shift),
-            str(layer.weight_exponent),
+            layer.kind if layer.shift is None else str(layer.shift),
             str(layer.output_exponent),
-            str(_largest(layer.weight_range)),
-            str(_largest(layer.bias_range)),
-            f"{_largest(layer.accumulator_range) / layer.accumulator_bound:.2%}",
+            str(layer.weights or ""),
+            _largest(layer.weight_range),
+            _largest(layer.bias_range),
+            "" if bound is None or layer.accumulator_range is None else f"{max(map(abs, layer.accumulator_range)) / bound:.2%}",
             f"{layer.saturated}/{layer.values}",
         )
-    return table
+    return grid
 
 
-def _largest(ends: tuple[int, int]) -> int:
-    return max(abs(ends[0]), abs(ends[1]))
+def _largest(ends: tuple[int, int] | None) -> str:
+    return "" if ends is None else str(max(map(abs, ends)))
 
 
 def _describe_quality(report: CompileReport) -> str:
     text = f"distance from the float model on the calibration samples: {report.calibration_error:.5f}"
+    d = report.difference
+    text += f"\ndifference from onnxruntime on {d.samples} of them: mean {d.mean_quanta:.2f}, largest {d.largest_quanta:.2f}"
+    text += f" steps of the output ({d.mean_relative:.3%} and {d.largest_relative:.3%} of its largest value)"
     if (accuracy := report.accuracy) is not None:
         text += f"\n{accuracy.samples} held-back samples: float {accuracy.float_right:.4f}, integer {accuracy.integer_right:.4f} right"
         text += f", same class on {accuracy.agreement:.4f}"
@@ -106,48 +121,61 @@ def count_input_saturations(model: CanonicalModel, quantized: Integers) -> int:
 
 
 def describe_layers(
-    model: CanonicalModel, floats: tuple[FloatLayer, ...], exponents: tuple[int, ...], quantized: Integers
+    model: CanonicalModel, floats: FloatNetwork, exponents: tuple[int, ...], quantized: Integers
 ) -> tuple[LayerReport, ...]:
     """One report per layer; `exponents` has the input's first, `quantized` is (n, size) calibration inputs."""
-    tensors, reports, shapes, formats = [quantized], [], model.network.shapes, model.network.formats
-    for index, (operator, numbers) in enumerate(model.parameters.pair_with(model.network.operators)):
-        assert isinstance(operator, Linear) and numbers is not None
-        acc = compute_accumulators(operator, numbers, tensors, shapes)
-        shifted = compute_shifted(acc, operator.shift)
-        tensors.append(np.clip(shifted, operator.format.low, operator.format.high))
-        weight_exponent = exponents[index + 1] + operator.shift - exponents[floats[index].operand]
-        ends = compute_accumulator_range(operator, numbers, formats, shapes)
-        reports.append(_describe_layer(floats[index], operator, numbers, ends, weight_exponent, exponents[index + 1], shifted))
+    network, step = model.network, floats.choose_batch()
+    saturated = np.zeros(len(network.operators), np.int64)
+    for start in range(0, len(quantized), step):
+        saturated += _count_batch(model, quantized[start : start + step])
+    reports = []
+    for index, (operator, numbers) in enumerate(model.parameters.pair_with(network.operators)):
+        layer = floats.layers[index]
+        report = LayerReport(
+            name=layer.origin[-1],
+            kind="table" if isinstance(operator, Table) else "linear",
+            shape=operator.shape,
+            format=operator.format.label,
+            output_exponent=exponents[index + 1],
+            products=layer.count_products(),
+            saturated=int(saturated[index]),
+            values=operator.size * len(quantized),
+        )
+        if isinstance(operator, Linear) and numbers is not None:
+            report = _add_linear(report, operator, numbers, network)
+        reports.append(report)
     return tuple(reports)
 
 
-def _describe_layer(
-    layer: FloatLayer,
-    linear: Linear,
-    numbers: LinearWeights,
-    ends: tuple[Integers, Integers],
-    weight_exponent: int,
-    exponent: int,
-    shifted: Integers,
-) -> LayerReport:
-    weights, bias = numbers.weights[0], numbers.bias
-    assert bias is not None
-    return LayerReport(
-        name=layer.name,
-        positions=layer.positions,
-        in_features=layer.weights.shape[1],
-        out_features=layer.weights.shape[0],
-        format=linear.format.label,
+def _add_linear(report: LayerReport, linear: Linear, numbers: LinearWeights, network: Network) -> LayerReport:
+    lowest, highest = compute_accumulator_range(linear, numbers, network.formats, network.shapes)
+    bias, arrays = numbers.bias, numbers.weights
+    return replace(
+        report,
         shift=linear.shift,
-        weight_exponent=weight_exponent,
-        output_exponent=exponent,
-        weight_range=(int(weights.min()), int(weights.max())),
-        bias_range=(int(bias.min()), int(bias.max())),
-        accumulator_range=(int(ends[0].min()), int(ends[1].max())),
+        weights=sum(array.size for array in arrays),
+        weight_range=(min(int(a.min()) for a in arrays), max(int(a.max()) for a in arrays)) if arrays else None,
+        bias_range=None if bias is None else (int(bias.min()), int(bias.max())),
+        accumulator_range=(int(lowest.min()), int(highest.max())),
         accumulator_bound=compute_bound(linear.shift),
-        saturated=_count_saturations(shifted, linear.format),
-        values=shifted.size,
     )
+
+
+def _count_batch(model: CanonicalModel, x: Integers) -> NDArray[np.int64]:
+    """Saturations of every layer."""
+    network, tensors, counts = model.network, [x], []
+    shapes, formats = network.shapes, network.formats
+    for operator, numbers in model.parameters.pair_with(network.operators):
+        if isinstance(operator, Table):
+            entries = model.parameters.tables[operator.number]
+            tensors.append(table.run(entries, tensors[operator.operand], formats[operator.operand]))
+            counts.append(0)
+            continue
+        assert numbers is not None
+        shifted = compute_shifted(compute_accumulators(operator, numbers, tensors, shapes), operator.shift)
+        tensors.append(np.clip(shifted, operator.format.low, operator.format.high))
+        counts.append(_count_saturations(shifted, operator.format))
+    return np.array(counts, np.int64)
 
 
 def _count_saturations(shifted: Integers, result: Format) -> int:

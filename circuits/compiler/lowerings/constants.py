@@ -13,13 +13,22 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
+from circuits.compiler.functions import PLAIN
 from circuits.compiler.lowerings.node import Node
+from circuits.compiler.lowerings.quantised import read_weights
 from circuits.compiler.lowerings.shape import compute_reshaped
 from circuits.compiler.source import NUMERIC, Constant
 from circuits.compiler.values import Fixed
 from circuits.layers.linear import MAX_WEIGHTS
 
-ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply}
+ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
+    "Add": np.add,
+    "Sub": np.subtract,
+    "Mul": np.multiply,
+    "Pow": np.power,
+    "Max": np.maximum,
+    "Min": np.minimum,
+}
 
 
 def compute_constant(node: Node) -> Fixed:
@@ -56,6 +65,20 @@ def _compute(node: Node, arrays: list[Constant]) -> Constant:
             return np.concatenate(arrays, axis=node.attributes["axis"])
         case "Gather":
             return _gather(node, arrays[0], arrays[1])
+        case "Shape":
+            return np.array(arrays[0].shape, np.int64)
+        case "Expand":
+            _check_size(node, prod(np.broadcast_shapes(arrays[0].shape, tuple(node.integers(1)))))
+            return np.broadcast_to(arrays[0], np.broadcast_shapes(arrays[0].shape, tuple(node.integers(1))))
+        case "Slice" if node.opset >= 10:
+            return _slice(node, arrays[0])
+        case "DequantizeLinear":
+            return read_weights(node, 0, node.constant(1), 2, int(node.attributes.get("axis", 1))).astype(np.float32)
+        case "Flatten":
+            axis = int(node.attributes.get("axis", 1))
+            return arrays[0].reshape(prod(arrays[0].shape[:axis]), -1)
+        case operator if operator in PLAIN:
+            return np.asarray(PLAIN[operator](_numbers(node, arrays)[0].astype(np.float64))).astype(arrays[0].dtype)
         case "Neg":
             return -_numbers(node, arrays)[0]
         case "Div":
@@ -97,6 +120,16 @@ def _axes(node: Node) -> list[int]:
     if len(node.inputs) > 1 and node.inputs[1] is not None:
         return node.integers(1)
     return [int(a) for a in node.attributes.get("axes", [])]
+
+
+def _slice(node: Node, values: Constant) -> Constant:
+    starts, ends = node.integers(1), node.integers(2)
+    axes = node.integers(3) if len(node.inputs) > 3 and node.inputs[3] is not None else list(range(len(starts)))
+    steps = node.integers(4) if len(node.inputs) > 4 and node.inputs[4] is not None else [1] * len(starts)
+    chosen = [slice(None)] * values.ndim
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        chosen[axis] = slice(start, None if step < 0 and end < -values.shape[axis] else end, step)
+    return values[tuple(chosen)]
 
 
 def _gather(node: Node, values: Constant, indices: Constant) -> Constant:

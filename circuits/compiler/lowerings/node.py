@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper
 
-from circuits.compiler.source import read_tensor
+from circuits.compiler.source import Constant, read_tensor
 from circuits.compiler.values import Fixed, Lowering, Tensor, Value
 from circuits.errors import CompileError
 from circuits.tensors import Reals
@@ -32,6 +32,17 @@ class Node:
         """The error to raise about this node."""
         return CompileError(problem, needed, got, node=self.name, operator=self.operator)
 
+    def rename(self, operator: str) -> Node:
+        """The same node read as another operator."""
+        return replace(self, operator=operator)
+
+    def constant_array(self, position: int) -> Constant:
+        """The numbers at `position` as the file has them, which must be a constant."""
+        value = self.inputs[position] if position < len(self.inputs) else None
+        if not isinstance(value, Fixed) or value.array.dtype.kind not in "fiub":
+            raise self.refuse(f"input {position} is not a constant of numbers", "a constant")
+        return value.array
+
     def tensor(self, position: int = 0) -> Tensor:
         """The input at `position`, which must be a computed tensor."""
         value = self.inputs[position] if position < len(self.inputs) else None
@@ -45,9 +56,7 @@ class Node:
         if value is None and default is not None:
             return default
         if not isinstance(value, Fixed) or value.array.dtype.kind not in "fiu":
-            raise self.refuse(
-                f"input {position} is not a constant of numbers", "constant weights; products of two computed tensors are not supported"
-            )
+            raise self.refuse(f"input {position} is not a constant of numbers", "constant weights")
         return value.array.astype(np.float64)
 
     def integers(self, position: int) -> list[int]:

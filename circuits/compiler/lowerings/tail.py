@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 from onnx import TensorProto
 
-from circuits.compiler.floats import Matrix
-from circuits.compiler.lowerings.matrix import read_linear_attributes
+from circuits.compiler.functions import make_plain
+from circuits.compiler.lowerings.matrix import multiply_rows, read_linear_attributes
 from circuits.compiler.lowerings.node import Node
 from circuits.compiler.values import Fixed, Left, Lowering, Tensor, Value
 
@@ -52,7 +52,7 @@ def lower_linear_classifier(node: Node, lowering: Lowering) -> list[Value]:
     if classes is None or len(classes) < 2 or "intercepts" not in node.attributes:
         raise node.refuse("class labels and intercepts", "two or more of both")
     weights, bias = read_linear_attributes(node, x, len(classes))
-    core = lowering.append(Matrix(x.index, weights, bias, (node.name,)), (1, len(classes)))
+    core = multiply_rows(lowering, x, weights, bias, node.name)
     scores = Left(core, node.output_names[1], CLASS_TRANSFORMS[transform], core.shape, classes=classes)
     return [_label(node, scores), scores]
 
@@ -92,6 +92,25 @@ def continue_left(node: Node) -> list[Value]:
             raise node.refuse(
                 f"works on the result of {left.postprocess}, which is supported only at the end of a model", "nothing behind it"
             )
+
+
+def is_continued(node: Node) -> bool:
+    """Whether a node works on what is left to the caller, and not on a Sigmoid in the middle of a network."""
+    lefts = [v for v in node.inputs if isinstance(v, Left)]
+    if not lefts or any(left.postprocess != "sigmoid" or left.is_label for left in lefts):
+        return bool(lefts)
+    match node.operator:
+        case "Sub":
+            return _is_one(node.inputs[0])
+        case "Concat":
+            return _read_pair(node) is not None
+        case operator:
+            return operator in ("Identity", "Cast", "ArgMax", "ai.onnx.ml.ZipMap", "ai.onnx.ml.Normalizer")
+
+
+def as_function(node: Node, left: Left, lowering: Lowering) -> Tensor:
+    """A Sigmoid whose result is worked on: a function of its tensor after all."""
+    return lowering.apply(left.core, make_plain("Sigmoid"), node.name)
 
 
 def _label(node: Node, scores: Left) -> Left:
