@@ -15,7 +15,7 @@ from oracle.audit.export import export_log
 from oracle.audit.log import LocalWriter, Log
 from oracle.audit.source import DirectorySource
 from oracle.audit.view import LogView
-from oracle.encoding import compute_log_id, keccak256, pack_policy
+from oracle.encoding import compute_log_id, keccak256, pack_policy, pack_proof_evidence, unpack_policy
 from oracle.records import (
     Address,
     Anchor,
@@ -36,13 +36,14 @@ from oracle.records import (
 )
 from oracle.seams import EntryLog
 from tests.twins.chain import ChainTwin
-from tests.twins.coprocessor import delivery_call
+from tests.twins.coprocessor import delivery_call, fake_proof
 from tests.twins.logs import KEY, START, open_log
 from tests.twins.operators import account, operator_signer, sign_request, signed_by
 
 ANCHOR_KEY = Address(account("anchor key").address)
 LOG_ID = compute_log_id(KEY.name, ANCHOR_KEY)
 RELAY = Address(account("relay").address)
+PROVER = Address(account("prover").address)
 REQUESTER = account("requester")
 RUNTIME = Runtime("onnxruntime", "1.31.1", "CPUExecutionProvider", "all")
 QUORUM = Policy(quorum=2)
@@ -89,8 +90,8 @@ class History:
         return self.writer(name).append(self.lie(entry))
 
     # ---- what happens in a call ---------------------------------------------------------------------------------------------------
-    def ask(self, data: bytes) -> Asked:
-        return self.chain.ask(self.model_id, data, policy=QUORUM, callback_gas=100_000)
+    def ask(self, data: bytes, policy: Policy = QUORUM) -> Asked:
+        return self.chain.ask(self.model_id, data, policy=policy, callback_gas=100_000)
 
     def ask_signed(self, data: bytes) -> Asked:
         requester = Address(REQUESTER.address)
@@ -109,16 +110,18 @@ class History:
         return signed
 
     def deliver(self, asked: Asked, claims: list[SignedClaim], is_logged: bool = True) -> Receipt:
-        claim, output = claims[0].claim, claims[0].output
-        evidence = assemble_quorum(claims, 2, self.chain.operators())
+        """With what the policy demands: signatures of two, and a proof that the twin's verifier takes, in PROVER's name."""
+        claim, output, policy = claims[0].claim, claims[0].output, unpack_policy(asked.request.policy)
+        evidence = [assemble_quorum(claims, 2, self.chain.operators())] if policy.quorum else []
+        evidence += [pack_proof_evidence(PROVER, fake_proof(claim, PROVER))] if policy.proof else []
         bare = replace(asked, block_number=None, block_hash=None, transaction=None)
-        delivery = Delivery(bare, claim, output, (evidence,))
+        delivery = Delivery(bare, claim, output, tuple(evidence))
         transaction = self.chain.send(RELAY, delivery_call(delivery))
         self.chain.mine()
         mined = self.chain.receipt(transaction)
         assert mined is not None
         assert mined.succeeded
-        signers = tuple(c.signer for c in claims[:2])
+        signers = tuple(c.signer for c in claims[:2]) if policy.quorum else ()
         receipt = Receipt(
             asked.request_id,
             transaction,
