@@ -218,15 +218,18 @@ class Liar(Prover):
         scale, points = maps.Config(self.terms).sumcheck.scale, (self.sigma, self.rho, self.theta)
         return [k * scale(p.map_bits) * p.compute_map(*points) % MODULUS for p, k in zip(self.terms.mapped, self.lambdas, strict=True)]
 
-    def repair_mapped(self, config: maps.Config) -> None:
+    def compute_missing_maps(self, config: maps.Config) -> int:
+        """The verifier's claim at θ minus the sum of the products there."""
         sent = [self.at_rho[find_key(plan)][1] for plan in self.terms.mapped]
         claim = sum(k * v for k, v in zip(self.lambdas, sent, strict=True)) % MODULUS
         claim = fold_messages(config.sumcheck, claim, self.get_scalars("map_rounds"), self.theta)
-        factors = self.compute_map_factors()
-        missing = claim - sum(f * v for f, v in zip(factors, self.at_theta, strict=True))
+        return claim - sum(f * v for f, v in zip(self.compute_map_factors(), self.at_theta, strict=True))
+
+    def repair_mapped(self, config: maps.Config) -> None:
+        missing = self.compute_missing_maps(config) % MODULUS
         changed = self.terms.mapped.index(self.terms.sent_after_maps[self.repairs.maps or 0])
-        if missing % MODULUS:
-            self.at_theta[changed] = (self.at_theta[changed] + missing * invert(factors[changed])) % MODULUS
+        if missing:
+            self.at_theta[changed] = (self.at_theta[changed] + missing * invert(self.compute_map_factors()[changed])) % MODULUS
 
     # ---- the opening -----------------------------------------------------------------------------------------------------------------
 
