@@ -19,7 +19,7 @@ from circuits.manifest import FileDigest
 from circuits.network import DescriptorError, decode_descriptor, encode_descriptor
 
 SEED = Path(__file__).parents[2] / "seeds" / "models" / "breast-cancer-mlp" / "canonical"
-FILES = ["circuit.bin", "manifest.json", "model.onnx", "weights.bin"]
+FILES = ["circuit.bin", "commitments.bin", "manifest.json", "model.onnx", "weights.bin"]
 
 
 @pytest.fixture
@@ -43,9 +43,12 @@ def rewrite(folder: Path, name: str, content: bytes) -> None:
 
 def test_model_id_is_the_eip712_struct_hash() -> None:
     """Recomputed with an ABI encoder, from the files alone."""
-    type_hash = keccak(b"Model(uint8 kind,bytes32 manifest,bytes32 circuit)")
+    type_hash = keccak(b"Model(uint8 kind,bytes32 manifest,bytes32 circuit,bytes32[] parameters)")
     manifest, circuit = (keccak((SEED / name).read_bytes()) for name in ("manifest.json", "circuit.bin"))
-    expected = keccak(abi_encode(["bytes32", "uint8", "bytes32", "bytes32"], [type_hash, 1, manifest, circuit]))
+    commitments = (SEED / "commitments.bin").read_bytes()
+    parts = [keccak(b"\0" + commitments[i : i + 255 * 96]) for i in range(0, len(commitments), 255 * 96)]
+    words = [type_hash, 1, manifest, circuit, keccak(b"".join(parts))]
+    expected = keccak(abi_encode(["bytes32", "uint8", "bytes32", "bytes32", "bytes32"], words))
     model = CanonicalModel.load(SEED)
     assert model.model_id == expected
     assert model.model_id_hex == "0x" + expected.hex()
@@ -121,8 +124,8 @@ def test_out_of_range_weights_with_a_repaired_digest_are_refused(folder: Path) -
 
 def test_weights_of_another_version_are_refused(folder: Path) -> None:
     """The same numbers, so the ONNX file still agrees: only the magic says otherwise."""
-    rewrite(folder, "weights.bin", b"AFW2" + (SEED / "weights.bin").read_bytes()[4:])
-    with pytest.raises(ModelFileError, match="beginning with AFW1"):
+    rewrite(folder, "weights.bin", b"AFW1" + (SEED / "weights.bin").read_bytes()[4:])
+    with pytest.raises(ModelFileError, match="beginning with AFW2"):
         CanonicalModel.load(folder)
 
 
@@ -141,7 +144,8 @@ def test_a_file_longer_than_listed_is_not_even_read(folder: Path, monkeypatch: p
 
 def test_weights_that_break_the_bound_are_refused(folder: Path) -> None:
     content = bytearray((SEED / "weights.bin").read_bytes())
-    content[4 : 4 + 4 * 30] = (2**23 - 1).to_bytes(4, "big") * 30
+    for row in range(30):  # one output's weights: (inputs, outputs), 16 of them
+        content[4 + 64 * row : 8 + 64 * row] = (2**23 - 1).to_bytes(4, "big")
     rewrite(folder, "weights.bin", bytes(content))
     with pytest.raises(ModelFileError, match=r"operator 1.*static accumulator bound"):
         CanonicalModel.load(folder)
@@ -245,24 +249,58 @@ def test_every_changed_byte_of_a_descriptor_is_refused_or_another_network() -> N
             assert encode_descriptor(network) == changed
             assert (network == original) == (changed == content)
             accepted += changed != content
-    # Free: 64 other exponents of input and output (a sign takes four bytes), three shifts, formats of the input and of two layers.
-    assert accepted == 64 + 64 + 3 + 3
+    # 64 other exponents of input and output (a sign takes four bytes), three shifts, formats of the input and of two layers, no bias,
+    # one input of a layer in place of all, and other sizes of the input (30) and of the hidden layers (16, 8), whose weights follow.
+    # Of a size's four bytes the highest must stay zero and the next is capped: by 2^22 elements, by 2^24 weights behind it.
+    assert accepted == 64 + 64 + 3 + 3 + 3 + 3 + (15 + 255 + 254) + (6 + 255 + 254) + (15 + 255 + 254)
 
 
 @pytest.mark.parametrize(
     ("word", "change"),
     [
-        (0, b"AFC2"),
+        (0, b"AFC1"),
+        (0, b"AFC2\0\0\0\6"),
+        (0, b"AFC2\0\0\0\5\0\0\0\1"),
         (1, b"\x10"),
         (1, b"\x01\x07"),
         (2, b"\x11"),
         (2, b"\x10\x0d"),
         (2, b"\x10\x0c\x02"),
-        (3, b"\x10\x0c\x00\x00\x00\x00\x00\x02"),
-        (4, b"\x10\x0c\x00\x00\x00\x00\x00\x01"),
-        (5, b"\x02\x01\x01\x00\x00\x00\x00\x02"),
+        (2, b"\x10\x0c\x00\x00"),
+        (2, b"\x10\x0c\x00\x01\x09"),
+        (2, b"\x10\x0c\x00\x01\x01\x02"),
+        (3, b"\x11\x03"),
+        (3, b"\x11\x01\x02"),
+        (3, b"\x11\x01\x01\x00\x00\x00\x00\x01"),
+        (3, b"\x11\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02"),
+        (4, b"\x12\x00\x00"),
+        (4, b"\x12\x07"),
+        (6, b"\x11\x01\x01\x00\x00\x00\x00\x02"),
+        (9, b"\x11\x01\x01\x00\x00\x00\x00\x01"),
+        (11, b"\x02\x01\x01\x00\x00\x00\x00\x02"),
     ],
-    ids=["magic", "no input", "rank", "code", "shift", "format", "operand after itself", "operator unused", "output of an inner one"],
+    ids=[
+        "magic",
+        "count of operators",
+        "count of tables",
+        "no input",
+        "rank",
+        "code",
+        "shift",
+        "format",
+        "rank of a result",
+        "terms",
+        "bias beyond the axes",
+        "kind of weights",
+        "axes of a term",
+        "operand after itself",
+        "a coefficient beside parameters",
+        "a direct axis of another size",
+        "mode",
+        "operand is itself",
+        "operator unused",
+        "output of an inner one",
+    ],
 )
 def test_a_descriptor_that_breaks_a_rule_is_refused(word: int, change: bytes) -> None:
     content = bytearray((SEED / "circuit.bin").read_bytes())
@@ -274,9 +312,9 @@ def test_a_descriptor_that_breaks_a_rule_is_refused(word: int, change: bytes) ->
 def test_a_model_whose_manifest_is_not_its_own_is_not_saved(tmp_path: Path) -> None:
     one, other = CanonicalModel.load(SEED), CanonicalModel.load(SEED.parents[1] / "wine-mlp" / "canonical")
     with pytest.raises(InvariantBroken):
-        CanonicalModel(one.network, one.parameters, other.manifest)
-    swapped = CanonicalModel(one.network, (*one.parameters[:2], one.parameters[2]), one.manifest)
-    swapped.parameters[2].weights[0, 0] += 1
+        CanonicalModel(one.network, one.parameters, other.manifest, one.parameter_parts)
+    swapped = CanonicalModel(one.network, one.parameters, one.manifest, one.parameter_parts)
+    swapped.parameters.layers[2].weights[0][0, 0] += 1
     with pytest.raises(InvariantBroken):
         swapped.save(tmp_path)
 

@@ -35,27 +35,38 @@ def gemm_then(*more: Any, outputs: str = "y", **constants: Any) -> onnx.ModelPro
 
 
 UNSUPPORTED = {
-    "Tanh": (gemm_then(node("Tanh", "h", "y")), "table lookup"),
-    "Exp": (gemm_then(node("Exp", "h", "y")), "table lookup"),
-    "LeakyRelu": (gemm_then(node("LeakyRelu", "h", "y")), "table lookup"),
-    "Clip": (gemm_then(node("Clip", "h lo hi", "y"), lo=0.0, hi=6.0), "comparison rows"),
-    "Transpose": (gemm_then(node("Transpose", "h", "y")), "index map"),
-    "Dropout": (gemm_then(node("Dropout", "h", "y")), "a lowering to integer layers"),
-    "Add": (gemm_then(node("Add", "h h", "y")), "sums and products of two activations"),
-    "Mul": (gemm_then(node("Mul", "h h", "y")), "sums and products of two activations"),
-    "MatMul": (gemm_then(node("MatMul", "h x", "y")), "constant weights"),
-    "Div": (gemm_then(node("Div", "one h", "y"), one=1.0), "reciprocal table"),
-    "Gemm": (gemm_then(node("Gemm", "h v", "y", transA=1), v=W), "transA"),
+    "ConvTranspose": (build([node("ConvTranspose", "x w", "y")], {"w": W.reshape(1, 4, 3)}, shape=("batch", 1, 4)), "spreads an entry"),
+    "LayerNormalization": (gemm_then(node("LayerNormalization", "h g", "y"), g=W[0]), "integer square root"),
+    "LSTM": (build([node("LSTM", "x w r", "y", hidden_size=1)], {"w": W.T[None, :1], "r": W[None, :, :1]}, shape=(2, 1, 3)), "a lowering"),
+    "TopK": (gemm_then(node("TopK", "h k", "y i"), k=np.array([1])), "a lowering to integer layers"),
+    "MatMul": (gemm_then(node("MatMul", "h x", "y")), "do not multiply"),
+    "Add": (gemm_then(node("Add", "h x", "y")), "do not broadcast"),
+    "Pow": (gemm_then(node("Softplus", "x", "s"), node("MatMul", "s w", "t"), node("Pow", "h t", "y")), "a constant exponent"),
+    "Max with numbers": (gemm_then(node("Max", "h c", "y"), c=W[0]), "differs by element"),
+    "Conv groups": (build([node("Conv", "x k", "y", group=3)], {"k": W[:, :1, None]}, shape=("batch", 4, 5)), "in 3 groups"),
+    "MaxPool": (build([node("MaxPool", "x", "y i", kernel_shape=[2])], shape=("batch", 2, 4)), "indices of the maxima"),
+    "AveragePool": (build([node("AveragePool", "x", "y", kernel_shape=[9])], shape=("batch", 2, 4)), "within the padded axis"),
+    "BatchNormalization": (
+        build(
+            [node("BatchNormalization", "x g g g v", "y")],
+            {"g": np.ones(4, np.float32), "v": -np.ones(4, np.float32)},
+        ),
+        "not positive",
+    ),
+    "Slice": (gemm_then(node("Slice", "h a b", "y"), a=np.array([0, 2]), b=np.array([1, 2])), "or none"),
+    "Split": (gemm_then(node("Split", "h p", "y z", axis=1), p=np.array([1, 1])), "add up to"),
+    "Concat": (gemm_then(node("Concat", "h c", "y", axis=1), c=W[:1]), "computed tensors alone"),
+    "Gather": (gemm_then(node("Gather", "h i", "y", axis=1), i=np.array([3])), "not there"),
+    "Dropout": (gemm_then(node("Dropout", "h r t", "y"), r=0.5, t=np.array(True)), "training mode"),
+    "QuantizeLinear": (gemm_then(node("QuantizeLinear", "h s z", "y"), s=0.1, z=np.array(0, np.int16)), "12 bits"),
     "Cast": (gemm_then(node("Cast", "h", "y", to=TensorProto.INT32)), "INT32"),
     "MatMul behind Softmax": (gemm_then(node("Softmax", "h", "p", axis=-1), node("MatMul", "p v", "y"), v=W[:3]), "only at the end"),
-    "Relu behind Sigmoid": (gemm_then(node("Sigmoid", "h", "p"), node("Relu", "p", "y")), "only at the end"),
+    "Relu behind Softmax": (gemm_then(node("Softmax", "h", "p", axis=-1), node("Relu", "p", "y")), "only at the end"),
     "Softmax axis": (gemm_then(node("Softmax", "h", "y", axis=0)), "the last of"),
     "ArgMax": (gemm_then(node("ArgMax", "h", "y", axis=0)), "the last of"),
     "ArgMax last": (gemm_then(node("ArgMax", "h", "y", axis=1, select_last_index=1)), "last of equal maxima"),
-    "Concat": (gemm_then(node("Concat", "h h", "y", axis=1)), "a lowering to integer layers"),
     "Reshape": (gemm_then(node("Reshape", "h s", "y"), s=np.array([7])), "another number of elements"),
     "Div by zero": (gemm_then(node("Div", "h c", "y"), c=np.array([1, 0, 2], np.float32)), "constant zero"),
-    "Add that repeats": (gemm_then(node("Add", "h c", "y"), c=np.ones((2, 3), np.float32)), "repeats the tensor"),
     "MatMul of a stack": (build([node("MatMul", "x w", "y")], {"w": np.ones((2, 4, 3), np.float32)}), "stack of matrices"),
     "ai.onnx.ml.LinearClassifier": (
         build([node("ai.onnx.ml.LinearClassifier", "x", "l y", coefficients=[1.0] * 4, intercepts=[0.0], classlabels_ints=[1])]),
@@ -95,11 +106,10 @@ def test_an_operator_that_does_not_compile_is_named_with_what_it_needs(name: str
     assert f"'{refusal.value.node}'" in str(refusal.value)
 
 
-@pytest.mark.parametrize(("name", "operator"), [("digits-cnn", "Conv"), ("breast-cancer-forest", "ai.onnx.ml.TreeEnsembleClassifier")])
-def test_opaque_seeds_are_refused_by_operator(name: str, operator: str) -> None:
+def test_a_forest_is_refused_by_operator() -> None:
     with pytest.raises(CompileError, match="opaque") as refusal:
-        compile_model(SEED / name / "source.onnx", SAMPLES)
-    assert refusal.value.operator == operator
+        compile_model(SEED / "breast-cancer-forest" / "source.onnx", SAMPLES)
+    assert refusal.value.operator == "ai.onnx.ml.TreeEnsembleClassifier"
 
 
 def edit(change: Callable[[onnx.ModelProto], Any], model: onnx.ModelProto = GOOD) -> onnx.ModelProto:
@@ -189,10 +199,8 @@ HOSTILE = {
     "huge input": (edit(set_dims("batch", 1 << 40)), "elements"),
     "too many axes": (edit(set_dims("batch", 1, 1, 1, 1, 1, 4)), "dimensions"),
     "no output": (edit(lambda m: m.graph.ClearField("output")), "graph outputs"),
-    "output is the input": (build([node("Identity", "x", "y")]), "needs a layer"),
     "output is a constant": (edit(lambda m: setattr(m.graph.output[0], "name", "w")), "computed from the input"),
     "two different outputs": (gemm_then(node("Relu", "h", "y"), outputs="h y"), "one tensor"),
-    "softmax alone": (build([node("Softmax", "x", "y")]), "needs a layer"),
     "complement alone": (gemm_then(node("Sigmoid", "h", "p"), node("Sub", "one p", "y"), one=1.0), "complement"),
     "huge constant arithmetic": (
         build(
@@ -226,14 +234,6 @@ HOSTILE = {
     "rank of the output": (
         build([node("MatMul", "x w", "h"), node("Reshape", "h s", "y")], {"w": W, "s": np.array([1] * 7 + [3])}),
         "rank",
-    ),
-    "slow folding": (
-        build(
-            [node("Add", "x o", "h"), node("MatMul", "h w", "y")],
-            {"o": np.random.default_rng(0).normal(size=(300, 300)).astype(np.float32), "w": np.ones((300, 300), np.float32)},
-            shape=("batch", 300, 300),
-        ),
-        "at most 16777216 products",
     ),
     "inner dimensions": (build([node("MatMul", "x w", "y")], {"w": np.ones((5, 3), np.float32)}), "inner dimensions"),
     "huge weights": (weights_with(1e30), "layer 'MatMul_y': largest weight"),

@@ -110,10 +110,10 @@ def lower_batch_normalization(node: Node, lowering: Lowering) -> list[Value]:
     channels = x.shape[1] if len(x.shape) > 1 else 1
     if {len(gamma), len(beta), len(mean), len(variance)} != {channels}:
         raise node.refuse("parameters", f"{channels} numbers each")
-    root = np.sqrt(variance + float(node.attributes.get("epsilon", 1e-5)))
-    if not np.all(root > 0):
+    squared = variance + float(node.attributes.get("epsilon", 1e-5))
+    if not np.all(squared > 0):
         raise node.refuse("has a variance that is not positive")
-    scale, shape = gamma / root, (channels, *[1] * (len(x.shape) - 2))
+    scale, shape = gamma / np.sqrt(squared), (channels, *[1] * (len(x.shape) - 2))
     return [scale_and_move(lowering, x, scale.reshape(shape), (beta - mean * scale).reshape(shape), node.name)]
 
 
