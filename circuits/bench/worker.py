@@ -21,8 +21,10 @@ from circuits.bench import MODEL_FILE, SAMPLES_FILE
 from circuits.bench.process import Result, read_peak_bytes
 from circuits.engine import Integers, Vector
 from circuits.field import MODULUS
+from circuits.layout import Layer, Lookup, Space
 from circuits.model import compute_parts
 from circuits.setup import load_ceremony
+from circuits.trace import pad_axes
 
 CANONICAL, PROOFS = "canonical", "proofs.npz"
 FLOOR_SEED = 7
@@ -94,7 +96,7 @@ def verify_some(folder: Path, _count: int) -> Result:
 
 def measure_floor(folder: Path, count: int) -> Result:
     """What no prover of this protocol can leave out: full-width sums of 4096 points for A, B and the quotient, those of H over its
-    live rows, and one pass over the weights. On random numbers, each apart from everything else."""
+    true rows, and one pass over the weights. On random numbers, each apart from everything else."""
     model = load(folder)
     layout, powers = model.committed.layout, load_ceremony().powers
     a, b, quotient = (draw(1 << layout.chunk_bits) for _ in range(3))
@@ -117,12 +119,19 @@ def draw(length: int) -> Vector:
 
 
 def draw_helpers(model: CanonicalModel) -> list[Vector]:
-    """The chunks of H, random on live rows."""
+    """The chunks of H, random on true rows: those of padding are all alike, and a sum of theirs could be had for less."""
     layout = model.committed.layout
     vector = np.zeros(((max(layout.helper_chunks) + 1) << layout.chunk_bits, 4), np.uint64)
-    spaces = {"rows": layout.rows, "look": layout.look}
+    blocks: dict[str, tuple[Space, Sequence[Layer | Lookup]]] = {
+        "rows": (layout.rows, layout.layers),
+        "look": (layout.look, layout.lookups),
+    }
     for name, start in layout.helper_starts.items():
-        vector[start : start + spaces[name].live] = draw(spaces[name].live)
+        space, operators = blocks[name]
+        for block in operators:
+            is_true = pad_axes(block.operator.shape, np.ones(block.operator.size, dtype=np.int64)) == 1
+            first = start + space.starts[block.index]
+            vector[first : first + len(is_true)][is_true] = draw(block.operator.size)
     return [
         np.ascontiguousarray(vector[number << layout.chunk_bits : (number + 1) << layout.chunk_bits]) for number in layout.helper_chunks
     ]
