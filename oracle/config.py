@@ -46,6 +46,7 @@ class NodeConfig:
     minimum_fee_wei: int = 0
     workers: int = 1
     max_input_bytes: int = 1 << 20
+    minimum_proof_fee_wei: int = 0  # on top of minimum_fee_wei, where a request demands a proof
     prove: bool = False  # make the proofs that policies demand; canonical models only
     beneficiary: str | None = None  # who is paid for a proof; the operator of the signing key where not given
 
@@ -65,6 +66,7 @@ class RelayConfig:
     refund_expired: bool = True  # ask for the refund of expired on-chain requests, at the relay's cost
     minimum_fee_wei: int = 0  # what a request must offer, or this relay does not work for it; 0 is for local chains only
     minimum_fee_per_callback_gas_wei: int = 0  # and this much more for each unit of callback gas it asks for
+    minimum_proof_fee_wei: int = 0  # and this much more where it demands a proof
     max_callback_gas: int = 1_000_000
 
 

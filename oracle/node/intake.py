@@ -34,6 +34,7 @@ class Terms:
     minimum_fee_wei: int
     max_input_bytes: int
     proves: bool = False  # whether this node makes proofs, so that it can answer alone what demands one
+    minimum_proof_fee_wei: int = 0  # on top, where a proof is demanded and this node makes it
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def check(asked: Asked, chain: ChainReader, library: ModelLibrary, terms: Terms,
     _check_provable(policy, model)
     check_input(model, asked.input)
     _check_time(asked.request, _head(chain).timestamp)
-    _check_fee(asked.request, chain, terms, owed_wei)
+    _check_fee(asked.request, chain, terms, policy, owed_wei)
     _check_status(asked, chain)
     if asked.request.is_signed_off_chain and not chain.is_valid_signature(asked.request, asked.signature):
         raise RequestRejected("signature", f"one by {asked.request.requester}", "another")
@@ -138,9 +139,10 @@ def _check_time(request: Request, now: int) -> None:
         raise RequestRejected("request.deadline", f"at most {now + MAX_HORIZON_SECONDS}", request.deadline)
 
 
-def _check_fee(request: Request, chain: ChainReader, terms: Terms, owed_wei: int) -> None:
-    if request.fee_wei < terms.minimum_fee_wei:
-        raise RequestUnpaid("request.fee_wei", f"at least {terms.minimum_fee_wei}", request.fee_wei)
+def _check_fee(request: Request, chain: ChainReader, terms: Terms, policy: Policy, owed_wei: int) -> None:
+    least_wei = terms.minimum_fee_wei + (terms.minimum_proof_fee_wei if policy.proof and terms.proves else 0)
+    if request.fee_wei < least_wei:
+        raise RequestUnpaid("request.fee_wei", f"at least {least_wei}", request.fee_wei)
     if not request.is_signed_off_chain:
         return
     if request.callback_gas > MAX_CALLBACK_GAS:

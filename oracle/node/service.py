@@ -102,7 +102,9 @@ def _add_requests(app: FastAPI, door: Door) -> None:
     @app.get("/v1/models")
     def get_models() -> dict[str, Any]:
         models = [_model_json(model) for model in door.library]
-        return {"minimum_fee_wei": str(door.terms.minimum_fee_wei), "proves": door.terms.proves, "models": models}
+        terms = door.terms
+        fees = {"minimum_fee_wei": str(terms.minimum_fee_wei), "minimum_proof_fee_wei": str(terms.minimum_proof_fee_wei)}
+        return fees | {"proves": terms.proves, "models": models}
 
 
 def _parse_json(body: bytes) -> object:

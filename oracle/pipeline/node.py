@@ -325,7 +325,7 @@ def open_node(config: NodeConfig, engine: Engine, chain: ChainReader, log: Entry
         chain=chain,
         log=log,
         library=library,
-        terms=Terms(config.minimum_fee_wei, config.max_input_bytes, config.prove),
+        terms=Terms(config.minimum_fee_wei, config.max_input_bytes, config.prove, config.minimum_proof_fee_wei),
         signer=signer,
         metrics=NodeMetrics(store),
         clock=SystemClock(),

@@ -195,7 +195,7 @@ def run_relay(config: Config) -> None:
     relay = config.relay
     if not relay.nodes or relay.batch_size < 1:
         raise ConfigRejected("relay: nodes, batch_size", "at least one of each", f"{len(relay.nodes)}, {relay.batch_size}")
-    terms = Terms(relay.minimum_fee_wei, relay.minimum_fee_per_callback_gas_wei, relay.max_callback_gas)
+    terms = Terms(relay.minimum_fee_wei, relay.minimum_fee_per_callback_gas_wei, relay.max_callback_gas, relay.minimum_proof_fee_wei)
     journal.configure("relay")
     deployment = load_deployment(config.chain.deployment)
     chain = Contracts(config.chain.rpc, deployment)

@@ -154,6 +154,7 @@ TERMS = Table(
     Column("minimum_fee_wei", Text, nullable=False),  # decimal: more than 64 bits
     Column("minimum_fee_per_callback_gas_wei", Text, nullable=False),
     Column("max_callback_gas", Text, nullable=False),
+    Column("minimum_proof_fee_wei", Text, nullable=False),
 )
 """One row, `oracle.relay.terms`: the relay's newest terms, by which it and the API take requests in."""
 

@@ -262,3 +262,15 @@ def test_an_opaque_model_cannot_be_proven(scene: Scene, quorum: int) -> None:
     asked = scene.chain.ask(scene.scale.model_id, vector(1.0), Policy(quorum=quorum, proof=True), fee_wei=5)
     with pytest.raises(PolicyRejected, match="canonical"):
         check(asked, scene.chain, scene.node.library, PROVES)
+
+
+def test_a_proof_costs_what_the_node_wants_for_it(scene: Scene) -> None:
+    dear = Terms(minimum_fee_wei=3, max_input_bytes=4096, proves=True, minimum_proof_fee_wei=10)
+    cheap = scene.chain.ask(scene.digits.model_id, digit_image(), Policy(quorum=1, proof=True), fee_wei=12)
+    with pytest.raises(RequestUnpaid, match="at least 13"):
+        check(cheap, scene.chain, scene.node.library, dear)
+    check(cheap, scene.chain, scene.node.library, Terms(3, 4096, proves=False, minimum_proof_fee_wei=10))  # signs, and proves nothing
+    paid = scene.chain.ask(scene.digits.model_id, digit_image(), Policy(quorum=1, proof=True), fee_wei=13)
+    assert check(paid, scene.chain, scene.node.library, dear).policy.proof
+    unproven = scene.chain.ask(scene.digits.model_id, digit_image(), Policy(quorum=1), fee_wei=3)
+    assert not check(unproven, scene.chain, scene.node.library, dear).policy.proof

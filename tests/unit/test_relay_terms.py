@@ -146,3 +146,14 @@ def test_truth_is_delivered_all_the_same_for_those_who_pay(scene: Scene) -> None
     publish_terms(scene.engine, replace(PRICED, minimum_fee_wei=10), NOW)
     scene.step(scene.collector(*[scene.truth(i) for i in range(3)]))
     assert scene.state is RequestState.QUEUED
+
+
+def test_a_proof_costs_what_the_relay_wants_for_it(scene: Scene) -> None:
+    dear = replace(PRICED, minimum_proof_fee_wei=1000)
+    publish_terms(scene.engine, dear, NOW)
+    assert current_terms(scene.engine) == dear
+    plain = scene.chain.ask(scene.model, b"input", Policy(quorum=1), fee_wei=100).request
+    proven = scene.chain.ask(scene.model, b"input", Policy(quorum=1, proof=True), fee_wei=1099).request
+    assert dear.find_problem(plain) is None
+    assert "at least 1100 wei" in (dear.find_problem(proven) or "")
+    assert dear.find_problem(replace(proven, fee_wei=1100)) is None
