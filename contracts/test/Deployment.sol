@@ -42,11 +42,11 @@ abstract contract Deployment {
         address slasher = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 5);
         operators = deployOperators(slasher);
         quorum = QuorumVerifier(deployShipped("QuorumVerifier", abi.encode(operators)));
-        truth = TruthVerifier(deploy("TruthVerifier", vm.getCode("TruthVerifier.sol:TruthVerifier")));
+        IVerifier proof = deployProofVerifier();
         IVerifier[] memory verifiers = new IVerifier[](2);
-        (verifiers[0], verifiers[1]) = (quorum, truth);
+        (verifiers[0], verifiers[1]) = (quorum, proof);
         router = VerifierRouter(deployShipped("VerifierRouter", abi.encode(OWNER, GUARDIAN, verifiers)));
-        coprocessor = Coprocessor(deployShipped("Coprocessor", abi.encode(models, router)));
+        coprocessor = place(Coprocessor(deployShipped("Coprocessor", abi.encode(models, router))));
         frauds = FraudProofs(deployShipped("FraudProofs", abi.encode(coprocessor, router, operators)));
         anchors = AuditAnchor(deployShipped("AuditAnchor", ""));
         for (uint256 i; i < OPERATORS; ++i) {
@@ -56,6 +56,17 @@ abstract contract Deployment {
     }
 
     // ---- deploying --------------------------------------------------------------------------------------------
+
+    /// @dev The double, unless a test has true proofs.
+    function deployProofVerifier() internal virtual returns (IVerifier) {
+        truth = TruthVerifier(deploy("TruthVerifier", vm.getCode("TruthVerifier.sol:TruthVerifier")));
+        return truth;
+    }
+
+    /// @dev Where it was created, unless a test has proofs for another place.
+    function place(Coprocessor created) internal virtual returns (Coprocessor) {
+        return created;
+    }
 
     /// @dev What ships is what is tested; Artifacts.t.sol holds that it is also what forge compiled just now.
     function deployShipped(string memory name, bytes memory arguments) internal returns (address) {
