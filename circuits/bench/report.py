@@ -273,4 +273,5 @@ def _times(value: float | None) -> str:
 
 
 def _ratio(value: float | None) -> str:
-    return NOTHING if value is None else f"1/{value:.0f}"
+    """Rounded so that it never says more than was measured."""
+    return NOTHING if value is None else f"1/{int(value)}"
