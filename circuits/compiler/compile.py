@@ -66,7 +66,7 @@ def compile_model(
     plan = search.run()
     model = _build_model(source, lowered, search, plan, name or source.model.graph.name or Path(path).stem, names)
     integers = _run_in_batches(model, floats, used[compared])
-    difference = measure_difference(by_runtime, integers, model.output.exponent)
+    difference = measure_difference(by_runtime, integers, model.output.exponent, lowered.quantum)
     accuracy = _measure(model, floats, lowered, held_back)
     exponents = search.list_exponents(plan)
     return replace(model, report=_describe(model, floats, plan, exponents, samples, used, difference, accuracy, folded, lowered))

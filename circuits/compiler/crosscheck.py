@@ -37,9 +37,13 @@ RUNTIME_REFUSALS = (
 
 @dataclass(frozen=True)
 class Difference:
-    """Between the dequantised integer outputs and onnxruntime's, on `samples`: in steps of the output, and of the largest magnitude."""
+    """Between the dequantised integer outputs and onnxruntime's, on `samples`: in steps, and of the largest magnitude.
+
+    A step is 2^-exponent of the output, or the scale of the output's own quanta where the file is quantised.
+    """
 
     samples: int
+    step: float
     largest_quanta: float
     mean_quanta: float
     largest_relative: float
@@ -71,7 +75,7 @@ def check_against_runtime(computed: Reals, lowered: Reals, *, is_quantised: bool
         raise CompileError(problem, f"within {tolerance} of {largest:.6g}", f"{distance:.6g}")
 
 
-def measure_difference(computed: Reals, integers: Integers, exponent: int) -> Difference:
+def measure_difference(computed: Reals, integers: Integers, exponent: int, quantum: float | None) -> Difference:
     """Raise CompileError where the integer network is too far from the file to stand for it."""
     distance = np.abs(np.ldexp(integers.astype(np.float64), -exponent) - computed)
     largest = max(float(np.abs(computed).max()), 1e-30)
@@ -79,8 +83,9 @@ def measure_difference(computed: Reals, integers: Integers, exponent: int) -> Di
     if not relative <= MOST_DIFFERENCE:
         problem = "the integer network is too far from the file on onnxruntime; other calibration samples or another model are needed"
         raise CompileError(problem, f"on average within {MOST_DIFFERENCE} of {largest:.6g}", f"{distance.mean():.6g}")
-    quanta = np.ldexp(distance, exponent)
-    return Difference(len(computed), float(quanta.max()), float(quanta.mean()), float(distance.max()) / largest, relative)
+    step = quantum if quantum is not None else float(np.ldexp(1.0, -exponent))
+    quanta = distance / step
+    return Difference(len(computed), step, float(quanta.max()), float(quanta.mean()), float(distance.max()) / largest, relative)
 
 
 def _run(source: SourceGraph, result: Left, samples: Reals) -> Reals:

@@ -20,10 +20,14 @@ from circuits.manifest import POSTPROCESSES
 
 @dataclass(frozen=True)
 class LoweredGraph:
-    """Steps 1, 2, … on input 0; `index` is the step whose elements are the output's, `result` what the caller does with it."""
+    """Steps 1, 2, … on input 0; `index` is the step whose elements are the output's, `result` what the caller does with it.
+
+    `quantum` is the scale of the output's own quanta where the file is quantised up to its end.
+    """
 
     steps: tuple[Step, ...]
     index: int
+    quantum: float | None
     result: Left
     left_to_caller: tuple[str, ...]
     output_name: str
@@ -42,7 +46,10 @@ def lower_graph(source: SourceGraph) -> LoweredGraph:
     name, result = _choose_output(source, lowering)
     core = lowering.resolve(put_in_order(lowering, result.core, name), name)
     index = core.index or lowering.append(make_copy(0, lowering.shapes[0], (name,), grid=Grid(like=(0,))))
-    return LoweredGraph(tuple(lowering.steps), index, result, tuple(left_to_caller), name)
+    waiting = result.core.function
+    is_quantised = result.core.index in lowering.integers and waiting is not None and waiting.affine is not None
+    quantum = abs(waiting.affine[0]) if is_quantised and waiting is not None and waiting.affine is not None else None
+    return LoweredGraph(tuple(lowering.steps), index, quantum, result, tuple(left_to_caller), name)
 
 
 def find_needed_nodes(graph: onnx.GraphProto, names: set[str]) -> list[onnx.NodeProto]:

@@ -178,10 +178,10 @@ def _check_limit(layer: str, what: str, values: Reals, limit: int) -> None:
 
 
 def choose_shift(layer: Step, known: Known, exponent: int) -> int:
-    """12, or 24 where a coefficient would be rounded too coarsely, or where the model is one of integers."""
+    """12, or 24 where a coefficient would be rounded too coarsely, or where the model is one of integers and its weights fit."""
     if isinstance(layer, Pointwise):
         return SHIFTS[0]
-    if layer.grid.rounds:
+    if layer.grid.rounds and _has_room(layer, known, exponent):
         return SHIFTS[1]
     for term in layer.terms:
         if term.weights is None:
@@ -189,6 +189,15 @@ def choose_shift(layer: Step, known: Known, exponent: int) -> int:
             if value < 0.5 or abs(floor(value + 0.5) - value) > COEFFICIENT_ERROR * value:
                 return SHIFTS[1]
     return SHIFTS[0]
+
+
+def _has_room(layer: Sum, known: Known, exponent: int) -> bool:
+    """Whether the weights of a layer fit with shift 24."""
+    for term in layer.terms:
+        largest = abs(term.factor) if term.weights is None else float(np.abs(term.weights).max())
+        if not ldexp(largest, exponent + SHIFTS[1] - sum(known.exponents[k] for k in term.operands)) < WEIGHT_LIMIT - 1:
+            return False
+    return True
 
 
 def compute_exponent(lowest: float, highest: float, result: Format) -> int:

@@ -108,7 +108,7 @@ def _describe_quality(report: CompileReport) -> str:
     text = f"distance from the float model on the calibration samples: {report.calibration_error:.5f}"
     d = report.difference
     text += f"\ndifference from onnxruntime on {d.samples} of them: mean {d.mean_quanta:.2f}, largest {d.largest_quanta:.2f}"
-    text += f" steps of the output ({d.mean_relative:.3%} and {d.largest_relative:.3%} of its largest value)"
+    text += f" steps of {d.step:.6g} ({d.mean_relative:.3%} and {d.largest_relative:.3%} of its largest value)"
     if (accuracy := report.accuracy) is not None:
         text += f"\n{accuracy.samples} held-back samples: float {accuracy.float_right:.4f}, integer {accuracy.integer_right:.4f} right"
         text += f", same class on {accuracy.agreement:.4f}"

@@ -123,6 +123,12 @@ class Lowering:
         scale, offset = function.affine
         return make_copy(tensor.index, shape, (origin,), scale, np.full((1,) * len(shape), offset))
 
+    def lift(self, tensor: Tensor, origin: str) -> tuple[Tensor, Function | None]:
+        """For a consumer that only moves elements: what waits goes on waiting behind it, unless a rescale does it by itself."""
+        if tensor.function is None or tensor.function.is_barrier:
+            return self.resolve(tensor, origin), None
+        return replace(tensor, function=None), tensor.function
+
     def is_integer(self, tensor: Tensor) -> bool:
         """Whether the view's values are integers of the source model, so that casting them loses nothing."""
         function = tensor.function

@@ -12,7 +12,7 @@ from circuits.compiler.lowerings.node import Node
 from circuits.compiler.lowerings.pool import is_rectifying
 from circuits.compiler.terms import Reading, Result, emit
 from circuits.compiler.values import Fixed, Lowering, Tensor, Value
-from circuits.compiler.views import align, make_single
+from circuits.compiler.views import align, make_single, reshape
 from circuits.layers.axes import MAX_OFFSET, MAX_STEP, NO_AXIS, Axis, Kernel, Mode
 from circuits.layers.linear import MAX_TERMS
 from circuits.tensors import Reals
@@ -25,25 +25,25 @@ def take(node: Node, lowering: Lowering, x: Tensor, axis: int, indices: list[int
         raise node.refuse("takes entries that are not there, or none", f"1 to {size} indices below {size}", indices[:8])
     if indices == list(range(size)):
         return x
+    x, function = lowering.lift(x, node.name)
     if size == 1:
-        return repeat(lowering, x, axis, len(indices), node.name)
-    x = make_single(lowering, lowering.resolve(x, node.name), axis, node.name)
+        return replace(repeat(lowering, x, axis, len(indices), node.name), function=function)
+    x = make_single(lowering, x, axis, node.name)
     steps = set(np.diff(indices).tolist()) or {0}
     if len(steps) == 1 and max(map(abs, steps)) <= MAX_STEP:
-        return _take_steps(lowering, x, axis, indices, steps.pop(), node.name)
-    return _take_any(lowering, x, axis, indices, node.name)
+        return replace(_take_steps(lowering, x, axis, indices, steps.pop(), node.name), function=function)
+    return replace(_take_any(lowering, x, axis, indices, node.name), function=function)
 
 
 def repeat(lowering: Lowering, x: Tensor, axis: int, count: int, origin: str) -> Tensor:
     """An axis of one entry, repeated."""
-    source = lowering.resolve(x, origin)
-    reading, result = Reading(lowering, source), Result()
+    reading, result = Reading(lowering, x), Result()
     for number in range(len(x.shape)):
-        place = result.add(*(lowering.sizes(source, number) if number != axis else (count,)))
+        place = result.add(*(lowering.sizes(x, number) if number != axis else (count,)))
         if number != axis:
             reading.direct(number, place)
     shape = (*x.shape[:axis], count, *x.shape[axis + 1 :])
-    return emit(lowering, result, [reading.plain()], origin, shape=shape, grid=Grid(like=(source.index,)))
+    return emit(lowering, result, [reading.plain()], origin, shape=shape, grid=Grid(like=(x.index,)))
 
 
 def _start(lowering: Lowering, x: Tensor, axis: int, size: int) -> tuple[Reading, Result, list[int]]:
@@ -130,8 +130,6 @@ def lower_gather(node: Node, lowering: Lowering) -> list[Value]:
     if value.array.ndim == 1:
         return [taken]
     shape = (*x.shape[:axis], *value.array.shape, *x.shape[axis + 1 :])
-    from circuits.compiler.views import reshape
-
     return [reshape(lowering, taken, shape, node.name)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -95,6 +96,9 @@ def take_largest(node: Node, lowering: Lowering, x: Tensor, axis: int, window: W
     """The largest tap of every window along one axis of the view: max(a, b) = b + relu(a − b), exactly."""
     if window.is_plain or not lowering.sizes(x, axis):
         return x
+    affine = None if x.function is None else x.function.affine
+    if affine is not None and affine[0] > 0:  # the larger of two stays the larger one
+        return replace(take_largest(node, lowering, replace(x, function=None), axis, window), function=x.function)
     x = make_single(lowering, lowering.resolve(x, node.name), axis, node.name)
     if window.outputs == 1 and not window.is_padded and window.dilation == 1 and window.kernel > 3:
         return _halve(node, lowering, x, axis, window.size)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from circuits.compiler.functions import make_affine, make_quanta
-from circuits.compiler.lowerings.broadcast import add, lower_two
+from circuits.compiler.lowerings.affine import lower_with_constant
+from circuits.compiler.lowerings.broadcast import lower_two
 from circuits.compiler.lowerings.conv import convolve
 from circuits.compiler.lowerings.matrix import multiply, multiply_tensors
 from circuits.compiler.lowerings.node import Node
 from circuits.compiler.lowerings.pool import sum_windows, whole
-from circuits.compiler.values import Fixed, Lowering, Tensor, Value
+from circuits.compiler.values import Lowering, Tensor, Value
 from circuits.tensors import Reals
 
 LIMITS = {"uint8": (0, 255), "int8": (-128, 127), "uint16": (0, 65535), "int16": (-32768, 32767)}
@@ -125,13 +126,18 @@ def lower_qgemm(node: Node, lowering: Lowering) -> list[Value]:
 def lower_qlinear_binary(node: Node, lowering: Lowering) -> list[Value]:
     """com.microsoft QLinearAdd and QLinearMul: a, scale, zero, b, scale, zero, y scale, y zero."""
     operator = "Add" if node.operator.endswith("Add") else "Mul"
-    operands = []
+    computed, constants = [], []
     for position in (0, 3):
-        if not isinstance(node.inputs[position], Tensor):
-            raise node.refuse(f"operand {position} is a constant", "two computed tensors")
-        scale, (zero, _) = _read_scale(node, position + 1), _read_zero(node, position + 2)
-        operands.append(dequantise(lowering, node.tensor(position), scale, zero, node.name))
-    y = lower_two(node, lowering, operator, operands[0], operands[1])
+        if isinstance(node.inputs[position], Tensor):
+            scale, (zero, _) = _read_scale(node, position + 1), _read_zero(node, position + 2)
+            computed.append(dequantise(lowering, node.tensor(position), scale, zero, node.name))
+        else:
+            constants.append(read_weights(node, position, node.constant(position + 1), position + 2, 0))
+    if constants:
+        (y,) = lower_with_constant(node.rename(operator), lowering, computed[0], constants[0], True)
+        assert isinstance(y, Tensor)
+    else:
+        y = lower_two(node, lowering, operator, computed[0], computed[1])
     return [quantise(node, lowering, y, _read_scale(node, 6), *_read_zero(node, 7))]
 
 
@@ -157,10 +163,3 @@ def lower_integer_product(node: Node, lowering: Lowering) -> list[Value]:
         y = multiply(lowering, x, weights.reshape(weights.shape[-2:]), np.zeros(1), node.name)
     lowering.integers.add(y.index)
     return [y]
-
-
-def is_quantised(values: list[Value | None]) -> bool:
-    return any(isinstance(value, Fixed) and value.array.dtype.name in LIMITS for value in values)
-
-
-__all__ = ["add", "dequantise", "quantise"]
