@@ -86,6 +86,17 @@ def test_a_proof_is_delivered_with_the_input_and_pays_its_prover(world: World, d
     assert receipt.fields["audit.signers"] == []
 
 
+def test_proofs_share_a_transaction(world: World, digits: Bytes32, prover: Prover, tmp_path: Path) -> None:
+    """Each with its input, within the gas that the items need alone; the batch's estimate is never asked for."""
+    asked = [ask(world, digits, Policy(proof=True)) for _ in range(3)]
+    prove = lambda asked, claim: prover.prove(claim, asked.input, Address(account(PROVER).address)).data  # noqa: E731
+    relay = relay_of(world, tmp_path, prover.run(digits, INPUT), prove)
+    relay.run(4)
+    assert {relay.state(a.request_id) for a in asked} == {RequestState.FINAL}
+    assert len(relay.slots()) == 1
+    assert world.contracts.balance_of(Address(account(PROVER).address)) == 3 * FEE_WEI
+
+
 def test_a_quorum_and_a_proof_go_together(world: World, digits: Bytes32, prover: Prover, tmp_path: Path) -> None:
     asked, truth = ask(world, digits, Policy(quorum=2, proof=True)), prover.run(digits, INPUT)
     prove = lambda asked, claim: prover.prove(claim, asked.input, Address(account(PROVER).address)).data  # noqa: E731
