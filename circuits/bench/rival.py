@@ -1,8 +1,8 @@
 """ezkl on the same files: its environment, made on first use, and its steps, each in a process of its own under limits.
 
 Its package has no licence, so it is a dependency of nothing here: it lives in `.venv-ezkl` beside our own environment, at the
-version and with the hashes of ezkl.lock. After that nothing is downloaded: the set-up file of powers, which ezkl would fetch,
-is made here for each size it wants, and kept in the same folder.
+version and with the hashes of ezkl.lock (made as requirements.lock is, see CONTRIBUTING.md). After that nothing is downloaded:
+the set-up file of powers, which ezkl would fetch, is made here for each size it wants, and kept in the same folder.
 """
 
 from __future__ import annotations
