@@ -63,7 +63,22 @@ COMMANDS = dict(commands(app))
 
 # ---- the tree -------------------------------------------------------------------------------------------------------------------------
 def test_public_names_are_there() -> None:
-    public = ["demo", "node", "relay", "api", "watch", "prove", "verify", "request", "follow", "deploy", "keys new", "keys address", "log serve", "log new"]
+    public = [
+        "demo",
+        "node",
+        "relay",
+        "api",
+        "watch",
+        "prove",
+        "verify",
+        "request",
+        "follow",
+        "deploy",
+        "keys new",
+        "keys address",
+        "log serve",
+        "log new",
+    ]
     public += [f"model {name}" for name in ("compile", "opaque", "register", "list", "show", "verify")]
     public += ["audit verify", *(f"operator {name}" for name in ("register", "status", "stake", "exit", "withdraw"))]
     assert {tuple(name.split()) for name in public} <= set(COMMANDS)
