@@ -168,7 +168,8 @@ class Term:
             assert tensor is not None
             weights, batched = self._read_tensor(tensor, of_result, contracted)
         kept = [name for name in of_result if name in names or name in batched]
-        product = np.einsum(f"a{names},{batched}->a{''.join(kept)}", gathered, weights, optimize=True)
+        # One sample is not worth the linear algebra library: its threads spin on after it, and slow the prover's own.
+        product = np.einsum(f"a{names},{batched}->a{''.join(kept)}", gathered, weights, optimize=len(x) > 1)
         return self._spread(product, "".join(kept), of_result, result) * self.coefficient
 
     def _gather(self, x: Reals, of_result: list[str], labels: object, result: Shape) -> tuple[Reals, str, list[str], dict[int, str]]:
