@@ -45,7 +45,7 @@ def show_inference() -> None:
 
 
 def show_line() -> None:
-    show("The whole line, 3 nodes, quorum 2, one machine", ("what", "figure"), line.measure())
+    show("The whole line, 3 nodes, quorum 2 or a proof, one machine", ("what", "figure"), line.measure())
 
 
 def show_proofs(only: Sequence[str], with_ezkl: bool) -> None:
