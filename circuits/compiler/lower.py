@@ -70,7 +70,10 @@ def _lower_node(node: Node, lowering: Lowering) -> list[Value]:
         return [compute_constant(node)]
     if node.operator not in LOWERINGS:
         raise node.refuse(f"does not compile. It needs {describe_need(node.operator)}")
-    return LOWERINGS[node.operator](node, lowering)
+    try:
+        return LOWERINGS[node.operator](node, lowering)
+    except (ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:  # attributes and constants are the file's, in any shape
+        raise node.refuse(f"has attributes or constants that do not fit ({error})") from error
 
 
 def _choose_output(source: SourceGraph, lowering: Lowering) -> tuple[str, Left]:

@@ -80,8 +80,10 @@ class Reading:
         wanted: list[Label] = [("kernel", a) for a in term.find_kernels()]
         wanted += [("axis", a) for a in summed]
         wanted += [("result", o) for o in term.find_free(result)]
+        if not wanted:
+            return self.plain(float(values))
         missing = [label for label in wanted if label not in labels]  # the one axis of a result that has none
-        values = np.asarray(values, np.float64).reshape(*values.shape, *[1] * len(missing))
+        values = np.asarray(values, np.float64).reshape([*values.shape, *[1] * len(missing)])
         order = [[*labels, *missing].index(label) for label in wanted]
         return FloatTerm(term, 1.0, np.ascontiguousarray(values.transpose(order)))
 

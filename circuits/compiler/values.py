@@ -129,6 +129,18 @@ class Lowering:
             return self.resolve(tensor, origin), None
         return replace(tensor, function=None), tensor.function
 
+    def is_never_negative(self, index: int) -> bool:
+        """Whether a step gives no negative number, whatever its operands."""
+        if not index:
+            return False
+        step = self.steps[index - 1]
+        if isinstance(step, Pointwise):
+            return step.function.is_relu
+        if step.is_rectified:
+            return True
+        is_sum = bool(step.bias.min() >= 0) and all(term.weights is None and term.factor > 0 for term in step.terms)
+        return is_sum and all(self.is_never_negative(k) for k in step.operands)
+
     def is_integer(self, tensor: Tensor) -> bool:
         """Whether the view's values are integers of the source model, so that casting them loses nothing."""
         function = tensor.function

@@ -11,7 +11,7 @@ import numpy as np
 
 from circuits.compiler.floats import find_varying
 from circuits.compiler.functions import BINARY, Function, make_affine
-from circuits.compiler.lowerings.broadcast import expand
+from circuits.compiler.lowerings.broadcast import expand, lower_two, make_constant
 from circuits.compiler.lowerings.node import Node
 from circuits.compiler.terms import Reading, Result, emit
 from circuits.compiler.values import Lowering, Tensor, Value
@@ -22,6 +22,8 @@ from circuits.tensors import Reals
 def lower_with_constant(node: Node, lowering: Lowering, x: Tensor, c: Reals, tensor_first: bool) -> list[Value]:
     """Add, Sub, Mul, Div, Max, Min or Pow of a computed tensor and a constant that broadcasts to it, or to which it broadcasts."""
     shape = read_broadcast(node, x, c)
+    if node.operator in ("Max", "Min") and np.any(c != c.reshape(-1)[0]):
+        return [lower_two(node, lowering, node.operator, x, make_constant(lowering, c, node.name))]
     x = expand(lowering, x, shape, node.name)
     if not c.size or not np.any(c != c.reshape(-1)[0]):
         return [lowering.apply(x, _with_number(node, float(c.reshape(-1)[0]), tensor_first), node.name)]
@@ -39,7 +41,7 @@ def lower_with_constant(node: Node, lowering: Lowering, x: Tensor, c: Reals, ten
             x = lowering.apply(x, Function("reciprocal", lambda v: 1.0 / v), node.name)
             scale, offset = c, 0 * one
         case _:
-            raise node.refuse("has a constant that differs by element", "one number, or two computed tensors")
+            raise node.refuse("has an exponent that differs by element", "one number")
     return [scale_and_move(lowering, x, scale, offset, node.name)]
 
 

@@ -14,6 +14,7 @@ from circuits.compiler.terms import Reading, Result, emit
 from circuits.compiler.values import Lowering, Tensor, Value, find_common
 from circuits.compiler.views import align, pad_rank
 from circuits.layers.axes import NO_AXIS, Mode, WeightsAxis
+from circuits.tensors import Reals
 
 
 def expand(lowering: Lowering, x: Tensor, shape: tuple[int, ...], origin: str) -> Tensor:
@@ -30,6 +31,17 @@ def expand(lowering: Lowering, x: Tensor, shape: tuple[int, ...], origin: str) -
             reading.direct(axis, axes)
     grid = Grid(like=(source.index,)) if factor == 1.0 else Grid()
     return emit(lowering, result, [reading.plain(factor)], origin, shape=shape, grid=grid)
+
+
+def make_constant(lowering: Lowering, values: Reals, origin: str) -> Tensor:
+    """A constant as a tensor of the network, where an operator needs one: nothing of the input, and a bias."""
+    result = Result()
+    places = [o for size in values.shape for o in result.add(size)]
+    source = Tensor(0, (), (), None)
+    term = Reading(lowering, source).weighted(
+        np.zeros([size for size in values.shape if size > 1]), [("result", o) for o in places], result.shape
+    )
+    return emit(lowering, result, [term], origin, bias=np.asarray(values, np.float64).reshape(result.shape), shape=values.shape)
 
 
 def lower_expand(node: Node, lowering: Lowering) -> list[Value]:

@@ -24,10 +24,10 @@ def lower_conv(node: Node, lowering: Lowering) -> list[Value]:
 
 
 def convolve(node: Node, lowering: Lowering, x: Tensor, weights: Reals, bias: Reals) -> Tensor:
-    """x as (1, channels, …) by weights (outputs, channels of a group, kernel…) and a bias of outputs."""
+    """x as (statements, channels, …) by weights (outputs, channels of a group, kernel…) and a bias of outputs."""
     groups, rank = int(node.attributes.get("group", 1)), len(x.shape) - 2
-    if rank < 1 or weights.ndim != rank + 2 or x.shape[0] != 1:
-        raise node.refuse("operand and weights", "ranks that agree, of one statement", f"{list(x.shape)} and {list(weights.shape)}")
+    if rank < 1 or weights.ndim != rank + 2:
+        raise node.refuse("operand and weights", "ranks that agree", f"{list(x.shape)} and {list(weights.shape)}")
     outputs, channels = weights.shape[0], x.shape[1]
     if groups < 1 or outputs % groups or weights.shape[1] * groups != channels or len(bias) != outputs:
         raise node.refuse("channels", f"{channels} in {groups} groups", f"weights {list(weights.shape)}, bias {len(bias)}")
@@ -59,28 +59,29 @@ def _emit(node: Node, lowering: Lowering, x: Tensor, weights: Reals, bias: Reals
             x = make_single(lowering, x, axis + 2, node.name)
     source, factor = lowering.read(x, node.name)
     reading, result = Reading(lowering, source), Result()
-    result.add(1)
+    reading.direct(0, result.add(*lowering.sizes(source, 0)))
     inner, outputs = lowering.sizes(source, 1), weights.shape[0]
     labels: list[Label]
     if is_depthwise:
         multiplier = outputs // x.shape[1]
         place = result.add(*inner, multiplier)
         labels = reading.shared(1, place[: len(inner)]) + [("result", o) for o in place[len(inner) :]]
-        values = weights.reshape(*inner, *([multiplier] if multiplier > 1 else []), *weights.shape[2:])
+        values = weights.reshape([*inner, *([multiplier] if multiplier > 1 else []), *weights.shape[2:]])
         bias_sizes = (*inner, *([multiplier] if multiplier > 1 else []))
     else:
         place = result.add(outputs)
         labels = [("result", o) for o in place] + reading.contract(1)
-        values = weights.reshape(*([outputs] if outputs > 1 else []), *inner, *weights.shape[2:])
+        values = weights.reshape([*([outputs] if outputs > 1 else []), *inner, *weights.shape[2:]])
         bias_sizes = (outputs,) if outputs > 1 else ()
     position = values.ndim - len(windows)
     for axis, window in enumerate(windows, start=2):
         kept, values = _read_window(node, lowering, reading, result, axis, window, values, position)
         labels += kept
         position += bool(kept)  # otherwise that axis of the kernel is gone
-    spatial = len(result.shape) - len(bias_sizes)
-    spread = bias.reshape(*bias_sizes, *[1] * spatial)
-    shape = (1, outputs, *(window.outputs for window in windows))
+    before = len(source.groups[0])
+    after = len(result.shape) - before - len(bias_sizes)
+    spread = bias.reshape([*[1] * before, *bias_sizes, *[1] * after] or [1])
+    shape = (x.shape[0], outputs, *(window.outputs for window in windows))
     return emit(lowering, result, [reading.weighted(values * factor, labels, result.shape)], node.name, bias=spread, shape=shape)
 
 

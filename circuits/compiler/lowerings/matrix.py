@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from circuits.compiler.lowerings.broadcast import add
+from circuits.compiler.lowerings.broadcast import add, make_constant
 from circuits.compiler.lowerings.node import Node
 from circuits.compiler.terms import Label, Reading, Result, emit
 from circuits.compiler.values import Lowering, Tensor, Value
@@ -61,15 +61,19 @@ def lower_matmul(node: Node, lowering: Lowering) -> list[Value]:
         return [multiply_tensors(node, lowering, node.inputs[0], node.inputs[1], 1.0)]
     if not isinstance(node.inputs[0], Tensor):
         return [_multiply_from_left(node, lowering)]
-    x, b = node.tensor(0), node.constant(1)
+    return [multiply_by(node, lowering, node.tensor(0), node.constant(1))]
+
+
+def multiply_by(node: Node, lowering: Lowering, x: Tensor, b: Reals) -> Tensor:
+    """x·b with a constant vector, matrix or stack of matrices."""
     while b.ndim > 2 and b.shape[0] == 1 and len(x.shape) >= b.ndim:
         b = b[0]
     if b.ndim not in (1, 2):
-        raise node.refuse("the constant is a stack of matrices", "one matrix for all positions", list(b.shape))
+        return multiply_tensors(node, lowering, x, make_constant(lowering, b, node.name), 1.0)
     weights = b.reshape(len(b), -1)
     _check_inner(node, x, weights)
     result = multiply(lowering, x, weights, np.zeros(1), node.name)
-    return [result if b.ndim == 2 else replace(result, shape=result.shape[:-1], groups=result.groups[:-1])]
+    return result if b.ndim == 2 else replace(result, shape=result.shape[:-1], groups=result.groups[:-1])
 
 
 def _multiply_from_left(node: Node, lowering: Lowering) -> Tensor:
@@ -77,8 +81,8 @@ def _multiply_from_left(node: Node, lowering: Lowering) -> Tensor:
     a, x = node.constant(0), node.tensor(1)
     while a.ndim > 2 and a.shape[0] == 1 and len(x.shape) >= a.ndim:
         a = a[0]
-    if a.ndim not in (1, 2) or len(x.shape) < 1:
-        raise node.refuse("the constant is a stack of matrices", "one matrix for all positions", list(a.shape))
+    if a.ndim not in (1, 2):
+        return multiply_tensors(node, lowering, make_constant(lowering, a, node.name), x, 1.0)
     if len(x.shape) > 1:
         x = swap_last(x)
     weights = a.reshape(-1, a.shape[-1]).T

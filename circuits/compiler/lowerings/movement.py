@@ -8,8 +8,8 @@ from math import prod
 import numpy as np
 
 from circuits.compiler.floats import FREE, FloatTerm, Grid
+from circuits.compiler.lowerings.broadcast import make_constant
 from circuits.compiler.lowerings.node import Node
-from circuits.compiler.lowerings.pool import is_rectifying
 from circuits.compiler.terms import Reading, Result, emit
 from circuits.compiler.values import Fixed, Lowering, Tensor, Value
 from circuits.compiler.views import align, make_single, reshape
@@ -136,11 +136,9 @@ def lower_gather(node: Node, lowering: Lowering) -> list[Value]:
 def lower_concat(node: Node, lowering: Lowering) -> list[Value]:
     """Every operand read with its own offset; eight at a time."""
     tensors = []
-    constants = [value for value in node.inputs if isinstance(value, Fixed)]
-    if constants:
-        raise node.refuse("joins computed tensors with constants", "computed tensors alone")
-    for position in range(len(node.inputs)):
-        tensors.append(node.tensor(position))
+    for position, value in enumerate(node.inputs):
+        is_constant = isinstance(value, Fixed)
+        tensors.append(make_constant(lowering, node.constant(position), node.name) if is_constant else node.tensor(position))
     axis = _read_axis(node, tensors[0], 1)
     shapes = {(*t.shape[:axis], *t.shape[axis + 1 :]) for t in tensors}
     if len(shapes) != 1:
@@ -173,7 +171,7 @@ def _join(node: Node, lowering: Lowering, tensors: list[Tensor], axis: int) -> T
 
 
 def _is_of_one_format(lowering: Lowering, tensors: list[Tensor]) -> bool:
-    return len({x.index for x in tensors}) == 1 or len({is_rectifying(lowering, x.index) for x in tensors}) == 1
+    return len({x.index for x in tensors}) == 1 or len({lowering.is_never_negative(x.index) for x in tensors}) == 1
 
 
 def _place(reading: Reading, x: Tensor, axis: int, start: int, here: int, factor: float, result: Result) -> FloatTerm:

@@ -7,8 +7,9 @@ from math import prod
 
 import numpy as np
 
-from circuits.compiler.floats import FloatTerm, Grid, Pointwise
+from circuits.compiler.floats import FloatTerm, Grid
 from circuits.compiler.lowerings.affine import scale_and_move
+from circuits.compiler.lowerings.movement import take
 from circuits.compiler.lowerings.node import Node
 from circuits.compiler.lowerings.windows import Window, read_windows
 from circuits.compiler.terms import Reading, Result, emit
@@ -132,8 +133,8 @@ class _Taps:
         inside = [self._find_outside(k) for k in range(self.window.kernel)]
         order = sorted(range(self.window.kernel), key=lambda k: (int(inside[k].sum()), k))
         base, rest = order[0], order[1:]
-        if inside[base].any() and not self._is_never_negative():
-            raise self.node.refuse("has windows without a tap that is never padding", "less padding, or a Relu before it")
+        if inside[base].any() and not self.lowering.is_never_negative(self.x.index):
+            return self._extend()
         grid = Grid(like=(self.x.index,))
         largest: Tensor | None = None
         for k in rest:
@@ -163,9 +164,16 @@ class _Taps:
         indices = np.array([self.window.find_index(p, k) for p in range(self.window.outputs)])
         return np.asarray((indices < 0) | (indices >= self.window.size))
 
-    def _is_never_negative(self) -> bool:
-        """Padding is zero, which is then never the larger one."""
-        return is_rectifying(self.lowering, self.x.index)
+    def _extend(self) -> Tensor:
+        """Every tap is padding for some window: the ends are repeated instead, which are taps of every window that reaches beyond them."""
+        window = self.window
+        last = max(window.find_index(window.outputs - 1, window.kernel - 1), window.size - 1)
+        if window.dilation > 1:
+            raise self.node.refuse("has dilated windows without a tap that is never padding", "less padding, or a Relu before it")
+        places = [min(max(q, 0), window.size - 1) for q in range(-window.before, last + 1)]
+        extended = take(self.node, self.lowering, self.x, self.axis, places)
+        inner = Window(len(places), window.kernel, window.stride, 1, 0, 0, window.outputs)
+        return _Taps(self.node, self.lowering, extended, self.axis, inner).run()
 
     def _silence(self, outside: np.ndarray) -> Reals:
         """Minus infinity where the tap is padding, which must never win."""
@@ -192,20 +200,3 @@ class _Taps:
 
     def _negate(self, term: FloatTerm) -> FloatTerm:
         return FloatTerm(term.term, -term.factor, term.weights)
-
-
-def is_rectifying(lowering: Lowering, index: int) -> bool:
-    """Whether a step gives no negative number, whatever its operands."""
-    if not index:
-        return False
-    step = lowering.steps[index - 1]
-    if isinstance(step, Pointwise):
-        return step.function.is_relu
-    if step.is_rectified:
-        return True
-    return bool(step.bias.min() >= 0) and all(
-        t.weights is None and t.factor > 0 and all(is_rectifying(lowering, k) for k in t.operands) for t in step.terms
-    )
-
-
-__all__ = ["is_rectifying", "lower_average_pool", "lower_global_average", "lower_global_max", "lower_max_pool", "sum_windows"]

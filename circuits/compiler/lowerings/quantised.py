@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from circuits.compiler.functions import make_affine, make_quanta
-from circuits.compiler.lowerings.affine import lower_with_constant
+from circuits.compiler.lowerings.affine import lower_with_constant, scale_and_move
 from circuits.compiler.lowerings.broadcast import lower_two
 from circuits.compiler.lowerings.conv import convolve
-from circuits.compiler.lowerings.matrix import multiply, multiply_tensors
+from circuits.compiler.lowerings.matrix import multiply, multiply_by, multiply_tensors
 from circuits.compiler.lowerings.node import Node
 from circuits.compiler.lowerings.pool import sum_windows, whole
 from circuits.compiler.values import Lowering, Tensor, Value
@@ -77,13 +77,33 @@ def _along(node: Node, values: Reals, w: Reals, axis: int) -> Reals:
 
 
 def lower_quantize(node: Node, lowering: Lowering) -> list[Value]:
-    zero, kind = _read_zero(node, 2)
-    return [quantise(node, lowering, node.tensor(), _read_scale(node, 1), zero, kind)]
+    """One scale, or one for each entry along an axis: there the quanta themselves are the step."""
+    if node.constant(1).size == 1:
+        zero, kind = _read_zero(node, 2)
+        return [quantise(node, lowering, node.tensor(), _read_scale(node, 1), zero, kind)]
+    scale, zero_points, kind = _read_along_axis(node)
+    scaled = scale_and_move(lowering, node.tensor(), 1.0 / scale, zero_points, node.name)
+    return [quantise(node, lowering, scaled, 1.0, 0, kind)]
 
 
 def lower_dequantize(node: Node, lowering: Lowering) -> list[Value]:
-    zero, _ = _read_zero(node, 2)
-    return [dequantise(lowering, node.tensor(), _read_scale(node, 1), zero, node.name)]
+    if node.constant(1).size == 1:
+        zero, _ = _read_zero(node, 2)
+        return [dequantise(lowering, node.tensor(), _read_scale(node, 1), zero, node.name)]
+    scale, zero_points, _ = _read_along_axis(node)
+    return [scale_and_move(lowering, node.tensor(), scale, -scale * zero_points, node.name)]
+
+
+def _read_along_axis(node: Node) -> tuple[Reals, Reals, str]:
+    """Scales and zero points that broadcast to the computed tensor, and the kind of the integers."""
+    rank, scale, axis = len(node.tensor().shape), node.constant(1), int(node.attributes.get("axis", 1))
+    kind = node.constant_array(2).dtype.name if len(node.inputs) > 2 and node.inputs[2] is not None else "uint8"
+    zero = node.constant(2) if len(node.inputs) > 2 and node.inputs[2] is not None else np.zeros(len(scale))
+    fits = scale.ndim == 1 and zero.shape == scale.shape and -rank <= axis < rank and node.tensor().shape[axis] == len(scale)
+    if not fits or not np.all(scale > 0) or kind not in LIMITS:
+        raise node.refuse("scales and zero points", f"one above zero for each entry of axis {axis}", list(scale.shape))
+    shape = [-1 if number == axis % rank else 1 for number in range(rank)]
+    return scale.reshape(shape), zero.reshape(shape), kind
 
 
 def lower_qlinear_conv(node: Node, lowering: Lowering) -> list[Value]:
@@ -103,7 +123,7 @@ def lower_qlinear_matmul(node: Node, lowering: Lowering) -> list[Value]:
         b = dequantise(lowering, node.tensor(3), _read_scale(node, 4), _read_zero(node, 5)[0], node.name)
         y = multiply_tensors(node, lowering, a, b, 1.0)
     else:
-        y = multiply(lowering, a, read_weights(node, 3, node.constant(4), 5, -1), np.zeros(1), node.name)
+        y = multiply_by(node, lowering, a, read_weights(node, 3, node.constant(4), 5, -1))
     return [quantise(node, lowering, y, _read_scale(node, 6), *_read_zero(node, 7))]
 
 
@@ -157,9 +177,6 @@ def lower_integer_product(node: Node, lowering: Lowering) -> list[Value]:
     x = dequantise(lowering, node.tensor(0), 1.0, x_zero, node.name)
     is_conv = node.operator == "ConvInteger"
     weights = read_weights(node, 1, np.ones(1), 3, 0 if is_conv else -1)
-    if is_conv:
-        y = convolve(node, lowering, x, weights, np.zeros(len(weights)))
-    else:
-        y = multiply(lowering, x, weights.reshape(weights.shape[-2:]), np.zeros(1), node.name)
+    y = convolve(node, lowering, x, weights, np.zeros(len(weights))) if is_conv else multiply_by(node, lowering, x, weights)
     lowering.integers.add(y.index)
     return [y]
