@@ -67,7 +67,7 @@ contract TellingVerifier is ProofVerifier {
         if (load(MAPS) != 0) count = copy(drawn, count, LAMBDA, 1);
         count = copy(drawn, count, COORDINATES + 32 * THETA, load(MAP_ROUNDS));
         count = copy(drawn, count, MU, 2);
-        assembly {
+        assembly ("memory-safe") {
             mstore(drawn, count)
         }
     }

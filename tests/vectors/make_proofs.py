@@ -29,6 +29,7 @@ import numpy as np
 from py_arkworks_bls12381 import G1Point, G2Point, Scalar
 
 from circuits.committed import CommittedModel, commit_parameters, split_parts
+from circuits.digests import keccak256
 from circuits.field import MODULUS
 from circuits.layers.axes import Axis, Kernel, Mode, WeightsAxis
 from circuits.layers.linear import Linear, LinearWeights, make_dense
@@ -243,11 +244,17 @@ def to_json(case: Case) -> dict[str, Any]:
     }
 
 
+def compute_context(request: bytes, beneficiary: str) -> bytes:
+    """keccak256(abi.encode(requestId, beneficiary)), as ProofVerifier.verify makes it; the request id is a digest."""
+    return keccak256(keccak256(request) + bytes.fromhex(beneficiary).rjust(32, b"\x00"))
+
+
 def make_cases() -> dict[str, Case]:
     """By file name."""
     ceremony = load_ceremony()
     return {
         "mlp-20-12-5": make_case(make_mlp([20, 12, 5], 24), 1, ceremony),
+        "mlp-evidence": make_case(make_mlp([9, 4, 3]), 8, ceremony, compute_context(b"request", "beef")),
         "zoo": make_case(make_zoo(), 2, ceremony),
         "zoo-chunks-of-32": make_case(make_zoo(), 3, make_local_setup(5)),
         "zoo-chunks-of-32768": make_case(make_zoo(), 4, make_local_setup(15)),

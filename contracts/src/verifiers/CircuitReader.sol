@@ -14,6 +14,8 @@ contract CircuitReader {
     /// @notice Reads the descriptor stored at `circuit`, lays the network out for chunks of 2^chunkBits entries, and
     ///         returns the memory it did that in (Memory.sol). Reverts unless the descriptor is well formed.
     function read(address circuit, uint256 chunkBits) external view {
+        // Before the fixed positions: it is not part of the image.
+        Reader memory reader;
         Memory.begin();
         store(CHUNK_BITS, chunkBits);
         // The tensors' records come first, and the descriptor's first word says how many they are.
@@ -23,7 +25,7 @@ contract CircuitReader {
             header := mload(0x00)
         }
         Memory.allocate(Descriptor.recordBytes(header));
-        Reader memory reader = Words.open(CodeStorage.read(circuit));
+        Words.open(reader, CodeStorage.read(circuit));
         Descriptor.parse(reader);
         Layout.make();
         Memory.returnImage();

@@ -34,7 +34,8 @@ import {
     TENSORS_END,
     TRACE,
     load,
-    read
+    read,
+    store
 } from "./Memory.sol";
 import {Openings} from "./Openings.sol";
 import {ALL_SIGMA, Points, SIGMA} from "./Points.sol";
@@ -123,18 +124,29 @@ library ClaimList {
             uint256 chunks = _countChunks(ROWS);
             uint256 profile = Memory.allocate(32 * chunks);
             if (!_addProfile(profile, LINEAR, shift, load(ROW_BITS))) return;
-            uint256 rest = Field.negate(restPower);
             uint256 columns = load(COLUMNS);
-            for (uint256 c; c < columns; ++c) {
-                uint256 coefficient = power;
-                if (c == 1) coefficient = Field.mulAdd(power, rest, 1 << shift);
-                if (c == 2) coefficient = Field.mulAdd(power, rest, 1 << (shift + VALUE_BITS));
-                if (c == 4 && shift == LIMB_SHIFT) coefficient = Field.mulAdd(power, rest, TABLE_LENGTH);
-                uint256 location = load(TRACE) + c * load(COLUMN_LENGTH);
-                Openings.addColumn(location, load(ROW_BITS), profile, chunks, coefficient);
+            uint256 coefficients = _columnCoefficients(power, Field.negate(restPower), shift, columns);
+            Openings.addColumns(
+                load(TRACE), load(COLUMN_LENGTH), load(ROW_BITS), profile, chunks, coefficients, columns
+            );
+            Openings.addColumn(load(HELPERS), load(ROW_BITS), profile, chunks, helperPower);
+        }
+    }
+
+    function _columnCoefficients(uint256 power, uint256 rest, uint256 shift, uint256 columns)
+        private
+        pure
+        returns (uint256 list)
+    {
+        unchecked {
+            list = Memory.allocate(32 * columns);
+            for (uint256 place = list; place < list + 32 * columns; place += 32) {
+                store(place, power);
                 power = Field.mul(power, load(MU));
             }
-            Openings.addColumn(load(HELPERS), load(ROW_BITS), profile, chunks, helperPower);
+            store(list + 32, Field.mulAdd(load(list + 32), rest, 1 << shift));
+            store(list + 64, Field.mulAdd(load(list + 64), rest, 1 << (shift + VALUE_BITS)));
+            if (shift == LIMB_SHIFT) store(list + 128, Field.mulAdd(load(list + 128), rest, TABLE_LENGTH));
         }
     }
 

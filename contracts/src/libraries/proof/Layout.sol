@@ -6,6 +6,7 @@ import {
     CHUNK_BITS,
     COLUMNS,
     COLUMN_LENGTH,
+    COORDINATES,
     DEGREE,
     FIRST_PARAMETER,
     HELPERS,
@@ -21,7 +22,6 @@ import {
     MAPS,
     MAP_ROUNDS,
     MULTIPLICITIES,
-    Memory,
     OPERANDS_SENT,
     PARAMETER_POINTS,
     ROUNDS,
@@ -80,12 +80,14 @@ library Layout {
     error TooManyRows(uint256 maxBits, uint256 gotBits);
 
     uint256 private constant MAX_ROW_BITS = 22;
-    /// @dev One more than the bits of the largest block.
-    uint256 private constant BUCKETS = 33;
+    /// @dev A word for each number of bits up to 32, and one for the set of those that occur.
+    uint256 private constant USED = 0x420;
+    uint256 private constant BUCKET_BYTES = 0x440;
 
     function make() internal pure {
         unchecked {
-            uint256 buckets = Memory.allocate(32 * BUCKETS);
+            // The verifier's coordinates are not used by the reader.
+            uint256 buckets = COORDINATES;
             _placeRows(buckets, LINEAR, ROWS, ROW_BITS);
             if (load(LOOKUPS) != 0) _placeRows(buckets, TABLE, LOOKS, LOOK_BITS);
             store(TABLE_BITS, VALUE_BITS + Points.bitsOf(1 + load(TABLES)));
@@ -103,12 +105,15 @@ library Layout {
 
     // ---- buckets: stable sorting by length ----------------------------------------------------------------------
 
-    /// @dev Reserves a block's length in the class of its bits; once the buckets are open, returns where it starts.
+    /// @dev Reserves a block's length in the class of its bits; once the buckets are open, returns where it starts. The
+    ///      word behind the classes is the set of those that have blocks.
     function _take(uint256 buckets, uint256 bits, uint256 length) private pure returns (uint256 start) {
         assembly ("memory-safe") {
             let place := add(buckets, shl(5, bits))
             start := mload(place)
             mstore(place, add(start, length))
+            let used := add(buckets, USED)
+            mstore(used, or(mload(used), shl(bits, 1)))
         }
     }
 
@@ -116,8 +121,10 @@ library Layout {
     function _open(uint256 buckets, uint256 first) private pure returns (uint256 end) {
         assembly ("memory-safe") {
             end := first
-            for { let place := add(buckets, shl(5, BUCKETS)) } gt(place, buckets) {} {
-                place := sub(place, 0x20)
+            for { let used := mload(add(buckets, USED)) } used {} {
+                let bits := sub(255, clz(used))
+                used := xor(used, shl(bits, 1))
+                let place := add(buckets, shl(5, bits))
                 let length := mload(place)
                 mstore(place, end)
                 end := add(end, length)
@@ -127,7 +134,7 @@ library Layout {
 
     function _clear(uint256 buckets) private pure {
         assembly ("memory-safe") {
-            calldatacopy(buckets, calldatasize(), shl(5, BUCKETS))
+            calldatacopy(buckets, calldatasize(), BUCKET_BYTES)
         }
     }
 

@@ -8,7 +8,10 @@ pragma solidity ^0.8.31;
 // The words from IMAGE on say what the descriptor says. CircuitReader writes them and ProofVerifier copies them to the
 // same positions, so records may point to each other.
 
-/// @dev Lanes of a word of a public tensor (PublicTensor.sol), 17 words.
+/// @dev Factors of lanes (PublicTensor.sol), 8 words.
+uint256 constant QUARTERS = 0x700;
+/// @dev Lanes of a word of a public tensor (PublicTensor.sol), 16 words; messages of rounds while they are hashed
+///      (Transcript.sol).
 uint256 constant LANES = 0x800;
 /// @dev r. As a literal at every use it costs more: the compiler then copies it from the code.
 uint256 constant MODULUS = 0xa20;
@@ -100,8 +103,11 @@ uint256 constant MAPS = 0x2d00;
 uint256 constant WEIGHTS_SENT = 0x2d20;
 uint256 constant OPERANDS_SENT = 0x2d40;
 uint256 constant MAPPED_SENT = 0x2d60;
+/// @dev Addresses of the contracts that hold the model's commitments, a word each: first, and behind the last.
+uint256 constant PARTS = 0x2d80;
+uint256 constant PARTS_END = 0x2da0;
 /// @dev Records of the tensors (Records.sol), the input's first.
-uint256 constant TENSORS = 0x2d80;
+uint256 constant TENSORS = 0x2dc0;
 
 /// @dev The word at a position of the memory.
 function load(uint256 place) pure returns (uint256 word) {
@@ -128,7 +134,7 @@ library Memory {
     /// @notice The memory before the fixed positions was used up.
     error NoRoom(uint256 freeMemory);
 
-    uint256 private constant FIRST = LANES;
+    uint256 private constant FIRST = QUARTERS;
     uint256 private constant R = 0x73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001;
 
     /// @notice Allocates the fixed positions, zeroed, and sets those of constants. Once, before any of them is used.
@@ -166,6 +172,26 @@ library Memory {
     function returnImage() internal pure {
         assembly ("memory-safe") {
             return(IMAGE, sub(mload(0x40), IMAGE))
+        }
+    }
+
+    /// @notice A copy of everything from IMAGE on.
+    function copyImage() internal pure returns (bytes memory image) {
+        assembly ("memory-safe") {
+            image := mload(0x40)
+            let size := sub(image, IMAGE)
+            mstore(image, size)
+            mcopy(add(image, 0x20), IMAGE, size)
+            mstore(0x40, add(add(image, 0x20), size))
+        }
+    }
+
+    /// @notice Copies an image that was stored as contract code behind one STOP byte (CodeStorage.sol).
+    function loadStoredImage(address pointer) internal view {
+        assembly ("memory-safe") {
+            let size := sub(extcodesize(pointer), 1)
+            extcodecopy(pointer, IMAGE, 1, size)
+            mstore(0x40, add(IMAGE, size))
         }
     }
 

@@ -32,18 +32,21 @@ library Openings {
     uint256 internal constant ENTRY_BYTES = 160;
     /// @dev Entries behind the last, for a check that needs more points.
     uint256 private constant SPARE_ENTRIES = 2;
+    /// @dev Groups of at most 16 chunks: two short lists instead of a long one.
+    uint256 private constant GROUP_BITS = 4;
 
     /// @notice Makes room for the entries and fills the tables of factors at ζ.
     function open() internal pure {
         unchecked {
             store(ENTRIES, Memory.allocate(ENTRY_BYTES * (load(ALL_POINTS) + SPARE_ENTRIES)));
-            store(POWER, load(ZETA));
+            store(POWER, 1);
             store(VALUE, 0);
         }
         assembly ("memory-safe") {
             let r := mload(MODULUS)
-            let sum := 1
-            let ofSigma := 1
+            // ζ itself is a factor of everything.
+            let sum := mload(ZETA)
+            let ofSigma := sum
             let zeta := mload(ZETA)
             let last := shl(5, mload(CHUNK_BITS))
             for { let j := 0 } iszero(gt(j, last)) { j := add(j, 0x20) } {
@@ -87,12 +90,15 @@ library Openings {
     /// @dev seed times the factors of the fixed bits [first, last) of an index: ζ^(2^j) where it has a zero.
     function _ofBits(uint256 index, uint256 first, uint256 last, uint256 seed) private pure returns (uint256 result) {
         assembly ("memory-safe") {
-            let r := mload(MODULUS)
             result := seed
-            let bits := shr(first, not(index))
-            for {} lt(first, last) { first := add(first, 1) } {
-                if and(bits, 1) { result := mulmod(result, mload(add(POWERS, shl(5, first))), r) }
-                bits := shr(1, bits)
+            if lt(first, last) {
+                let r := mload(MODULUS)
+                let zeros := and(not(index), sub(shl(last, 1), shl(first, 1)))
+                for {} zeros {} {
+                    let j := sub(255, clz(zeros))
+                    zeros := xor(zeros, shl(j, 1))
+                    result := mulmod(result, mload(add(POWERS, shl(5, j))), r)
+                }
             }
         }
     }
@@ -124,17 +130,44 @@ library Openings {
                 return;
             }
             uint256 free = Memory.free();
-            (uint256 list, uint256 chunks) = Points.expand(point, sizes, chunkBits, amount);
-            assembly ("memory-safe") {
-                let r := mload(MODULUS)
-                let place := add(add(mload(ENTRIES), mul(slot, ENTRY_BYTES)), 0x80)
-                for {} chunks { chunks := sub(chunks, 1) } {
-                    mstore(place, addmod(mload(place), mload(list), r))
-                    list := add(list, 0x20)
-                    place := add(place, ENTRY_BYTES)
-                }
-            }
+            (uint256 row, uint256 bits) = _findRow(sizes, chunkBits);
+            uint256 inner = Points.eqList(point << (8 * chunkBits), 1 << bits);
+            (uint256 list, uint256 groups) = Points.expand(point, sizes, chunkBits + bits, amount);
+            _addGroups(slot, list, list + 32 * groups, inner, row, 1 << bits);
             Memory.reset(free);
+        }
+    }
+
+    /// @dev Chunks along the axis that the lowest bit above `cut` belongs to, and how many of its bits make a group.
+    function _findRow(uint256 sizes, uint256 cut) private pure returns (uint256 row, uint256 bits) {
+        unchecked {
+            uint256 low;
+            while (true) {
+                sizes += 32;
+                uint256 high = low + Points.bitsOf(load(sizes));
+                if (high > cut) {
+                    uint256 first = low < cut ? cut : low;
+                    return (((load(sizes) - 1) >> (first - low)) + 1, _min(high - first, GROUP_BITS));
+                }
+                low = high;
+            }
+        }
+    }
+
+    /// @dev Adds the product of every entry of the list with those of the inner one: `size` of them, or as many as a row
+    ///      has left. A row begins a new group.
+    function _addGroups(uint256 slot, uint256 list, uint256 last, uint256 inner, uint256 row, uint256 size)
+        private
+        pure
+    {
+        unchecked {
+            uint256 left = row;
+            for (; list < last; list += 32) {
+                uint256 count = _min(left, size);
+                _addProfile(slot, inner, count, load(list));
+                slot += count;
+                left = left == count ? row : left - count;
+            }
         }
     }
 
@@ -196,14 +229,48 @@ library Openings {
         }
     }
 
-    /// @notice coefficient·profile, for the column of 2^bits rows at a location.
+    /// @notice coefficient·profile for each column of 2^bits rows, from the last one to that at a location.
+    /// @param step Entries from one column to the next.
+    /// @param coefficients Memory position of a word a column; their number.
+    function addColumns(
+        uint256 location,
+        uint256 step,
+        uint256 bits,
+        uint256 profile,
+        uint256 chunks,
+        uint256 coefficients,
+        uint256 columns
+    ) internal pure {
+        unchecked {
+            uint256 chunkBits = load(CHUNK_BITS);
+            uint256 ratio = load(POWERS + 32 * _min(bits, chunkBits));
+            uint256 factor;
+            uint256 slot = type(uint256).max;
+            location += step * columns;
+            while (columns-- != 0) {
+                location -= step;
+                // Columns of one chunk differ in bits that count down: by one power of ζ from each to the one before.
+                if (slot == location >> chunkBits) {
+                    factor = Field.mul(factor, ratio);
+                } else {
+                    slot = location >> chunkBits;
+                    factor = _ofBits(location, bits, chunkBits, 1);
+                }
+                _addProfile(slot, profile, chunks, Field.mul(factor, load(coefficients + 32 * columns)));
+            }
+        }
+    }
+
+    /// @notice The same for one column.
     function addColumn(uint256 location, uint256 bits, uint256 profile, uint256 chunks, uint256 coefficient)
         internal
         pure
     {
         uint256 chunkBits = load(CHUNK_BITS);
-        uint256 factor = _ofBits(location, bits, chunkBits, coefficient);
-        uint256 slot = location >> chunkBits;
+        _addProfile(location >> chunkBits, profile, chunks, _ofBits(location, bits, chunkBits, coefficient));
+    }
+
+    function _addProfile(uint256 slot, uint256 profile, uint256 chunks, uint256 factor) private pure {
         assembly ("memory-safe") {
             let r := mload(MODULUS)
             let place := add(add(mload(ENTRIES), mul(slot, ENTRY_BYTES)), 0x80)
@@ -261,9 +328,9 @@ library Openings {
         }
     }
 
-    /// @notice ζ·Σ μ^i·value_i·ζ^(n − 1), for chunks of n entries.
+    /// @notice Σ μ^i·value_i·ζ^n, for chunks of n entries.
     function claimedValue() internal pure returns (uint256) {
-        return _ofBits(0, 0, load(CHUNK_BITS), load(VALUE));
+        return Field.mul(load(VALUE), topPower());
     }
 
     /// @notice ζ^n.

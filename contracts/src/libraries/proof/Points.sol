@@ -94,7 +94,12 @@ library Points {
             switch shr(bits, size)
             case 0 {
                 let r := mload(MODULUS)
-                for { let last := add(first, bits) } lt(first, last) { first := add(first, 1) } {
+                let last := add(first, bits)
+                // Below the lowest one of the size nothing is counted yet.
+                let skipped := sub(255, clz(and(size, sub(0, size))))
+                first := add(first, skipped)
+                size := shr(skipped, size)
+                for {} lt(first, last) { first := add(first, 1) } {
                     let c := mload(add(COORDINATES, shl(5, byte(first, point))))
                     let below := addmod(1, sub(r, c), r)
                     switch and(size, 1)

@@ -56,15 +56,25 @@ library Proofs {
             uint256 expectedBytes = _locate(start + MAGIC_BYTES) - start;
             if (proof.length != expectedBytes) revert ProofLength(expectedBytes, proof.length);
             if (bytes4(proof) != MAGIC) revert ProofVersion(bytes4(proof));
-            bool isReduced = true;
-            assembly ("memory-safe") {
-                let r := mload(MODULUS)
-                let last := mload(AT_PARTS)
-                for { let place := mload(AT_ROW_ROUNDS) } lt(place, last) { place := add(place, 0x20) } {
-                    isReduced := and(isReduced, lt(calldataload(place), r))
-                }
+            if (!_areReduced()) revert ScalarNotReduced();
+        }
+    }
+
+    /// @dev Whether all scalars are below r: one by one until a multiple of four is left.
+    function _areReduced() private pure returns (bool result) {
+        assembly ("memory-safe") {
+            let r := mload(MODULUS)
+            let last := mload(AT_PARTS)
+            let place := mload(AT_ROW_ROUNDS)
+            result := 1
+            for {} and(sub(last, place), 0x7f) { place := add(place, 0x20) } {
+                result := and(result, lt(calldataload(place), r))
             }
-            if (!isReduced) revert ScalarNotReduced();
+            for {} lt(place, last) { place := add(place, 0x80) } {
+                let low := and(lt(calldataload(place), r), lt(calldataload(add(place, 0x20)), r))
+                let high := and(lt(calldataload(add(place, 0x40)), r), lt(calldataload(add(place, 0x60)), r))
+                result := and(result, and(low, high))
+            }
         }
     }
 

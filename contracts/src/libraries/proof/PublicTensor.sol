@@ -2,33 +2,45 @@
 pragma solidity ^0.8.31;
 
 import {Field} from "./Field.sol";
-import {LANES, MODULUS, Memory, load, store} from "./Memory.sol";
+import {COORDINATES, LANES, MODULUS, Memory, QUARTERS, load, store} from "./Memory.sol";
 import {Points} from "./Points.sol";
 
 /// @title Public tensors: packed big-endian int16 in the calldata
 /// @notice A word of the calldata holds 16 values, its lanes; the first value is in the highest one.
 library PublicTensor {
     uint256 private constant LANE_BITS = 4;
+    /// @dev A point of zeros (Points.sol).
+    uint256 private constant ZEROS = 0x6060606060606060606060606060606060606060606060606060606060606060;
+    /// @dev Groups of 8 words: two short lists instead of a long one.
+    uint256 private constant GROUP_BITS = 7;
+    uint256 private constant INNER_BYTES = 0x100;
     uint256 private constant HIGH_BITS = 0xf000f000f000f000f000f000f000f000f000f000f000f000f000f000f000f000;
     uint256 private constant VALUES = 0x0fff0fff0fff0fff0fff0fff0fff0fff0fff0fff0fff0fff0fff0fff0fff0fff;
     uint256 private constant SIGNS = 0x0800080008000800080008000800080008000800080008000800080008000800;
 
     /// @notice Whether every value is in its format's range: [−2048, 2047] where `offset` is 2048, else [0, 4095].
     function isInRange(bytes calldata data, uint256 offset) internal pure returns (bool) {
-        uint256 wrong;
-        uint256 shift = offset == 0 ? 0 : 1;
+        uint256 differs;
         assembly ("memory-safe") {
-            let last := add(data.offset, data.length)
-            for { let place := data.offset } lt(place, last) { place := add(place, 0x20) } {
+            // Signed: the five highest bits of a lane are equal. Rectified: its four highest bits are zero.
+            let signed := sub(0, gt(offset, 0))
+            let place := data.offset
+            let last := add(place, and(data.length, not(0x3f)))
+            for {} lt(place, last) { place := add(place, 0x40) } {
                 let word := calldataload(place)
-                let left := sub(last, place)
-                if lt(left, 0x20) { word := and(word, not(shr(shl(3, left), not(0)))) }
-                // Signed: the five highest bits of a lane are equal. Rectified: its four highest bits are zero.
-                let differs := xor(word, mul(shift, shl(1, word)))
-                wrong := or(wrong, and(differs, HIGH_BITS))
+                let other := calldataload(add(place, 0x20))
+                word := xor(word, shl(1, and(word, signed)))
+                differs := or(differs, or(word, xor(other, shl(1, and(other, signed)))))
+            }
+            last := add(data.offset, data.length)
+            for {} lt(place, last) { place := add(place, 0x20) } {
+                let word := calldataload(place)
+                // What lies behind the data is none of it.
+                if lt(last, add(place, 0x20)) { word := and(word, not(shr(shl(3, sub(last, place)), not(0)))) }
+                differs := or(differs, xor(word, shl(1, and(word, signed))))
             }
         }
-        return wrong == 0;
+        return differs & HIGH_BITS == 0;
     }
 
     /// @notice The multilinear extension at a point, every axis padded by itself.
@@ -42,11 +54,15 @@ library PublicTensor {
         unchecked {
             uint256 free = Memory.free();
             sizes = _mergeAxes(sizes);
-            uint256 bits = Points.bitsOf(load(sizes + 32));
-            if (bits > LANE_BITS) bits = LANE_BITS;
-            _makeLanes(point, bits);
-            (uint256 list, uint256 count) = Points.expand(point, sizes, bits, 1);
-            result = _sum(data, load(sizes + 32), offset == 0 ? 0 : SIGNS, list, list + 32 * count);
+            uint256 size = load(sizes + 32);
+            uint256 bits = Points.bitsOf(size);
+            uint256 laneBits = bits < LANE_BITS ? bits : LANE_BITS;
+            uint256 groupBits = bits < GROUP_BITS ? bits : GROUP_BITS;
+            _makeLanes(point, laneBits);
+            uint256 inner = Points.eqList(point << (8 * laneBits), 1 << (groupBits - laneBits));
+            // The outer list ends where free memory begins.
+            (uint256 list,) = Points.expand(point, sizes, groupBits, 1);
+            result = _sum(data, size, offset == 0 ? 0 : SIGNS, inner, list);
             // Lanes hold value + offset.
             if (offset != 0) result = Field.sub(result, Field.mul(offset, maskOf(point, sizes)));
             Memory.reset(free);
@@ -83,24 +99,49 @@ library PublicTensor {
     }
 
     /// @dev With U_i the word shifted so that lane i is lowest, lane i is U_i − 2^16·U_(i−1), so Σ lane_i·e_i is
-    ///      Σ U_i·(e_i − 2^16·e_(i+1)): the table holds what U_i counts, and no lane needs to be cut out.
+    ///      Σ U_i·(e_i − 2^16·e_(i+1)): the table holds what U_i counts, and no lane needs to be cut out. e is the product
+    ///      of four entries for the two high bits and four for the two low ones; missing coordinates are zero.
     function _makeLanes(uint256 point, uint256 cut) private pure {
-        uint256 list = Points.eqList(point, 1 << cut);
+        unchecked {
+            uint256 missing = type(uint256).max >> (8 * cut);
+            point = (point & ~missing) | (ZEROS & missing);
+            _makeQuarter(QUARTERS, point);
+            _makeQuarter(QUARTERS + 0x80, point << 16);
+        }
         assembly ("memory-safe") {
             let r := mload(MODULUS)
-            let count := shl(cut, 1)
-            calldatacopy(LANES, calldatasize(), 0x220)
-            mcopy(LANES, list, shl(5, count))
-            for { let place := LANES } count { count := sub(count, 1) } {
-                let next := add(place, 0x20)
-                mstore(place, addmod(mload(place), sub(r, mulmod(mload(next), 0x10000, r)), r))
-                place := next
+            let above := 0
+            let high := add(QUARTERS, 0x100)
+            for { let place := add(LANES, 0x200) } gt(place, LANES) {} {
+                high := sub(high, 0x20)
+                for { let low := add(QUARTERS, 0x80) } gt(low, QUARTERS) {} {
+                    low := sub(low, 0x20)
+                    place := sub(place, 0x20)
+                    let e := mulmod(mload(high), mload(low), r)
+                    mstore(place, addmod(e, sub(r, mulmod(above, 0x10000, r)), r))
+                    above := e
+                }
             }
         }
     }
 
-    /// @dev Σ over rows of `size` values, in words of 16, each weighted with its entry of the list.
-    function _sum(uint256 data, uint256 size, uint256 signs, uint256 list, uint256 last)
+    /// @dev eq of the first two coordinates with 0, 1, 2, 3.
+    function _makeQuarter(uint256 place, uint256 point) private pure {
+        assembly ("memory-safe") {
+            let r := mload(MODULUS)
+            let c := mload(add(COORDINATES, shl(5, byte(0, point))))
+            let d := mload(add(COORDINATES, shl(5, byte(1, point))))
+            let both := mulmod(c, d, r)
+            mstore(place, addmod(addmod(1, both, r), sub(shl(1, r), add(c, d)), r))
+            mstore(add(place, 0x20), addmod(c, sub(r, both), r))
+            mstore(add(place, 0x40), addmod(d, sub(r, both), r))
+            mstore(add(place, 0x60), both)
+        }
+    }
+
+    /// @dev Σ over rows of `size` values: words of 16, each weighted with its entry of the inner list, and groups of
+    ///      words with theirs of the outer one. A row begins a new group.
+    function _sum(uint256 data, uint256 size, uint256 signs, uint256 inner, uint256 list)
         private
         pure
         returns (uint256 result)
@@ -108,81 +149,87 @@ library PublicTensor {
         assembly ("memory-safe") {
             let r := mload(MODULUS)
             let left := size
-            for {} lt(list, last) { list := add(list, 0x20) } {
-                // Position 0x00 keeps the word: as a variable it would be computed anew for every lane.
-                mstore(0x00, xor(and(calldataload(data), VALUES), signs))
-                switch lt(left, 17)
-                case 0 {
-                    left := sub(left, 16)
-                    data := add(data, 0x20)
+            for { let last := mload(0x40) } lt(list, last) { list := add(list, 0x20) } {
+                let part := 0
+                let end := add(inner, INNER_BYTES)
+                for { let place := inner } lt(place, end) { place := add(place, 0x20) } {
+                    // Position 0x00 keeps the word: as a variable it would be computed anew for every lane.
+                    mstore(0x00, xor(and(calldataload(data), VALUES), signs))
+                    switch lt(left, 17)
+                    case 0 {
+                        left := sub(left, 16)
+                        data := add(data, 0x20)
+                    }
+                    default {
+                        mstore(0x00, and(mload(0x00), not(shr(shl(4, left), not(0)))))
+                        data := add(data, shl(1, left))
+                        left := size
+                        end := 0
+                    }
+                    // Two products are below 2^256 together.
+                    let sum := add(
+                        mulmod(shr(240, mload(0x00)), mload(LANES), r),
+                        mulmod(shr(224, mload(0x00)), mload(add(LANES, 0x20)), r)
+                    )
+                    sum := addmod(
+                        sum,
+                        add(
+                            mulmod(shr(208, mload(0x00)), mload(add(LANES, 0x40)), r),
+                            mulmod(shr(192, mload(0x00)), mload(add(LANES, 0x60)), r)
+                        ),
+                        r
+                    )
+                    sum := addmod(
+                        sum,
+                        add(
+                            mulmod(shr(176, mload(0x00)), mload(add(LANES, 0x80)), r),
+                            mulmod(shr(160, mload(0x00)), mload(add(LANES, 0xa0)), r)
+                        ),
+                        r
+                    )
+                    sum := addmod(
+                        sum,
+                        add(
+                            mulmod(shr(144, mload(0x00)), mload(add(LANES, 0xc0)), r),
+                            mulmod(shr(128, mload(0x00)), mload(add(LANES, 0xe0)), r)
+                        ),
+                        r
+                    )
+                    sum := addmod(
+                        sum,
+                        add(
+                            mulmod(shr(112, mload(0x00)), mload(add(LANES, 0x100)), r),
+                            mulmod(shr(96, mload(0x00)), mload(add(LANES, 0x120)), r)
+                        ),
+                        r
+                    )
+                    sum := addmod(
+                        sum,
+                        add(
+                            mulmod(shr(80, mload(0x00)), mload(add(LANES, 0x140)), r),
+                            mulmod(shr(64, mload(0x00)), mload(add(LANES, 0x160)), r)
+                        ),
+                        r
+                    )
+                    sum := addmod(
+                        sum,
+                        add(
+                            mulmod(shr(48, mload(0x00)), mload(add(LANES, 0x180)), r),
+                            mulmod(shr(32, mload(0x00)), mload(add(LANES, 0x1a0)), r)
+                        ),
+                        r
+                    )
+                    sum := addmod(
+                        sum,
+                        add(
+                            mulmod(shr(16, mload(0x00)), mload(add(LANES, 0x1c0)), r),
+                            mulmod(mload(0x00), mload(add(LANES, 0x1e0)), r)
+                        ),
+                        r
+                    )
+                    part := addmod(part, mulmod(sum, mload(place), r), r)
                 }
-                default {
-                    mstore(0x00, and(mload(0x00), not(shr(shl(4, left), not(0)))))
-                    data := add(data, shl(1, left))
-                    left := size
-                }
-                // Two products are below 2^256 together.
-                let sum := add(
-                    mulmod(shr(240, mload(0x00)), mload(LANES), r),
-                    mulmod(shr(224, mload(0x00)), mload(add(LANES, 0x20)), r)
-                )
-                sum := addmod(
-                    sum,
-                    add(
-                        mulmod(shr(208, mload(0x00)), mload(add(LANES, 0x40)), r),
-                        mulmod(shr(192, mload(0x00)), mload(add(LANES, 0x60)), r)
-                    ),
-                    r
-                )
-                sum := addmod(
-                    sum,
-                    add(
-                        mulmod(shr(176, mload(0x00)), mload(add(LANES, 0x80)), r),
-                        mulmod(shr(160, mload(0x00)), mload(add(LANES, 0xa0)), r)
-                    ),
-                    r
-                )
-                sum := addmod(
-                    sum,
-                    add(
-                        mulmod(shr(144, mload(0x00)), mload(add(LANES, 0xc0)), r),
-                        mulmod(shr(128, mload(0x00)), mload(add(LANES, 0xe0)), r)
-                    ),
-                    r
-                )
-                sum := addmod(
-                    sum,
-                    add(
-                        mulmod(shr(112, mload(0x00)), mload(add(LANES, 0x100)), r),
-                        mulmod(shr(96, mload(0x00)), mload(add(LANES, 0x120)), r)
-                    ),
-                    r
-                )
-                sum := addmod(
-                    sum,
-                    add(
-                        mulmod(shr(80, mload(0x00)), mload(add(LANES, 0x140)), r),
-                        mulmod(shr(64, mload(0x00)), mload(add(LANES, 0x160)), r)
-                    ),
-                    r
-                )
-                sum := addmod(
-                    sum,
-                    add(
-                        mulmod(shr(48, mload(0x00)), mload(add(LANES, 0x180)), r),
-                        mulmod(shr(32, mload(0x00)), mload(add(LANES, 0x1a0)), r)
-                    ),
-                    r
-                )
-                sum := addmod(
-                    sum,
-                    add(
-                        mulmod(shr(16, mload(0x00)), mload(add(LANES, 0x1c0)), r),
-                        mulmod(mload(0x00), mload(add(LANES, 0x1e0)), r)
-                    ),
-                    r
-                )
-                result := addmod(result, mulmod(sum, mload(list), r), r)
+                result := addmod(result, mulmod(part, mload(list), r), r)
             }
         }
     }

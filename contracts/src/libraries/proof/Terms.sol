@@ -43,7 +43,7 @@ import {
     WEIGHTS_POINT,
     WEIGHTS_TENSOR
 } from "./Records.sol";
-import {Reader, Words} from "./Words.sol";
+import {Axes, Reader, Words} from "./Words.sol";
 
 /// @title One term of a linear operator: its rules, and which challenge stands for which bit (circuits/layers/term.py,
 ///        circuits/plan.py)
@@ -57,33 +57,6 @@ library Terms {
     int256 private constant MAX_OFFSET = 1 << 22;
     uint256 private constant MAX_PARAMETER_BITS = 32;
 
-    /// @dev What the axes of one term say.
-    struct Axes {
-        /// @dev Bit o: result axis o is named; it is neither that nor an axis of the weights tensor.
-        uint256 named;
-        uint256 free;
-        /// @dev Bit a, bit o, bit a: contracted operand axes, shared result axes, operand axes with a weighted kernel.
-        uint256 contracted;
-        uint256 shared;
-        uint256 kernels;
-        uint256 sharedBits;
-        uint256 contractBits;
-        uint256 kernelBits;
-        /// @dev Operand entries that one result sums with weight 1.
-        uint256 summed;
-        /// @dev Entries of the axis before, if that one is MERGE, else 0; and those of its result axis.
-        uint256 merging;
-        uint256 merged;
-        /// @dev Variables given out so far: shared, contracted, mapped.
-        uint256 nextShared;
-        uint256 nextContract;
-        uint256 nextMap;
-        /// @dev Byte a (from the right): the lowest variable of contracted operand axis a; of the axis shared with
-        ///      result axis o.
-        uint256 contractLow;
-        uint256 sharedLow;
-    }
-
     function read(Reader memory reader, uint256 id, Tensor result, Term term) internal pure {
         uint256 word = Words.next(reader);
         if (word >> 248 != TERM || uint128(word) != 0) Words.refuse("term");
@@ -93,7 +66,8 @@ library Terms {
         term.set(OPERAND, Tensor.unwrap(operand));
         _readCoefficient(term, kind, Words.int32At(word >> 128));
         if (Words.byteAt(word, 2) != operand.get(RANK)) Words.refuse("operand rank");
-        Axes memory axes;
+        Words.clearAxes(reader);
+        Axes memory axes = reader.axes;
         _readAxes(reader, term, axes, operand, result);
         _placeOperand(term, axes, operand, result);
         if (axes.shared != 0) _placeShared(term, axes, operand, result);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.31;
 
-import {MODULUS, STATE, TAU, load} from "./Memory.sol";
+import {LANES, MODULUS, STATE, TAU, load} from "./Memory.sol";
 
 /// @title The Fiat–Shamir transcript: one Keccak-256 state (circuits/transcript.py)
 /// @notice absorb: state ← keccak256(state ‖ 0x00 ‖ u32 length ‖ bytes). draw: state ← keccak256(state ‖ 0x01), read
@@ -53,9 +53,12 @@ library Transcript {
 
     // ---- rounds of a sumcheck ---------------------------------------------------------------------------------
 
+    // Each round is hashed in the region of LANES: state (32 bytes), 0x00 and length (5), the message, which is read
+    // from there. Position 0x00 keeps the challenge: as a variable it would be computed anew wherever it is used.
+
     /// @notice Rounds of the zero-check: messages c1 … cd of g, where the round polynomial is eq(τ_j, X)·g(X) and
     ///         c0 = claim − τ_j·Σc. The challenges go to `sigma`; returns what g is there in the end.
-    /// @param place Calldata position of the messages, `degree` words a round.
+    /// @param place Calldata position of the messages, `degree` words a round: 5 or 6.
     function zeroCheck(uint256 place, uint256 rounds, uint256 degree, uint256 sigma)
         internal
         pure
@@ -63,34 +66,34 @@ library Transcript {
     {
         assembly ("memory-safe") {
             let r := mload(MODULUS)
-            let buffer := mload(0x40)
             let size := shl(5, degree)
+            // Word 6 of a message of five is zero.
+            mstore(add(LANES, 0xc5), 0)
+            mstore(LANES, mload(STATE))
             let tau := TAU
-            mstore(buffer, mload(STATE))
             for { let end := add(sigma, shl(5, rounds)) } lt(sigma, end) { sigma := add(sigma, 0x20) } {
-                mstore(add(buffer, 0x20), shl(216, size))
-                calldatacopy(add(buffer, 37), place, size)
-                mstore(buffer, keccak256(buffer, add(size, 37)))
-                mstore8(add(buffer, 0x20), 1)
-                let x := keccak256(buffer, 33)
-                mstore(buffer, x)
-                x := mod(x, r)
-                mstore(sigma, x)
-                let word := add(place, sub(size, 0x20))
-                let value := calldataload(word)
-                let sum := value
-                for {} gt(word, place) {} {
-                    word := sub(word, 0x20)
-                    let c := calldataload(word)
-                    value := addmod(mulmod(value, x, r), c, r)
-                    sum := addmod(sum, c, r)
-                }
-                let c0 := addmod(claim, sub(r, mulmod(mload(tau), sum, r)), r)
-                claim := addmod(mulmod(value, x, r), c0, r)
+                mstore(add(LANES, 0x20), shl(216, size))
+                calldatacopy(add(LANES, 0x25), place, size)
+                mstore(LANES, keccak256(LANES, add(size, 0x25)))
+                mstore8(add(LANES, 0x20), 1)
+                mstore(LANES, keccak256(LANES, 0x21))
+                mstore(0x00, mod(mload(LANES), r))
+                mstore(sigma, mload(0x00))
+                // Read from the calldata, because six words that are used twice would not fit on the stack.
+                let sum := addmod(add(calldataload(place), calldataload(add(place, 0x20))), mload(add(LANES, 0xc5)), r)
+                sum := addmod(add(sum, calldataload(add(place, 0x40))), calldataload(add(place, 0x60)), r)
+                sum := mulmod(mload(tau), add(sum, calldataload(add(place, 0x80))), r)
+                claim := addmod(claim, sub(r, sum), r)
+                let value := add(mulmod(mload(add(LANES, 0xc5)), mload(0x00), r), mload(add(LANES, 0xa5)))
+                value := add(mulmod(value, mload(0x00), r), mload(add(LANES, 0x85)))
+                value := add(mulmod(value, mload(0x00), r), mload(add(LANES, 0x65)))
+                value := add(mulmod(value, mload(0x00), r), mload(add(LANES, 0x45)))
+                value := add(mulmod(value, mload(0x00), r), mload(add(LANES, 0x25)))
+                claim := addmod(mulmod(value, mload(0x00), r), claim, r)
                 tau := add(tau, 0x20)
                 place := add(place, size)
             }
-            mstore(STATE, mload(buffer))
+            mstore(STATE, mload(LANES))
         }
     }
 
@@ -103,30 +106,28 @@ library Transcript {
     {
         assembly ("memory-safe") {
             let r := mload(MODULUS)
-            let buffer := mload(0x40)
             let size := shl(5, degree)
-            mstore(buffer, mload(STATE))
+            // c3 of a message of two words is zero.
+            mstore(add(LANES, 0x65), 0)
+            mstore(LANES, mload(STATE))
+            end := claim
             for { let last := add(point, shl(5, rounds)) } lt(point, last) { point := add(point, 0x20) } {
-                mstore(add(buffer, 0x20), shl(216, size))
-                calldatacopy(add(buffer, 37), place, size)
-                mstore(buffer, keccak256(buffer, add(size, 37)))
-                mstore8(add(buffer, 0x20), 1)
-                let x := keccak256(buffer, 33)
-                mstore(buffer, x)
-                x := mod(x, r)
-                mstore(point, x)
-                let c0 := calldataload(place)
-                let c2 := calldataload(add(place, 0x20))
-                let c3 := 0
-                if gt(size, 0x40) { c3 := calldataload(add(place, 0x40)) }
-                let known := addmod(addmod(c0, c0, r), addmod(c2, c3, r), r)
-                let value := addmod(mulmod(c3, x, r), c2, r)
-                value := addmod(mulmod(value, x, r), addmod(claim, sub(r, known), r), r)
-                claim := addmod(mulmod(value, x, r), c0, r)
+                mstore(add(LANES, 0x20), shl(216, size))
+                calldatacopy(add(LANES, 0x25), place, size)
+                mstore(LANES, keccak256(LANES, add(size, 0x25)))
+                mstore8(add(LANES, 0x20), 1)
+                mstore(LANES, keccak256(LANES, 0x21))
+                mstore(0x00, mod(mload(LANES), r))
+                mstore(point, mload(0x00))
+                // c1 = claim − 2·c0 − c2 − c3
+                let known := addmod(add(mload(add(LANES, 0x45)), mload(add(LANES, 0x65))), mload(add(LANES, 0x25)), r)
+                let c1 := addmod(end, sub(shl(1, r), add(known, mload(add(LANES, 0x25)))), r)
+                let value := add(mulmod(mload(add(LANES, 0x65)), mload(0x00), r), mload(add(LANES, 0x45)))
+                value := add(mulmod(value, mload(0x00), r), c1)
+                end := addmod(mulmod(value, mload(0x00), r), mload(add(LANES, 0x25)), r)
                 place := add(place, size)
             }
-            mstore(STATE, mload(buffer))
-            end := claim
+            mstore(STATE, mload(LANES))
         }
     }
 }

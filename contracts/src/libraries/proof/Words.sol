@@ -1,6 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.31;
 
+/// @dev What the axes of one term say.
+struct Axes {
+    /// @dev Bit o: result axis o is named; it is neither that nor an axis of the weights tensor.
+    uint256 named;
+    uint256 free;
+    /// @dev Bit a, bit o, bit a: contracted operand axes, shared result axes, operand axes with a weighted kernel.
+    uint256 contracted;
+    uint256 shared;
+    uint256 kernels;
+    uint256 sharedBits;
+    uint256 contractBits;
+    uint256 kernelBits;
+    /// @dev Operand entries that one result sums with weight 1.
+    uint256 summed;
+    /// @dev Entries of the axis before, if that one is MERGE, else 0; and those of its result axis.
+    uint256 merging;
+    uint256 merged;
+    /// @dev Variables given out so far: shared, contracted, mapped.
+    uint256 nextShared;
+    uint256 nextContract;
+    uint256 nextMap;
+    /// @dev Byte a (from the right): the lowest variable of contracted operand axis a; of the axis shared with result
+    ///      axis o.
+    uint256 contractLow;
+    uint256 sharedLow;
+}
+
 /// @dev Where reading is, and what was seen so far.
 struct Reader {
     uint256 place;
@@ -12,6 +39,8 @@ struct Reader {
     uint256 signedTables;
     /// @dev Parameters in all.
     uint256 weights;
+    /// @dev Of the term that is being read.
+    Axes axes;
 }
 
 /// @title A descriptor as 32-byte words
@@ -19,11 +48,13 @@ library Words {
     /// @notice The descriptor breaks the rule named.
     error MalformedDescriptor(bytes32 rule);
 
+    uint256 private constant AXES_BYTES = 0x200;
+
     function refuse(bytes32 rule) internal pure {
         revert MalformedDescriptor(rule);
     }
 
-    function open(bytes memory data) internal pure returns (Reader memory reader) {
+    function open(Reader memory reader, bytes memory data) internal pure {
         unchecked {
             if (data.length % 32 != 0) refuse("whole words");
             uint256 place;
@@ -42,6 +73,14 @@ library Words {
             assembly ("memory-safe") {
                 word := mload(place)
             }
+        }
+    }
+
+    /// @notice Empties the record of axes.
+    function clearAxes(Reader memory reader) internal pure {
+        Axes memory axes = reader.axes;
+        assembly ("memory-safe") {
+            calldatacopy(axes, calldatasize(), AXES_BYTES)
         }
     }
 
