@@ -47,7 +47,7 @@ def test_honest_proofs_verify(name: str, extreme: bool) -> None:
 
 
 @pytest.mark.parametrize("name", ["13-64-32-1", "depthwise", "terms of every kind", "committed input"])
-@pytest.mark.parametrize("chunk_bits", [3, 5, 10, 13])
+@pytest.mark.parametrize("chunk_bits", [pytest.param(3, marks=pytest.mark.slow), 5, 10, pytest.param(13, marks=pytest.mark.slow)])
 def test_other_chunk_lengths(name: str, chunk_bits: int) -> None:
     """The chunk length is a parameter: blocks, columns and tables far longer and far shorter than a chunk."""
     case = make_case(ZOO[name], chunk_bits=chunk_bits)
@@ -150,7 +150,7 @@ for name in {names!r}:
 """
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", TWIN_NAMES)
 def test_proofs_are_deterministic(name: str) -> None:
     first, second = (make_case(ZOO[name], seed=2) for _ in range(2))
     assert encode_proof(first.prove(), first.layout) == encode_proof(second.prove(), second.layout)
