@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {Coprocessor} from "../src/Coprocessor.sol";
 import {IVerifier} from "../src/interfaces/IVerifier.sol";
 import {Claim, Evidence, Request, ResultCode, Status} from "../src/libraries/Types.sol";
+import {ProofVerifier} from "../src/verifiers/ProofVerifier.sol";
 import {Deployment} from "./Deployment.sol";
 import {vm} from "./Vm.sol";
 
@@ -11,6 +12,7 @@ import {vm} from "./Vm.sol";
 /// @notice tests/vectors/make_proven.py made them, for two requests of one Coprocessor, in the name of one prover.
 /// forge-config: default.isolate = true
 contract ProvenTest is Deployment {
+    ProofVerifier private verifier;
     string private json;
     bytes private input;
     bytes private output;
@@ -32,13 +34,15 @@ contract ProvenTest is Deployment {
         bytes memory circuit = vm.parseJsonBytes(json, ".circuit");
         modelId = models.register(1, vm.parseJsonBytes32(json, ".manifestDigest"), circuit, parts, "");
         vm.assertEq(modelId, vm.parseJsonBytes32(json, ".modelId"));
+        verifier.prepare(modelId);
         vm.deal(requester, 1 ether);
         // Balances that were paid before are the usual case: their slots are not zero.
         coprocessor.depositFor{value: 1}(prover);
     }
 
     function deployProofVerifier() internal override returns (IVerifier) {
-        return IVerifier(deployShipped("ProofVerifier", abi.encode(models, 12, "")));
+        verifier = ProofVerifier(deployShipped("ProofVerifier", abi.encode(models, 12, "")));
+        return verifier;
     }
 
     /// @dev Its domain is where the proofs' requests were made.

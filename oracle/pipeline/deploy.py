@@ -15,6 +15,7 @@ from oracle.limits import ZERO_ADDRESS
 from oracle.records import Address, Bytes32, ModelKind, Operator
 from oracle.relay.contracts import Contracts, creation_call
 from oracle.relay.deployment import Deployment
+from oracle.relay.failures import CallReverted
 from oracle.relay.sender import Sender
 from oracle.seams import Signer
 
@@ -88,15 +89,25 @@ def create_consumer(sender: Sender, name: str, *arguments: Any) -> Address:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What registering a model took. `stored` counts the parts of its commitments that were not there before."""
+    """What registering a model took. `stored` counts the parts of its commitments that were not there before.
+
+    `is_prepared`: the proof verifier keeps what it needs of the descriptor, which makes every proof some 45,000 gas cheaper.
+    """
 
     model_id: Bytes32
     parts: int
     stored: int
     gas_used: int
+    is_prepared: bool
 
     def to_json(self) -> dict[str, str | int]:
-        return {"model_id": to_hex(self.model_id), "parts": self.parts, "parts_stored": self.stored, "gas_used": self.gas_used}
+        return {
+            "model_id": to_hex(self.model_id),
+            "parts": self.parts,
+            "parts_stored": self.stored,
+            "gas_used": self.gas_used,
+            "prepared": self.is_prepared,
+        }
 
 
 OnPart = Callable[[int, int], None]
@@ -136,7 +147,20 @@ def register_model(
     registered = contracts.model(model_id)
     if registered is None or registered.manifest_digest != manifest_digest:
         raise ChainError("a model that was just registered is not there")
-    return Registration(model_id, len(parts), stored, gas_used)
+    if kind is ModelKind.CANONICAL:
+        gas_used += _prepare(contracts, sender, model_id)
+    is_prepared = kind is ModelKind.CANONICAL and contracts.is_prepared(model_id)
+    return Registration(model_id, len(parts), stored, gas_used, is_prepared)
+
+
+def _prepare(contracts: Contracts, sender: Sender, model_id: Bytes32) -> int:
+    """Gas used; 0 where it was done before, or the verifier will not: it keeps only what fits into one contract's code."""
+    if contracts.is_prepared(model_id):
+        return 0
+    try:
+        return sender.send(contracts.call("ProofVerifier", "prepare", model_id)).gas_used
+    except CallReverted:
+        return 0
 
 
 def register_operator(contracts: Contracts, sender: Sender, signer: Signer, index: int, stake_wei: int) -> Operator:

@@ -365,6 +365,10 @@ class Contracts(Endpoint):
         """Whether the registry has this part of some model's commitments."""
         return int(self._view("ModelRegistry", "pointerOf", compute_part_digest(part)), 16) != 0
 
+    def is_prepared(self, model_id: Bytes32) -> bool:
+        """Whether the deployment's proof verifier keeps what it needs of the model's descriptor."""
+        return int(self._view("ProofVerifier", "imageOf", model_id), 16) != 0
+
     def slashed_for(self, request_id: Bytes32, operator: Address) -> bool:
         """Whether an operator was slashed for what it signed about a request."""
         return bool(self._view("FraudProofs", "wasSlashed", request_id, operator))

@@ -68,7 +68,7 @@ def test_models_are_registered_once_and_listed(cli: Cli, chain: list[str], accou
     first = dict(line.split() for line in printed.splitlines())
     model_id = first["model_id"]
     assert int(first["gas_used"]) > 100_000
-    again = {"model_id": model_id, "parts": 1, "parts_stored": 0, "gas_used": 0}
+    again = {"model_id": model_id, "parts": 1, "parts_stored": 0, "gas_used": 0, "prepared": True}
     assert cli.ok("model", "register", IRIS, *account, "--json").json() == again
     rows = cli.ok("model", "list", DIGITS, IRIS, find_seeds() / "models/wine-mlp/canonical", *chain, "--json").json()
     assert [row["state"] for row in rows] == ["active", "active", "not registered"]

@@ -8,10 +8,13 @@ from oracle.attest.sign import AccountSigner
 from oracle.encoding import PART_BYTES, compute_model_id, compute_part_digest, keccak256
 from oracle.errors import AmbiguousSend, ModelRejected
 from oracle.pipeline.deploy import Registration, register_model
+from oracle.pipeline.registering import register_directory
+from oracle.pipeline.session import Session
 from oracle.records import ModelKind, TransactionReceipt
 from oracle.relay.sender import Sender
 from oracle.relay.transact import Call
 from tests.chain.conftest import World, account
+from tests.twins.node_scene import DIGITS
 
 PARTS = (b"\1" * PART_BYTES, b"\2" * PART_BYTES, b"\3" * 96)
 CIRCUIT = b"a large model's circuit"
@@ -44,6 +47,7 @@ def test_every_part_is_stored_and_the_model_binds_them(world: World) -> None:
     assert (done.parts, done.stored) == (3, 3)
     assert done.gas_used > 2 * 5_000_000
     assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert not done.is_prepared, "that circuit is no descriptor"
     model = world.contracts.model(done.model_id)
     assert model is not None
     assert model.parameters == digests
@@ -59,7 +63,16 @@ def test_a_registration_that_was_interrupted_goes_on(world: World, after: int) -
         register(world, dying)
     again = register(world, world.sender(0))
     assert again.stored == max(0, 2 - after)  # the one it died at was mined, too
-    assert register(world, world.sender(0)) == Registration(again.model_id, 3, 0, 0)
+    assert register(world, world.sender(0)) == Registration(again.model_id, 3, 0, 0, is_prepared=False)
+
+
+def test_a_model_is_prepared_for_the_verifier_once(world: World) -> None:
+    session = Session(world.contracts, AccountSigner(account(0)), world.sender(0))
+    done = register_directory(session, DIGITS, "seed:digits-mlp")
+    assert done.is_prepared
+    assert world.contracts.is_prepared(done.model_id)
+    again = register_directory(session, DIGITS, "seed:digits-mlp")
+    assert (again.is_prepared, again.gas_used) == (True, 0)
 
 
 def test_parts_of_another_model_are_not_stored_again(world: World) -> None:
