@@ -13,8 +13,8 @@ descriptor.
 Operator 0 is the input, the last one the output; every operand id is smaller than the operator's own, and every
 operator but the last is used. At least one operator is linear: a proof has rows to open.
 
-An input that a statement gives as a commitment is read by operator 1 alone, which is its identity: that proves the range,
-and its padding is never opened, so it counts as zero.
+An input that a statement gives as a commitment is read by operator 1 alone, which is its identity: a rescale, whose result is
+in range, since it rounds and clamps what is not. Its padding is never opened, so it counts as zero.
 """
 
 from __future__ import annotations

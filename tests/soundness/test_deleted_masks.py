@@ -31,8 +31,8 @@ from circuits.tensors import Integers, TensorType
 from circuits.trace import Trace, compute_trace
 from circuits.twin.sumchecks import ZeroCheck
 from tests.soundness.deleting import check_only
-from tests.soundness.dishonest import NOWHERE, Liar, forge, read_tensors
-from tests.soundness.lies import Forged
+from tests.soundness.dishonest import NOWHERE, Liar, copy_trace, forge, read_output, read_tensors
+from tests.soundness.lies import ROW_LIES, Forged, make_chain_case
 from tests.soundness.networks import (
     CONTRACT,
     SIGNED,
@@ -222,6 +222,39 @@ def test_results_of_padding_rows(monkeypatch: Patch) -> None:
         monkeypatch.setattr(engine, "ZeroCheck", Unmasked)
 
     check_only(attack.case, lambda: attack.forge(trace, trace.tensors[-1]), weaken)
+
+
+# ---- rescale rows that look nothing up -----------------------------------------------------------------------------------------------
+
+
+class SilentLiar(Liar):
+    """No row looks anything up: H and m are zero."""
+
+    def count_lookups(self) -> Integers:
+        return super().count_lookups() * 0
+
+    def commit_helpers(self) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rows, "compute_row_helper", lambda columns, alpha: engine.from_scalars([0] * len(columns["y"])))
+            super().commit_helpers()
+
+
+def test_rescale_rows_look_up(monkeypatch: Patch) -> None:
+    """With act = 0 no limb is looked up, and a row says what it likes: r0 pays for another y."""
+    case = make_chain_case()
+
+    def forge_it() -> Forged:
+        trace = copy_trace(case.trace())
+        ROW_LIES["limb outside the table"](case, trace)
+        statement = case.state(y=read_output(case, trace))
+        return SilentLiar(case, statement, read_tensors(case, trace), NOWHERE).run(), statement
+
+    def weaken() -> None:
+        compute, make = rows.compute_row, rows.make_public_columns
+        monkeypatch.setattr(rows, "compute_row", lambda columns, offset, active, challenges: compute(columns, offset, 0, challenges))
+        monkeypatch.setattr(rows, "make_public_columns", lambda layout: (make(layout)[0], make(layout)[1] * 0))
+
+    check_only(case, forge_it, weaken)
 
 
 # ---- where an element is read ------------------------------------------------------------------------------------------------------------

@@ -13,11 +13,13 @@ from circuits.engine import Vector
 from circuits.errors import InvariantBroken
 from circuits.field import MODULUS
 from circuits.layout import Layout
-from circuits.network import Network
+from circuits.network import Network, make_input_identity
 from circuits.proof_error import ProofError
 from circuits.protocols import opening
 from circuits.prover import Prover
+from circuits.tensors import TensorType
 from circuits.trace import Trace, compute_trace
+from circuits.verifier import verify_statement
 from tests.soundness.dishonest import (
     EVERYWHERE,
     LOOKUP_TOTALS,
@@ -41,7 +43,7 @@ from tests.soundness.lies import (
     shift_accumulator,
     tell,
 )
-from tests.soundness.networks import MERGED, Case, commit_case, direct, draw_input, make_case, make_network, merge, shared, step
+from tests.soundness.networks import MERGED, SIGNED, Case, commit_case, direct, draw_input, make_case, make_network, merge, shared, step
 from tests.soundness.zoo import beside, copy, linear, make_zoo, product
 
 ZOO = make_zoo()
@@ -284,3 +286,44 @@ def test_a_trace_is_no_free_choice() -> None:
     other = compute_trace(case.layout, case.model.parameters, -1 - case.x)
     trace = Trace(other.columns, other.looked, other.tensors)
     assert refuse(case, forge(case, trace)) == "opening"
+
+
+@pytest.mark.parametrize("name", ["dense", "tables"])
+def test_a_proof_is_of_one_model(name: str) -> None:
+    """One bit of the id, one commitment moved, another model's commitments under this id, or this one's under another: refused."""
+    case, other = make_case(ZOO[name]), make_case(ZOO[name], seed=9)
+    proof, model = case.prove(), case.model.verifying
+    points, numbers = list(model.commitments.values()), list(model.commitments)
+    moved = dict(zip(numbers, [points[1], points[0], *points[2:]], strict=True))
+    strangers = [
+        replace(model, model_id=bytes([model.model_id[0] ^ 1]) + model.model_id[1:]),
+        replace(model, commitments=moved),
+        replace(model, commitments=other.model.verifying.commitments),
+        replace(model, model_id=other.model.verifying.model_id),
+    ]
+    verify_statement(model, case.state(), proof, case.setup)
+    for stranger in strangers:
+        with pytest.raises(ProofError, match=r"opening|rows and table"):
+            verify_statement(stranger, case.state(), proof, case.setup)
+
+
+def test_a_committed_input_out_of_range_is_clamped_by_its_identity() -> None:
+    """The identity is a rescale: its result is in range whatever was committed to. That the commitment itself is in range is not proven.
+
+    One commitment has one output all the same.
+    """
+    case = make_case(
+        make_network((4,), [make_input_identity(TensorType((4,), SIGNED, 0)), linear((4,), copy(1, direct(0)))], is_committed=True)
+    )
+    outside = np.array([5000, -300000, 7, -2049])
+    trace = compute_trace(case.layout, case.model.parameters, outside)
+    chunk = np.pad(outside, (0, (1 << case.layout.chunk_bits) - 4))
+    for y, is_true in ((np.array([2047, -2048, 7, -2048]), True), (np.array([2046, -2048, 7, -2048]), False)):
+        statement = replace(case.state(y=y), input=case.setup.powers.commit(chunk))
+        liar = Liar(case, statement, trace)
+        liar.chunks["input", 0] = chunk
+        proof = liar.run()
+        if is_true:
+            case.verify(proof, statement)
+        else:
+            assert refuse(case, (proof, statement)) == "opening"
