@@ -32,6 +32,7 @@ RUNTIME_REFUSALS = (
     runtime_errors.InvalidProtobuf,
     runtime_errors.NotImplemented,
     runtime_errors.RuntimeException,
+    UnicodeDecodeError,
 )
 
 

@@ -57,7 +57,5 @@ def test_every_operator_measured_has_a_lowering() -> None:
 def test_an_error_is_relative_to_the_range_of_the_output() -> None:
     assert compute_error(np.array([1.0, 2.0]), np.array([1.0, 4.0])) == 0.5
     assert compute_error(np.array([9.0, 2.0]), np.array([np.inf, 4.0])) == 0.5
-    assert (
-        format_table({"Conv": Row(cases=3, unsuited=1, compiled=2, agree=1, worst=0.25)}).splitlines()[2]
-        == "| Conv | 3 | 1 | 2 | 1 | 25.000% |  |"
-    )
+    row = Row(cases=3, unsuited=1, compiled=2, agree=1, worst=0.25)
+    assert format_table({"Conv": row}).splitlines()[2] == "| Conv | 3 | 1 | 2 | 1 | 25.000% |  |"

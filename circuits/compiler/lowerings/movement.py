@@ -13,9 +13,9 @@ from circuits.compiler.lowerings.node import Node
 from circuits.compiler.terms import Reading, Result, emit
 from circuits.compiler.values import Fixed, Lowering, Tensor, Value
 from circuits.compiler.views import align, make_single, reshape
-from circuits.layers.axes import MAX_OFFSET, MAX_STEP, NO_AXIS, Axis, Kernel, Mode
+from circuits.layers.axes import MAX_STEP, NO_AXIS, Axis, Kernel, Mode
 from circuits.layers.linear import MAX_TERMS
-from circuits.tensors import Reals
+from circuits.tensors import MAX_ELEMENTS, Reals
 
 
 def take(node: Node, lowering: Lowering, x: Tensor, axis: int, indices: list[int]) -> Tensor:
@@ -196,6 +196,8 @@ def lower_pad(node: Node, lowering: Lowering) -> list[Value]:
             before, after, size = max(before, 0), max(after, 0), x.shape[axis]
         if not before and not after:
             continue
+        if (before + size + after) * (x.size // size) > MAX_ELEMENTS:
+            raise node.refuse("pads", f"at most {MAX_ELEMENTS} elements", f"{before} and {after} beside {size}")
         if mode == b"constant":
             x = _pad_with(node, lowering, x, axis, before, after, value)
         else:
@@ -229,8 +231,6 @@ def _pad_with(node: Node, lowering: Lowering, x: Tensor, axis: int, before: int,
     """A window of one entry that moves beyond both ends: zeros there, and a bias where they must be something else."""
     x = make_single(lowering, lowering.resolve(x, node.name), axis, node.name)
     total = before + x.shape[axis] + after
-    if max(before, after) > MAX_OFFSET or total > MAX_OFFSET:
-        raise node.refuse("pads", f"at most {MAX_OFFSET}", max(before, after))
     reading, result, here = _start(lowering, x, axis, total)
     term = _place(reading, x, axis, before, here[0], 1.0, result)
     bias = np.zeros((1,) * len(result.shape))
@@ -244,7 +244,7 @@ def _pad_with(node: Node, lowering: Lowering, x: Tensor, axis: int, before: int,
 
 def lower_tile(node: Node, lowering: Lowering) -> list[Value]:
     x, repeats = node.tensor(), node.integers(1)
-    if len(repeats) != len(x.shape) or min(repeats) < 1 or prod(repeats) * x.size > 1 << 22:
+    if len(repeats) != len(x.shape) or min(repeats) < 1 or prod(repeats) * x.size > MAX_ELEMENTS:
         raise node.refuse("repeats", f"{len(x.shape)} numbers above zero", repeats)
     for axis, count in enumerate(repeats):
         if count > 1:

@@ -18,12 +18,14 @@ from circuits.compiler.views import make_single
 from circuits.layers.axes import Kernel
 from circuits.tensors import Reals
 
+MAX_TAPS = 64  # two operators each
+
 
 def lower_average_pool(node: Node, lowering: Lowering) -> list[Value]:
     """Divided by the whole window, or by what of it is not padding (count_include_pad = 0)."""
     x, windows = _read(node)
     includes = bool(node.attributes.get("count_include_pad", 0))
-    counts = [np.array([w.count_inside(p, padding=includes) for p in range(w.outputs)], np.float64) for w in windows]
+    counts = [window.count_inside(padding=includes).astype(np.float64) for window in windows]
     constant = all(np.all(count == count[0]) for count in counts)
     divisor = prod(float(count[0]) for count in counts) if constant else float(prod(w.kernel for w in windows))
     pooled = sum_windows(lowering, x, windows, 1.0 / divisor, node.name)
@@ -103,6 +105,8 @@ def take_largest(node: Node, lowering: Lowering, x: Tensor, axis: int, window: W
     x = make_single(lowering, lowering.resolve(x, node.name), axis, node.name)
     if window.outputs == 1 and not window.is_padded and window.dilation == 1 and window.kernel > 3:
         return _halve(node, lowering, x, axis, window.size)
+    if window.kernel > MAX_TAPS:
+        raise node.refuse("compares windows", f"at most {MAX_TAPS} entries along an axis, or a whole axis", window.kernel)
     return _Taps(node, lowering, x, axis, window).run()
 
 
@@ -161,7 +165,7 @@ class _Taps:
 
     def _find_outside(self, k: int) -> np.ndarray:
         """(outputs,) where tap k is padding."""
-        indices = np.array([self.window.find_index(p, k) for p in range(self.window.outputs)])
+        indices = self.window.find_indices(k)
         return np.asarray((indices < 0) | (indices >= self.window.size))
 
     def _extend(self) -> Tensor:

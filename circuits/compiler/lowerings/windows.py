@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
+import numpy as np
+from numpy.typing import NDArray
+
 from circuits.compiler.lowerings.node import Node
-from circuits.layers.axes import MAX_KERNEL, MAX_STEP, NO_AXIS, Axis, Kernel, Mode
+from circuits.layers.axes import MAX_KERNEL, MAX_OFFSET, MAX_STEP, NO_AXIS, Axis, Kernel, Mode
+from circuits.tensors import MAX_ELEMENTS
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,22 @@ class Window:
     def find_index(self, p: int, k: int) -> int:
         return self.stride * p + self.dilation * k - self.before
 
-    def count_inside(self, p: int, *, padding: bool) -> int:
-        """Taps of output p on the axis, or on the axis and its padding."""
+    def find_indices(self, k: int) -> NDArray[np.int64]:
+        """(outputs,) what tap k of each output reads."""
+        return self.stride * self.positions + self.dilation * k - self.before
+
+    @property
+    def positions(self) -> NDArray[np.int64]:
+        return np.arange(self.outputs, dtype=np.int64)
+
+    def count_inside(self, *, padding: bool) -> NDArray[np.int64]:
+        """(outputs,) how many taps of each lie on the axis, or on the axis and its padding."""
         low, high = (-self.before, self.size + self.after) if padding else (0, self.size)
-        return sum(low <= self.find_index(p, k) < high for k in range(self.kernel))
+        start = self.stride * self.positions - self.before
+        first = np.maximum(-((start - low) // self.dilation), 0)  # the smallest k with start + dilation·k ≥ low
+        last = np.minimum((high - 1 - start) // self.dilation, self.kernel - 1)
+        counts: NDArray[np.int64] = np.maximum(last - first + 1, 0)
+        return counts
 
     def as_axis(self, kernel: Kernel, result: int | None) -> Axis:
         """The index map of all its taps."""
@@ -82,6 +98,8 @@ def read_windows(node: Node, sizes: tuple[int, ...], kernels: tuple[int, ...], *
             outputs -= 1
         if span < 0 or outputs < 1 or kernel > MAX_KERNEL or max(stride, dilation) > MAX_STEP:
             raise node.refuse("a window", f"within the padded axis, at most {MAX_KERNEL} entries", f"{kernel} on {size}+{before}+{after}")
+        if max(before, after) > MAX_OFFSET or outputs > MAX_ELEMENTS:
+            raise node.refuse("padding", f"at most {MAX_OFFSET}, for at most {MAX_ELEMENTS} outputs", f"{before} and {after}")
         windows.append(Window(size, kernel, stride, dilation, before, after, outputs))
     return windows
 
