@@ -110,6 +110,22 @@ abstract contract ProofFixture {
     /// @dev The vector's model, registered, and a verifier for its setup.
     function prepare(Vector memory v) internal returns (TellingVerifier verifier) {
         vm.assertEq(register(v.circuit, v.parts, v.manifest), v.modelId);
-        verifier = new TellingVerifier(models, v.chunkBits, v.tau);
+        (address deployed,) = deploy("ProofFixture.sol:TellingVerifier", v.chunkBits, v.tau);
+        verifier = TellingVerifier(deployed);
+    }
+
+    /// @dev From the artifact: the tests' own code would be too large with the verifier's in it.
+    function deploy(string memory artifact, uint256 chunkBits, bytes memory tau)
+        internal
+        returns (address deployed, bytes memory reason)
+    {
+        bytes memory creation = bytes.concat(vm.getCode(artifact), abi.encode(models, chunkBits, tau));
+        assembly ("memory-safe") {
+            deployed := create(0, add(creation, 0x20), mload(creation))
+            reason := mload(0x40)
+            mstore(reason, returndatasize())
+            returndatacopy(add(reason, 0x20), 0, returndatasize())
+            mstore(0x40, and(add(add(reason, 0x3f), returndatasize()), not(0x1f)))
+        }
     }
 }

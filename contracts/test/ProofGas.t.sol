@@ -6,9 +6,8 @@ import {ProofFixture, Vector} from "./ProofFixture.sol";
 import {vm} from "./Vm.sol";
 
 /// @title What a proof costs; kept in contracts/snapshots
-/// @notice Each call is a transaction of its own (`isolate`): everything is cold. The 21,000 and the calldata are not in
-///         these numbers.
-/// forge-config: default.isolate = true
+/// @notice Each call is a transaction of its own (`isolate`): everything is cold. The 21,000 and the calldata are
+///         not in these numbers. forge-config: default.isolate = true
 contract ProofGasTest is ProofFixture {
     function test_Mlp51k() public {
         snapshot("mlp-784-64-10", "784-64-10, public input");
@@ -29,7 +28,8 @@ contract ProofGasTest is ProofFixture {
     function snapshot(string memory vector, string memory name) private {
         Vector memory v = loadVector(vector);
         register(v.circuit, v.parts, v.manifest);
-        ProofVerifier verifier = new ProofVerifier(models, v.chunkBits, v.tau);
+        (address deployed,) = deploy("ProofVerifier.sol:ProofVerifier", v.chunkBits, v.tau);
+        ProofVerifier verifier = ProofVerifier(deployed);
         verifier.verifyProof(v.modelId, v.context, v.input, v.output, v.proof);
         vm.snapshotGasLastCall("ProofVerifier", string.concat(name, ", not prepared"));
         verifier.prepare(v.modelId);

@@ -8,8 +8,8 @@ import {CHUNK_BITS, Memory, store} from "../libraries/proof/Memory.sol";
 import {Reader, Words} from "../libraries/proof/Words.sol";
 
 /// @title CircuitReader: the half of ProofVerifier that reads descriptors
-/// @notice A contract of its own because both do not fit into one (EIP-170). It has no state; ProofVerifier creates it
-///         and trusts its code.
+/// @notice A contract of its own because both do not fit into one (EIP-170). It has no state; ProofVerifier creates
+///         it and trusts its code.
 contract CircuitReader {
     /// @notice Reads the descriptor stored at `circuit`, lays the network out for chunks of 2^chunkBits entries, and
     ///         returns the memory it did that in (Memory.sol). Reverts unless the descriptor is well formed.

@@ -13,7 +13,6 @@ import {
     AT_PARTS,
     AT_POINTS,
     AT_QUOTIENT,
-    AT_ROW_ROUNDS,
     BETA,
     ENTRIES,
     FIRST_PARAMETER,
@@ -45,10 +44,11 @@ import {Transcript} from "../libraries/proof/Transcript.sol";
 import {CircuitReader} from "./CircuitReader.sol";
 
 /// @title ProofVerifier: a proof that a registered model gives this output for this input
-/// @notice One verifier for every canonical model: it reads the model's descriptor and commitments from the registry, and
-///         follows circuits/verifier.py (docs/proofs.md is the protocol's page). Statistical error about 2^-231 a hash
-///         query; the level is that of the curve.
-/// @dev A proof is not unique: never use its hash as a nullifier. It is bound to `context`, which the caller consumes.
+/// @notice One verifier for every canonical model: it reads the model's descriptor and commitments from the
+///         registry, and follows circuits/verifier.py (docs/proofs.md is the protocol's page). Statistical error
+///         about 2^-231 a hash query; the level is that of the curve.
+/// @dev A proof is not unique: never use its hash as a nullifier. It is bound to `context`, which the caller
+///      consumes.
 contract ProofVerifier is IVerifier {
     bytes4 internal constant SELECTOR = bytes4(keccak256("affidavit.verifier.proof.v1"));
     bytes32 private constant TAG = "affidavit/proof/2";
@@ -68,13 +68,14 @@ contract ProofVerifier is IVerifier {
     /// @dev Where [τ]_2 is stored, for other setups than the ceremony's.
     address private immutable TAU;
 
-    /// @notice Where a prepared model's image is stored (Memory.sol); zero for others. What it is made from is immutable.
+    /// @notice Where a prepared model's image is stored (Memory.sol); zero for others. What it is made from is
+    ///         immutable.
     mapping(bytes32 modelId => address image) public imageOf;
 
     event ModelPrepared(bytes32 indexed modelId, address image);
 
-    /// @notice No setup of 2^chunkBits powers with a [τ]_2 of that many bytes: 256, or none for the Ethereum ceremony's
-    ///         2^12 powers.
+    /// @notice No setup of 2^chunkBits powers with a [τ]_2 of that many bytes: 256, or none for the Ethereum
+    ///         ceremony's 2^12 powers.
     error UnknownSetup(uint256 chunkBits, uint256 tauBytes);
     error NoCircuit(bytes32 modelId);
     error ParameterCount(uint256 expectedPoints, uint256 gotPoints);
@@ -119,7 +120,9 @@ contract ProofVerifier is IVerifier {
         bytes calldata output,
         bytes calldata data
     ) external view returns (address[] memory beneficiaries) {
-        if (data.length < BENEFICIARY_BYTES) revert EvidenceTooShort(BENEFICIARY_BYTES, data.length);
+        if (data.length < BENEFICIARY_BYTES) {
+            revert EvidenceTooShort(BENEFICIARY_BYTES, data.length);
+        }
         if (keccak256(input) != claim.inputDigest) revert InputMismatch(claim.inputDigest, keccak256(input));
         if (keccak256(output) != claim.outputDigest) revert OutputMismatch(claim.outputDigest, keccak256(output));
         beneficiaries = new address[](1);
@@ -128,9 +131,9 @@ contract ProofVerifier is IVerifier {
         _verifyProof(claim.modelId, context, input, output, data[BENEFICIARY_BYTES:]);
     }
 
-    /// @notice Stores what the verifier reads of a model's descriptor, so that it need not be read again: about 45,000
-    ///         gas less for each proof. Anyone may, once; nothing depends on it. Reverts for a descriptor that is not well
-    ///         formed, and for networks too large for one contract's code.
+    /// @notice Stores what the verifier reads of a model's descriptor, so that it need not be read again: about
+    ///         45,000 gas less for each proof. Anyone may, once; nothing depends on it. Reverts for a descriptor
+    ///         that is not well formed, and for networks too large for one contract's code.
     function prepare(bytes32 modelId) external returns (address image) {
         image = imageOf[modelId];
         if (image != address(0)) return image;
@@ -215,10 +218,7 @@ contract ProofVerifier is IVerifier {
 
     // ---- transcript ---------------------------------------------------------------------------------------------
 
-    function _beginTranscript(bytes32 modelId, bytes32 context, uint256 inputBytes, uint256 outputBytes)
-        private
-        pure
-    {
+    function _beginTranscript(bytes32 modelId, bytes32 context, uint256 inputBytes, uint256 outputBytes) private pure {
         Transcript.absorbWord(TAG, TAG_BYTES);
         Transcript.absorbWord(modelId, 32);
         Transcript.absorbWord(context, 32);
@@ -272,7 +272,9 @@ contract ProofVerifier is IVerifier {
                 address part = address(uint160(load(place)));
                 uint256 size = part.code.length - 1;
                 uint256 points = size / Proofs.POINT_BYTES;
-                if (size % Proofs.POINT_BYTES != 0 || slot + points > load(ALL_POINTS)) _refuseParameters(slot + points);
+                if (size % Proofs.POINT_BYTES != 0 || slot + points > load(ALL_POINTS)) {
+                    _refuseParameters(slot + points);
+                }
                 _putPart(part, slot, points);
                 slot += points;
             }

@@ -80,8 +80,8 @@ import {
 import {Rows} from "./Rows.sol";
 
 /// @title Everything the protocols left to be opened, in order (circuits/claims.py)
-/// @notice Claim i counts μ^i. Columns of one space are opened at one point, so what their chunks count is computed once
-///         a space (its profile), and each column only shifts and scales it.
+/// @notice Claim i counts μ^i. Columns of one space are opened at one point, so what their chunks count is computed
+///         once a space (its profile), and each column only shifts and scales it.
 library ClaimList {
     /// @notice All claims: the columns and H, lookups, tables, ΣH − ΣG = 0, rest, weights, operands, mapped, output.
     function addAll() internal pure {
@@ -117,8 +117,8 @@ library ClaimList {
         }
     }
 
-    /// @dev The blocks of one shift. Every column counts its own total and, in u, h and r1, −2^s, −2^s·4096 and −4096 in
-    ///      `rest`.
+    /// @dev The blocks of one shift. Every column counts its own total and, in u, h and r1, −2^s, −2^s·4096 and
+    ///      −4096 in `rest`.
     function _addRows(uint256 power, uint256 helperPower, uint256 restPower, uint256 shift) private pure {
         unchecked {
             uint256 chunks = _countChunks(ROWS);
@@ -158,7 +158,11 @@ library ClaimList {
     }
 
     /// @dev What each chunk of a column counts at σ, over the blocks of one code and shift. False if there are none.
-    function _addProfile(uint256 profile, uint256 code, uint256 shift, uint256 bits) private pure returns (bool isAny) {
+    function _addProfile(uint256 profile, uint256 code, uint256 shift, uint256 bits)
+        private
+        pure
+        returns (bool isAny)
+    {
         unchecked {
             uint256 last = load(TENSORS_END);
             for (uint256 t = TENSORS; t < last; t += TENSOR_BYTES) {
@@ -320,7 +324,8 @@ library ClaimList {
         }
     }
 
-    /// @dev The whole block of the output, padding included, is the public output at a point drawn after it was committed.
+    /// @dev The whole block of the output, padding included, is the public output at a point drawn after it was
+    ///      committed.
     function _addOutput() private pure {
         Tensor tensor = Tensor.wrap(load(OUTPUT_TENSOR));
         uint256 sizes = Sizes.ofTensor(tensor);

@@ -1,7 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.31;
 
-import {COLUMNS, LAYERS, LOOKUPS, Memory, OUTPUT_TENSOR, TABLES, TENSORS, TENSORS_END, load, store} from "./Memory.sol";
+import {
+    COLUMNS,
+    LAYERS,
+    LOOKUPS,
+    Memory,
+    OUTPUT_TENSOR,
+    TABLES,
+    TENSORS,
+    TENSORS_END,
+    load,
+    store
+} from "./Memory.sol";
 import {Points} from "./Points.sol";
 import {
     AXES,
@@ -33,8 +44,8 @@ import {Terms} from "./Terms.sol";
 import {Reader, Words} from "./Words.sol";
 
 /// @title The descriptor of a network: read into records, and refused unless every rule holds
-/// @notice Descriptors come from anybody. What is accepted has exactly one meaning and one encoding; circuits/network.py
-///         has the same rules.
+/// @notice Descriptors come from anybody. What is accepted has exactly one meaning and one encoding;
+///         circuits/network.py has the same rules.
 library Descriptor {
     uint256 private constant MAGIC = 0x41464332;
     uint256 private constant MAX_RANK = 6;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.31;
 
+// Names used in assembly alone, which solhint does not see.
+// solhint-disable no-unused-import
+
 import {MODULUS} from "./Memory.sol";
 
 /// @title The scalar field of BLS12-381

@@ -71,10 +71,10 @@ import {
 } from "./Records.sol";
 
 /// @title Layout: where everything lies, computed from shapes, never read (circuits/layout.py)
-/// @notice Blocks are powers of two long and lie in decreasing length, ties in the order given, so each is aligned. A
-///         location is slot · 2^chunkBits + entry: the slot is the chunk's point among those of the one multi-scalar
-///         multiplication, which has only chunks with a true entry: those of the proof in its order, A and B, then the
-///         model's. Cap: spaces of rows have at most 2^22 entries.
+/// @notice Blocks are powers of two long and lie in decreasing length, ties in the order given, so each is aligned.
+///         A location is slot · 2^chunkBits + entry: the slot is the chunk's point among those of the one
+///         multi-scalar multiplication, which has only chunks with a true entry: those of the proof in its order, A
+///         and B, then the model's. Cap: spaces of rows have at most 2^22 entries.
 library Layout {
     /// @notice More rows than this verifier has memory for.
     error TooManyRows(uint256 maxBits, uint256 gotBits);
@@ -105,8 +105,8 @@ library Layout {
 
     // ---- buckets: stable sorting by length ----------------------------------------------------------------------
 
-    /// @dev Reserves a block's length in the class of its bits; once the buckets are open, returns where it starts. The
-    ///      word behind the classes is the set of those that have blocks.
+    /// @dev Reserves a block's length in the class of its bits; once the buckets are open, returns where it starts.
+    ///      The word behind the classes is the set of those that have blocks.
     function _take(uint256 buckets, uint256 bits, uint256 length) private pure returns (uint256 start) {
         assembly ("memory-safe") {
             let place := add(buckets, shl(5, bits))
@@ -179,8 +179,7 @@ library Layout {
             uint256 chunkBits = load(CHUNK_BITS);
             uint256 column = _columnLength(load(ROWS), load(ROW_BITS), chunkBits);
             uint256 columns = column * load(COLUMNS);
-            uint256 looks =
-                load(LOOKUPS) == 0 ? 0 : _columnLength(load(LOOKS), load(LOOK_BITS), chunkBits);
+            uint256 looks = load(LOOKUPS) == 0 ? 0 : _columnLength(load(LOOKS), load(LOOK_BITS), chunkBits);
             bool areLooksFirst = load(LOOK_BITS) > load(ROW_BITS);
             uint256 trace = areLooksFirst ? looks : 0;
             uint256 tablePoints = _countChunks((1 + load(TABLES)) * TABLE_LENGTH, chunkBits);

@@ -139,7 +139,8 @@ library Linears {
         return PublicTensor.evaluate(load(INPUT_DATA), Sizes.ofTensor(tensor), tensor.get(OFFSET), point);
     }
 
-    /// @dev coefficient·2^-(missing variables)·eq over shared axes, on true positions of the axes the term repeats along.
+    /// @dev coefficient·2^-(missing variables)·eq over shared axes, on true positions of the axes the term repeats
+    ///      along.
     function _factor(Tensor tensor, Term term) private pure returns (uint256 factor) {
         unchecked {
             factor = Field.inversePowerOfTwo(load(LINEAR_ROUNDS) - term.get(VARIABLES));

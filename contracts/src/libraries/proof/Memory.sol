@@ -77,7 +77,8 @@ uint256 constant TABLE_BITS = 0x28a0;
 /// @dev Committed columns of the rescale rows, and entries from one to the next.
 uint256 constant COLUMNS = 0x28c0;
 uint256 constant COLUMN_LENGTH = 0x28e0;
-/// @dev Locations (Layout.sol): the column y, y of the lookup rows, H of either, m, G, tables of functions (15 words).
+/// @dev Locations (Layout.sol): the column y, y of the lookup rows, H of either, m, G, tables of functions (15
+///      words).
 uint256 constant TRACE = 0x2900;
 uint256 constant LOOKED = 0x2920;
 uint256 constant HELPERS = 0x2940;

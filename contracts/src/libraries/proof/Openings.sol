@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.31;
 
+// Names used in assembly alone, which solhint does not see.
+// solhint-disable no-unused-import
+
 import {Field} from "./Field.sol";
 import {
     ALL_POINTS,
@@ -25,9 +28,9 @@ import {Sizes} from "./Records.sol";
 
 /// @title Claims as linear functionals of chunks (circuits/protocols/opening.py)
 /// @notice A claim says Σ coefficient·⟨⊗ low, chunk⟩ = value. The tensor, reversed into a polynomial, is e(X) = Π_j
-///         (a_j·X^(2^j) + b_j) with (a, b) = (1 − p, p) for a coordinate p, (1, 0) or (0, 1) for a fixed bit, (1, 1) for a
-///         sum over it. Each chunk counts ζ·Σ μ^i·coefficient·e_i(ζ): the scalar of its point in the multiplication,
-///         whose entries are points of 128 bytes with their scalars.
+///         (a_j·X^(2^j) + b_j) with (a, b) = (1 − p, p) for a coordinate p, (1, 0) or (0, 1) for a fixed bit, (1,
+///         1) for a sum over it. Each chunk counts ζ·Σ μ^i·coefficient·e_i(ζ): the scalar of its point in the
+///         multiplication, whose entries are points of 128 bytes with their scalars.
 library Openings {
     uint256 internal constant ENTRY_BYTES = 160;
     /// @dev Entries behind the last, for a check that needs more points.
@@ -71,7 +74,8 @@ library Openings {
 
     // ---- factors of e(ζ) ----------------------------------------------------------------------------------------
 
-    /// @dev seed times the factors of the lowest `count` coordinates of a point. Leading coordinates of σ are in a table.
+    /// @dev seed times the factors of the lowest `count` coordinates of a point. Leading coordinates of σ are in a
+    ///      table.
     function _ofPoint(uint256 point, uint256 count, uint256 seed) private pure returns (uint256 result) {
         assembly ("memory-safe") {
             let r := mload(MODULUS)
@@ -154,8 +158,8 @@ library Openings {
         }
     }
 
-    /// @dev Adds the product of every entry of the list with those of the inner one: `size` of them, or as many as a row
-    ///      has left. A row begins a new group.
+    /// @dev Adds the product of every entry of the list with those of the inner one: `size` of them, or as many as
+    ///      a row has left. A row begins a new group.
     function _addGroups(uint256 slot, uint256 list, uint256 last, uint256 inner, uint256 row, uint256 size)
         private
         pure

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.31;
 
+// Names used in assembly alone, which solhint does not see.
+// solhint-disable no-unused-import
+
 import {COORDINATES, MODULUS, load, store} from "./Memory.sol";
 
 /// @dev Slots of the table of coordinates: σ, ρ and θ, at most 32 each, then the constants 0 and 1.
@@ -12,9 +15,9 @@ uint256 constant FIXED = 96;
 uint256 constant ALL_SIGMA = 0x000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f;
 
 /// @title Points of multilinear extensions, as words
-/// @notice Byte j of a point names the slot, in the table at COORDINATES, of the coordinate of variable j. The table is
-///         filled while challenges are drawn, so points are known from the descriptor alone. Variable 0 is the least
-///         significant bit of an index.
+/// @notice Byte j of a point names the slot, in the table at COORDINATES, of the coordinate of variable j. The
+///         table is filled while challenges are drawn, so points are known from the descriptor alone. Variable 0 is
+///         the least significant bit of an index.
 library Points {
     uint256 private constant ONES = 0x0101010101010101010101010101010101010101010101010101010101010101;
 
@@ -84,12 +87,9 @@ library Points {
         }
     }
 
-    /// @notice Σ eq(point[first …], i) over i < size, for `bits` variables and size ≤ 2^bits: 1 where nothing is padding.
-    function mask(uint256 point, uint256 first, uint256 bits, uint256 size)
-        internal
-        pure
-        returns (uint256 result)
-    {
+    /// @notice Σ eq(point[first …], i) over i < size, for `bits` variables and size ≤ 2^bits: 1 where nothing is
+    ///         padding.
+    function mask(uint256 point, uint256 first, uint256 bits, uint256 size) internal pure returns (uint256 result) {
         assembly ("memory-safe") {
             switch shr(bits, size)
             case 0 {
@@ -115,8 +115,9 @@ library Points {
     // ---- lists in free memory ---------------------------------------------------------------------------------
 
     /// @notice seed·eq(variables from `cut` up, i), for every combination of axis indices that has true entries.
-    /// @dev `sizes` are true axis sizes from the low bits up (Sizes). An axis that lies across `cut` counts the blocks of
-    ///      its indices that hold a true one. The list is allocated: whoever wants its memory back resets the pointer.
+    /// @dev `sizes` are true axis sizes from the low bits up (Sizes). An axis that lies across `cut` counts the
+    ///      blocks of its indices that hold a true one. The list is allocated: whoever wants its memory back resets
+    ///      the pointer.
     function expand(uint256 point, uint256 sizes, uint256 cut, uint256 seed)
         internal
         pure

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.31;
 
+// Names used in assembly alone, which solhint does not see.
+// solhint-disable no-unused-import
+
 import {BoundedCall} from "../BoundedCall.sol";
 import {MODULUS} from "./Memory.sol";
 
 /// @title Precompiles of BLS12-381 (EIP-2537) and of point evaluation (EIP-4844)
-/// @notice A static call to a precompile that the chain lacks succeeds with empty return data, so the exact length of the
-///         return data is required everywhere. A precompile that fails burns all the gas it was given, so it is given
-///         what it costs and no more; with less left than that, BoundedCall.InsufficientGas says so.
+/// @notice A static call to a precompile that the chain lacks succeeds with empty return data, so the exact length
+///         of the return data is required everywhere. A precompile that fails burns all the gas it was given, so it
+///         is given what it costs and no more; with less left than that, BoundedCall.InsufficientGas says so.
 library Precompiles {
     /// @notice The precompile failed (a point that is none, a scalar that is no field element, an opening that is
     ///         false) or does not exist here.
@@ -32,18 +35,24 @@ library Precompiles {
     uint256 private constant HALF_LOW = 0xb23ba5c279c2895fb39869507b587b120f55ffff58a9ffffdcff7fffffffd555;
 
     /// @dev −[1]_2.
-    bytes private constant MINUS_G2 =
-        hex"00000000000000000000000000000000024aa2b2f08f0a91260805272dc51051c6e47ad4fa403b02b4510b647ae3d177"
-        hex"0bac0326a805bbefd48056c8c121bdb80000000000000000000000000000000013e02b6052719f607dacd3a088274f65"
-        hex"596bd0d09920b61ab5da61bbdc7f5049334cf11213945d57e5ac7d055d042b7e00000000000000000000000000000000"
-        hex"0d1b3cc2c7027888be51d9ef691d77bcb679afda66c73f17f9ee3837a55024f78c71363275a75d75d86bab79f74782aa"
-        hex"0000000000000000000000000000000013fa4d4a0ad8b1ce186ed5061789213d993923066dddaf1040bc3ff59f825c78"
-        hex"df74f2d75467e25e0f55f8a00fa030ed";
+    bytes private constant MINUS_G2 = hex"00000000000000000000000000000000024aa2b2f08f0a91260805272dc51051"
+        hex"c6e47ad4fa403b02b4510b647ae3d1770bac0326a805bbefd48056c8c121bdb8"
+        hex"0000000000000000000000000000000013e02b6052719f607dacd3a088274f65"
+        hex"596bd0d09920b61ab5da61bbdc7f5049334cf11213945d57e5ac7d055d042b7e"
+        hex"000000000000000000000000000000000d1b3cc2c7027888be51d9ef691d77bc"
+        hex"b679afda66c73f17f9ee3837a55024f78c71363275a75d75d86bab79f74782aa"
+        hex"0000000000000000000000000000000013fa4d4a0ad8b1ce186ed5061789213d"
+        hex"993923066dddaf1040bc3ff59f825c78df74f2d75467e25e0f55f8a00fa030ed";
 
-    function _call(uint256 precompile, uint256 gasLimit, uint256 place, uint256 size, uint256 to, uint256 expected)
-        private
-        view
-    {
+    /// @notice A static call with that much gas, which must return exactly `expected` bytes, to `to`.
+    function callExactly(
+        uint256 precompile,
+        uint256 gasLimit,
+        uint256 place,
+        uint256 size,
+        uint256 to,
+        uint256 expected
+    ) internal view {
         BoundedCall.requireGas(gasLimit);
         uint256 returned;
         assembly ("memory-safe") {
@@ -52,11 +61,11 @@ library Precompiles {
         if (returned != expected) revert PrecompileFailed(precompile, returned);
     }
 
-    /// @notice Σ scalar·point over `count` entries of 160 bytes; the sum's 128 bytes go to `to`. Checks that every point
-    ///         is of the prime-order group, whatever its scalar.
+    /// @notice Σ scalar·point over `count` entries of 160 bytes; the sum's 128 bytes go to `to`. Checks that every
+    ///         point is of the prime-order group, whatever its scalar.
     function multiply(uint256 entries, uint256 count, uint256 to) internal view {
         unchecked {
-            _call(G1MSM, count * G1MUL_GAS * _discount(count) / 1000, entries, 160 * count, to, 128);
+            callExactly(G1MSM, count * G1MUL_GAS * _discount(count) / 1000, entries, 160 * count, to, 128);
             if (isInfinite(to)) revert InfiniteCommitment();
         }
     }
@@ -86,7 +95,7 @@ library Precompiles {
             mcopy(input, point, 0x80)
             calldatacopy(add(input, 0x80), calldatasize(), 0x80)
         }
-        _call(G1ADD, G1ADD_GAS, input, 256, input, 128);
+        callExactly(G1ADD, G1ADD_GAS, input, 256, input, 128);
     }
 
     /// @notice Whether e(left, −[1]_2)·e(right, [τ]_2) = 1.
@@ -96,15 +105,15 @@ library Precompiles {
         assembly ("memory-safe") {
             mcopy(add(pairs, 0x80), add(minusGenerator, 0x20), 0x100)
         }
-        _call(PAIRING, PAIRING_GAS, pairs, 768, 0x00, 32);
+        callExactly(PAIRING, PAIRING_GAS, pairs, 768, 0x00, 32);
         assembly ("memory-safe") {
             result := eq(mload(0x00), 1)
         }
     }
 
-    /// @notice Whether the polynomial of degree below 4096 committed to by `commitment` takes `y` at `z`; where it does
-    ///         not, the precompile fails. Both points are 128 bytes and of the curve; 0x0a checks that they are of the
-    ///         prime-order group.
+    /// @notice Whether the polynomial of degree below 4096 committed to by `commitment` takes `y` at `z`; where it
+    ///         does not, the precompile fails. Both points are 128 bytes and of the curve; 0x0a checks that they
+    ///         are of the prime-order group.
     function isEvaluation(uint256 commitment, uint256 z, uint256 y, uint256 quotient)
         internal
         view
@@ -118,17 +127,14 @@ library Precompiles {
         }
         _compress(commitment, input + 0x60);
         _compress(quotient, input + 0x90);
-        _call(SHA256, SHA256_GAS, input + 0x60, 48, input, 32);
+        callExactly(SHA256, SHA256_GAS, input + 0x60, 48, input, 32);
         assembly ("memory-safe") {
             mstore8(input, 1)
         }
-        _call(POINT_EVALUATION, POINT_EVALUATION_GAS, input, 192, 0x00, 64);
+        callExactly(POINT_EVALUATION, POINT_EVALUATION_GAS, input, 192, 0x00, 64);
         assembly ("memory-safe") {
             // FIELD_ELEMENTS_PER_BLOB and BLS_MODULUS
-            result := and(
-                eq(mload(0x00), 4096),
-                eq(mload(0x20), mload(MODULUS))
-            )
+            result := and(eq(mload(0x00), 4096), eq(mload(0x20), mload(MODULUS)))
         }
     }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.31;
 
+// Names used in assembly alone, which solhint does not see.
+// solhint-disable no-unused-import
+
 import {
     AT_LINEAR_ROUNDS,
     AT_LOOKUP_TOTALS,

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.31;
 
+// Names used in assembly alone, which solhint does not see.
+// solhint-disable no-unused-import
+
 import {Field} from "./Field.sol";
 import {COORDINATES, LANES, MODULUS, Memory, QUARTERS, load, store} from "./Memory.sol";
 import {Points} from "./Points.sol";
@@ -98,9 +101,10 @@ library PublicTensor {
         }
     }
 
-    /// @dev With U_i the word shifted so that lane i is lowest, lane i is U_i − 2^16·U_(i−1), so Σ lane_i·e_i is
-    ///      Σ U_i·(e_i − 2^16·e_(i+1)): the table holds what U_i counts, and no lane needs to be cut out. e is the product
-    ///      of four entries for the two high bits and four for the two low ones; missing coordinates are zero.
+    /// @dev With U_i the word shifted so that lane i is lowest, lane i is U_i − 2^16·U_(i−1), so Σ lane_i·e_i is Σ
+    ///      U_i·(e_i − 2^16·e_(i+1)): the table holds what U_i counts, and no lane needs to be cut out. e is the
+    ///      product of four entries for the two high bits and four for the two low ones; missing coordinates are
+    ///      zero.
     function _makeLanes(uint256 point, uint256 cut) private pure {
         unchecked {
             uint256 missing = type(uint256).max >> (8 * cut);
@@ -147,6 +151,11 @@ library PublicTensor {
         returns (uint256 result)
     {
         assembly ("memory-safe") {
+            // Two lanes; two products are below 2^256 together.
+            function pair(shift, lane, r) -> sum {
+                let high := mulmod(shr(add(shift, 16), mload(0x00)), mload(add(LANES, lane)), r)
+                sum := add(high, mulmod(shr(shift, mload(0x00)), mload(add(LANES, add(lane, 0x20))), r))
+            }
             let r := mload(MODULUS)
             let left := size
             for { let last := mload(0x40) } lt(list, last) { list := add(list, 0x20) } {
@@ -166,67 +175,14 @@ library PublicTensor {
                         left := size
                         end := 0
                     }
-                    // Two products are below 2^256 together.
-                    let sum := add(
-                        mulmod(shr(240, mload(0x00)), mload(LANES), r),
-                        mulmod(shr(224, mload(0x00)), mload(add(LANES, 0x20)), r)
-                    )
-                    sum := addmod(
-                        sum,
-                        add(
-                            mulmod(shr(208, mload(0x00)), mload(add(LANES, 0x40)), r),
-                            mulmod(shr(192, mload(0x00)), mload(add(LANES, 0x60)), r)
-                        ),
-                        r
-                    )
-                    sum := addmod(
-                        sum,
-                        add(
-                            mulmod(shr(176, mload(0x00)), mload(add(LANES, 0x80)), r),
-                            mulmod(shr(160, mload(0x00)), mload(add(LANES, 0xa0)), r)
-                        ),
-                        r
-                    )
-                    sum := addmod(
-                        sum,
-                        add(
-                            mulmod(shr(144, mload(0x00)), mload(add(LANES, 0xc0)), r),
-                            mulmod(shr(128, mload(0x00)), mload(add(LANES, 0xe0)), r)
-                        ),
-                        r
-                    )
-                    sum := addmod(
-                        sum,
-                        add(
-                            mulmod(shr(112, mload(0x00)), mload(add(LANES, 0x100)), r),
-                            mulmod(shr(96, mload(0x00)), mload(add(LANES, 0x120)), r)
-                        ),
-                        r
-                    )
-                    sum := addmod(
-                        sum,
-                        add(
-                            mulmod(shr(80, mload(0x00)), mload(add(LANES, 0x140)), r),
-                            mulmod(shr(64, mload(0x00)), mload(add(LANES, 0x160)), r)
-                        ),
-                        r
-                    )
-                    sum := addmod(
-                        sum,
-                        add(
-                            mulmod(shr(48, mload(0x00)), mload(add(LANES, 0x180)), r),
-                            mulmod(shr(32, mload(0x00)), mload(add(LANES, 0x1a0)), r)
-                        ),
-                        r
-                    )
-                    sum := addmod(
-                        sum,
-                        add(
-                            mulmod(shr(16, mload(0x00)), mload(add(LANES, 0x1c0)), r),
-                            mulmod(mload(0x00), mload(add(LANES, 0x1e0)), r)
-                        ),
-                        r
-                    )
+                    let sum := pair(224, 0x00, r)
+                    sum := addmod(sum, pair(192, 0x40, r), r)
+                    sum := addmod(sum, pair(160, 0x80, r), r)
+                    sum := addmod(sum, pair(128, 0xc0, r), r)
+                    sum := addmod(sum, pair(96, 0x100, r), r)
+                    sum := addmod(sum, pair(64, 0x140, r), r)
+                    sum := addmod(sum, pair(32, 0x180, r), r)
+                    sum := addmod(sum, pair(0, 0x1c0, r), r)
                     part := addmod(part, mulmod(sum, mload(place), r), r)
                 }
                 result := addmod(result, mulmod(part, mload(list), r), r)

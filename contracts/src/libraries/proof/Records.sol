@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+// Two types, each with its library, and lists of sizes.
+// solhint-disable one-contract-per-file
 pragma solidity ^0.8.31;
 
 import {load, store} from "./Memory.sol";

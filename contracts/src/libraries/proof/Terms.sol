@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.31;
 
+// Names used in assembly alone, which solhint does not see.
+// solhint-disable no-unused-import
+
 import {MODULUS, TENSORS, load} from "./Memory.sol";
 import {Points, RHO, SIGMA, THETA} from "./Points.sol";
 import {
@@ -45,8 +48,8 @@ import {
 } from "./Records.sol";
 import {Axes, Reader, Words} from "./Words.sol";
 
-/// @title One term of a linear operator: its rules, and which challenge stands for which bit (circuits/layers/term.py,
-///        circuits/plan.py)
+/// @title One term of a linear operator: its rules, and which challenge stands for which bit
+///        (circuits/layers/term.py, circuits/plan.py)
 /// @notice One cap is lower than there: the parameters of one term lie in at most 2^32 padded entries.
 library Terms {
     uint256 private constant MAX_ELEMENTS = 1 << 22;
@@ -110,10 +113,7 @@ library Terms {
 
     // ---- axes of the operand: rules -----------------------------------------------------------------------------
 
-    function _readAxes(Reader memory reader, Term term, Axes memory axes, Tensor operand, Tensor result)
-        private
-        pure
-    {
+    function _readAxes(Reader memory reader, Term term, Axes memory axes, Tensor operand, Tensor result) private pure {
         unchecked {
             term.set(AXIS_WORDS, reader.place);
             axes.summed = 1;
@@ -143,7 +143,9 @@ library Terms {
             uint256 axis = Words.byteAt(word, 2);
             uint256 index = uint32(word >> 64);
             uint256 head = (((AXIS << 8) | mode) << 8) | axis;
-            if (mode > MERGED || word != (head << 232) | (NO_AXIS << 216) | (index << 64)) Words.refuse("axis fields");
+            if (mode > MERGED || word != (head << 232) | (NO_AXIS << 216) | (index << 64)) {
+                Words.refuse("axis fields");
+            }
             if (mode == FIX ? index >= size : index != 0) Words.refuse("axis index");
             if (mode == CONTRACT) {
                 axes.contracted |= 1 << a;
@@ -282,7 +284,8 @@ library Terms {
 
     // ---- parameters ---------------------------------------------------------------------------------------------
 
-    /// @dev Axes of the parameters from the low bits up: free result axes, shared, contracted, kernels; the last first.
+    /// @dev Axes of the parameters from the low bits up: free result axes, shared, contracted, kernels; the last
+    ///      first.
     function _placeParameters(Reader memory reader, Term term, Axes memory axes, Tensor operand, Tensor result)
         private
         pure

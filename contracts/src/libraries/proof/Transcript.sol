@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.31;
 
+// Names used in assembly alone, which solhint does not see.
+// solhint-disable no-unused-import
+
 import {LANES, MODULUS, STATE, TAU, load} from "./Memory.sol";
 
 /// @title The Fiat–Shamir transcript: one Keccak-256 state (circuits/transcript.py)
@@ -97,8 +100,8 @@ library Transcript {
         }
     }
 
-    /// @notice Rounds of a sumcheck of degree 2 or 3: messages c0, c2 (and c3); c1 makes the polynomial sum to the claim
-    ///         over 0 and 1.
+    /// @notice Rounds of a sumcheck of degree 2 or 3: messages c0, c2 (and c3); c1 makes the polynomial sum to the
+    ///         claim over 0 and 1.
     function sumCheck(uint256 place, uint256 rounds, uint256 degree, uint256 claim, uint256 point)
         internal
         pure
