@@ -27,6 +27,7 @@ from circuits.tensors import MAX_EXPONENT, Format, Reals
 EFFORTS = ((1024, 3), (256, 3), (128, 2), (64, 1), (32, 1), (32, 0), (8, 0))
 BUDGET = 6e9  # products, a second or two for each 10^9
 WEIGHT_COST = 60  # products that rounding and bounding one weight takes
+LAYER_COST = 150_000  # products that a layer takes whatever its size
 STEPS = (1, -1, 2)
 NEAR_TIE = 1e-6
 LOST_BITS = 6  # a layer whose numbers only fit with this much less resolution than calibration wants is refused
@@ -48,7 +49,8 @@ def choose_effort(network: FloatNetwork) -> tuple[int, int]:
     """Samples that judge, and passes over all exponents."""
     for samples, passes in EFFORTS:
         evaluations = max(1, passes * len(STEPS) * (len(network.layers) + 1))
-        if evaluations * (samples * network.count_products() + WEIGHT_COST * network.count_weights()) <= BUDGET:
+        each = samples * network.count_products() + WEIGHT_COST * network.count_weights() + LAYER_COST * len(network.layers)
+        if evaluations * each <= BUDGET:
             return samples, passes
     return EFFORTS[-1]
 
