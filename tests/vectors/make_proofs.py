@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def make_local_setup(chunk_bits: int) -> Setup:
 def make_mlp(widths: list[int], shift: int = 12) -> Network:
     """Dense layers, rectified but for the last."""
     operators: list[Operator] = []
-    for index, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+    for index, (inputs, outputs) in enumerate(pairwise(widths)):
         result = SIGNED if index == len(widths) - 2 else RECTIFIED
         operators.append(make_dense(index, (inputs,), outputs, shift if index else 12, result))
     source = TensorType((widths[0],), SIGNED, 0)
@@ -116,7 +117,12 @@ def make_zoo() -> Network:
         Linear((3, 2, 2), 12, RECTIFIED, (plain(6, *direct(0), affine(1, 2, 0, 2, Kernel.RESULT, 2)),)),
         Linear((6,), 12, SIGNED, (weighted(11, contract, contract), weighted(12, contract, contract, contract)), 0),
         Linear((5,), 12, SIGNED, (Term(13, (contract,), Weights.TENSOR, 2, 0, of_input), weighted(10, contract, contract, contract)), 0),
-        Linear((1, 4), 12, SIGNED, (weighted(14, contract), plain(0, Axis(FIXED, offset=1), Axis(FIXED, offset=4), affine(1, 1, 1, 1, Kernel.NONE)))),
+        Linear(
+            (1, 4),
+            12,
+            SIGNED,
+            (weighted(14, contract), plain(0, Axis(FIXED, offset=1), Axis(FIXED, offset=4), affine(1, 1, 1, 1, Kernel.NONE))),
+        ),
     ]
     return Network(TensorType((2, 5, 6), SIGNED, 0), tuple(operators), 15, TensorType((2, 2), SIGNED, 0))
 
@@ -133,7 +139,9 @@ def draw_parameters(network: Network, rng: np.random.Generator) -> Parameters:
         scale = 1 << (12 if operator.shift == 12 else 22)
         shapes = operator.list_weights_shapes(network.shapes)
         weights = tuple(draw_normal(rng, shape, scale / max(1.0, float(np.prod(shape[:-1]))) ** 0.5) for shape in shapes)
-        bias = None if operator.bias_axis is None else draw_normal(rng, (operator.shape[operator.bias_axis],), 100.0 * (1 << operator.shift))
+        bias = (
+            None if operator.bias_axis is None else draw_normal(rng, (operator.shape[operator.bias_axis],), 100.0 * (1 << operator.shift))
+        )
         layers.append(LinearWeights(weights, bias))
     tables = tuple(rng.integers(form.low, form.high + 1, 4096) for form in network.table_formats)
     return Parameters(tuple(layers), tables)
@@ -207,7 +215,7 @@ def record_challenges() -> Iterator[list[int]]:
         drawn.append(original(transcript))
         return drawn[-1]
 
-    Transcript.draw = draw  # type: ignore[method-assign]
+    Transcript.draw = draw  # type: ignore[assignment, method-assign]
     try:
         yield drawn
     finally:
@@ -234,7 +242,7 @@ def to_json(case: Case) -> dict[str, Any]:
         "manifest": "0x" + MANIFEST.hex(),
         "modelId": "0x" + case.model.verifying.model_id.hex(),
         "context": "0x" + case.statement.context.hex(),
-        "input": "0x" + encode_tensor(case.statement.x).hex(),
+        "input": "0x" + encode_tensor(case.statement.public_input).hex(),
         "output": "0x" + encode_tensor(case.statement.y).hex(),
         "proof": "0x" + case.proof.hex(),
         "challenges": [f"0x{challenge:064x}" for challenge in challenges],
