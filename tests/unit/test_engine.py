@@ -594,6 +594,28 @@ def test_commit_on_a_long_basis(engine: ModuleType, size: int) -> None:
         assert powers.commit(vector(scalars)) == multiple(sum((7 * i + 1) * v for i, v in enumerate(scalars)))
 
 
+def test_commit_to_points_that_meet_their_like(engine: ModuleType) -> None:
+    """Whole batches of additions of which some double a point, some cancel it, and some have infinity."""
+    powers = engine.Powers(BASIS * 40)
+    generator = np.random.default_rng(4)
+    for values in (generator.integers(-3, 4, 360), generator.integers(-(1 << 40), 1 << 40, 360)):
+        want = multiple(sum(k * int(v) for k, v in zip(MULTIPLES * 40, values, strict=True)))
+        assert powers.commit(values) == want
+        assert powers.commit(vector([int(v) % MODULUS for v in values])) == want
+
+
+def test_commit_to_repeated_scalars(engine: ModuleType) -> None:
+    """Full scalars that hundreds of entries have, some fewer, and some that only end alike."""
+    often, also, rare, other = draw(10, 4)
+    alike = (often & ((1 << 192) - 1)) + ((often >> 192 ^ 1) << 192)
+    values = [often] * 300 + [also, often, 5, alike] * 260 + [rare] * 100 + [alike, 0, other] * 50
+    basis = (MULTIPLES * len(values))[: len(values)]
+    powers = engine.Powers((BASIS * len(values))[: len(values)])
+    assert powers.commit(vector(values)) == multiple(sum(k * v for k, v in zip(basis, values, strict=True)))
+    assert powers.commit(vector([often] * 600)) == multiple(often * sum(basis[:600]))
+    assert powers.commit(vector([often, MODULUS - often] * 300)) == multiple(often * (sum(basis[:600:2]) - sum(basis[1:600:2])))
+
+
 def test_commit_refuses_more_values_than_points(engine: ModuleType) -> None:
     powers = engine.Powers(BASIS[:2])
     for values in (ints([1, 2, 3]), vector([1, 2, 3])):

@@ -3,30 +3,44 @@
 //! A scalar is cut into signed digits; points with the same digit fall into the same bucket, and the answer is Σ digit·bucket. For a fixed
 //! basis [2^(13·k)]P_i are at hand, so that all digits of all scalars share one set of buckets and nothing is doubled. Points of a bucket
 //! are added pairwise, all buckets at once, in affine coordinates. A sum over buckets goes through their square: with digit − 1 = 64·row +
-//! column, only the sums of rows and of columns are weighted (two additions a bucket, in batches again). Sources: Pippenger; Brickell,
-//! Gordon, McCurley, Wilson, "Fast exponentiation with precomputation".
+//! column, only the sums of rows and of columns are weighted, and they by the bits of their weights: the sum of the lines whose weight has
+//! bit b counts 2^b. Sources: Pippenger; Brickell, Gordon, McCurley, Wilson, "Fast exponentiation with precomputation".
 
+use crate::additions::{load, prefetch, Additions, Reference, Summand};
 use crate::field::{Entries, Limbs};
-use crate::points::{
-    add, add_affine, compute_multiples, double, encode, is_infinity, load, to_affine, Additions, Affine, Projective, Reference, POINT_BYTES,
-};
+#[cfg(target_arch = "x86_64")]
+use crate::lanes::{self, LanePoint};
+use crate::points::{add, add_affine, compute_multiples, double, encode, to_affine, Affine, Projective, POINT_BYTES};
 use rayon::prelude::*;
+use std::collections::HashMap;
 
-const WINDOW_BITS: usize = 13; // 20 digits a full scalar: 82,000 additions for 4096 of them, and 8 MB of multiples
+const WINDOW_BITS: usize = 13; // 20 digits a full scalar: 82,000 additions for 4096 of them, and 10 MB of multiples
 const WINDOWS: usize = 20; // 260 bits: the last digit is below 2^8 and takes a carry
 const SCALAR_BITS: usize = 255;
+const ONE_ROW_BITS: usize = 5; // up to 32 buckets are not worth rows and columns
+const ROWS_AT_ONCE: usize = 8; // 512 buckets and half a megabyte of sums, for a full chunk of full scalars
+const REPEATS: u32 = 256; // the multiplication costs about as much as 4000 additions of a batch
+const FEW: usize = 15; // points that are added faster one after the other, as their batches do not fill the lanes
+const GRAIN: usize = 2048; // references that are worth a task
+const AHEAD: usize = 4; // groups
 const MAX_POINTS: usize = 1 << 24; // places are 32 bits
 
 pub struct Powers {
     count: usize,
-    multiples: Vec<Affine>, // [2^(13·k)]P_i at WINDOWS·i + k
+    multiples: Multiples,
+}
+
+/// [2^(13·k)]P_i at WINDOWS·i + k.
+enum Multiples {
+    Plain(Vec<Affine>),
+    #[cfg(target_arch = "x86_64")]
+    Lanes(Vec<LanePoint>),
 }
 
 impl Powers {
     /// None for more points than places can name.
     pub fn new(points: &[Affine]) -> Option<Self> {
-        let multiples = |point| compute_multiples(point, WINDOW_BITS, WINDOWS);
-        (points.len() < MAX_POINTS).then(|| Self { count: points.len(), multiples: points.par_iter().flat_map_iter(multiples).collect() })
+        (points.len() < MAX_POINTS).then(|| Self { count: points.len(), multiples: Multiples::new(points) })
     }
 
     pub fn count(&self) -> usize {
@@ -35,15 +49,12 @@ impl Powers {
 
     /// At most `count` values; in `tasks` parts of about one size.
     pub fn commit(&self, values: Entries, tasks: usize) -> [u8; POINT_BYTES] {
-        let mut digits = Vec::with_capacity(values.len());
-        for i in 0..values.len() {
-            let (limbs, is_negative) = split_sign(values, i);
-            cut(&limbs, WINDOW_BITS, is_negative, |window, digit, is_subtracted| {
-                digits.push((digit, 2 * (WINDOWS * i + window) as u32 + is_subtracted as u32));
-            });
-        }
-        let buckets = Buckets::sort(&digits, 1 << (WINDOW_BITS - 1));
-        encode(&to_affine(&buckets.sum_parts(&self.multiples, tasks)))
+        let point = match &self.multiples {
+            Multiples::Plain(points) => sum_multiples(points, values, tasks),
+            #[cfg(target_arch = "x86_64")]
+            Multiples::Lanes(points) => sum_multiples(points, values, tasks),
+        };
+        encode(&to_affine(&point))
     }
 
     pub fn commit_many(&self, batch: &[Entries]) -> Vec<[u8; POINT_BYTES]> {
@@ -53,27 +64,89 @@ impl Powers {
     }
 }
 
-/// Σ scalar·point, for points that are met once: one set of buckets for each window, doublings between them.
-pub fn combine(points: &[Affine], scalars: &[Limbs]) -> [u8; POINT_BYTES] {
-    let bits = choose_window(points.len());
-    let windows = SCALAR_BITS / bits + 1; // at least one bit above, for the last carry
-    let mut digits = vec![Vec::with_capacity(points.len()); windows];
-    for (i, scalar) in scalars.iter().enumerate() {
-        cut(scalar, bits, false, |window, digit, is_subtracted| digits[window].push((digit, 2 * i as u32 + is_subtracted as u32)));
+/// Σ v_i·P_i. A scalar that many entries have multiplies the sum of their points, one addition for each instead of one for each digit.
+fn sum_multiples<S: Summand>(multiples: &[S], values: Entries, tasks: usize) -> Projective {
+    let common = find_common(values);
+    let mut digits = Vec::with_capacity(values.len());
+    for i in 0..values.len() {
+        let (limbs, is_negative) = split_sign(values, i);
+        if common.iter().any(|(scalar, _)| *scalar == limbs) {
+            continue;
+        }
+        cut(&limbs, WINDOW_BITS, is_negative, |window, digit, is_subtracted| {
+            digits.push((digit, 2 * (WINDOWS * i + window) as u32 + is_subtracted as u32));
+        });
     }
-    let sums: Vec<Projective> = digits.par_iter().map(|of_window| Buckets::sort(of_window, 1 << (bits - 1)).sum(points)).collect();
-    let mut result = Projective::default();
-    for sum in sums.iter().rev() {
-        double(&mut result, bits);
-        add(&mut result, sum);
+    let mut total = Buckets::sort(&digits, WINDOW_BITS, 1).sum(multiples, tasks);
+    if !common.is_empty() {
+        let sum = |places: &[Reference]| sum_groups(multiples, places, &[0, places.len() as u32])[0].to_affine();
+        let (scalars, sums): (Vec<Limbs>, Vec<Affine>) = common.iter().map(|(scalar, places)| (scalar, sum(places))).unzip();
+        add(&mut total, &sum_points(&sums, &scalars));
     }
-    encode(&to_affine(&result))
+    total
 }
 
-/// The width with the fewest additions: points and twice the buckets, in every window.
+/// The long scalars that at least REPEATS entries have, and the points they multiply: entries are counted by a hash, and compared where many
+/// have the same.
+fn find_common(values: Entries) -> Vec<(Limbs, Vec<Reference>)> {
+    let Entries::Elements(elements) = values else {
+        return Vec::new(); // integers have a digit or two
+    };
+    const HASHES: usize = 1 << 10;
+    let hash = |limbs: &Limbs| (limbs[0] ^ limbs[1].rotate_left(32)) as usize % HASHES;
+    let mut counts = [0u32; HASHES];
+    elements.iter().for_each(|limbs| counts[hash(limbs)] += 1);
+    let mut places = HashMap::<Limbs, Vec<Reference>>::new();
+    for (i, limbs) in elements.iter().enumerate().filter(|(_, limbs)| counts[hash(limbs)] >= REPEATS && limbs[1..] != [0; 3]) {
+        places.entry(*limbs).or_default().push(2 * (WINDOWS * i) as Reference);
+    }
+    places.retain(|_, of_scalar| of_scalar.len() >= REPEATS as usize);
+    places.into_iter().collect()
+}
+
+impl Multiples {
+    fn new(points: &[Affine]) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if lanes::is_supported() {
+            return Self::Lanes(Self::compute(points));
+        }
+        Self::Plain(Self::compute(points))
+    }
+
+    fn compute<S: Summand>(points: &[Affine]) -> Vec<S> {
+        let multiples = |point| compute_multiples(point, WINDOW_BITS, WINDOWS).into_iter().map(|multiple| S::from_affine(&multiple));
+        points.par_iter().flat_map_iter(multiples).collect()
+    }
+}
+
+/// Σ scalar·point, for points that are met once.
+pub fn combine(points: &[Affine], scalars: &[Limbs]) -> [u8; POINT_BYTES] {
+    encode(&to_affine(&sum_points(points, scalars)))
+}
+
+/// A set of buckets for each window.
+fn sum_points(points: &[Affine], scalars: &[Limbs]) -> Projective {
+    let bits = choose_window(points.len());
+    let mut digits = Vec::with_capacity(points.len() * (SCALAR_BITS / bits + 1));
+    for (i, scalar) in scalars.iter().enumerate() {
+        cut(scalar, bits, false, |window, digit, is_subtracted| {
+            digits.push(((window << (bits - 1)) as u32 + digit, 2 * i as u32 + is_subtracted as u32));
+        });
+    }
+    let buckets = Buckets::sort(&digits, bits, SCALAR_BITS / bits + 1); // at least one bit above, for the last carry
+    let tasks = rayon::current_num_threads();
+    #[cfg(target_arch = "x86_64")]
+    if points.len() > FEW && lanes::is_supported() {
+        let points: Vec<LanePoint> = points.iter().map(LanePoint::from_affine).collect();
+        return buckets.sum(&points, tasks);
+    }
+    buckets.sum(points, tasks)
+}
+
+/// The width with the fewest additions: points, and about three for a bucket, in every window.
 fn choose_window(count: usize) -> usize {
-    let cost = |bits: usize| (SCALAR_BITS / bits + 1) * (count + (2 << (bits - 1)) + 64);
-    (3..=14).min_by_key(|&bits| cost(bits)).expect("a range that is not empty")
+    let cost = |bits: usize| (SCALAR_BITS / bits + 1) * (count + 3 * count.min(1 << (bits - 1)) + (1 << (bits - 1)) / 4 + 4);
+    (3..=13).min_by_key(|&bits| cost(bits)).expect("a range that is not empty")
 }
 
 fn split_sign(values: Entries, i: usize) -> (Limbs, bool) {
@@ -105,48 +178,49 @@ fn read_bits(limbs: &Limbs, from: usize, count: usize) -> u32 {
     (low | high) as u32 & ((1 << count) - 1)
 }
 
-/// References in the order of their digits: those of digit d are starts[d − 1] .. starts[d].
+/// References in the order of their buckets: those of bucket b are starts[b] .. starts[b + 1]. Bucket `number` of a window counts
+/// number + 1, and all of window w count 2^(bits·w).
 struct Buckets {
     references: Vec<Reference>,
     starts: Vec<u32>,
+    bits: usize,
 }
 
 impl Buckets {
-    fn sort(digits: &[(u32, Reference)], largest: usize) -> Self {
-        let mut starts = vec![0u32; largest + 1];
+    /// From (window·2^(bits−1) + digit, reference).
+    fn sort(digits: &[(u32, Reference)], bits: usize, windows: usize) -> Self {
+        let count = windows << (bits - 1);
+        let mut starts = vec![0u32; count + 1];
         digits.iter().for_each(|&(digit, _)| starts[digit as usize] += 1);
-        (1..=largest).for_each(|d| starts[d] += starts[d - 1]);
+        (1..=count).for_each(|b| starts[b] += starts[b - 1]);
         let (mut next, mut references) = (starts.clone(), vec![0; digits.len()]);
         for &(digit, reference) in digits {
             let place = &mut next[digit as usize - 1];
             references[*place as usize] = reference;
             *place += 1;
         }
-        Self { references, starts }
+        Self { references, starts, bits }
     }
 
-    fn rows(&self) -> (usize, usize) {
-        let buckets = self.starts.len() - 1;
-        let width = 1 << (buckets.ilog2().div_ceil(2));
-        (buckets / width, width)
+    /// The buckets of a row: a power of two, and all of a window if they are few.
+    fn width(&self) -> usize {
+        let bits = self.bits - 1;
+        1 << if bits <= ONE_ROW_BITS { bits } else { bits.div_ceil(2) }
     }
 
-    /// Σ digit·bucket.
-    fn sum(&self, points: &[Affine]) -> Projective {
-        self.sum_rows(points, 0, self.rows().0)
-    }
-
-    /// The same in parts: whole rows, cut so that each part has about as many references.
-    fn sum_parts(&self, points: &[Affine], tasks: usize) -> Projective {
-        let (rows, width) = self.rows();
-        let before = |row: usize| self.starts[row * width] as usize;
-        let cuts: Vec<usize> = (0..=tasks)
-            .map(|task| match task {
-                0 => 0,
-                _ if task == tasks => rows,
-                _ => (0..rows).find(|&row| before(row) * tasks >= self.references.len() * task).unwrap_or(rows),
-            })
-            .collect();
+    /// Σ weight·bucket, in at most `tasks` parts: whole rows, cut so that each part has about as many references.
+    fn sum<S: Summand>(&self, points: &[S], tasks: usize) -> Projective {
+        let rows = (self.starts.len() - 1) / self.width();
+        let tasks = tasks.min(self.references.len() / GRAIN);
+        if tasks <= 1 {
+            return self.sum_rows(points, 0, rows);
+        }
+        let find_cut = |task: usize| {
+            let before = |row: usize| self.starts[row * self.width()] as usize;
+            (0..rows).find(|&row| before(row) * tasks >= self.references.len() * task).unwrap_or(rows)
+        };
+        let mut cuts: Vec<usize> = (0..tasks).map(find_cut).collect();
+        cuts.push(rows);
         let parts: Vec<Projective> =
             cuts.par_windows(2).with_max_len(1).filter(|c| c[0] < c[1]).map(|c| self.sum_rows(points, c[0], c[1])).collect();
         let mut sum = Projective::default();
@@ -154,81 +228,118 @@ impl Buckets {
         sum
     }
 
-    fn sum_rows(&self, points: &[Affine], first: usize, last: usize) -> Projective {
-        let (_, width) = self.rows();
-        let starts = &self.starts[first * width..=last * width];
-        let sums = sum_groups(points, &self.references[starts[0] as usize..starts[starts.len() - 1] as usize], starts);
-        let live = |places: &mut dyn Iterator<Item = usize>| -> Vec<Reference> {
-            places.filter(|&p| !is_infinity(&sums[p])).map(|p| 2 * p as u32).collect()
+    fn sum_rows<S: Summand>(&self, points: &[S], first: usize, last: usize) -> Projective {
+        if self.references.is_empty() {
+            return Projective::default();
+        }
+        let (width, bits) = (self.width(), self.bits);
+        let of_window = (1 << (bits - 1)) / width; // rows
+                                                   // Few rows at a time: their sums then stay in the cache from one round of additions to the next.
+        let few = |from: usize| {
+            let starts = &self.starts[from * width..=last.min(from + ROWS_AT_ONCE) * width];
+            sum_groups(points, &self.references[starts[0] as usize..starts[starts.len() - 1] as usize], starts)
         };
-        let count = last - first;
-        let by_row: Vec<_> = (0..count).map(|row| live(&mut (row * width..(row + 1) * width))).collect();
-        let by_column: Vec<_> = (0..width).map(|column| live(&mut (0..count).map(|row| row * width + column))).collect();
-        let lines: Vec<Affine> = sum_lists(&sums, by_row.into_iter().chain(by_column));
-        let mut total = weigh(&lines[..count], first);
-        double(&mut total, width.ilog2() as usize);
-        add(&mut total, &weigh(&lines[count..], 1));
+        let sums: Vec<S> = (first..last).step_by(ROWS_AT_ONCE).flat_map(few).collect();
+        let windows = first / of_window..last.div_ceil(of_window);
+        let (mut lines, mut weights) = (Lists::default(), Vec::new());
+        for window in windows.clone() {
+            let rows = first.max(window * of_window)..last.min((window + 1) * of_window);
+            let mut of_lines = Vec::new();
+            for row in rows.clone().filter(|row| row % of_window > 0) {
+                of_lines.push(row % of_window * width);
+                lines.push(&sums, (0..width).map(|column| (row - first) * width + column));
+            }
+            for column in 0..width {
+                of_lines.push(column + 1);
+                lines.push(&sums, rows.clone().map(|row| (row - first) * width + column));
+            }
+            weights.push(of_lines);
+        }
+        let (sums, mut positions, mut line) = (lines.sum(&sums), Lists::default(), 0);
+        for of_lines in weights {
+            for bit in 0..bits {
+                positions.push(&sums, (0..of_lines.len()).filter(|&i| of_lines[i] >> bit & 1 == 1).map(|i| line + i));
+            }
+            line += of_lines.len();
+        }
+        let mut total = Projective::default();
+        for sum in positions.sum(&sums).iter().rev() {
+            double(&mut total, 1);
+            add_affine(&mut total, &sum.to_affine());
+        }
+        double(&mut total, bits * windows.start);
         total
     }
 }
 
-/// Σ (first + j)·points[j].
-fn weigh(points: &[Affine], first: usize) -> Projective {
-    let (mut running, mut total) = (Projective::default(), Projective::default());
-    for (j, point) in points.iter().enumerate().rev() {
-        add_affine(&mut running, point);
-        if j > 0 {
-            add(&mut total, &running);
-        }
-    }
-    // `total` is Σ j·points[j], `running` the plain sum, which counts `first` times.
-    let mut multiple = Projective::default();
-    for bit in (0..usize::BITS - first.leading_zeros()).rev() {
-        double(&mut multiple, 1);
-        if first >> bit & 1 == 1 {
-            add(&mut multiple, &running);
-        }
-    }
-    add(&mut total, &multiple);
-    total
+/// Groups of points of a list.
+struct Lists {
+    references: Vec<Reference>,
+    starts: Vec<u32>,
 }
 
-fn sum_lists(points: &[Affine], lists: impl Iterator<Item = Vec<Reference>>) -> Vec<Affine> {
-    let (mut references, mut starts) = (Vec::new(), vec![0u32]);
-    for list in lists {
-        references.extend(list);
-        starts.push(references.len() as u32);
+impl Default for Lists {
+    fn default() -> Self {
+        Self { references: Vec::new(), starts: vec![0] }
     }
-    sum_groups(points, &references, &starts)
+}
+
+impl Lists {
+    /// One more group, without infinity.
+    fn push<S: Summand>(&mut self, points: &[S], places: impl Iterator<Item = usize>) {
+        self.references.extend(places.filter(|&place| !points[place].is_infinity()).map(|place| 2 * place as Reference));
+        self.starts.push(self.references.len() as u32);
+    }
+
+    fn sum<S: Summand>(&self, points: &[S]) -> Vec<S> {
+        sum_groups(points, &self.references, &self.starts)
+    }
 }
 
 /// The sum of every group; group g has the references starts[g] − starts[0] .. starts[g + 1] − starts[0]. Rounds of pairwise additions,
 /// each over all groups at once, so that groups of a few points share the inversions too.
-fn sum_groups(points: &[Affine], references: &[Reference], starts: &[u32]) -> Vec<Affine> {
-    let mut starts: Vec<u32> = starts.iter().map(|start| start - starts[0]).collect();
-    let (mut references, mut sums) = (references.to_vec(), Vec::new());
-    let mut additions = Additions::default();
-    loop {
-        let points = if sums.is_empty() { points } else { &sums };
-        let halves: Vec<u32> = starts.windows(2).map(|range| (range[1] - range[0]).div_ceil(2)).collect();
-        let mut results = vec![Affine::default(); halves.iter().sum::<u32>() as usize];
+fn sum_groups<S: Summand>(points: &[S], references: &[Reference], starts: &[u32]) -> Vec<S> {
+    let mut totals = vec![S::default(); starts.len() - 1];
+    let mut live = Vec::new(); // groups that are not one point yet: number, first place, count
+    for (g, range) in starts.windows(2).enumerate() {
+        match range[1] - range[0] {
+            0 => {}
+            1 => totals[g] = load(points, references[(range[0] - starts[0]) as usize]),
+            count => live.push((g, range[0] - starts[0], count)),
+        }
+    }
+    let (mut sums, mut additions) = (Vec::new(), Additions::<S>::default());
+    while !live.is_empty() {
+        let is_first = sums.is_empty();
+        let (points, at) =
+            (if is_first { points } else { &sums }, |place: u32| if is_first { references[place as usize] } else { 2 * place });
+        let mut results = vec![S::default(); live.iter().map(|&(_, _, count)| count.div_ceil(2) as usize).sum()];
         let mut place = 0;
-        for range in starts.windows(2) {
-            for pair in references[range[0] as usize..range[1] as usize].chunks(2) {
-                match *pair {
-                    [left, right] => additions.push((left, right, place), points, &mut results),
-                    _ => results[place as usize] = load(points, pair[0]),
-                }
+        for next in 0..live.len() {
+            // The odd one out of a group, which no batch asks of the memory ahead of time.
+            if let Some(&(_, first, count)) = live.get(next + AHEAD).filter(|_| is_first) {
+                prefetch(&points[at(first + count - 1) as usize >> 1]);
+            }
+            let (_, first, count) = &mut live[next];
+            let from = std::mem::replace(first, place);
+            for left in (from..from + *count - 1).step_by(2) {
+                additions.push((at(left), at(left + 1), place), points, &mut results);
                 place += 1;
             }
+            if *count % 2 == 1 {
+                results[place as usize] = load(points, at(from + *count - 1));
+                place += 1;
+            }
+            *count = count.div_ceil(2);
         }
         additions.flush(points, &mut results);
-        if halves.iter().all(|&half| half <= 1) {
-            let mut rest = results.into_iter();
-            return halves.iter().map(|&half| if half == 1 { rest.next() } else { None }.unwrap_or_default()).collect();
-        }
-        references = (0..place).map(|place| 2 * place).collect();
-        (starts[0], sums) = (0, results);
-        halves.iter().enumerate().for_each(|(g, half)| starts[g + 1] = starts[g] + half);
+        live.retain(|&(g, first, count)| {
+            if count == 1 {
+                totals[g] = results[first as usize];
+            }
+            count > 1
+        });
+        sums = results;
     }
+    totals
 }

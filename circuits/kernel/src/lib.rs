@@ -1,10 +1,13 @@
 //! `affidavit_kernel`: the engine of circuits/engine.py in Rust. circuits/twin says what every function means, in plain Python. `doors` are
 //! what Python calls: arguments are read (`edge`), the GIL is released, the work is done on all cores, the result is handed over.
 
+mod additions;
 mod columns;
 mod commitments;
 mod edge;
 mod field;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
 mod points;
 mod polynomials;
 mod product_check;

@@ -118,207 +118,60 @@ pub fn compute_multiples(point: &Affine, step: usize, count: usize) -> Vec<Affin
     affine
 }
 
-/// A point of a list, or its negative: twice its place, plus one if it is negated.
-pub type Reference = u32;
-
-/// Pairs of points of one list waiting to be added, and the places of their sums in another.
-#[derive(Default)]
-pub struct Additions {
-    pairs: Vec<(Reference, Reference, u32)>,
-    cases: Vec<Case>,
-    denominators: Vec<blst_fp>,
-    products: Vec<blst_fp>,
+/// −point; infinity is its own.
+pub fn negate(point: &Affine) -> Affine {
+    let mut negated = *point;
+    negate_into(&mut negated.y, &point.y);
+    negated
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Case {
-    Chord,
-    Tangent,
-    Left,
-    Right,
-    Infinity,
-}
-
-impl Additions {
-    const BATCH: usize = 512; // an inversion is 80 products: 3 ns for each of 512 additions, and the batch stays in the second cache
-    const AHEAD: usize = 8; // points are asked of the memory that many pairs before they are read
-
-    /// Adds a pair, and all that are waiting when they are many.
-    pub fn push(&mut self, pair: (Reference, Reference, u32), points: &[Affine], results: &mut [Affine]) {
-        self.pairs.push(pair);
-        if self.pairs.len() == Self::BATCH {
-            self.flush(points, results);
-        }
-    }
-
-    /// Writes every sum to its place: five products and a square each (affine, Montgomery's trick). All cases are complete.
-    pub fn flush(&mut self, points: &[Affine], results: &mut [Affine]) {
-        let count = self.pairs.len();
-        self.cases.clear();
-        self.denominators.resize(count, ONE);
-        self.products.resize(count + 1, ONE);
-        self.products[0] = ONE;
-        for (i, &(left, right, _)) in self.pairs.iter().enumerate() {
-            if let Some(&(left, right, _)) = self.pairs.get(i + Self::AHEAD) {
-                prefetch(&points[left as usize >> 1]);
-                prefetch(&points[right as usize >> 1]);
-            }
-            let case = classify(points, left, right);
-            self.cases.push(case);
-            write_denominator(&mut self.denominators[i], case, points, left, right);
-            let (before, after) = self.products.split_at_mut(i + 1);
-            mul(&mut after[0], &before[i], &self.denominators[i]);
-        }
-        let mut inverse = ONE;
-        invert(&mut inverse, &self.products[count]);
-        for (product, denominator) in self.products[..count].iter_mut().zip(&self.denominators).rev() {
-            mul_by(product, &inverse);
-            mul_by(&mut inverse, denominator);
-        }
-        for ((&(left, right, place), &case), inverse) in self.pairs.iter().zip(&self.cases).zip(&self.products) {
-            write_sum(&mut results[place as usize], case, points, (left, right), inverse);
-        }
-        self.pairs.clear();
-    }
-}
-
-/// The point that is meant.
-#[inline]
-pub fn load(points: &[Affine], reference: Reference) -> Affine {
-    let mut point = points[reference as usize >> 1];
-    point.y = *read_y(&mut blst_fp::default(), points, reference);
-    point
-}
-
-/// Its y, which is negated into `space` where it must be.
-#[inline]
-fn read_y<'a>(space: &'a mut blst_fp, points: &'a [Affine], reference: Reference) -> &'a blst_fp {
-    let y = &points[reference as usize >> 1].y;
-    if reference & 1 == 0 {
-        return y;
-    }
-    // SAFETY: plain values.
-    unsafe { blst_fp_cneg(space, y, true) };
-    space
-}
-
-#[inline]
-fn prefetch(point: &Affine) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint; it reads nothing.
-    unsafe {
-        use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
-        let start = (point as *const Affine).cast::<i8>();
-        _mm_prefetch(start, _MM_HINT_T0);
-        _mm_prefetch(start.add(size_of::<Affine>() - 1), _MM_HINT_T0);
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = point;
-}
+// ---- the base field --------------------------------------------------------------------------------------------------------------------
 
 /// 1 in Montgomery form, 2^384 mod p.
-const ONE: blst_fp =
+pub const ONE: blst_fp =
     blst_fp { l: [0x760900000002fffd, 0xebf4000bc40c0002, 0x5f48985753c758ba, 0x77ce585370525745, 0x5c071a97a256ec6d, 0x15f65ec3fa80e493] };
-
-#[inline]
-fn classify(points: &[Affine], left: Reference, right: Reference) -> Case {
-    let (p, q) = (&points[left as usize >> 1], &points[right as usize >> 1]);
-    if p.x.l != q.x.l {
-        match (is_infinity(p), is_infinity(q)) {
-            (false, false) => Case::Chord,
-            (true, _) => Case::Right,
-            _ => Case::Left,
-        }
-    } else if load(points, left).y.l != load(points, right).y.l {
-        if is_infinity(p) {
-            Case::Right
-        } else if is_infinity(q) {
-            Case::Left
-        } else {
-            Case::Infinity
-        }
-    } else if is_infinity(p) {
-        Case::Infinity
-    } else {
-        Case::Tangent
-    }
-}
-
-/// What the slope is divided by, never zero: no point has y = 0, since the curve has odd order.
-#[inline]
-fn write_denominator(out: &mut blst_fp, case: Case, points: &[Affine], left: Reference, right: Reference) {
-    match case {
-        Case::Chord => sub(out, &points[right as usize >> 1].x, &points[left as usize >> 1].x),
-        Case::Tangent => {
-            let y = load(points, left).y;
-            plus(out, &y, &y);
-        }
-        _ => *out = ONE,
-    }
-}
-
-#[inline]
-fn write_sum(out: &mut Affine, case: Case, points: &[Affine], (left, right): (Reference, Reference), inverse: &blst_fp) {
-    let (p, q) = (&points[left as usize >> 1], &points[right as usize >> 1]);
-    let mut space = [blst_fp::default(); 4];
-    let [left_space, right_space, slope, term] = &mut space;
-    let left_y = read_y(left_space, points, left);
-    match case {
-        Case::Chord => sub(term, read_y(right_space, points, right), left_y),
-        Case::Tangent => {
-            square(slope, &p.x);
-            plus(right_space, slope, slope);
-            plus(term, right_space, slope);
-        }
-        Case::Left => return *out = load(points, left),
-        Case::Right => return *out = load(points, right),
-        Case::Infinity => return *out = Affine::default(),
-    }
-    mul(slope, term, inverse);
-    square(&mut out.x, slope);
-    sub_by(&mut out.x, &p.x);
-    sub_by(&mut out.x, &q.x);
-    sub(term, &p.x, &out.x);
-    mul(&mut out.y, slope, term);
-    sub_by(&mut out.y, left_y);
-}
 
 // Results go where they belong at once. blst stores them in words of 8 bytes, and a copy made right after, in words of 16, would wait for
 // those stores to leave the core: returning results by value cost a quarter of a commitment.
 
 #[inline]
-fn mul(out: &mut blst_fp, a: &blst_fp, b: &blst_fp) {
+pub fn mul(out: &mut blst_fp, a: &blst_fp, b: &blst_fp) {
     // SAFETY: plain values, here and below; blst reads its operands before it writes, so that one of them may be the result.
     unsafe { blst_fp_mul(out, a, b) }
 }
 
 #[inline]
-fn mul_by(a: &mut blst_fp, b: &blst_fp) {
+pub fn mul_by(a: &mut blst_fp, b: &blst_fp) {
     let a: *mut blst_fp = a;
     unsafe { blst_fp_mul(a, a, b) }
 }
 
 #[inline]
-fn square(out: &mut blst_fp, a: &blst_fp) {
+pub fn square(out: &mut blst_fp, a: &blst_fp) {
     unsafe { blst_fp_sqr(out, a) }
 }
 
 #[inline]
-fn plus(out: &mut blst_fp, a: &blst_fp, b: &blst_fp) {
+pub fn plus(out: &mut blst_fp, a: &blst_fp, b: &blst_fp) {
     unsafe { blst_fp_add(out, a, b) }
 }
 
 #[inline]
-fn sub(out: &mut blst_fp, a: &blst_fp, b: &blst_fp) {
+pub fn sub(out: &mut blst_fp, a: &blst_fp, b: &blst_fp) {
     unsafe { blst_fp_sub(out, a, b) }
 }
 
 #[inline]
-fn sub_by(a: &mut blst_fp, b: &blst_fp) {
+pub fn sub_by(a: &mut blst_fp, b: &blst_fp) {
     let a: *mut blst_fp = a;
     unsafe { blst_fp_sub(a, a, b) }
 }
 
-fn invert(out: &mut blst_fp, a: &blst_fp) {
+#[inline]
+pub fn negate_into(out: &mut blst_fp, a: &blst_fp) {
+    unsafe { blst_fp_cneg(out, a, true) }
+}
+
+pub fn invert(out: &mut blst_fp, a: &blst_fp) {
     unsafe { blst_fp_eucl_inverse(out, a) }
 }
