@@ -101,7 +101,8 @@ class Liar(Prover):
         value = rows.compute_row(columns, offset, sum(weights) % MODULUS, challenges)
         if layout.lookups:
             public = rows.compute_public_lookups(layout, self.sigma)
-            value += rows.compute_lookup(*(values[name] for name in LOOKUP_TOTALS), public, challenges)
+            x, y, helper = (values[name] for name in LOOKUP_TOTALS)
+            value += rows.compute_lookup(x, y, helper, public, challenges)
         entry = rows.compute_entry(layout, self.sigma[: layout.table_bits], values.get("tables", 0), challenges.beta)
         value += challenges.kappa * (values["G"] * (challenges.alpha + entry) - values["m"])
         return (value - self.wanted) % MODULUS

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from circuits.layers.axes import Kernel
-from circuits.layers.linear import Linear, make_dense
+from circuits.layers.linear import make_dense
 from circuits.layers.table import Table
 from circuits.layers.term import Term, Weights
 from circuits.layout import LIMB_SHIFT, Layer
+from circuits.network import Operator
 from circuits.proof_bytes import Proof
 from circuits.statement import Statement
 from circuits.trace import Trace, compute_rows
@@ -35,7 +36,7 @@ def make_chain_case() -> Case:
 @cache
 def make_lookup_case() -> Case:
     """Two tables behind a layer, each looked up in a block of its own with two rows of padding; the output is looked up."""
-    operators = [make_dense(0, (5,), 6, 12, SIGNED), Table(1, (6,), 0, SIGNED), Table(2, (6,), 1, RECTIFIED)]
+    operators: list[Operator] = [make_dense(0, (5,), 6, 12, SIGNED), Table(1, (6,), 0, SIGNED), Table(2, (6,), 1, RECTIFIED)]
     return make_case(make_network((5,), operators), seed=3)
 
 
@@ -45,7 +46,7 @@ def make_mapped_case() -> Case:
     first = Term(0, (CONTRACT, window(1, 3, Kernel.WEIGHTED, offset=-1)), Weights.PARAMETERS)
     second = Term(1, (CONTRACT, window(1, 3, Kernel.WEIGHTED, 1, 2, -2)), Weights.PARAMETERS)
     ends = [copy(number, direct(0), window(1, 2, Kernel.SUMMED, 2), coefficient=1500) for number in (1, 2)]
-    operators: list[Linear | Table] = [linear((3, 5), first, bias=0), linear((3, 5), second, bias=0), linear((3, 2), *ends)]
+    operators: list[Operator] = [linear((3, 5), first, bias=0), linear((3, 5), second, bias=0), linear((3, 2), *ends)]
     return make_case(make_network((2, 5), operators), seed=4)
 
 

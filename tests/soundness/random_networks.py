@@ -155,7 +155,8 @@ class Reader:
 
     def draw_axes(self, met: set[tuple[int, Mode]]) -> tuple[Axis, ...]:
         """`met`: operand axes that a tensor of weights has too, with the mode they should have."""
-        wanted, axes, number = dict(met), [], 0
+        wanted, number = dict(met), 0
+        axes: list[Axis] = []
         while number < len(self.operand):
             pair = self.merge(number) if not {number, number + 1} & set(wanted) else ()
             axes += pair or (self.draw_axis(number, wanted.get(number)),)

@@ -116,7 +116,7 @@ def test_the_model(monkeypatch: Patch) -> None:
         number = case.layout.parameter_chunks[0]
         liar.late = ("parameters", number)
         proof = liar.run()
-        points = case.model.verifying.commitments | {number: liar.shift(case.model.verifying.commitments[number])}
+        points = {**case.model.verifying.commitments} | {number: liar.shift(case.model.verifying.commitments[number])}
         parts = [digest_part(part) for part in split_parts(list(points.values()))]
         model_id = compute_model_id(b"", encode_descriptor(case.network), parts)
         return VerifyingModel(case.layout, points, model_id), proof, statement

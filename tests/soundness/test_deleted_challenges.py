@@ -16,6 +16,7 @@ from circuits.engine import Vector
 from circuits.field import MODULUS, invert
 from circuits.layers.table import Table
 from circuits.layout import TABLE_LENGTH
+from circuits.network import Operator
 from circuits.proof_bytes import Proof
 from circuits.protocols import linear, opening, rows
 from circuits.statement import Statement
@@ -138,11 +139,9 @@ class KappaLiar(Liar):
     def commit_helpers(self) -> None:
         """G is of the true counts."""
         honest = rows.compute_table_helper
-        rows.compute_table_helper = lambda entries, _, alpha: honest(entries, self.counted, alpha)
-        try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rows, "compute_table_helper", lambda entries, _, alpha: honest(entries, self.counted, alpha))
             super().commit_helpers()
-        finally:
-            rows.compute_table_helper = honest
 
 
 def test_kappa_between_rows_and_table(monkeypatch: Patch) -> None:
@@ -160,7 +159,7 @@ def test_kappa_between_rows_and_table(monkeypatch: Patch) -> None:
 
 def make_shared_table_case() -> Case:
     """One table, looked up twice: with the range's, the tables fill all tags, so an index of a row meets entries everywhere."""
-    operators = [make_dense(0, (5,), 6, 12, SIGNED), Table(1, (6,), 0, SIGNED), Table(2, (6,), 0, SIGNED)]
+    operators: list[Operator] = [make_dense(0, (5,), 6, 12, SIGNED), Table(1, (6,), 0, SIGNED), Table(2, (6,), 0, SIGNED)]
     return make_case(make_network((5,), operators), seed=6)
 
 

@@ -22,7 +22,7 @@ from circuits.layers.axes import Axis
 from circuits.layers.table import Table
 from circuits.layers.term import Term, Weights
 from circuits.layout import count_bits
-from circuits.network import Network, Parameters, make_input_identity
+from circuits.network import Network, Operator, Parameters, make_input_identity
 from circuits.plan import TermPlan
 from circuits.protocols import linear as linear_step
 from circuits.protocols import rows, sumcheck
@@ -314,7 +314,7 @@ def change_public(monkeypatch: Patch, change: Callable[[int, int, int], tuple[in
 
 def test_tag(monkeypatch: Patch) -> None:
     """Whose table is meant: without the tag of the operator, another one answers."""
-    operators = [
+    operators: list[Operator] = [
         linear((4,), copy(0, direct(0))),
         Table(1, (4,), 0, SIGNED),
         Table(1, (4,), 1, SIGNED),

@@ -169,7 +169,8 @@ def test_the_opening_product_by_definition() -> None:
 
 # ---- the equations of a row, each at its own power of a separator --------------------------------------------------------------------
 
-CHALLENGES = rows.Challenges(*draw(4, 6), ())
+ALPHA, BETA, RHO, KAPPA = draw(4, 6)
+CHALLENGES = rows.Challenges(ALPHA, BETA, RHO, KAPPA, ())
 
 
 def collect_powers(evaluate: Any, name: str, count: int) -> list[int]:
