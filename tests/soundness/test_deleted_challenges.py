@@ -22,9 +22,9 @@ from circuits.protocols import linear, opening, rows
 from circuits.statement import Statement
 from circuits.trace import Trace
 from tests.soundness.deleting import check_only, fix_draw, fix_separators
-from tests.soundness.dishonest import NOWHERE, Liar, Repairs, copy_trace, forge, parse_key, read_output, read_tensors
+from tests.soundness.dishonest import NOWHERE, Liar, Repairs, change_y, copy_trace, forge, parse_key, read_output, read_tensors
 from tests.soundness.lies import ROW_LIES, Forged, find_lookup, find_row, make_chain_case, make_lookup_case, make_mapped_case, tell
-from tests.soundness.networks import SIGNED, Case, make_case, make_chain, make_dense, make_network
+from tests.soundness.networks import SIGNED, Case, make_case, make_chain, make_dense, make_local_setup, make_network
 from tests.soundness.roots import solve_two
 from tests.soundness.test_deleted_checks import pay_in_the_last_layer
 
@@ -301,3 +301,33 @@ def test_zeta(monkeypatch: Patch) -> None:
         return run(ForesightedLiar, case, trace, repairs=Repairs("y"))
 
     check_only(case, forge_it, lambda: fix_draw(monkeypatch, "parts", ZETA))
+
+
+# ---- the setup -----------------------------------------------------------------------------------------------------------------------
+
+
+class LongLiar(Liar):
+    """Has twice the powers that the verifier believes to be all: A has a coefficient more, just where V stands."""
+
+    def open_product(self, config: opening.Config, functionals: Any, product: Vector, value: int) -> Any:
+        n, powers = config.length, make_local_setup(self.setup.chunk_bits + 1).powers
+        coefficients = engine.to_scalars(product)
+        low = engine.from_scalars([0, *coefficients[: n - 1], coefficients[n - 1] - value])
+        high = engine.from_scalars(coefficients[n:])
+        parts = powers.commit_many([low, high])
+        self.transcript.absorb_points("parts", parts)
+        zeta = self.transcript.draw()
+        scales = opening.compute_scales(functionals, zeta)
+        chunks = [*(self.chunks[place] for place in scales), low, high]
+        combined = engine.accumulate([*scales.values(), -1, -pow(zeta, n + 1, MODULUS)], chunks, n + 1)
+        return parts, powers.commit(engine.divide(combined, zeta))
+
+
+def test_a_setup_must_be_all_the_powers_that_exist() -> None:
+    """Nothing a verifier checks replaces this: whoever cuts a set of powers short can prove anything to those who use the rest.
+
+    So a file with the first 4096 powers of the ceremony's longer sets is no setup, though they are powers of one secret.
+    """
+    case = make_chain_case()
+    statement = case.state(y=change_y(case))
+    case.verify(LongLiar(case, statement, case.trace(), NOWHERE).run(), statement)
