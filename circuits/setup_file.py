@@ -7,7 +7,9 @@ The ceremony ended with four independent sets of powers, of 2^12 to 2^15 points 
 
 A file that somebody made at home carries `"insecure": true` besides: whoever made it knows the secret and can prove
 anything. Nothing in such a file is believed: every point is decompressed with its subgroup check, and all of them must be
-the powers of one secret. That is all a file can show; that nobody knows the secret is the ceremony's word.
+the powers of one secret. That is all a file can show. That nobody knows the secret is the ceremony's word, and so is that
+the set is whole: with one more power of the same secret a chunk could be longer than it may, and anything be proven.
+`SetupFile.digest` is there to be compared with one that somebody trusts.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import Any
 from py_arkworks_bls12381 import G1Point, G2Point, Scalar
 
 from circuits import engine
+from circuits.digests import keccak256
 from circuits.field import MODULUS
 from circuits.setup import Setup, SetupError, check_powers
 
@@ -32,9 +35,10 @@ MAX_FILE_BYTES = 1 << 28
 
 @dataclass(frozen=True)
 class SetupFile:
-    """A checked set of powers, and whether the file says of itself that it is insecure."""
+    """A checked set of powers, Keccak-256 of its compressed points (G1 then G2), and whether the file calls itself insecure."""
 
     setup: Setup
+    digest: bytes
     is_insecure: bool
 
 
@@ -48,7 +52,8 @@ def read_setup_file(path: Path, chunk_bits: int) -> SetupFile:
         if len(g1) == 1 << chunk_bits:
             check_powers(g1, g2)
             points = engine.decompress_points(g1, False)
-            return SetupFile(Setup(tuple(points), G2Point.from_compressed_bytes(g2[1])), content.get("insecure") is True)
+            setup = Setup(tuple(points), G2Point.from_compressed_bytes(g2[1]))
+            return SetupFile(setup, keccak256(b"".join([*g1, *g2])), content.get("insecure") is True)
     raise SetupError(f"setup file {path.name}", f"a set of {1 << chunk_bits} powers on G1")
 
 

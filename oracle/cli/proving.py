@@ -148,7 +148,8 @@ def check_setup(
             shown: dict[str, Any] = {"file": str(find_ceremony_file()), "keccak256": CEREMONY_DIGEST, "powers": 4096, "insecure": False}
         else:
             found = read_setup_file(file, bits)
-            shown = {"file": str(file), "powers": len(found.setup.points), "insecure": found.is_insecure}
+            digest = "0x" + found.digest.hex()
+            shown = {"file": str(file), "keccak256": digest, "powers": len(found.setup.points), "insecure": found.is_insecure}
     write_json(shown) if json else write_pairs(shown.items())
     if shown["insecure"]:
         write_note("INSECURE: whoever made this file can prove anything on it. For tests and local chains only.")
