@@ -93,6 +93,8 @@ def _run(source: SourceGraph, result: Left, samples: Reals) -> Reals:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = QUIET
+    # As the file says: optimised, onnxruntime 1.31.1 makes a Pad and a MaxPool one, and loses the padding's zeros.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     content = _expose(source.model, result.core_name).SerializeToString()
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     dtype = np.float64 if source.input_is_double else np.float32

@@ -128,6 +128,20 @@ def make_single(lowering: Lowering, tensor: Tensor, axis: int, origin: str) -> T
     return tensor
 
 
+def make_real(lowering: Lowering, tensor: Tensor, axis: int, origin: str) -> Tensor:
+    """The view with an axis of one entry that its step has too, so that a window can move beyond its ends."""
+    if tensor.groups[axis]:
+        return tensor
+    tensor = put_in_order(lowering, tensor, origin)
+    position = sum(len(group) for group in tensor.groups[:axis])
+    shape = lowering.shapes[tensor.index] if tensor.order else ()
+    axes = tuple(Axis(Mode.DIRECT, number if number < position else number + 1) for number in range(len(shape)))
+    index = copy_by(lowering, tensor, axes or (ABSENT,), (*shape[:position], 1, *shape[position:]), origin)
+    moved = [tuple(a if a < position else a + 1 for a in group) for group in tensor.groups]
+    moved[axis] = (position,)
+    return replace(tensor, index=index, groups=tuple(moved))
+
+
 def align(lowering: Lowering, a: Tensor, b: Tensor, pairs: list[tuple[int, int]], origin: str) -> tuple[Tensor, Tensor]:
     """Both views with equal sizes behind every pair of axes (of a, of b) that both have."""
     for first, second in pairs:

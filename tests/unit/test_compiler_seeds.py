@@ -77,6 +77,17 @@ def test_real_outputs_are_those_of_the_float_model(name: str) -> None:
     assert np.abs(ours - probabilities).max() < 0.05
 
 
+def test_the_convolutional_seed_compiles_too() -> None:
+    """It is served as an opaque model, which it need not be."""
+    data = load_data("digits-cnn")
+    source = SEEDS / "models" / "digits-cnn" / "source.onnx"
+    compiled = compile_model(source, data["x_calibration"], held_back=(data["x_held_back"], data["y_held_back"]))
+    assert compiled.report is not None
+    assert compiled.report.accuracy is not None
+    assert compiled.report.accuracy.integer_right >= compiled.report.accuracy.float_right - MOST_LOST
+    assert compiled.report.accuracy.agreement > 0.99
+
+
 def choose_inputs(model: CanonicalModel, data: dict[str, Any]) -> Integers:
     """More than 10,000: uniform, all at one end, ends mixed, near zero, and real ones."""
     rng, size, shape = np.random.default_rng(11), model.input.size, model.input.shape

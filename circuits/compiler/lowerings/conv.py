@@ -11,7 +11,7 @@ from circuits.compiler.lowerings.node import Node
 from circuits.compiler.lowerings.windows import Window, read_windows
 from circuits.compiler.terms import Label, Reading, Result, emit
 from circuits.compiler.values import Lowering, Tensor, Value
-from circuits.compiler.views import make_single
+from circuits.compiler.views import make_real, make_single
 from circuits.layers.axes import Kernel
 from circuits.layers.term import MAX_WEIGHTS
 from circuits.tensors import Reals
@@ -57,6 +57,7 @@ def _emit(node: Node, lowering: Lowering, x: Tensor, weights: Reals, bias: Reals
     for axis, window in enumerate(windows):
         if not window.is_plain:
             x = make_single(lowering, x, axis + 2, node.name)
+            x = make_real(lowering, x, axis + 2, node.name) if window.outputs > 1 else x
     source, factor = lowering.read(x, node.name)
     reading, result = Reading(lowering, source), Result()
     reading.direct(0, result.add(*lowering.sizes(source, 0)))
@@ -75,7 +76,7 @@ def _emit(node: Node, lowering: Lowering, x: Tensor, weights: Reals, bias: Reals
         bias_sizes = (outputs,) if outputs > 1 else ()
     position = values.ndim - len(windows)
     for axis, window in enumerate(windows, start=2):
-        kept, values = _read_window(node, lowering, reading, result, axis, window, values, position)
+        kept, values = _read_window(lowering, reading, result, axis, window, values, position)
         labels += kept
         position += bool(kept)  # otherwise that axis of the kernel is gone
     before = len(source.groups[0])
@@ -86,7 +87,7 @@ def _emit(node: Node, lowering: Lowering, x: Tensor, weights: Reals, bias: Reals
 
 
 def _read_window(
-    node: Node, lowering: Lowering, reading: Reading, result: Result, axis: int, window: Window, values: Reals, position: int
+    lowering: Lowering, reading: Reading, result: Result, axis: int, window: Window, values: Reals, position: int
 ) -> tuple[list[Label], Reals]:
     """Read one axis of the view; labels of the kernel's axis (`position` of values), which is dropped where one tap is left."""
     source = reading.tensor
@@ -95,7 +96,7 @@ def _read_window(
         reading.direct(axis, result.add(*sizes))
         return [], np.take(values, 0, axis=position)
     if not sizes:
-        return [], _read_single_entry(node, result, window, values, position)
+        return [], _read_single_entry(result, window, values, position)
     if window.outputs == 1 and window.kernel == window.size and not window.before and window.dilation == 1:
         result.add(1)
         return reading.contract(axis), values
@@ -106,10 +107,8 @@ def _read_window(
     return (labels, values) if window.kernel > 1 else ([], np.take(values, 0, axis=position))
 
 
-def _read_single_entry(node: Node, result: Result, window: Window, values: Reals, position: int) -> Reals:
-    """An axis of one entry, which the step does not have: the one tap that reads it."""
-    if window.outputs != 1:
-        raise node.refuse("pads an axis of one entry to several outputs", "one output")
+def _read_single_entry(result: Result, window: Window, values: Reals, position: int) -> Reals:
+    """An axis of one entry, which the step does not have: the one tap that reads it, for the one output."""
     result.add(1)
     taps = [k for k in range(window.kernel) if window.find_index(0, k) == 0]
     return np.take(values, taps[0], axis=position) if taps else np.zeros_like(np.take(values, 0, axis=position))

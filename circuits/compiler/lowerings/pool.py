@@ -14,7 +14,7 @@ from circuits.compiler.lowerings.node import Node
 from circuits.compiler.lowerings.windows import Window, read_windows
 from circuits.compiler.terms import Reading, Result, emit
 from circuits.compiler.values import Lowering, Tensor, Value
-from circuits.compiler.views import make_single
+from circuits.compiler.views import make_real, make_single
 from circuits.layers.axes import Kernel
 from circuits.tensors import Reals
 
@@ -25,6 +25,7 @@ def lower_average_pool(node: Node, lowering: Lowering) -> list[Value]:
     """Divided by the whole window, or by what of it is not padding (count_include_pad = 0)."""
     x, windows = _read(node)
     includes = bool(node.attributes.get("count_include_pad", 0))
+    _check_filled(node, windows)
     counts = [window.count_inside(padding=includes).astype(np.float64) for window in windows]
     constant = all(np.all(count == count[0]) for count in counts)
     divisor = prod(float(count[0]) for count in counts) if constant else float(prod(w.kernel for w in windows))
@@ -45,11 +46,18 @@ def _read(node: Node) -> tuple[Tensor, list[Window]]:
     return x, read_windows(node, x.shape[2:], kernel, pools=True)
 
 
+def _check_filled(node: Node, windows: list[Window]) -> None:
+    if any(window.count_inside(padding=False).min() == 0 for window in windows):
+        raise node.refuse("has a window of padding alone", "an entry in every window")
+
+
 def sum_windows(lowering: Lowering, x: Tensor, windows: list[Window], factor: float, origin: str) -> Tensor:
     """factor·Σ over windows of the last axes of the view."""
     leading = len(x.shape) - len(windows)
     for axis, window in enumerate(windows, start=leading):
-        x = x if window.is_plain or window.is_whole else make_single(lowering, x, axis, origin)
+        if not (window.is_plain or window.is_whole):
+            x = make_single(lowering, x, axis, origin)
+            x = make_real(lowering, x, axis, origin) if window.outputs > 1 else x
     source, scale = lowering.read(x, origin)
     reading, result = Reading(lowering, source), Result()
     for axis in range(leading):
@@ -83,6 +91,7 @@ def lower_max_pool(node: Node, lowering: Lowering) -> list[Value]:
     if len(node.output_names) > 1 and node.output_names[1]:
         raise node.refuse("gives the indices of the maxima", "one output")
     x, windows = _read(node)
+    _check_filled(node, windows)
     for axis, window in enumerate(windows, start=2):
         x = take_largest(node, lowering, x, axis, window)
     return [x]
@@ -97,8 +106,10 @@ def lower_global_max(node: Node, lowering: Lowering) -> list[Value]:
 
 def take_largest(node: Node, lowering: Lowering, x: Tensor, axis: int, window: Window) -> Tensor:
     """The largest tap of every window along one axis of the view: max(a, b) = b + relu(a − b), exactly."""
-    if window.is_plain or not lowering.sizes(x, axis):
+    if window.is_plain or (not lowering.sizes(x, axis) and window.outputs == 1):
         return x
+    if not lowering.sizes(x, axis):
+        x = make_real(lowering, x, axis, node.name)
     affine = None if x.function is None else x.function.affine
     if affine is not None and affine[0] > 0:  # the larger of two stays the larger one
         return replace(take_largest(node, lowering, replace(x, function=None), axis, window), function=x.function)

@@ -8,6 +8,7 @@ w·s_x·s_w/s_y become integer weights before the rescale that rounds to the nex
 from __future__ import annotations
 
 import numpy as np
+from onnx import TensorProto
 
 from circuits.compiler.functions import make_affine, make_quanta
 from circuits.compiler.lowerings.affine import lower_with_constant, scale_and_move
@@ -19,6 +20,7 @@ from circuits.compiler.lowerings.pool import sum_windows, whole
 from circuits.compiler.values import Lowering, Tensor, Value
 from circuits.tensors import Reals
 
+OUTPUT_TYPES = {0: "uint8", TensorProto.UINT8: "uint8", TensorProto.INT8: "int8"}
 LIMITS = {"uint8": (0, 255), "int8": (-128, 127), "uint16": (0, 65535), "int16": (-32768, 32767)}
 
 
@@ -79,7 +81,10 @@ def _along(node: Node, values: Reals, w: Reals, axis: int) -> Reals:
 def lower_quantize(node: Node, lowering: Lowering) -> list[Value]:
     """One scale, or one for each entry along an axis: there the quanta themselves are the step."""
     if node.constant(1).size == 1:
-        zero, kind = _read_zero(node, 2)
+        given = node.attributes.get("output_dtype", 0)
+        if given not in OUTPUT_TYPES:
+            raise node.refuse("output_dtype", "uint8 or int8", given)
+        zero, kind = _read_zero(node, 2, OUTPUT_TYPES[given])
         return [quantise(node, lowering, node.tensor(), _read_scale(node, 1), zero, kind)]
     scale, zero_points, kind = _read_along_axis(node)
     scaled = scale_and_move(lowering, node.tensor(), 1.0 / scale, zero_points, node.name)
