@@ -18,7 +18,7 @@ import numpy as np
 from circuits.compiler.accuracy import Accuracy, compute_accuracy, compute_class_count, read_truth
 from circuits.compiler.calibration import load_calibration, read_samples
 from circuits.compiler.crosscheck import Difference, check_against_runtime, choose_samples, measure_difference, run_on_runtime
-from circuits.compiler.floats import FloatNetwork
+from circuits.compiler.floats import FloatNetwork, Pointwise, Sum, count_rows, find_misfit
 from circuits.compiler.fold import fold_steps
 from circuits.compiler.lower import LoweredGraph, lower_graph
 from circuits.compiler.report import CompileReport, count_input_saturations, describe_layers
@@ -28,7 +28,7 @@ from circuits.errors import CompileError
 from circuits.layers.linear import MAX_WEIGHTS
 from circuits.manifest import FileDigest, Manifest, decode_manifest, is_text
 from circuits.model import CanonicalModel, compute_parts, encode_payload
-from circuits.network import MAX_OPERATORS
+from circuits.network import MAX_OPERATORS, MAX_ROW_BITS
 from circuits.tensors import Format, Integers, Reals, TensorType
 
 # Raised whenever the same file and samples would give another model.
@@ -103,6 +103,15 @@ def _check_caps(network: FloatNetwork) -> None:
         raise CompileError(f"input '{network.input_name}'", "an axis")
     if len(network.layers) > MAX_OPERATORS - 2:
         raise CompileError("number of layers", f"at most {MAX_OPERATORS - 2}", len(network.layers))
+    for layer in network.layers:
+        if problem := find_misfit(layer, network.shapes):
+            raise CompileError(f"layer '{layer.origin[-1]}' does not fit a descriptor", got=problem)
+    for kind in (Sum, Pointwise):
+        layers = [layer for layer in network.layers if isinstance(layer, kind)]
+        if sum(map(count_rows, layers)) > 1 << MAX_ROW_BITS:
+            largest = max(layers, key=count_rows)
+            got = f"{sum(map(count_rows, layers))}, of which '{largest.origin[-1]}' has {count_rows(largest)}"
+            raise CompileError("rows of the proof, axes padded to powers of two", f"at most 2^{MAX_ROW_BITS}", got)
     weights = network.count_weights()
     if weights > MAX_WEIGHTS:
         raise CompileError("number of weights", f"at most {MAX_WEIGHTS}", weights)

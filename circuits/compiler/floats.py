@@ -14,6 +14,7 @@ import numpy as np
 
 from circuits.compiler.functions import Function
 from circuits.layers.axes import Axis, Mode
+from circuits.layers.linear import MAX_TERMS
 from circuits.layers.term import Shape, Term, Weights
 from circuits.tensors import Reals
 
@@ -185,6 +186,24 @@ class FloatNetwork:
     def count_elements(self) -> int:
         """Of every tensor of one sample."""
         return sum(prod(shape) for shape in self.shapes)
+
+
+def count_rows(layer: Step) -> int:
+    """Of the proof: elements of the result, each axis padded to a power of two."""
+    return prod(1 << (size - 1).bit_length() for size in layer.shape)
+
+
+def find_misfit(layer: Step, shapes: Sequence[Shape]) -> str | None:
+    """Why no descriptor could hold a layer's index maps, or None."""
+    if isinstance(layer, Pointwise):
+        return None
+    if len(layer.terms) > MAX_TERMS:
+        return f"{len(layer.terms)} terms, of at most {MAX_TERMS}"
+    for number, term in enumerate(layer.terms):
+        tensor = shapes[term.term.tensor] if term.term.weights is Weights.TENSOR else ()
+        if problem := term.term.problem(shapes[term.term.operand], tensor, layer.shape):
+            return f"term {number}: {problem}"
+    return None
 
 
 def find_varying(values: Reals) -> list[int]:

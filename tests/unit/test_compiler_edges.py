@@ -193,6 +193,31 @@ def test_attributes_that_ask_for_too_much_are_refused_at_once(name: str, tmp_pat
     assert time.monotonic() - started < 10
 
 
+TOO_LARGE = {
+    "rows": (
+        build([node("Conv", "x w", "y", pads=[1] * 4)], {"w": draw(60, 3, 3, 3)}, shape=("batch", 3, 300, 200)),
+        "'Conv_y' has 8388608",
+    ),
+    "lookups": (
+        build([node("Concat", "x x x", "h", axis=1), node("Tanh", "h", "t"), node("Exp", "t", "e"), node("Add", "h e", "y")],
+              shape=("batch", 3, 600, 700)),
+        "rows of the proof",
+    ),
+    "a reduced axis": (build([node("ReduceMean", "x", "y", axes=[1])], shape=("batch", 5000)), "4096 entries"),
+    "a kernel": (build([node("Conv", "x w", "y", pads=[1, 1])], {"w": draw(1, 1, 5000)}, shape=("batch", 1, 6000)), "4096 entries"),
+    "weights": (build([node("MatMul", "x w", "h"), node("MatMul", "h v", "y")], {"w": np.ones((1, 3000), np.float32),
+                "v": np.ones((3000, 6000), np.float32)}, shape=("batch", 1)), "weights|elements"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TOO_LARGE)
+def test_what_no_proof_could_show_is_refused_before_it_is_calibrated(name: str, tmp_path: Path) -> None:
+    model, message = TOO_LARGE[name]
+    shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim][1:]
+    with pytest.raises(CompileError, match=message):
+        compile_model(write(model, tmp_path), np.zeros((1, *shape)))
+
+
 def test_any_changed_byte_of_a_convolutional_file_compiles_or_is_refused(tmp_path: Path) -> None:
     """A CircuitError or a model, never anything else."""
     content, rng = EDGES["no powers of two"].SerializeToString(), np.random.default_rng(4)
