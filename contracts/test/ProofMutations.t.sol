@@ -46,6 +46,27 @@ contract ProofMutationsTest is ProofFixture {
         test_EveryFieldCounts();
     }
 
+    function test_EveryPointOfACommittedInputCounts() public {
+        use("committed-2-100-chunks-of-32");
+        test_EveryFieldCounts();
+        test_EveryByteOfTheDescriptor();
+        use("committed-3-5-7-chunks-of-32");
+        uint256 length = v.input.length;
+        expectStatement(
+            abi.encodeWithSelector(ProofVerifier.TensorLength.selector, bytes32("input"), length, length + 96),
+            bytes.concat(v.input, new bytes(96)),
+            v.output
+        );
+        for (uint256 i; i < length; i += 96) {
+            bytes memory input = v.input;
+            for (uint256 j; j < 96; ++j) {
+                input[i + j] = 0;
+            }
+            vm.expectRevert();
+            verifier.verifyProof(v.modelId, v.context, input, v.output, v.proof);
+        }
+    }
+
     function test_NeighboursCannotBeSwapped() public view {
         uint256 fields = countFields();
         for (uint256 i; i < fields; ++i) {

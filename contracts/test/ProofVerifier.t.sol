@@ -22,6 +22,12 @@ contract ProofVerifierTest is ProofFixture {
         requireGolden("zoo-chunks-of-32768");
     }
 
+    function test_CommittedInputs() public {
+        requireGolden("committed-3-5-7");
+        requireGolden("committed-3-5-7-chunks-of-32");
+        requireGolden("committed-2-100-chunks-of-32");
+    }
+
     function test_Mlp51k() public {
         requireGolden("mlp-784-64-10");
     }

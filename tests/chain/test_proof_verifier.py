@@ -21,7 +21,7 @@ from circuits.layers.axes import Axis, Kernel, Mode, WeightsAxis
 from circuits.layers.linear import Linear, make_dense
 from circuits.layers.table import Table
 from circuits.layers.term import Shape, Term, Weights
-from circuits.network import Network, Operator
+from circuits.network import Network, Operator, make_input_identity
 from circuits.proof_error import ProofError
 from circuits.statement import Statement, encode_tensor, read_statement
 from circuits.tensors import Format, TensorType
@@ -84,7 +84,7 @@ class Verifying:
 
     def accepts(self, case: Case, proof: bytes, statement: Statement) -> bool:
         """The contract's verdict. That there was enough gas for it is asserted."""
-        x, y = encode_tensor(statement.public_input), encode_tensor(statement.y)
+        x, y = statement.input, encode_tensor(statement.y)
         signature = "verifyProof(bytes32,bytes32,bytes,bytes,bytes)"
         data = encode_call(signature, case.model.verifying.model_id, statement.context, x, y, proof)
         answer = self.rpc("eth_call", {"to": self.verifier, "data": "0x" + data.hex(), "gas": hex(GAS)}, "latest")
@@ -158,6 +158,13 @@ def draw_network(rng: np.random.Generator) -> Network:
     shapes: list[Shape] = [tuple(int(d) for d in rng.integers(1, 8, rng.integers(1, 4)))]
     formats, tables = [Format(int(rng.integers(2)))], list[Format]()
     operators: list[Operator] = []
+    source = TensorType(shapes[0], formats[0], 0)
+    is_committed = int(rng.integers(4)) == 0
+    if is_committed:
+        operators.append(make_input_identity(source))
+        # No other operator may read the input: no tensor has the shape that stands here for it.
+        shapes = [(), shapes[0]]
+        formats.append(formats[0])
     for _ in range(int(rng.integers(1, 7))):
         operators.append(draw_operator(rng, shapes, formats, tables))
         shapes.append(operators[-1].shape)
@@ -166,7 +173,7 @@ def draw_network(rng: np.random.Generator) -> Network:
         operators.append(make_dense(len(shapes) - 1, shapes[-1], 3, 12, SIGNED))
         shapes.append((3,))
         formats.append(SIGNED)
-    return Network(TensorType(shapes[0], formats[0], 0), tuple(operators), len(operators), TensorType(shapes[-1], formats[-1], 0))
+    return Network(source, tuple(operators), len(operators), TensorType(shapes[-1], formats[-1], 0), is_committed)
 
 
 def draw_case(seed: int) -> Case:
@@ -207,17 +214,22 @@ def mutate_proof(rng: np.random.Generator, proof: bytes) -> bytes:
 
 def mutate_statement(rng: np.random.Generator, case: Case) -> Statement:
     network, statement = case.model.layout.network, case.statement
-    x, y, context = statement.public_input.copy(), statement.y.copy(), statement.context
+    y, context = statement.y.copy(), statement.context
+    stated: object = statement.input if statement.x is None else statement.x.reshape(network.input.shape)
     match int(rng.integers(4)):
+        case 0 if statement.x is None:
+            stated = bytes(96) + statement.input[96:]
         case 0:
+            x = statement.public_input.copy()
             x[int(rng.integers(len(x)))] ^= 1
+            stated = x.reshape(network.input.shape)
         case 1:
             y[int(rng.integers(len(y)))] ^= 1
         case 2:
             context = keccak256(context)
         case _:
             y = y[::-1].copy()
-    return read_statement(case.model.layout, x.reshape(network.input.shape), y.reshape(network.output.shape), context)
+    return read_statement(case.model.layout, stated, y.reshape(network.output.shape), context)
 
 
 def is_accepted(case: Case, proof: bytes, statement: Statement) -> bool:

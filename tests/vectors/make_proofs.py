@@ -37,13 +37,12 @@ from circuits.layers.linear import Linear, LinearWeights, make_dense
 from circuits.layers.table import Table
 from circuits.layers.term import Term, Weights
 from circuits.layout import Layout
-from circuits.network import Network, Operator, Parameters, check_parameters, encode_descriptor, run_network
-from circuits.proof_bytes import POINT_FIELDS, Proof, count_fields, decode_proof, encode_proof
-from circuits.prover import Prover
+from circuits.network import Network, Operator, Parameters, check_parameters, encode_descriptor, make_input_identity, run_network
+from circuits.proof_bytes import POINT_FIELDS, count_fields, decode_proof
+from circuits.prover import commit_input, prove_committed
 from circuits.setup import Setup, load_ceremony
 from circuits.statement import Statement, encode_tensor, read_statement
 from circuits.tensors import Format, Integers, TensorType
-from circuits.trace import compute_trace
 from circuits.transcript import Transcript
 from circuits.verifier import verify_statement
 
@@ -127,6 +126,13 @@ def make_zoo() -> Network:
     return Network(TensorType((2, 5, 6), SIGNED, 0), tuple(operators), 15, TensorType((2, 2), SIGNED, 0))
 
 
+def make_committed(shape: tuple[int, ...]) -> Network:
+    """An input given as commitments: its identity, then a dense layer."""
+    source = TensorType(shape, SIGNED, 0)
+    operators = (make_input_identity(source), make_dense(1, shape, 4, 12, SIGNED))
+    return Network(source, operators, 2, TensorType((4,), SIGNED, 0), True)
+
+
 # ---- numbers --------------------------------------------------------------------------------------------------------------------------
 
 
@@ -194,10 +200,10 @@ def make_case(network: Network, seed: int, setup: Setup, context: bytes = CONTEX
     form = network.input.format
     x = rng.integers(form.low, form.high + 1, network.input.size)
     y = run_network(network, parameters, x.reshape(1, -1))[network.output_operand].reshape(-1)
-    statement = read_statement(model.layout, x.reshape(network.input.shape), y.reshape(network.output.shape), context)
-    trace = compute_trace(model.layout, parameters, x)
-    proof: Proof = Prover(model, statement, trace, setup).run()
-    case = Case(model, setup, statement, encode_proof(proof, model.layout))
+    shaped = x.reshape(network.input.shape)
+    stated = commit_input(model.layout, shaped, setup) if network.is_input_committed else shaped
+    statement = read_statement(model.layout, stated, y.reshape(network.output.shape), context)
+    case = Case(model, setup, statement, prove_committed(model, shaped, context, setup))
     case.verify()
     return case
 
@@ -242,7 +248,7 @@ def to_json(case: Case) -> dict[str, Any]:
         "manifest": "0x" + MANIFEST.hex(),
         "modelId": "0x" + case.model.verifying.model_id.hex(),
         "context": "0x" + case.statement.context.hex(),
-        "input": "0x" + encode_tensor(case.statement.public_input).hex(),
+        "input": "0x" + case.statement.input.hex(),
         "output": "0x" + encode_tensor(case.statement.y).hex(),
         "proof": "0x" + case.proof.hex(),
         "challenges": [f"0x{challenge:064x}" for challenge in challenges],
@@ -263,6 +269,9 @@ def make_cases() -> dict[str, Case]:
     return {
         "mlp-20-12-5": make_case(make_mlp([20, 12, 5], 24), 1, ceremony),
         "mlp-evidence": make_case(make_mlp([9, 4, 3]), 8, ceremony, compute_context(b"request", "beef")),
+        "committed-3-5-7": make_case(make_committed((3, 5, 7)), 9, ceremony),
+        "committed-3-5-7-chunks-of-32": make_case(make_committed((3, 5, 7)), 10, make_local_setup(5)),
+        "committed-2-100-chunks-of-32": make_case(make_committed((2, 100)), 11, make_local_setup(5)),
         "zoo": make_case(make_zoo(), 2, ceremony),
         "zoo-chunks-of-32": make_case(make_zoo(), 3, make_local_setup(5)),
         "zoo-chunks-of-32768": make_case(make_zoo(), 4, make_local_setup(15)),

@@ -17,7 +17,9 @@ import {
     ENTRIES,
     FIRST_PARAMETER,
     HELPER_POINTS,
+    INPUT_COMMITTED,
     INPUT_DATA,
+    INPUT_POINTS,
     LOOKUPS,
     MODULUS,
     MU,
@@ -146,6 +148,7 @@ contract ProofVerifier is IVerifier {
     /// @notice Returns if `proof` shows that the model gives `output` for `input`, in this context; reverts else.
     /// @param context 32 bytes the caller chooses and consumes. Nothing else ties a proof to a place or a time.
     /// @param input Packed big-endian int16, exactly as many as the model's input has elements; `output` likewise.
+    ///        Where the model's input is committed: 96 bytes a chunk.
     function verifyProof(
         bytes32 modelId,
         bytes32 context,
@@ -165,7 +168,7 @@ contract ProofVerifier is IVerifier {
         bytes calldata proof
     ) internal view {
         _readModel(modelId);
-        store(INPUT_DATA, _requireTensor("input", TENSORS, input));
+        store(INPUT_DATA, _requireInput(input));
         store(OUTPUT_DATA, _requireTensor("output", load(OUTPUT_TENSOR), output));
         Proofs.open(proof);
         _beginTranscript(modelId, context, input.length, output.length);
@@ -201,6 +204,18 @@ contract ProofVerifier is IVerifier {
         }
         store(PARTS, first);
         store(PARTS_END, first + 32 * parts.length);
+    }
+
+    /// @dev Values, or as many points as the padded input has chunks with a true entry.
+    function _requireInput(bytes calldata data) private pure returns (uint256 place) {
+        unchecked {
+            if (load(INPUT_COMMITTED) == 0) return _requireTensor("input", TENSORS, data);
+            uint256 expectedBytes = Proofs.POINT_BYTES * load(INPUT_POINTS);
+            if (data.length != expectedBytes) revert TensorLength("input", expectedBytes, data.length);
+            assembly ("memory-safe") {
+                place := data.offset
+            }
+        }
     }
 
     /// @dev Returns the calldata position of the values.
@@ -252,9 +267,10 @@ contract ProofVerifier is IVerifier {
         unchecked {
             Openings.open();
             ClaimList.addAll();
-            uint256 parts = load(FIRST_PARAMETER) - 2;
+            uint256 parts = load(FIRST_PARAMETER) - load(INPUT_POINTS) - 2;
             Openings.putCalldata(0, load(AT_POINTS), parts);
             Openings.putCalldata(parts, load(AT_PARTS), 2);
+            Openings.putCalldata(parts + 2, load(INPUT_DATA), load(INPUT_POINTS));
             _putParameters();
             uint256 r = load(MODULUS);
             Openings.setScalar(parts, r - 1);

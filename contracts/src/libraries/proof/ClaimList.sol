@@ -13,6 +13,8 @@ import {
     COLUMNS,
     COLUMN_LENGTH,
     HELPERS,
+    INPUT_COMMITTED,
+    INPUT_LOCATION,
     LOOKED,
     LOOKS,
     LOOKUPS,
@@ -311,8 +313,15 @@ library ClaimList {
     }
 
     function _addOperand(Term term) private pure {
-        if (term.operand().get(CODE) == INPUT) return;
+        Tensor operand = term.operand();
+        bool isInput = operand.get(CODE) == INPUT;
+        if (isInput && load(INPUT_COMMITTED) == 0) return;
         uint256 power = Openings.claim(term.get(term.get(IS_MAPPED) == 0 ? OPERAND_VALUE : MAPPED_VALUE));
+        if (isInput) {
+            uint256 sizes = Sizes.ofTensor(operand);
+            Openings.addMasked(load(INPUT_LOCATION), term.get(OPERAND_POINT), operand.get(BITS), sizes, power);
+            return;
+        }
         _addResult(term.operand(), term.get(OPERAND_POINT), power);
     }
 

@@ -3,6 +3,7 @@ pragma solidity ^0.8.31;
 
 import {
     COLUMNS,
+    INPUT_COMMITTED,
     LAYERS,
     LOOKUPS,
     Memory,
@@ -16,15 +17,21 @@ import {
 import {Points} from "./Points.sol";
 import {
     AXES,
+    AXIS,
+    AXIS_WORDS,
     BIAS_AXIS,
     BITS,
     CODE,
+    COEFFICIENT,
     FIRST_TERM,
     INPUT,
+    KIND,
     LIMB_SHIFT,
     LINEAR,
     LOOKUP_OPERAND,
     LOOKUP_TABLE,
+    NO_AXIS,
+    NO_WEIGHTS,
     OFFSET,
     OUTPUT,
     RANK,
@@ -70,6 +77,7 @@ library Descriptor {
             for (uint256 id = 1; id <= operators; ++id) {
                 _readOperator(reader, id);
             }
+            if (load(INPUT_COMMITTED) != 0) _requireIdentity(_tensor(1));
             _readOutput(reader, operators);
             if (reader.place != reader.end) Words.refuse("trailing words");
             if (reader.tables != load(TABLES)) Words.refuse("number of tables");
@@ -135,9 +143,28 @@ library Descriptor {
 
     function _readInput(Reader memory reader) private pure {
         uint256 word = Words.next(reader);
-        if (word >> 248 != INPUT || Words.byteAt(word, 3) != 0) Words.refuse("input");
+        if (word >> 248 != INPUT || Words.byteAt(word, 3) > 1) Words.refuse("input");
+        store(INPUT_COMMITTED, Words.byteAt(word, 3));
         _requireExponent(word >> 192);
         _setTensor(_tensor(0), INPUT, word, Words.byteAt(word, 1), Words.byteAt(word, 2));
+    }
+
+    /// @dev The rescale that gives the input as it is, where it is in range: what operator 1 of a committed input
+    ///      must be.
+    function _requireIdentity(Tensor tensor) private pure {
+        unchecked {
+            Tensor input = _tensor(0);
+            Term term = Term.wrap(tensor.get(FIRST_TERM));
+            bool isSame = tensor.get(SHAPE) == input.get(SHAPE) && tensor.get(OFFSET) == input.get(OFFSET);
+            bool isPlain = tensor.get(SHIFT) == VALUE_BITS && tensor.get(BIAS_AXIS) == 0;
+            bool isAlone = tensor.get(TERMS_END) - Term.unwrap(term) == TERM_BYTES && term.get(KIND) == NO_WEIGHTS;
+            bool isUnit = term.get(COEFFICIENT) == 1 << VALUE_BITS;
+            if (!(isSame && isPlain && isAlone && isUnit)) Words.refuse("identity");
+            for (uint256 a = input.get(RANK); a-- != 0;) {
+                uint256 direct = (AXIS << 248) | (a << 232) | (NO_AXIS << 216);
+                if (load(term.get(AXIS_WORDS) + 32 * a) != direct) Words.refuse("identity");
+            }
+        }
     }
 
     function _readOutput(Reader memory reader, uint256 operators) private pure {

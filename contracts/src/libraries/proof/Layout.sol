@@ -11,6 +11,9 @@ import {
     FIRST_PARAMETER,
     HELPERS,
     HELPER_POINTS,
+    INPUT_COMMITTED,
+    INPUT_LOCATION,
+    INPUT_POINTS,
     LINEAR_DEGREE,
     LINEAR_ROUNDS,
     LOOKED,
@@ -74,7 +77,7 @@ import {
 /// @notice Blocks are powers of two long and lie in decreasing length, ties in the order given, so each is aligned.
 ///         A location is slot · 2^chunkBits + entry: the slot is the chunk's point among those of the one
 ///         multi-scalar multiplication, which has only chunks with a true entry: those of the proof in its order, A
-///         and B, then the model's. Cap: spaces of rows have at most 2^22 entries.
+///         and B, those of a committed input, then the model's. Cap: spaces of rows have at most 2^22 entries.
 library Layout {
     /// @notice More rows than this verifier has memory for.
     error TooManyRows(uint256 maxBits, uint256 gotBits);
@@ -197,7 +200,16 @@ library Layout {
             store(HELPER_POINTS, helperPoints);
             slot += helperPoints;
             store(TABLE_HELPERS, slot << chunkBits);
-            store(FIRST_PARAMETER, slot + tablePoints + 2);
+            slot += tablePoints + 2;
+            uint256 inputPoints;
+            if (load(INPUT_COMMITTED) != 0) {
+                Tensor input = Tensor.wrap(TENSORS);
+                uint256 length = _liveLength(Sizes.ofTensor(input), input.get(BITS), chunkBits);
+                inputPoints = _countChunks(length, chunkBits);
+            }
+            store(INPUT_POINTS, inputPoints);
+            store(INPUT_LOCATION, slot << chunkBits);
+            store(FIRST_PARAMETER, slot + inputPoints);
         }
     }
 

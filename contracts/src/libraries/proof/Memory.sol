@@ -107,8 +107,12 @@ uint256 constant MAPPED_SENT = 0x2d60;
 /// @dev Addresses of the contracts that hold the model's commitments, a word each: first, and behind the last.
 uint256 constant PARTS = 0x2d80;
 uint256 constant PARTS_END = 0x2da0;
+/// @dev Whether the input is given as commitments; how many, and where the first is.
+uint256 constant INPUT_COMMITTED = 0x2dc0;
+uint256 constant INPUT_POINTS = 0x2de0;
+uint256 constant INPUT_LOCATION = 0x2e00;
 /// @dev Records of the tensors (Records.sol), the input's first.
-uint256 constant TENSORS = 0x2dc0;
+uint256 constant TENSORS = 0x2e20;
 
 /// @dev The word at a position of the memory.
 function load(uint256 place) pure returns (uint256 word) {

@@ -182,6 +182,78 @@ library Openings {
         }
     }
 
+    // ---- a block whose padding counts for nothing -----------------------------------------------------------------
+
+    /// @notice The same as `add` over true entries alone, whatever was committed to in the padding.
+    function addMasked(uint256 location, uint256 point, uint256 count, uint256 sizes, uint256 coefficient)
+        internal
+        pure
+    {
+        unchecked {
+            uint256 chunkBits = load(CHUNK_BITS);
+            uint256 seed = Field.mul(coefficient, load(ZETA));
+            uint256 low;
+            uint256 last = sizes + 32 * load(sizes);
+            for (uint256 place = sizes + 32; place <= last && low < chunkBits; place += 32) {
+                uint256 size = load(place);
+                uint256 inside = _min(Points.bitsOf(size), chunkBits - low);
+                if (size > 1 << inside) {
+                    // The axis lies across: of its chunks, all but the last of a row are full.
+                    _addMaskedChunks(location >> chunkBits, point, sizes, seed, low, size & ((1 << inside) - 1));
+                    return;
+                }
+                seed = Field.mul(seed, _masked(point, low, inside, size));
+                low += inside;
+            }
+            if (count > chunkBits) _addMaskedChunks(location >> chunkBits, point, sizes, seed, low, 0);
+            else _count(location >> chunkBits, _ofBits(location, count, chunkBits, seed));
+        }
+    }
+
+    /// @dev The axis that begins at `low` lies across the chunk's end, or the end is between two axes.
+    function _addMaskedChunks(
+        uint256 slot,
+        uint256 point,
+        uint256 sizes,
+        uint256 seed,
+        uint256 low,
+        uint256 partialSize
+    ) private pure {
+        unchecked {
+            uint256 chunkBits = load(CHUNK_BITS);
+            uint256 inside = chunkBits - low;
+            (uint256 row,) = _findRow(sizes, chunkBits);
+            uint256 full = _masked(point, low, inside, 1 << inside);
+            uint256 part = partialSize == 0 ? full : _masked(point, low, inside, partialSize);
+            (uint256 list, uint256 chunks) = Points.expand(point, sizes, chunkBits, seed);
+            for (uint256 i = 1; i <= chunks; ++i) {
+                _count(slot++, Field.mul(load(list), i % row == 0 ? part : full));
+                list += 32;
+            }
+        }
+    }
+
+    /// @dev The factor of `bits` coordinates from `low` on, over the indices below `size`.
+    function _masked(uint256 point, uint256 low, uint256 bits, uint256 size) private pure returns (uint256 result) {
+        assembly ("memory-safe") {
+            let r := mload(MODULUS)
+            let full := 1
+            let isFull := shr(bits, size)
+            for { let end := add(low, bits) } lt(low, end) { low := add(low, 1) } {
+                let c := mload(add(COORDINATES, shl(5, byte(low, point))))
+                let zero := mulmod(addmod(1, sub(r, c), r), mload(add(POWERS, shl(5, low))), r)
+                switch and(size, 1)
+                case 0 { result := mulmod(zero, result, r) }
+                default { result := addmod(mulmod(zero, full, r), mulmod(c, result, r), r) }
+                full := mulmod(full, addmod(zero, c, r), r)
+                size := shr(1, size)
+            }
+            if isFull { result := full }
+        }
+    }
+
+    // ---- sums -----------------------------------------------------------------------------------------------------
+
     /// @notice coefficient·Σ over the block of 2^count entries, all its chunks with a true entry.
     function addSum(uint256 location, uint256 count, uint256 coefficient) internal pure {
         unchecked {

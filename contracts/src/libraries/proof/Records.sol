@@ -3,7 +3,7 @@
 // solhint-disable one-contract-per-file
 pragma solidity ^0.8.31;
 
-import {load, store} from "./Memory.sol";
+import {INPUT_COMMITTED, load, store} from "./Memory.sol";
 
 // What a descriptor says of tensors and terms, as records in memory: words at fixed offsets, read with `get`.
 
@@ -176,9 +176,9 @@ library TermRecords {
         return Tensor.wrap(term.get(WEIGHTS_OPERAND)).get(CODE) != INPUT;
     }
 
-    /// @notice Computed tensors, and the public input where it is read through a map.
+    /// @notice Computed tensors, a committed input, and the public input where it is read through a map.
     function isOperandSent(Term term) internal pure returns (bool) {
-        return term.operand().get(CODE) != INPUT || term.get(IS_MAPPED) != 0;
+        return term.operand().get(CODE) != INPUT || term.get(IS_MAPPED) != 0 || load(INPUT_COMMITTED) != 0;
     }
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.31;
 
+import {INPUT_COMMITTED, load} from "./Memory.sol";
+
 /// @dev What the axes of one term say.
 struct Axes {
     /// @dev Bit o: result axis o is named; it is neither that nor an axis of the weights tensor.
@@ -88,6 +90,8 @@ library Words {
     function readOperand(Reader memory reader, uint256 id, uint256 word) internal pure returns (uint256 operand) {
         operand = uint32(word);
         if (operand >= id) refuse("operand order");
+        // A committed input is read by operator 1, its identity, alone.
+        if (operand == 0 && id != 1 && load(INPUT_COMMITTED) != 0) refuse("committed input");
         reader.used |= 1 << operand;
     }
 
