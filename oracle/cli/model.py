@@ -94,6 +94,19 @@ def _show_compiled(model: CanonicalModel, out: Path, json: bool) -> None:
     write_pairs([("model_id", to_hex(model.model_id)), ("directory", out)])
 
 
+@app.command("hide-input")
+def hide_input(directory: Directory, out: Out, json: Json = False) -> None:
+    """Make of a canonical model one whose statements give the input as a commitment: another model, for proofs alone."""
+    with refusals(), working("Committing"):
+        from circuits import CanonicalModel
+        from circuits.hidden_input import with_committed_input
+
+        with_committed_input(CanonicalModel.load(directory)).save(out)
+    from oracle.pipeline.catalogue import describe_directory
+
+    _show(describe_directory(out), json, full=False)
+
+
 @app.command("opaque")
 def opaque(
     source: Source,
@@ -112,16 +125,19 @@ def opaque(
 
 @app.command("verify")
 def verify(directory: Directory, json: Json = False) -> None:
-    """Check every file of a model directory against its manifest, and print the id they give."""
+    """Check every file of a model directory against its manifest, and print the id they give.
+
+    Of a canonical model everything is computed again: ONNX file, commitments to the weights, id.
+    """
     from oracle.pipeline.catalogue import describe_directory
     from oracle.records import ModelKind
 
     model = describe_directory(directory)
-    if model.kind is ModelKind.CANONICAL:  # also that descriptor, weights and ONNX file agree with one another
-        with refusals():
+    if model.kind is ModelKind.CANONICAL:
+        with refusals(), working("Computing the commitments again"):
             from circuits import CanonicalModel
 
-            CanonicalModel.load(directory)
+            CanonicalModel.load(directory).verifying  # noqa: B018
     _show(model, json, full=False)
 
 

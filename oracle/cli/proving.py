@@ -4,8 +4,9 @@ A proof file is JSON, so that nothing has to be remembered beside it:
 
     {"affidavit": "proof/1", "model_id": "0x…", "context": "0x…", "input": "0x…", "output": "0x…", "proof": "0x…"}
 
-Input and output are the packed int16 of docs/protocol.md. Whoever verifies has the model's directory and compares what the
-file says with what they wanted to know: a proof shows its own statement and no other.
+Input and output are the packed int16 of docs/protocol.md, or the commitments that stand for an input. Whoever verifies has
+the model's directory and compares what the file says with what they wanted to know: a proof shows its own statement and no
+other.
 """
 
 from __future__ import annotations
@@ -62,6 +63,10 @@ def prove(
         start = time.perf_counter()
         proof = circuits.prove(model, x, bytes(bound))
         seconds = time.perf_counter() - start
+        if model.network.is_input_committed:
+            from circuits.hidden_input import commit_input
+
+            data = commit_input(model, x)
     output = pack_int16(y.reshape(-1).tolist())
     content = dict(zip(FIELDS, map(to_hex, (model.model_id, bound, data, output, proof)), strict=True))
     out.write_text(json_module.dumps({"affidavit": VERSION, **content}))
@@ -83,9 +88,7 @@ def verify(
     json: Json = False,
 ) -> None:
     """Check a proof against a model directory, and print what it shows. The commitments are computed from the weights again."""
-    import numpy as np
-
-    from oracle.encoding import parse_bytes32, to_hex, unpack_int16
+    from oracle.encoding import parse_bytes32, to_hex
     from oracle.errors import EvidenceRejected
     from oracle.pipeline.catalogue import describe_directory
     from oracle.pipeline.inputs import decode_output
@@ -99,10 +102,10 @@ def verify(
         model = circuits.CanonicalModel.load(directory)
         if model.model_id != content["model_id"]:
             raise EvidenceRejected("model of the proof", to_hex(model.model_id), to_hex(content["model_id"]))
-        x, y = (np.array(unpack_int16(content[name]), dtype=np.int64) for name in ("input", "output"))
-        if (x.size, y.size) != (model.input.size, model.output.size):
-            raise EvidenceRejected("sizes of the statement", (model.input.size, model.output.size), (x.size, y.size))
-        x, y = x.reshape(model.input.shape), y.reshape(model.output.shape)
+        x: Any = content["input"]  # commitments, or
+        if not model.network.is_input_committed:
+            x = _read_tensor("input", x, model.input.shape)
+        y = _read_tensor("output", content["output"], model.output.shape)
         circuits.verify(model, x, y, content["proof"], content["context"])
     shown = {
         "verified": True,
@@ -111,6 +114,19 @@ def verify(
         "output": list(decode_output(describe_directory(directory), content["output"]).real or ()),
     }
     write_json(shown) if json else write_pairs(shown.items())
+
+
+def _read_tensor(what: str, data: bytes, shape: tuple[int, ...]) -> Any:
+    """Packed int16 of the proof file as an array. Raises EvidenceRejected."""
+    import numpy as np
+
+    from oracle.encoding import unpack_int16
+    from oracle.errors import EvidenceRejected, MalformedInput
+
+    try:
+        return np.array(unpack_int16(data), dtype=np.int64).reshape(shape)
+    except (MalformedInput, ValueError) as error:
+        raise EvidenceRejected(f"{what} of the proof", f"packed int16 of {list(shape)}", f"{len(data)} bytes") from error
 
 
 def _read_proof(path: Path) -> dict[str, bytes]:
