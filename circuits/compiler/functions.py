@@ -19,13 +19,17 @@ Apply = Callable[[Reals], Reals]
 
 @dataclass(frozen=True, eq=False)
 class Function:
-    """`affine` is (scale, offset) where the function is scale·x + offset; `quanta` is (low, high) where it is clip(round(x), low, high)."""
+    """`affine` is (scale, offset) where it is scale·x + offset; `quanta` is (low, high) where it is clip(round(x), low, high).
+
+    `origin` names the last node that it comes from.
+    """
 
     name: str
     apply: Apply
     affine: tuple[float, float] | None = None
     is_relu: bool = False
     quanta: tuple[int, int] | None = None
+    origin: str = ""
 
     @property
     def is_barrier(self) -> bool:

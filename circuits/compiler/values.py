@@ -105,7 +105,7 @@ class Lowering:
             if function.is_relu and tensor.function.is_relu:
                 return tensor
             tensor = self.resolve(tensor, origin)
-        return replace(tensor, function=compose(function, tensor.function))
+        return replace(tensor, function=replace(compose(function, tensor.function), origin=origin))
 
     def resolve(self, tensor: Tensor, origin: str) -> Tensor:
         """The same view with nothing waiting: what waits becomes a step, once."""
@@ -113,7 +113,7 @@ class Lowering:
             return tensor
         key = (tensor.index, tensor.function)
         if key not in self._resolved:
-            self._resolved[key] = self.append(self._make_step(tensor, tensor.function, origin))
+            self._resolved[key] = self.append(self._make_step(tensor, tensor.function, tensor.function.origin or origin))
         return replace(tensor, index=self._resolved[key], function=None)
 
     def _make_step(self, tensor: Tensor, function: Function, origin: str) -> Step:
