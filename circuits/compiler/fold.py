@@ -14,6 +14,7 @@ import numpy as np
 
 from circuits.compiler.floats import FREE, FloatTerm, Grid, Pointwise, Step, Sum, find_varying, has_outside, is_identity, narrow
 from circuits.compiler.functions import make_clip
+from circuits.compiler.maps import read_through
 from circuits.compiler.values import make_copy
 from circuits.errors import CompileError
 from circuits.layers.axes import Axis, Kernel, Mode
@@ -57,7 +58,12 @@ def _merge_once(nodes: dict[int, Step], shapes: dict[int, Shape], step: Sum, use
     for number, term in enumerate(step.terms):
         operand = term.term.operand
         parent = nodes.get(operand)
-        if not isinstance(parent, Sum) or parent.is_rectified or not (parent.grid.is_free and step.grid.is_free):
+        if not isinstance(parent, Sum) or parent.is_rectified:
+            continue
+        if (through := read_through(parent, step, number, shapes)) is not None:
+            _count_merge(uses, operand, parent)
+            return through
+        if not (parent.grid.is_free and step.grid.is_free):
             continue
         if operand == term.term.tensor and term.term.weights is Weights.TENSOR:
             continue
@@ -67,11 +73,16 @@ def _merge_once(nodes: dict[int, Step], shapes: dict[int, Shape], step: Sum, use
             merged = _merge_after(parent, step, number) or _merge_matrices(parent, step)
         if merged is not None:
             folded.append(f"'{parent.origin[-1]}' and '{step.origin[-1]}' into one sum")
-            uses[operand] -= 1
-            for used in parent.operands if uses[operand] else ():
-                uses[used] += 1
+            _count_merge(uses, operand, parent)
             return merged
     return None
+
+
+def _count_merge(uses: Counter[int], operand: int, parent: Sum) -> None:
+    """One reader of the parent reads what the parent reads instead."""
+    uses[operand] -= 1
+    for used in parent.operands if uses[operand] else ():
+        uses[used] += 1
 
 
 # ---- a scale and an offset before a sum ---------------------------------------------------------------------------------------------

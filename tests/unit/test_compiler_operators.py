@@ -226,6 +226,16 @@ CASES = {
     "pad on two axes with a number": image(node("Pad", "x p v", "y"), p=ints(0, 0, 1, 1, 0, 0, 2, 0), v=0.7),
     "pad by reflection": image(node("Pad", "x p", "y", mode="reflect"), p=ints(0, 0, 2, 0, 0, 0, 1, 1)),
     "pad by the edge": image(node("Pad", "x p", "y", mode="edge"), p=ints(0, 0, 2, 0, 0, 0, 1, 1)),
+    "pad before a conv": image(node("Pad", "x p", "h"), node("Conv", "h w", "y"), p=ints(0, 0, 1, 2, 0, 0, 1, 0), w=draw(4, 3, 3, 3)),
+    "pad before a padded conv": image(
+        node("Pad", "x p", "h"), node("Conv", "h w", "y", pads=[1] * 4), p=ints(0, 0, 1, 2, 0, 0, 1, 0), w=draw(4, 3, 3, 3)
+    ),
+    "slice before a conv": image(
+        node("Slice", "x a b c d", "h"), node("Conv", "h w", "y"), a=ints(1), b=ints(8), c=ints(2), d=ints(2), w=draw(4, 3, 3, 3)
+    ),
+    "slice before a padded conv": image(
+        node("Slice", "x a b c", "h"), node("Conv", "h w", "y", pads=[1] * 4), a=ints(1), b=ints(6), c=ints(2), w=draw(4, 3, 3, 3)
+    ),
     "squeeze": image(node("ReduceMean", "x", "h", axes=[2]), node("Squeeze", "h a", "y"), a=ints(2)),
     "unsqueeze": image(node("Unsqueeze", "x a", "y"), a=ints(1)),
     "expand": image(node("ReduceMean", "x", "h", axes=[2]), node("Expand", "h s", "y"), s=ints(1, 3, 5, 7)),
@@ -287,6 +297,10 @@ OPERATORS = {
     "max pool": 4,
     "add of two views": 1,
     "dropout": 1,
+    "pad before a conv": 1,
+    "pad before a padded conv": 1,
+    "slice before a conv": 1,
+    "slice before a padded conv": 2,  # its own padding is zero where the tensor has numbers
     "silu": 2,
 }
 
