@@ -47,7 +47,7 @@ def make_cases(engine: ModuleType) -> list[Case]:
         ("contract, 1024 × 1024 integers by rows", partial(engine.contract, million, (1, 1024, 1024), weights)),
         ("contract, 1024 × 1024 integers by columns", partial(engine.contract, million, (1024, 1024, 1), weights)),
         ("accumulate, 256 × 4096 integers", partial(engine.accumulate, scalars[:256], chunks, CHUNK)),
-        ("multiply_pairs, 4 × 12 pairs", partial(engine.multiply_pairs, [(low, full) for low in lows])),
+        ("multiply_tensors, 4 × 12 pairs", partial(engine.multiply_tensors, [(low, [1], [full]) for low in lows])),
         ("divide, 4096", partial(engine.divide, full, 5)),
         ("ZeroCheck, 2048 rows and the table", partial(run_zero_check, engine, scalars)),
         ("ProductCheck, 3 × 1024", partial(run_product_check, engine, scalars)),

@@ -70,21 +70,21 @@ def compute_scales(functionals: Functionals, zeta: int) -> dict[Place, int]:
     }
 
 
-def compute_product(functionals: Functionals, chunks: Mapping[Place, Operand], length: int) -> Vector:
-    """T, 2·length − 1 coefficients: the chunks of each functional added up, then multiplied by its binomials."""
+def compute_product(functionals: Functionals, chunks: Mapping[Place, Operand]) -> Vector:
+    """T, 2·n − 1 coefficients: the chunks of each functional added up, then multiplied by its binomials."""
     by_low: dict[Low, tuple[list[int], list[Operand]]] = {}
     for place, of_chunk in functionals.items():
         for low, coefficient in of_chunk.items():
             coefficients, summands = by_low.setdefault(low, ([], []))
             coefficients.append(coefficient)
             summands.append(chunks[place])
-    return engine.multiply_pairs([(low, engine.accumulate(*parts, length)) for low, parts in by_low.items()])
+    return engine.multiply_tensors([(low, *parts) for low, parts in by_low.items()])
 
 
 def prove(config: Config, transcript: Transcript, claims: Sequence[Claim], chunks: Mapping[Place, Operand]) -> tuple[list[bytes], bytes]:
     """A and B, and the quotient. Raises InvariantBroken if a claim is not true of the chunks."""
     functionals, value = batch(claims, transcript.draw())
-    product = compute_product(functionals, chunks, config.length)
+    product = compute_product(functionals, chunks)
     if engine.to_scalars(product[config.length - 1 : config.length])[0] != value:
         raise InvariantBroken("a claim that does not hold of the committed values")
     return prove_product(config, transcript, functionals, chunks, product)

@@ -11,7 +11,7 @@ all zero. Everywhere, ValueError names a wrong length, shape or value, and TypeE
 
 from circuits.twin.arrays import Integers, Operand, Vector
 from circuits.twin.curve import Powers, combine, compress_point, decode_point, decompress_points
-from circuits.twin.polynomials import divide, multiply_pairs
+from circuits.twin.polynomials import divide, multiply_tensors
 from circuits.twin.sumchecks import ProductCheck, ZeroCheck
 from circuits.twin.vectors import (
     accumulate,
@@ -51,6 +51,6 @@ __all__ = [
     "from_scalars",
     "invert_all",
     "multiply",
-    "multiply_pairs",
+    "multiply_tensors",
     "to_scalars",
 ]

@@ -7,28 +7,40 @@ from collections.abc import Sequence
 import numpy as np
 
 from circuits.field import MODULUS
-from circuits.twin.arrays import Residues, Vector, check_length, make_residues, read_vector, reduce, write_vector
+from circuits.twin.arrays import (
+    MAX_VARIABLES,
+    Operand,
+    Residues,
+    Vector,
+    check_length,
+    check_variables,
+    make_residues,
+    read_vector,
+    reduce,
+    write_vector,
+)
+from circuits.twin.vectors import compute_sum
 
 Pair = tuple[int, int]
 Pairs = tuple[Pair, ...]
 
 
-def multiply_pairs(terms: Sequence[tuple[Sequence[Pair], Vector]]) -> Vector:
-    """The 2^(k+1) − 1 coefficients of Σ polynomial(X)·Π_j (a_j·X^(2^j) + b_j), for terms (pairs (a_j, b_j), polynomial).
+def multiply_tensors(terms: Sequence[tuple[Sequence[Pair], Sequence[int], Sequence[Operand]]]) -> Vector:
+    """The 2^(k+1) − 1 coefficients of Σ (Σ coefficient·chunk)(X)·Π_j (a_j·X^(2^j) + b_j).
 
-    Every term has the same number k of pairs and 2^k coefficients (ValueError otherwise, and for no term at all). Terms
-    that share all pairs but the last are added up after that one, those that share all but two after the next, and so on
-    (Horner): claims at one point cost k short products together, not each.
+    A term is its pairs (a_j, b_j), coefficients and chunks. All terms have the same number k of pairs, and chunks of at
+    most 2^k entries (ValueError otherwise, and for no term at all). Terms that share all pairs but the last are added up
+    after that one, those that share all but two after the next, and so on (Horner): claims at one point cost k short
+    products together, not each.
     """
     if not terms:
         raise ValueError("terms: none, so the length is unknown")
     count = len(terms[0][0])
+    check_variables(count, MAX_VARIABLES)
     live: dict[Pairs, Residues] = {}
-    for low, polynomial in terms:
+    for low, coefficients, chunks in terms:
         check_length("pairs", len(low), count)
-        coefficients = read_vector(polynomial, "polynomial")
-        check_length("polynomial", len(coefficients), 1 << count)
-        _add(live, tuple((reduce(a), reduce(b)) for a, b in low), coefficients)
+        _add(live, tuple((reduce(a), reduce(b)) for a, b in low), compute_sum(coefficients, chunks, 1 << count))
     for level in reversed(range(count)):
         shorter: dict[Pairs, Residues] = {}
         for pairs, sums in live.items():

@@ -124,16 +124,20 @@ def contract(values: Operand, shape: tuple[int, int, int], weights: Vector) -> V
 
 def accumulate(coefficients: Sequence[int], chunks: Sequence[Operand], length: int) -> Vector:
     """Σ coefficient·chunk, chunks shorter than `length` padded with zeros; a longer one is a ValueError."""
-    check_length("coefficients", len(coefficients), len(chunks))
     if length < 0:
         raise ValueError(f"length: {length}")
-    result = make_residues([0] * length)
-    for coefficient, chunk in zip(coefficients, chunks, strict=True):
-        result = result + reduce(coefficient) * pad(read_operand(chunk, "chunks"), length, "chunks")
-    return write_vector(result)
+    return write_vector(compute_sum(coefficients, chunks, length))
 
 
 # ---- the same inside, on Python integers -------------------------------------------------------------------------------------------
+
+
+def compute_sum(coefficients: Sequence[int], chunks: Sequence[Operand], length: int) -> Residues:
+    check_length("coefficients", len(coefficients), len(chunks))
+    result = make_residues([0] * length)
+    for coefficient, chunk in zip(coefficients, chunks, strict=True):
+        result = (result + reduce(coefficient) * pad(read_operand(chunk, "chunks"), length, "chunks")) % MODULUS
+    return result
 
 
 def compute_eq_table(point: Sequence[int]) -> Residues:

@@ -238,7 +238,7 @@ class Liar(Prover):
         """T is what it is; V is what the claims say."""
         config = opening.Config(self.setup)
         functionals, value = opening.batch(self.list_claims(), self.transcript.draw())
-        product = opening.compute_product(functionals, self.chunks, config.length)
+        product = opening.compute_product(functionals, self.chunks)
         parts, quotient = self.open_product(config, functionals, product, value)
         self.sent |= {"parts": tuple(parts), "quotient": (quotient,)}
 

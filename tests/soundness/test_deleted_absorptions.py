@@ -215,7 +215,7 @@ class TwoValuesLiar(Liar):
         config = opening.Config(self.setup)
         mu = self.transcript.draw()
         functionals, value = opening.batch(self.list_claims(), mu)
-        product = opening.compute_product(functionals, self.chunks, config.length)
+        product = opening.compute_product(functionals, self.chunks)
         self.settle(mu, engine.to_scalars(product)[config.length - 1] - value)
         _, value = opening.batch(self.list_claims(), mu)
         assert value == engine.to_scalars(product)[config.length - 1]

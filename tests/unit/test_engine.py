@@ -269,9 +269,11 @@ def test_accumulate_cuts_nothing(engine: ModuleType) -> None:
         (lambda e: e.ProductCheck([(1, None, ints([]), ints([]), 31)], 31, 2), ValueError),
         (lambda e: e.ProductCheck([(1, None, ints([]), ints([]), -1)], 1, 2), ValueError),
         (lambda e: e.divide(vector([]), 1), ValueError),
-        (lambda e: e.multiply_pairs([]), ValueError),
-        (lambda e: e.multiply_pairs([([(1, 2)], vector([1]))]), ValueError),
-        (lambda e: e.multiply_pairs([([(1, 2)], vector([1, 2])), ([], vector([1]))]), ValueError),
+        (lambda e: e.multiply_tensors([]), ValueError),
+        (lambda e: e.multiply_tensors([([(1, 2)], [1], [vector([1, 2, 3])])]), ValueError),
+        (lambda e: e.multiply_tensors([([(1, 2)], [1], [])]), ValueError),
+        (lambda e: e.multiply_tensors([([(1, 2)], [1], [vector([1, 2])]), ([], [1], [vector([1])])]), ValueError),
+        (lambda e: e.multiply_tensors([([(1, 2)] * 31, [1], [vector([1])])]), ValueError),
     ],
 )
 def test_what_is_refused(engine: ModuleType, call: Any, error: type[Exception]) -> None:
@@ -291,22 +293,54 @@ pair = st.one_of(coordinate, st.tuples(any_integer, any_integer), st.sampled_fro
 
 @given(count=st.integers(0, 4), terms=st.integers(1, 5), data=st.data())
 @settings(deadline=None)
-def test_multiply_pairs(count: int, terms: int, data: st.DataObject) -> None:
+def test_multiply_tensors(count: int, terms: int, data: st.DataObject) -> None:
     """Few pairs to draw from, so that terms share prefixes and whole lists."""
     pool = data.draw(st.lists(pair, min_size=1, max_size=3))
-    lows = data.draw(st.lists(st.lists(st.sampled_from(pool), min_size=count, max_size=count), min_size=terms, max_size=terms))
-    size = 1 << count
-    polynomials = data.draw(st.lists(st.lists(scalar, min_size=size, max_size=size), min_size=terms, max_size=terms))
-    want = [0] * (2 * size - 1)
-    for low, polynomial in zip(lows, polynomials, strict=True):
-        product = polynomial
-        for j, (a, c) in enumerate(low):
-            shifted, plain = [0] * (1 << j) + [a * x for x in product], [c * x for x in product] + [0] * (1 << j)
-            product = [x + y for x, y in zip(shifted, plain, strict=True)]
-        want = [(x + y) % MODULUS for x, y in zip(want, product, strict=True)]
+    low = st.lists(st.sampled_from(pool), min_size=count, max_size=count)
+    summand = st.tuples(any_integer, operands(1 << count))
+    drawn = data.draw(st.lists(st.tuples(low, st.lists(summand, max_size=3)), min_size=terms, max_size=terms))
+    want = [0] * (2 * (1 << count) - 1)
+    for pairs, summands in drawn:
+        product = [0] * (1 << count)
+        for factor, chunk in summands:
+            for i, v in enumerate(values_of(chunk)):
+                product[i] += factor * v
+        for i, v in enumerate(multiply_by_pairs(product, pairs)):
+            want[i] = (want[i] + v) % MODULUS
+    arguments = [(pairs, [factor for factor, _ in summands], [chunk for _, chunk in summands]) for pairs, summands in drawn]
     for name in engines():
-        e = import_module(name)
-        assert scalars_of(e.multiply_pairs([(low, vector(p)) for low, p in zip(lows, polynomials, strict=True)])) == want
+        assert scalars_of(import_module(name).multiply_tensors(arguments)) == want
+
+
+def multiply_by_pairs(polynomial: Sequence[int], pairs: Sequence[tuple[int, int]]) -> Sequence[int]:
+    for j, (a, c) in enumerate(pairs):
+        shifted, plain = [0] * (1 << j) + [a * x for x in polynomial], [c * x for x in polynomial] + [0] * (1 << j)
+        polynomial = [(x + y) % MODULUS for x, y in zip(shifted, plain, strict=True)]
+    return polynomial
+
+
+def test_multiply_long_tensors(engine: ModuleType) -> None:
+    """Lengths that the kernel cuts into tasks, and claims as a proof has them: at a point, in a block, sums."""
+    generator = np.random.default_rng(11)
+    point = [((1 - x) % MODULUS, x) for x in draw(12, 12)]
+    blocks = [[*point[:7], *[(1 - i, i) for i in block]] for block in ([0, 0, 1, 0, 0], [0, 1, 1, 0, 0], [1, 1, 1, 1, 1])]
+    chunks = [generator.integers(-(1 << 22), 1 << 22, size) for size in (4096, 912, 4096, 1)]
+    elements = vector(draw(13, 144))
+    terms = [
+        (point, [3, -4, MODULUS - 1], [chunks[0], chunks[2], elements]),
+        *((block, [5], [chunks[1]]) for block in blocks),
+        (blocks[0], [7], [elements]),
+        ([(1, 1)] * 12, [-1], [chunks[3]]),
+        ([(1, 1)] * 7 + [(1, 0)] * 5, [-1], [elements]),
+    ]
+    want = [0] * 8191
+    for pairs, factors, summands in terms:
+        product = [0] * 4096
+        for factor, chunk in zip(factors, summands, strict=True):
+            for i, v in enumerate(values_of(chunk)):
+                product[i] += factor * v
+        want = [(w + v) % MODULUS for w, v in zip(want, multiply_by_pairs(product, pairs), strict=True)]
+    assert scalars_of(engine.multiply_tensors(terms)) == want
 
 
 @given(polynomial=st.lists(scalar, min_size=1, max_size=9), z=any_integer)

@@ -161,7 +161,7 @@ def test_the_opening_product_by_definition() -> None:
         tensors.append(tensor)
         assert opening.evaluate_reversed(low, 77) == evaluate_polynomial(tensor[::-1], 77)
     chunks = {("v", 0): engine.from_scalars(a), ("v", 1): engine.from_scalars(b)}
-    product = engine.to_scalars(opening.compute_product(functionals, chunks, length))
+    product = engine.to_scalars(opening.compute_product(functionals, chunks))
     expected = (3 + 4 + 11) * multiply(a, tensors[0]) + multiply(b, tensors[1]) + 55 * multiply(b, tensors[2])
     assert len(product) == 2 * length - 1
     assert product[length - 1] == expected % MODULUS

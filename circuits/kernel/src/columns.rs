@@ -1,6 +1,7 @@
 //! Tables of a sumcheck: integers until the first variable is bound, then proper elements. Entries behind the end are zero.
 
 use crate::field::{proper, raw_integer, raw_limbs, Entries, Fr};
+use crate::tasks;
 use ark_ff::{AdditiveGroup, Field};
 use rayon::prelude::*;
 
@@ -15,7 +16,7 @@ impl Column {
     pub fn new(entries: Entries) -> Self {
         match entries {
             Entries::Integers(v) => Self::Integers(v.to_vec()),
-            Entries::Elements(v) => Self::Elements(v.par_iter().with_min_len(GRAIN).map(|&limbs| proper(limbs)).collect()),
+            Entries::Elements(v) => Self::Elements(tasks::map(v.len(), GRAIN, |i| proper(v[i]))),
         }
     }
 
@@ -46,12 +47,12 @@ impl Column {
     pub fn bind(&mut self, challenge: Fr) {
         let half = self.len().div_ceil(2);
         let bound = match self {
-            Self::Elements(_) => (0..half).into_par_iter().with_min_len(GRAIN).map(|i| self.bind_pair(i, challenge)).collect(),
+            Self::Elements(_) => tasks::map(half, GRAIN, |i| self.bind_pair(i, challenge)),
             Self::Integers(v) => {
                 let at = |i: usize| raw_integer(v.get(i).copied().unwrap_or(0));
                 // Raw entries and a challenge that is proper twice over give a proper result: three products a pair become two.
                 let (twice, one) = (proper(raw_limbs(challenge)), proper(raw_limbs(Fr::ONE)));
-                (0..half).into_par_iter().with_min_len(GRAIN).map(|i| at(2 * i) * one + (at(2 * i + 1) - at(2 * i)) * twice).collect()
+                tasks::map(half, GRAIN, |i| at(2 * i) * one + (at(2 * i + 1) - at(2 * i)) * twice)
             }
         };
         *self = Self::Elements(bound);
@@ -79,7 +80,7 @@ impl EqTable {
     /// Without its variable 0: the sum over both values of it.
     pub fn shorten(&mut self) {
         if self.0.len() > 1 {
-            self.0 = self.0.par_chunks(2).with_min_len(GRAIN).map(|pair| pair[0] + pair[1]).collect();
+            self.0 = tasks::map(self.0.len() / 2, GRAIN, |i| self.0[2 * i] + self.0[2 * i + 1]);
         }
     }
 }

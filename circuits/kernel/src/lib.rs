@@ -12,6 +12,7 @@ mod points;
 mod polynomials;
 mod product_check;
 mod sums;
+mod tasks;
 mod vectors;
 mod wide;
 mod zero_check;
@@ -33,5 +34,5 @@ mod affidavit_kernel {
     #[pymodule_export]
     use crate::doors::vectors::{accumulate, add, affine, contract, divide, dot, eq_table, evaluate};
     #[pymodule_export]
-    use crate::doors::vectors::{from_integers, from_scalars, invert_all, multiply, multiply_pairs, to_scalars};
+    use crate::doors::vectors::{from_integers, from_scalars, invert_all, multiply, multiply_tensors, to_scalars};
 }

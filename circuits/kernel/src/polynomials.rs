@@ -1,80 +1,97 @@
 //! Polynomials in one variable, as coefficients, lowest first: the two steps of an opening that are not sums.
 
-use crate::field::{raw, raw_limbs, Fr, Limbs};
+use crate::field::{add, raw, raw_limbs, subtract, Entries, Fr, Limbs};
+use crate::sums::accumulate;
+use crate::tasks;
 use ark_ff::{AdditiveGroup, Field};
-use rayon::prelude::*;
+use std::collections::btree_map::Entry;
 use std::collections::BTreeMap;
 
 pub type Pair = (Fr, Fr);
 
 const GRAIN: usize = 1 << 11; // coefficients that are worth a task
 
-/// A polynomial, and what it is still to be multiplied with: the first pairs, by number.
-type Term = (Vec<u32>, Vec<Fr>);
+/// Σ coefficient·chunk, and the numbers of the pairs it is to be multiplied with.
+pub struct Tensor<'a> {
+    pub low: Vec<u32>,
+    pub coefficients: Vec<Fr>,
+    pub chunks: Vec<Entries<'a>>,
+}
 
-/// Σ polynomial·Π_j (a_j·X^(2^j) + b_j) over terms (numbers of pairs in `pairs`, raw polynomial); at least one term, all with the same
-/// number k of pairs and 2^k coefficients. Terms that share a prefix of their pairs are added up as soon as nothing else differs.
-pub fn multiply_pairs(pairs: &[Pair], terms: Vec<Term>) -> Vec<Limbs> {
-    let levels = terms[0].0.len();
-    let mut live: Vec<Term> = group(terms, levels).into_par_iter().map(|(low, terms)| (low, add_all(terms))).collect();
+/// A raw polynomial times X^offset.
+#[derive(Default)]
+struct Shifted {
+    offset: usize,
+    coefficients: Vec<Fr>,
+}
+
+/// The first 2^(k + 1) − 1 coefficients of Σ (Σ coefficient·chunk)·Π_j (a_j·X^(2^j) + b_j), k pairs each. Terms that share a prefix of
+/// their pairs are added up as soon as nothing else differs; a fixed bit, (1, 0) or (0, 1), moves a polynomial and does not touch it.
+pub fn multiply_tensors(pairs: &[Pair], levels: usize, tensors: Vec<Tensor>) -> Vec<Limbs> {
+    let mut live: BTreeMap<&[u32], Shifted> = BTreeMap::new();
+    for tensor in &tensors {
+        let length = tensor.chunks.iter().map(Entries::len).max().unwrap_or(0);
+        let coefficients = accumulate(&tensor.coefficients, &tensor.chunks, length);
+        add_to(&mut live, &tensor.low, Shifted { offset: 0, coefficients });
+    }
     for level in (0..levels).rev() {
-        let multiply = |(low, terms): (Vec<u32>, Vec<Term>)| {
-            let factors: Vec<(Pair, Vec<Fr>)> = terms.into_iter().map(|(of_term, p)| (pairs[of_term[level] as usize], p)).collect();
-            (low, multiply_binomials(&factors, 1 << level))
-        };
-        live = group(live, level).into_par_iter().map(multiply).collect();
-    }
-    live[0].1.iter().map(|&c| raw_limbs(c)).collect()
-}
-
-/// By their first `level` pairs.
-fn group(terms: Vec<Term>, level: usize) -> BTreeMap<Vec<u32>, Vec<Term>> {
-    let mut groups: BTreeMap<Vec<u32>, Vec<Term>> = BTreeMap::new();
-    for term in terms {
-        groups.entry(term.0[..level].to_vec()).or_default().push(term);
-    }
-    groups
-}
-
-fn add_all(terms: Vec<Term>) -> Vec<Fr> {
-    let mut rest = terms.into_iter().map(|(_, polynomial)| polynomial);
-    let mut sum = rest.next().expect("a group is not empty");
-    for polynomial in rest {
-        sum.iter_mut().zip(&polynomial).for_each(|(a, b)| *a += b);
-    }
-    sum
-}
-
-/// Σ polynomial·(a·X^step + b), all polynomials of one length.
-fn multiply_binomials(factors: &[(Pair, Vec<Fr>)], step: usize) -> Vec<Fr> {
-    let mut sum = vec![Fr::ZERO; factors[0].1.len() + step];
-    sum.par_chunks_mut(GRAIN).enumerate().for_each(|(chunk, sum)| {
-        for (pair, polynomial) in factors {
-            add_binomial(sum, chunk * GRAIN, *pair, polynomial, step);
+        let mut shorter = BTreeMap::new();
+        for (low, polynomial) in live {
+            add_to(&mut shorter, &low[..level], polynomial.multiply(pairs[low[level] as usize], 1 << level));
         }
-    });
-    sum
+        live = shorter;
+    }
+    let mut result = vec![[0; 4]; (2 << levels) - 1];
+    let Shifted { offset, coefficients } = &live[&[][..]];
+    result[*offset..].iter_mut().zip(coefficients).for_each(|(limbs, &c)| *limbs = raw_limbs(c));
+    result
 }
 
-/// Adds coefficients `first` .. of polynomial·(a·X^step + b): no product for the fixed bits (0, 1) and (1, 0) and the sum (1, 1), one for a
-/// coordinate (x, 1 − x), two for any other pair.
-fn add_binomial(sum: &mut [Fr], first: usize, (a, b): Pair, polynomial: &[Fr], step: usize) {
-    let plain = |i: usize| polynomial.get(i).copied().unwrap_or(Fr::ZERO);
-    let shifted = |i: usize| if i >= step { polynomial[i - step] } else { Fr::ZERO };
-    let is_bit = |factor: Fr| factor == Fr::ZERO || factor == Fr::ONE;
-    if a + b == Fr::ONE && !is_bit(a) {
-        for (i, sum) in (first..).zip(sum) {
-            let low = plain(i);
-            *sum += low + a * (shifted(i) - low);
-        }
-        return;
+fn add_to<'a>(sums: &mut BTreeMap<&'a [u32], Shifted>, low: &'a [u32], polynomial: Shifted) {
+    match sums.entry(low) {
+        Entry::Vacant(entry) => drop(entry.insert(polynomial)),
+        Entry::Occupied(mut entry) => entry.get_mut().add(polynomial),
     }
-    for (factor, value) in [(a, &shifted as &dyn Fn(usize) -> Fr), (b, &plain)] {
-        if factor != Fr::ZERO {
-            for (i, sum) in (first..).zip(sum.iter_mut()) {
-                *sum += if factor == Fr::ONE { value(i) } else { factor * value(i) };
+}
+
+impl Shifted {
+    fn add(&mut self, other: Self) {
+        // The one that begins first is extended.
+        let (mut sum, other) = if self.offset <= other.offset { (std::mem::take(self), other) } else { (other, std::mem::take(self)) };
+        let start = other.offset - sum.offset;
+        let length = sum.coefficients.len().max(start + other.coefficients.len());
+        sum.coefficients.resize(length, Fr::ZERO);
+        sum.coefficients[start..].iter_mut().zip(&other.coefficients).for_each(|(a, b)| *a = add(*a, *b));
+        *self = sum;
+    }
+
+    /// Times a·X^step + b: no product for fixed bits and the sum (1, 1), one for a coordinate (x, 1 − x), two for any other pair.
+    fn multiply(mut self, (a, b): Pair, step: usize) -> Self {
+        if a == Fr::ZERO || b == Fr::ZERO {
+            let factor = a + b;
+            self.offset += if b == Fr::ZERO { step } else { 0 };
+            if factor != Fr::ONE {
+                self.coefficients.iter_mut().for_each(|c| *c *= factor);
             }
+            return self;
         }
+        let old = self.coefficients;
+        let (is_sum, is_coordinate) = (a == Fr::ONE && b == Fr::ONE, a + b == Fr::ONE);
+        let mut coefficients = vec![Fr::ZERO; if old.is_empty() { 0 } else { old.len() + step }];
+        tasks::fill(&mut coefficients, GRAIN, GRAIN, |number, part| {
+            for (i, out) in (number * GRAIN..).zip(part) {
+                let plain = old.get(i).copied().unwrap_or(Fr::ZERO);
+                let moved = i.checked_sub(step).map_or(Fr::ZERO, |i| old[i]);
+                *out = if is_sum {
+                    add(plain, moved)
+                } else if is_coordinate {
+                    add(plain, a * subtract(moved, plain))
+                } else {
+                    add(b * plain, a * moved)
+                };
+            }
+        });
+        Self { offset: self.offset, coefficients }
     }
 }
 

@@ -2,12 +2,14 @@
 //!
 //! Integers are accumulated unreduced (`wide`). What is here decides who works on what: tiles of columns, segments of rows, blocks.
 
-use crate::field::{limbs, proper, raw, raw_limbs, Entries, Fr, Limbs};
+use crate::field::{limbs, proper, raw, raw_integer, Entries, Fr, Limbs};
+use crate::tasks;
 use crate::wide::{Planes, Tile, BLOCK, COLUMNS, DEPTH};
 use ark_ff::AdditiveGroup;
 use rayon::prelude::*;
 
 const GRAIN: usize = 1 << 14; // entries that are worth a task
+const FEW: usize = 4; // rows whose entries are multiplied one by one faster than a tile is reduced
 
 /// Weights in both forms: canonical limbs for integers, proper elements for elements.
 pub struct Weights {
@@ -66,67 +68,80 @@ fn contract_contiguous(values: Entries, outer: usize, weights: &Weights) -> Vec<
             Entries::Elements(v) => (from..to).map(|k| weights.elements[k] * raw(v[row + k])).sum::<Fr>(),
         }
     };
-    let parts: Vec<Fr> = (0..outer * cut).into_par_iter().with_min_len(GRAIN.div_ceil(depth.min(n).max(1))).map(task).collect();
+    let parts = tasks::map(outer * cut, GRAIN.div_ceil(depth.min(n).max(1)), task);
     parts.chunks(cut).map(|of_row| of_row.iter().sum()).collect()
 }
 
 /// Σ weights[k]·rows[k] over `length` columns, raw; shorter rows count as padded with zeros.
 pub fn combine_integers(rows: &[&[i64]], weights: &[Limbs], length: usize) -> Vec<Fr> {
-    in_tiles(rows.len(), length, |range, from, to| {
-        let mut tile = Tile::new(from, to);
+    if rows.len() <= FEW {
+        let weights: Vec<Fr> = weights.iter().map(|&weight| proper(weight)).collect();
+        return combine_each(rows, &weights, length, raw_integer);
+    }
+    in_tiles(rows.len(), length, |range, from, sums| {
+        let mut tile = Tile::new(from, from + sums.len());
         for start in range.clone().step_by(DEPTH) {
             let end = range.end.min(start + DEPTH);
             tile.add(&rows[start..end], &weights[start..end]);
         }
-        tile.reduce()
+        tile.write(sums);
     })
 }
 
 /// The same over elements; weights are proper.
 pub fn combine_elements(rows: &[&[Limbs]], weights: &[Fr], length: usize) -> Vec<Fr> {
-    in_tiles(rows.len(), length, |range, from, to| {
-        let mut sums = vec![Fr::ZERO; to - from];
+    combine_each(rows, weights, length, raw)
+}
+
+/// One product an entry.
+fn combine_each<T: Copy + Sync>(rows: &[&[T]], weights: &[Fr], length: usize, read: impl Fn(T) -> Fr + Sync + Send) -> Vec<Fr> {
+    in_tiles(rows.len(), length, |range, from, sums| {
         for k in range {
-            for (sum, &limbs) in sums.iter_mut().zip(rows[k].iter().skip(from)) {
-                *sum += weights[k] * raw(limbs);
+            for (sum, &value) in sums.iter_mut().zip(rows[k].iter().skip(from)) {
+                *sum += weights[k] * read(value);
             }
         }
-        sums
     })
 }
 
-/// Cuts columns into tiles, and the rows into segments where the tiles alone would not keep all cores busy.
-fn in_tiles(rows: usize, length: usize, work: impl Fn(std::ops::Range<usize>, usize, usize) -> Vec<Fr> + Sync) -> Vec<Fr> {
+/// Cuts columns into tiles, and the rows into segments where the tiles alone would not keep all cores busy. `add` gets rows, the first
+/// column, and the zeros to which it adds.
+fn in_tiles(rows: usize, length: usize, add: impl Fn(std::ops::Range<usize>, usize, &mut [Fr]) + Sync + Send) -> Vec<Fr> {
     let tiles = length.div_ceil(COLUMNS).max(1);
     let segments = (4 * rayon::current_num_threads()).div_ceil(tiles).min(rows.div_ceil(4 * DEPTH)).max(1);
-    let depth = rows.div_ceil(segments).max(1);
-    let task = |number: usize| {
-        let (tile, segment) = (number / segments, number % segments);
-        let (from, to) = (tile * COLUMNS, length.min((tile + 1) * COLUMNS));
-        work(segment * depth..rows.min((segment + 1) * depth).max(segment * depth), from, to)
-    };
-    let grain = GRAIN.div_ceil((COLUMNS * depth).max(1));
-    let parts: Vec<Vec<Fr>> = (0..tiles * segments).into_par_iter().with_min_len(grain).map(task).collect();
-    parts.chunks(segments).flat_map(|of_tile| (0..of_tile[0].len()).map(move |i| of_tile.iter().map(|part| part[i]).sum::<Fr>())).collect()
+    let (depth, width) = (rows.div_ceil(segments).max(1), tiles * COLUMNS);
+    let mut sums = vec![Fr::ZERO; segments * width];
+    tasks::fill(&mut sums, COLUMNS, GRAIN.div_ceil(depth), |number, sums| {
+        let (segment, from) = (number / tiles, number % tiles * COLUMNS);
+        let columns = length.saturating_sub(from).min(COLUMNS);
+        add((segment * depth).min(rows)..rows.min((segment + 1) * depth), from, &mut sums[..columns]);
+    });
+    let (first, others) = sums.split_at_mut(width);
+    for other in others.chunks(width) {
+        first.iter_mut().zip(other).for_each(|(a, b)| *a += b);
+    }
+    sums.truncate(length);
+    sums
 }
 
-/// Σ coefficient·chunk over `length` entries, as canonical limbs.
-pub fn accumulate(coefficients: Vec<Fr>, chunks: &[Entries], length: usize) -> Vec<Limbs> {
-    let weights = Weights::from_elements(coefficients);
+/// Σ coefficient·chunk over `length` entries, raw.
+pub fn accumulate(coefficients: &[Fr], chunks: &[Entries], length: usize) -> Vec<Fr> {
     let (mut integers, mut elements) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
-    for (k, chunk) in chunks.iter().enumerate() {
+    for (&coefficient, chunk) in coefficients.iter().zip(chunks) {
         match *chunk {
             Entries::Integers(v) => {
                 integers.0.push(v);
-                integers.1.push(weights.limbs[k]);
+                integers.1.push(limbs(coefficient));
             }
             Entries::Elements(v) => {
                 elements.0.push(v);
-                elements.1.push(weights.elements[k]);
+                elements.1.push(coefficient);
             }
         }
     }
-    let small = combine_integers(&integers.0, &integers.1, length);
-    let big = combine_elements(&elements.0, &elements.1, length);
-    small.into_iter().zip(big).map(|(a, b)| raw_limbs(a + b)).collect()
+    let mut sums = combine_integers(&integers.0, &integers.1, length);
+    if !elements.0.is_empty() {
+        sums.iter_mut().zip(combine_elements(&elements.0, &elements.1, length)).for_each(|(a, b)| *a += b);
+    }
+    sums
 }

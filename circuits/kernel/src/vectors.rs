@@ -2,6 +2,7 @@
 
 use crate::field::{limbs, proper, raw, raw_limbs, Entries, Fr, Limbs};
 use crate::sums::{contract, dot, Weights};
+use crate::tasks;
 use ark_ff::{batch_inversion, AdditiveGroup, Field};
 use rayon::prelude::*;
 
@@ -14,10 +15,15 @@ pub fn eq_table(point: &[Fr]) -> Vec<Fr> {
     for (j, &x) in point.iter().enumerate() {
         let (low, rest) = table.split_at_mut(1 << j);
         let high = &mut rest[..1 << j];
-        low.par_iter_mut().with_min_len(GRAIN).zip(high).for_each(|(low, high)| {
+        let split = |(low, high): (&mut Fr, &mut Fr)| {
             *high = *low * x;
             *low -= *high;
-        });
+        };
+        if low.len() <= GRAIN {
+            low.iter_mut().zip(high).for_each(split);
+        } else {
+            low.par_iter_mut().with_min_len(GRAIN).zip(high).for_each(split);
+        }
     }
     table
 }
@@ -44,17 +50,17 @@ pub fn evaluate(values: Entries, point: &[Fr]) -> Limbs {
 
 /// Elementwise, on all cores.
 pub fn map(count: usize, element: impl Fn(usize) -> Limbs + Sync + Send) -> Vec<Limbs> {
-    (0..count).into_par_iter().with_min_len(GRAIN).map(element).collect()
+    tasks::map(count, GRAIN, element)
 }
 
 /// 1/v, elementwise, or None if one is zero.
 pub fn invert_all(vector: &[Limbs]) -> Option<Vec<Limbs>> {
-    let mut elements: Vec<Fr> = vector.par_iter().with_min_len(GRAIN).map(|&limbs| proper(limbs)).collect();
-    if elements.par_iter().with_min_len(GRAIN).any(|e| *e == Fr::ZERO) {
+    if vector.contains(&[0; 4]) {
         return None;
     }
-    elements.par_chunks_mut(GRAIN).for_each(batch_inversion);
-    Some(elements.into_par_iter().with_min_len(GRAIN).map(limbs).collect())
+    let mut elements = tasks::map(vector.len(), GRAIN, |i| proper(vector[i]));
+    tasks::fill(&mut elements, GRAIN, GRAIN, |_, part| batch_inversion(part));
+    Some(map(elements.len(), |i| limbs(elements[i])))
 }
 
 /// constant + Σ coefficient·column, elementwise.

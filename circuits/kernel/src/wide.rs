@@ -117,8 +117,8 @@ impl Tile {
     }
 
     /// The sums, raw.
-    pub fn reduce(&self) -> Vec<Fr> {
-        self.sums.iter().map(|sum| sum.reduce() - self.moved).collect()
+    pub fn write(&self, sums: &mut [Fr]) {
+        sums.iter_mut().zip(&self.sums).for_each(|(out, sum)| *out = sum.reduce() - self.moved);
     }
 
     /// Copies the block, moved up, one row behind the other: rows far apart in memory share the sets of a cache. False for a large integer.

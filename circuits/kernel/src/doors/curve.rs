@@ -4,9 +4,11 @@ use crate::commitments;
 use crate::edge::{self, check_length, value_error, Object, Operand};
 use crate::field::{limbs, Entries, Limbs};
 use crate::points::{compress, decode, decompress, encode, is_in_subgroup, Affine};
+use crate::tasks;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use rayon::prelude::*;
+
+const GRAIN: usize = 16; // points that are worth a task, decompressed
 
 #[pyclass(frozen, module = "affidavit_kernel")]
 pub struct Powers(commitments::Powers);
@@ -87,5 +89,6 @@ fn decode_all(
     decode: impl Fn(&[u8]) -> Result<Affine, String> + Sync + Send,
 ) -> PyResult<Vec<Affine>> {
     let bytes: Vec<&[u8]> = data.iter().map(|point| point.as_bytes()).collect();
-    py.detach(|| bytes.par_iter().map(|bytes| decode(bytes)).collect::<Result<_, _>>()).map_err(value_error)
+    let points = py.detach(|| tasks::map(bytes.len(), GRAIN, |i| decode(bytes[i])));
+    points.into_iter().collect::<Result<_, _>>().map_err(value_error)
 }

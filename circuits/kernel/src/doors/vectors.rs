@@ -7,8 +7,9 @@ use crate::sums::{self, Weights};
 use crate::{polynomials, vectors};
 use numpy::PyReadonlyArray1;
 use pyo3::prelude::*;
+use std::collections::HashMap;
 
-type Term<'py> = (Vec<(Object<'py>, Object<'py>)>, Object<'py>);
+type Tensor<'py> = (Vec<(Object<'py>, Object<'py>)>, Vec<Object<'py>>, Vec<Object<'py>>);
 
 #[pyfunction]
 pub fn from_scalars<'py>(py: Python<'py>, values: Vec<Object<'py>>) -> PyResult<Vector<'py>> {
@@ -126,31 +127,38 @@ pub fn accumulate<'py>(py: Python<'py>, coefficients: Vec<Object<'py>>, chunks: 
             return Err(value_error(format!("chunks: {} entries, at most {length}", chunk.len())));
         }
     }
-    to_array(py, py.detach(|| sums::accumulate(coefficients, &entries, length)))
+    to_array(py, py.detach(|| sums::accumulate(&coefficients, &entries, length).into_iter().map(raw_limbs).collect()))
 }
 
 #[pyfunction]
-pub fn multiply_pairs<'py>(py: Python<'py>, terms: Vec<Term<'py>>) -> PyResult<Vector<'py>> {
-    let count = terms.first().ok_or_else(|| value_error("terms: none, so the length is unknown"))?.0.len();
+pub fn multiply_tensors<'py>(py: Python<'py>, terms: Vec<Tensor<'py>>) -> PyResult<Vector<'py>> {
+    let levels = terms.first().ok_or_else(|| value_error("terms: none, so the length is unknown"))?.0.len();
+    read_variables(levels as isize, MAX_VARIABLES)?;
     let mut pairs = Vec::new();
-    let mut numbers = std::collections::HashMap::<[Limbs; 2], u32>::new();
-    let mut read_terms = Vec::new();
-    for (low, polynomial) in &terms {
-        check_length("pairs", low.len(), count)?;
-        let polynomial = vector(polynomial, "polynomial")?;
-        let length = elements(&polynomial).len();
-        check_length("polynomial", length, 1usize.checked_shl(count as u32).unwrap_or(0))?;
-        let mut key = Vec::new();
+    let mut numbers = HashMap::<[Limbs; 2], u32>::new();
+    let mut lows = Vec::new();
+    let mut operands = Vec::new();
+    for (low, coefficients, chunks) in &terms {
+        check_length("pairs", low.len(), levels)?;
+        check_length("coefficients", coefficients.len(), chunks.len())?;
+        let mut of_term = Vec::new();
         for (a, b) in low {
             let pair = (scalar(a)?, scalar(b)?);
-            key.push(*numbers.entry([raw_limbs(pair.0), raw_limbs(pair.1)]).or_insert_with(|| {
+            of_term.push(*numbers.entry([raw_limbs(pair.0), raw_limbs(pair.1)]).or_insert_with(|| {
                 pairs.push(pair);
                 pairs.len() as u32 - 1
             }));
         }
-        read_terms.push((key, elements(&polynomial).iter().map(|&limbs| raw(limbs)).collect()));
+        lows.push(of_term);
+        operands.push((scalars(coefficients)?, read_all(chunks, "chunks")?));
     }
-    to_array(py, py.detach(|| polynomials::multiply_pairs(&pairs, read_terms)))
+    let mut tensors = Vec::new();
+    for (low, (coefficients, chunks)) in lows.into_iter().zip(&operands) {
+        let chunks: Vec<Entries> = chunks.iter().map(Operand::entries).collect();
+        chunks.iter().try_for_each(|chunk| check_fits("chunks", chunk.len(), levels))?;
+        tensors.push(polynomials::Tensor { low, coefficients: coefficients.clone(), chunks });
+    }
+    to_array(py, py.detach(|| polynomials::multiply_tensors(&pairs, levels, tensors)))
 }
 
 #[pyfunction]
