@@ -204,7 +204,7 @@ def test_compile_gives_the_seeds_id_and_a_report(cli: Cli, tmp_path: Path) -> No
 def test_compile_refusals(cli: Cli, tmp_path: Path) -> None:
     data = ROOT / "seeds/data/digits-mlp.npz"
     out = ("--out", tmp_path / "model")
-    assert "Conv" in cli.refused(2, "model", "compile", ROOT / "seeds/models/digits-cnn/source.onnx", "--calibration", data, *out)
+    assert "TreeEnsemble" in cli.refused(2, "model", "compile", FOREST / "source.onnx", "--calibration", data, *out)
     assert "missing.onnx" in cli.refused(2, "model", "compile", tmp_path / "missing.onnx", "--calibration", data, *out)
     assert "missing.npz" in cli.refused(2, "model", "compile", DIGITS / "source.onnx", "--calibration", tmp_path / "missing.npz", *out)
     (tmp_path / "bad.csv").write_text("1,2,3\n")
