@@ -268,7 +268,7 @@ def make_cases() -> dict[str, Case]:
     ceremony = load_ceremony()
     return {
         "mlp-20-12-5": make_case(make_mlp([20, 12, 5], 24), 1, ceremony),
-        "mlp-evidence": make_case(make_mlp([9, 4, 3]), 8, ceremony, compute_context(b"request", "beef")),
+        "mlp-evidence": make_case(make_mlp([784, 8, 600]), 8, ceremony, compute_context(b"request", "beef")),
         "committed-3-5-7": make_case(make_committed((3, 5, 7)), 9, ceremony),
         "committed-3-5-7-chunks-of-32": make_case(make_committed((3, 5, 7)), 10, make_local_setup(5)),
         "committed-2-100-chunks-of-32": make_case(make_committed((2, 100)), 11, make_local_setup(5)),

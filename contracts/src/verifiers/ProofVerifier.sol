@@ -125,8 +125,11 @@ contract ProofVerifier is IVerifier {
         if (data.length < BENEFICIARY_BYTES) {
             revert EvidenceTooShort(BENEFICIARY_BYTES, data.length);
         }
+        uint256 free = Memory.free();
         if (keccak256(input) != claim.inputDigest) revert InputMismatch(claim.inputDigest, keccak256(input));
         if (keccak256(output) != claim.outputDigest) revert OutputMismatch(claim.outputDigest, keccak256(output));
+        // Hashing copied both into memory, however long they are; the verification has its own places there.
+        Memory.reset(free);
         beneficiaries = new address[](1);
         beneficiaries[0] = address(bytes20(data[:BENEFICIARY_BYTES]));
         bytes32 context = keccak256(abi.encode(claim.requestId, beneficiaries[0]));

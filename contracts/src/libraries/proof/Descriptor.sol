@@ -60,6 +60,7 @@ library Descriptor {
     uint256 private constant MAX_TABLES = 15;
     uint256 private constant MAX_TERMS = 8;
     uint256 private constant MAX_ELEMENTS = 1 << 22;
+    uint256 private constant MAX_INPUT_BITS = 22;
     int256 private constant MAX_EXPONENT = 64;
     uint256 private constant FEW_COLUMNS = 4;
 
@@ -147,6 +148,7 @@ library Descriptor {
         store(INPUT_COMMITTED, Words.byteAt(word, 3));
         _requireExponent(word >> 192);
         _setTensor(_tensor(0), INPUT, word, Words.byteAt(word, 1), Words.byteAt(word, 2));
+        if (_tensor(0).get(BITS) > MAX_INPUT_BITS) Words.refuse("input block");
     }
 
     /// @dev The rescale that gives the input as it is, where it is in range: what operator 1 of a committed input

@@ -58,6 +58,8 @@ library Terms {
     uint256 private constant MAX_KERNEL = 1 << 12;
     int256 private constant MAX_STEP = 1 << 16;
     int256 private constant MAX_OFFSET = 1 << 22;
+    /// @dev Pairs of position and kernel entry, which a verification goes through one by one.
+    uint256 private constant MAX_READINGS = 1 << 24;
     uint256 private constant MAX_PARAMETER_BITS = 32;
 
     function read(Reader memory reader, uint256 id, Tensor result, Term term) internal pure {
@@ -172,6 +174,7 @@ library Terms {
             uint256 size = uint32(word >> 160);
             uint256 kernelResult = Words.byteAt(word, 4);
             _requireSteps(word, kernel, size);
+            _requireReadings(result, Words.byteAt(word, 2), size);
             if (Words.byteAt(word, 2) != NO_AXIS) _name(axes, Words.byteAt(word, 2), result);
             if ((kernel == KERNEL_RESULT) != (kernelResult != NO_AXIS)) Words.refuse("kernel result");
             if (kernel == KERNEL_RESULT) {
@@ -184,6 +187,11 @@ library Terms {
                 axes.kernelBits += Points.bitsOf(size);
             }
         }
+    }
+
+    /// @dev `axis` may be none, or not exist, which `_name` refuses: dimensions that do not exist are 0.
+    function _requireReadings(Tensor result, uint256 axis, uint256 size) private pure {
+        if (result.dimension(axis) * size > MAX_READINGS) Words.refuse("readings");
     }
 
     function _requireSteps(uint256 word, uint256 kernel, uint256 size) private pure {
