@@ -150,7 +150,9 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
     /// @dev Every item runs in a call of its own, so whatever it did is undone when it fails. An item can burn no more
     ///      than its callback gas, ERC1271_GAS and what its evidence costs.
     ///      WARNING: a batch does not revert for lack of gas, it marks items OUT_OF_GAS; `eth_estimateGas` of a batch
-    ///      finds the least gas that delivers nothing. Add up the estimates of `deliver` for each item instead.
+    ///      finds the least gas that delivers nothing. Add up the estimates of `deliver` for each item instead. What
+    ///      evidence costs has no bound here: an item of a model made to be costly can burn the gas of those after it,
+    ///      so simulate items that strangers hand in.
     function deliverBatch(Delivery[] calldata deliveries) external nonReentrant returns (ResultCode[] memory codes) {
         codes = new ResultCode[](deliveries.length);
         for (uint256 i; i < deliveries.length; ++i) {
