@@ -1,6 +1,6 @@
 //! Polynomials in one variable, as coefficients, lowest first: the two steps of an opening that are not sums.
 
-use crate::field::{add, raw, raw_limbs, subtract, Entries, Fr, Limbs};
+use crate::field::{raw, raw_limbs, Entries, Fr, Limbs};
 use crate::sums::accumulate;
 use crate::tasks;
 use ark_ff::{AdditiveGroup, Field};
@@ -61,7 +61,7 @@ impl Shifted {
         let start = other.offset - sum.offset;
         let length = sum.coefficients.len().max(start + other.coefficients.len());
         sum.coefficients.resize(length, Fr::ZERO);
-        sum.coefficients[start..].iter_mut().zip(&other.coefficients).for_each(|(a, b)| *a = add(*a, *b));
+        sum.coefficients[start..].iter_mut().zip(&other.coefficients).for_each(|(a, b)| *a += b);
         *self = sum;
     }
 
@@ -83,11 +83,11 @@ impl Shifted {
                 let plain = old.get(i).copied().unwrap_or(Fr::ZERO);
                 let moved = i.checked_sub(step).map_or(Fr::ZERO, |i| old[i]);
                 *out = if is_sum {
-                    add(plain, moved)
+                    plain + moved
                 } else if is_coordinate {
-                    add(plain, a * subtract(moved, plain))
+                    plain + a * (moved - plain)
                 } else {
-                    add(b * plain, a * moved)
+                    b * plain + a * moved
                 };
             }
         });
