@@ -20,6 +20,7 @@ const SCALAR_BITS: usize = 255;
 const ONE_ROW_BITS: usize = 5; // up to 32 buckets are not worth rows and columns
 const ROWS_AT_ONCE: usize = 8; // 512 buckets and half a megabyte of sums, for a full chunk of full scalars
 const REPEATS: u32 = 256; // the multiplication costs about as much as 4000 additions of a batch
+#[cfg(target_arch = "x86_64")]
 const FEW: usize = 15; // points that are added faster one after the other, as their batches do not fill the lanes
 const GRAIN: usize = 2048; // references that are worth a task
 const AHEAD: usize = 4; // groups
