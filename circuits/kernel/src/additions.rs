@@ -9,58 +9,45 @@ pub type Reference = u32;
 /// Two points of one list, and the place of their sum in another.
 pub type Pair = (Reference, Reference, u32);
 
-/// A form of points in which batches are added. The default is infinity.
-pub trait Summand: Copy + Default + Send + Sync {
-    type Scratch: Default;
-    const BATCH: usize; // pairs that share an inversion
-
-    fn from_affine(point: &Affine) -> Self;
-    fn to_affine(&self) -> Affine;
-    fn is_infinity(&self) -> bool;
-    fn negate(&self) -> Self;
-
-    /// Writes every sum to its place. All cases are complete. What is left in `pairs` and `scratch` means nothing.
-    fn add_pairs(pairs: &mut Vec<Pair>, points: &[Self], results: &mut [Self], scratch: &mut Self::Scratch);
-}
+const BATCH: usize = 512; // an inversion is 80 products: 3 ns for each of 512 additions, and the batch stays in the second cache
 
 /// The point that is meant.
 #[inline]
-pub fn load<S: Summand>(points: &[S], reference: Reference) -> S {
+pub fn load(points: &[Affine], reference: Reference) -> Affine {
     let point = points[reference as usize >> 1];
     if reference & 1 == 0 {
         point
     } else {
-        point.negate()
+        negate(&point)
     }
 }
 
 /// Pairs that wait until they are a batch.
 #[derive(Default)]
-pub struct Additions<S: Summand> {
+pub struct Additions {
     pairs: Vec<Pair>,
-    scratch: S::Scratch,
+    scratch: Scratch,
 }
 
-impl<S: Summand> Additions<S> {
-    pub fn push(&mut self, pair: Pair, points: &[S], results: &mut [S]) {
+impl Additions {
+    pub fn push(&mut self, pair: Pair, points: &[Affine], results: &mut [Affine]) {
         self.pairs.push(pair);
-        if self.pairs.len() == S::BATCH {
+        if self.pairs.len() == BATCH {
             self.flush(points, results);
         }
     }
 
-    pub fn flush(&mut self, points: &[S], results: &mut [S]) {
+    pub fn flush(&mut self, points: &[Affine], results: &mut [Affine]) {
         if !self.pairs.is_empty() {
-            S::add_pairs(&mut self.pairs, points, results, &mut self.scratch);
+            add_pairs(&self.pairs, points, results, &mut self.scratch);
             self.pairs.clear();
         }
     }
 }
 
-// ---- one product after the other -------------------------------------------------------------------------------------------------------
-
+/// Space of a batch, kept from one to the next.
 #[derive(Default)]
-pub struct Scratch {
+struct Scratch {
     cases: Vec<Case>,
     denominators: Vec<blst_fp>,
     products: Vec<blst_fp>,
@@ -75,54 +62,33 @@ enum Case {
     Infinity,
 }
 
-impl Summand for Affine {
-    type Scratch = Scratch;
-    const BATCH: usize = 512; // an inversion is 80 products: 3 ns for each of 512 additions, and the batch stays in the second cache
-
-    fn from_affine(point: &Affine) -> Self {
-        *point
-    }
-
-    fn to_affine(&self) -> Affine {
-        *self
-    }
-
-    fn is_infinity(&self) -> bool {
-        is_infinity(self)
-    }
-
-    fn negate(&self) -> Self {
-        negate(self)
-    }
-
-    /// Five products and a square each.
-    fn add_pairs(pairs: &mut Vec<Pair>, points: &[Self], results: &mut [Self], scratch: &mut Scratch) {
-        const AHEAD: usize = 8; // points are asked of the memory that many pairs before they are read
-        let (count, Scratch { cases, denominators, products }) = (pairs.len(), scratch);
-        cases.clear();
-        denominators.resize(count, ONE);
-        products.resize(count + 1, ONE);
-        products[0] = ONE;
-        for (i, &(left, right, _)) in pairs.iter().enumerate() {
-            if let Some(&(left, right, _)) = pairs.get(i + AHEAD) {
-                prefetch(&points[left as usize >> 1]);
-                prefetch(&points[right as usize >> 1]);
-            }
-            let case = classify(points, left, right);
-            cases.push(case);
-            write_denominator(&mut denominators[i], case, points, left, right);
-            let (before, after) = products.split_at_mut(i + 1);
-            mul(&mut after[0], &before[i], &denominators[i]);
+/// Writes every sum to its place, with five products and a square each. All cases are complete.
+fn add_pairs(pairs: &[Pair], points: &[Affine], results: &mut [Affine], scratch: &mut Scratch) {
+    const AHEAD: usize = 8; // points are asked of the memory that many pairs before they are read
+    let (count, Scratch { cases, denominators, products }) = (pairs.len(), scratch);
+    cases.clear();
+    denominators.resize(count, ONE);
+    products.resize(count + 1, ONE);
+    products[0] = ONE;
+    for (i, &(left, right, _)) in pairs.iter().enumerate() {
+        if let Some(&(left, right, _)) = pairs.get(i + AHEAD) {
+            prefetch(&points[left as usize >> 1]);
+            prefetch(&points[right as usize >> 1]);
         }
-        let mut inverse = ONE;
-        invert(&mut inverse, &products[count]);
-        for (product, denominator) in products[..count].iter_mut().zip(denominators.iter()).rev() {
-            mul_by(product, &inverse);
-            mul_by(&mut inverse, denominator);
-        }
-        for ((&(left, right, place), &case), inverse) in pairs.iter().zip(cases.iter()).zip(products.iter()) {
-            write_sum(&mut results[place as usize], case, points, (left, right), inverse);
-        }
+        let case = classify(points, left, right);
+        cases.push(case);
+        write_denominator(&mut denominators[i], case, points, left, right);
+        let (before, after) = products.split_at_mut(i + 1);
+        mul(&mut after[0], &before[i], &denominators[i]);
+    }
+    let mut inverse = ONE;
+    invert(&mut inverse, &products[count]);
+    for (product, denominator) in products[..count].iter_mut().zip(denominators.iter()).rev() {
+        mul_by(product, &inverse);
+        mul_by(&mut inverse, denominator);
+    }
+    for ((&(left, right, place), &case), inverse) in pairs.iter().zip(cases.iter()).zip(products.iter()) {
+        write_sum(&mut results[place as usize], case, points, (left, right), inverse);
     }
 }
 
@@ -139,14 +105,14 @@ fn read_y<'a>(space: &'a mut blst_fp, points: &'a [Affine], reference: Reference
 
 /// Asks the memory for both ends of a point: it lies in two lines.
 #[inline]
-pub fn prefetch<S: Summand>(point: &S) {
+pub fn prefetch(point: &Affine) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a hint; it reads nothing.
     unsafe {
         use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
-        let start = (point as *const S).cast::<i8>();
+        let start = (point as *const Affine).cast::<i8>();
         _mm_prefetch(start, _MM_HINT_T0);
-        _mm_prefetch(start.add(size_of::<S>() - 1), _MM_HINT_T0);
+        _mm_prefetch(start.add(size_of::<Affine>() - 1), _MM_HINT_T0);
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = point;

@@ -6,11 +6,9 @@
 //! column, only the sums of rows and of columns are weighted, and they by the bits of their weights: the sum of the lines whose weight has
 //! bit b counts 2^b. Sources: Pippenger; Brickell, Gordon, McCurley, Wilson, "Fast exponentiation with precomputation".
 
-use crate::additions::{load, prefetch, Additions, Reference, Summand};
+use crate::additions::{load, prefetch, Additions, Reference};
 use crate::field::{Entries, Limbs};
-#[cfg(target_arch = "x86_64")]
-use crate::lanes::{self, LanePoint};
-use crate::points::{add, add_affine, compute_multiples, double, encode, to_affine, Affine, Projective, POINT_BYTES};
+use crate::points::{add, add_affine, compute_multiples, double, encode, is_infinity, to_affine, Affine, Projective, POINT_BYTES};
 use rayon::prelude::*;
 use std::collections::HashMap;
 
@@ -20,28 +18,20 @@ const SCALAR_BITS: usize = 255;
 const ONE_ROW_BITS: usize = 5; // up to 32 buckets are not worth rows and columns
 const ROWS_AT_ONCE: usize = 8; // 512 buckets and half a megabyte of sums, for a full chunk of full scalars
 const REPEATS: u32 = 256; // the multiplication costs about as much as 4000 additions of a batch
-#[cfg(target_arch = "x86_64")]
-const FEW: usize = 15; // points that are added faster one after the other, as their batches do not fill the lanes
 const GRAIN: usize = 2048; // references that are worth a task
 const AHEAD: usize = 4; // groups
 const MAX_POINTS: usize = 1 << 24; // places are 32 bits
 
 pub struct Powers {
     count: usize,
-    multiples: Multiples,
-}
-
-/// [2^(13·k)]P_i at WINDOWS·i + k.
-enum Multiples {
-    Plain(Vec<Affine>),
-    #[cfg(target_arch = "x86_64")]
-    Lanes(Vec<LanePoint>),
+    multiples: Vec<Affine>, // [2^(13·k)]P_i at WINDOWS·i + k
 }
 
 impl Powers {
     /// None for more points than places can name.
     pub fn new(points: &[Affine]) -> Option<Self> {
-        (points.len() < MAX_POINTS).then(|| Self { count: points.len(), multiples: Multiples::new(points) })
+        let multiples = |point| compute_multiples(point, WINDOW_BITS, WINDOWS);
+        (points.len() < MAX_POINTS).then(|| Self { count: points.len(), multiples: points.par_iter().flat_map_iter(multiples).collect() })
     }
 
     pub fn count(&self) -> usize {
@@ -50,12 +40,7 @@ impl Powers {
 
     /// At most `count` values; in `tasks` parts of about one size.
     pub fn commit(&self, values: Entries, tasks: usize) -> [u8; POINT_BYTES] {
-        let point = match &self.multiples {
-            Multiples::Plain(points) => sum_multiples(points, values, tasks),
-            #[cfg(target_arch = "x86_64")]
-            Multiples::Lanes(points) => sum_multiples(points, values, tasks),
-        };
-        encode(&to_affine(&point))
+        encode(&to_affine(&sum_multiples(&self.multiples, values, tasks)))
     }
 
     pub fn commit_many(&self, batch: &[Entries]) -> Vec<[u8; POINT_BYTES]> {
@@ -66,7 +51,7 @@ impl Powers {
 }
 
 /// Σ v_i·P_i. A scalar that many entries have multiplies the sum of their points, one addition for each instead of one for each digit.
-fn sum_multiples<S: Summand>(multiples: &[S], values: Entries, tasks: usize) -> Projective {
+fn sum_multiples(multiples: &[Affine], values: Entries, tasks: usize) -> Projective {
     let common = find_common(values);
     let mut digits = Vec::with_capacity(values.len());
     for i in 0..values.len() {
@@ -80,7 +65,7 @@ fn sum_multiples<S: Summand>(multiples: &[S], values: Entries, tasks: usize) -> 
     }
     let mut total = Buckets::sort(&digits, WINDOW_BITS, 1).sum(multiples, tasks);
     if !common.is_empty() {
-        let sum = |places: &[Reference]| sum_groups(multiples, places, &[0, places.len() as u32])[0].to_affine();
+        let sum = |places: &[Reference]| sum_groups(multiples, places, &[0, places.len() as u32])[0];
         let (scalars, sums): (Vec<Limbs>, Vec<Affine>) = common.iter().map(|(scalar, places)| (scalar, sum(places))).unzip();
         add(&mut total, &sum_points(&sums, &scalars));
     }
@@ -105,21 +90,6 @@ fn find_common(values: Entries) -> Vec<(Limbs, Vec<Reference>)> {
     places.into_iter().collect()
 }
 
-impl Multiples {
-    fn new(points: &[Affine]) -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if lanes::is_supported() {
-            return Self::Lanes(Self::compute(points));
-        }
-        Self::Plain(Self::compute(points))
-    }
-
-    fn compute<S: Summand>(points: &[Affine]) -> Vec<S> {
-        let multiples = |point| compute_multiples(point, WINDOW_BITS, WINDOWS).into_iter().map(|multiple| S::from_affine(&multiple));
-        points.par_iter().flat_map_iter(multiples).collect()
-    }
-}
-
 /// Σ scalar·point, for points that are met once.
 pub fn combine(points: &[Affine], scalars: &[Limbs]) -> [u8; POINT_BYTES] {
     encode(&to_affine(&sum_points(points, scalars)))
@@ -135,13 +105,7 @@ fn sum_points(points: &[Affine], scalars: &[Limbs]) -> Projective {
         });
     }
     let buckets = Buckets::sort(&digits, bits, SCALAR_BITS / bits + 1); // at least one bit above, for the last carry
-    let tasks = rayon::current_num_threads();
-    #[cfg(target_arch = "x86_64")]
-    if points.len() > FEW && lanes::is_supported() {
-        let points: Vec<LanePoint> = points.iter().map(LanePoint::from_affine).collect();
-        return buckets.sum(&points, tasks);
-    }
-    buckets.sum(points, tasks)
+    buckets.sum(points, rayon::current_num_threads())
 }
 
 /// The width with the fewest additions: points, and about three for a bucket, in every window.
@@ -210,7 +174,7 @@ impl Buckets {
     }
 
     /// Σ weight·bucket, in at most `tasks` parts: whole rows, cut so that each part has about as many references.
-    fn sum<S: Summand>(&self, points: &[S], tasks: usize) -> Projective {
+    fn sum(&self, points: &[Affine], tasks: usize) -> Projective {
         let rows = (self.starts.len() - 1) / self.width();
         let tasks = tasks.min(self.references.len() / GRAIN);
         if tasks <= 1 {
@@ -229,7 +193,7 @@ impl Buckets {
         sum
     }
 
-    fn sum_rows<S: Summand>(&self, points: &[S], first: usize, last: usize) -> Projective {
+    fn sum_rows(&self, points: &[Affine], first: usize, last: usize) -> Projective {
         if self.references.is_empty() {
             return Projective::default();
         }
@@ -240,7 +204,7 @@ impl Buckets {
             let starts = &self.starts[from * width..=last.min(from + ROWS_AT_ONCE) * width];
             sum_groups(points, &self.references[starts[0] as usize..starts[starts.len() - 1] as usize], starts)
         };
-        let sums: Vec<S> = (first..last).step_by(ROWS_AT_ONCE).flat_map(few).collect();
+        let sums: Vec<Affine> = (first..last).step_by(ROWS_AT_ONCE).flat_map(few).collect();
         let windows = first / of_window..last.div_ceil(of_window);
         let (mut lines, mut weights) = (Lists::default(), Vec::new());
         for window in windows.clone() {
@@ -266,7 +230,7 @@ impl Buckets {
         let mut total = Projective::default();
         for sum in positions.sum(&sums).iter().rev() {
             double(&mut total, 1);
-            add_affine(&mut total, &sum.to_affine());
+            add_affine(&mut total, sum);
         }
         double(&mut total, bits * windows.start);
         total
@@ -287,20 +251,20 @@ impl Default for Lists {
 
 impl Lists {
     /// One more group, without infinity.
-    fn push<S: Summand>(&mut self, points: &[S], places: impl Iterator<Item = usize>) {
-        self.references.extend(places.filter(|&place| !points[place].is_infinity()).map(|place| 2 * place as Reference));
+    fn push(&mut self, points: &[Affine], places: impl Iterator<Item = usize>) {
+        self.references.extend(places.filter(|&place| !is_infinity(&points[place])).map(|place| 2 * place as Reference));
         self.starts.push(self.references.len() as u32);
     }
 
-    fn sum<S: Summand>(&self, points: &[S]) -> Vec<S> {
+    fn sum(&self, points: &[Affine]) -> Vec<Affine> {
         sum_groups(points, &self.references, &self.starts)
     }
 }
 
 /// The sum of every group; group g has the references starts[g] − starts[0] .. starts[g + 1] − starts[0]. Rounds of pairwise additions,
 /// each over all groups at once, so that groups of a few points share the inversions too.
-fn sum_groups<S: Summand>(points: &[S], references: &[Reference], starts: &[u32]) -> Vec<S> {
-    let mut totals = vec![S::default(); starts.len() - 1];
+fn sum_groups(points: &[Affine], references: &[Reference], starts: &[u32]) -> Vec<Affine> {
+    let mut totals = vec![Affine::default(); starts.len() - 1];
     let mut live = Vec::new(); // groups that are not one point yet: number, first place, count
     for (g, range) in starts.windows(2).enumerate() {
         match range[1] - range[0] {
@@ -309,12 +273,12 @@ fn sum_groups<S: Summand>(points: &[S], references: &[Reference], starts: &[u32]
             count => live.push((g, range[0] - starts[0], count)),
         }
     }
-    let (mut sums, mut additions) = (Vec::new(), Additions::<S>::default());
+    let (mut sums, mut additions) = (Vec::new(), Additions::default());
     while !live.is_empty() {
         let is_first = sums.is_empty();
         let (points, at) =
             (if is_first { points } else { &sums }, |place: u32| if is_first { references[place as usize] } else { 2 * place });
-        let mut results = vec![S::default(); live.iter().map(|&(_, _, count)| count.div_ceil(2) as usize).sum()];
+        let mut results = vec![Affine::default(); live.iter().map(|&(_, _, count)| count.div_ceil(2) as usize).sum()];
         let mut place = 0;
         for next in 0..live.len() {
             // The odd one out of a group, which no batch asks of the memory ahead of time.

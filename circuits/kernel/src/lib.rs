@@ -6,8 +6,6 @@ mod columns;
 mod commitments;
 mod edge;
 mod field;
-#[cfg(target_arch = "x86_64")]
-mod lanes;
 mod points;
 mod polynomials;
 mod product_check;
