@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+// TENSORS is used in assembly alone, which solhint does not see.
+// solhint-disable no-unused-import
+
 import {ModelRegistry} from "../src/ModelRegistry.sol";
 import {IModelRegistry} from "../src/interfaces/IModelRegistry.sol";
 import {
@@ -16,6 +19,7 @@ import {
     ROUNDS,
     SEPARATOR,
     TAU,
+    TENSORS,
     load
 } from "../src/libraries/proof/Memory.sol";
 import {RHO, SIGMA, THETA} from "../src/libraries/proof/Points.sol";
@@ -42,41 +46,25 @@ struct Vector {
     bytes tau;
 }
 
-/// @title The verifier, telling the challenges it drew
+/// @title The verifier, telling what it computed
 contract TellingVerifier is ProofVerifier {
     constructor(IModelRegistry models, uint256 chunkBits, bytes memory tauG2)
         ProofVerifier(models, chunkBits, tauG2)
     {}
 
-    /// @notice In the order drawn.
-    function challengesOf(
+    /// @notice Answers with its memory's fixed positions as they are, because code that picks from them would not fit
+    ///         into this contract too.
+    function memoryOf(
         bytes32 modelId,
         bytes32 context,
         bytes calldata input,
         bytes calldata output,
         bytes calldata proof
-    ) external view returns (uint256[] memory drawn) {
+    ) external view {
         _verifyProof(modelId, context, input, output, proof);
-        drawn = new uint256[](8 + 2 * load(ROUNDS) + load(LINEAR_ROUNDS) + load(MAP_ROUNDS));
-        uint256 count = copy(drawn, 0, ALPHA, 1);
-        if (load(LOOKUPS) != 0) count = copy(drawn, count, BETA, 1);
-        count = copy(drawn, count, SEPARATOR, 2);
-        count = copy(drawn, count, TAU, load(ROUNDS));
-        count = copy(drawn, count, COORDINATES + 32 * SIGMA, load(ROUNDS));
-        count = copy(drawn, count, COORDINATES + 32 * RHO, load(LINEAR_ROUNDS));
-        if (load(MAPS) != 0) count = copy(drawn, count, LAMBDA, 1);
-        count = copy(drawn, count, COORDINATES + 32 * THETA, load(MAP_ROUNDS));
-        count = copy(drawn, count, MU, 2);
         assembly ("memory-safe") {
-            mstore(drawn, count)
+            return(0, TENSORS)
         }
-    }
-
-    function copy(uint256[] memory to, uint256 count, uint256 place, uint256 length) private pure returns (uint256) {
-        for (uint256 i; i < length; ++i) {
-            to[count++] = load(place + 32 * i);
-        }
-        return count;
     }
 }
 
@@ -127,5 +115,45 @@ abstract contract ProofFixture {
             returndatacopy(add(reason, 0x20), 0, returndatasize())
             mstore(0x40, and(add(add(reason, 0x3f), returndatasize()), not(0x1f)))
         }
+    }
+
+    /// @dev In the order drawn.
+    function challengesOf(TellingVerifier verifier, Vector memory v) internal view returns (uint256[] memory drawn) {
+        (bool isSuccess, bytes memory told) = address(verifier)
+            .staticcall(abi.encodeCall(verifier.memoryOf, (v.modelId, v.context, v.input, v.output, v.proof)));
+        vm.assertTrue(isSuccess, "accepted");
+        uint256 rounds = word(told, ROUNDS);
+        drawn = new uint256[](8 + 2 * rounds + word(told, LINEAR_ROUNDS) + word(told, MAP_ROUNDS));
+        uint256 count = copy(drawn, 0, told, ALPHA, 1);
+        if (word(told, LOOKUPS) != 0) count = copy(drawn, count, told, BETA, 1);
+        count = copy(drawn, count, told, SEPARATOR, 2);
+        count = copy(drawn, count, told, TAU, rounds);
+        count = copy(drawn, count, told, COORDINATES + 32 * SIGMA, rounds);
+        count = copy(drawn, count, told, COORDINATES + 32 * RHO, word(told, LINEAR_ROUNDS));
+        if (word(told, MAPS) != 0) count = copy(drawn, count, told, LAMBDA, 1);
+        count = copy(drawn, count, told, COORDINATES + 32 * THETA, word(told, MAP_ROUNDS));
+        count = copy(drawn, count, told, MU, 2);
+        assembly ("memory-safe") {
+            mstore(drawn, count)
+        }
+    }
+
+    function copy(uint256[] memory to, uint256 count, bytes memory told, uint256 place, uint256 length)
+        private
+        pure
+        returns (uint256)
+    {
+        for (uint256 i; i < length; ++i) {
+            to[count++] = word(told, place + 32 * i);
+        }
+        return count;
+    }
+
+    function word(bytes memory told, uint256 place) private pure returns (uint256) {
+        uint256 start;
+        assembly ("memory-safe") {
+            start := add(told, 0x20)
+        }
+        return load(start + place);
     }
 }

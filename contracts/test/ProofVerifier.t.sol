@@ -43,7 +43,7 @@ contract ProofVerifierTest is ProofFixture {
     function requireGolden(string memory name) private {
         Vector memory v = loadVector(name);
         TellingVerifier verifier = prepare(v);
-        uint256[] memory drawn = verifier.challengesOf(v.modelId, v.context, v.input, v.output, v.proof);
+        uint256[] memory drawn = challengesOf(verifier, v);
         vm.assertEq(drawn.length, v.challenges.length, "number of challenges");
         for (uint256 i; i < drawn.length; ++i) {
             vm.assertEq(drawn[i], v.challenges[i], vm.toString(i));

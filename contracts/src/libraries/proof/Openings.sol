@@ -350,10 +350,17 @@ library Openings {
         assembly ("memory-safe") {
             let r := mload(MODULUS)
             let place := add(add(mload(ENTRIES), mul(slot, ENTRY_BYTES)), 0x80)
-            for {} chunks { chunks := sub(chunks, 1) } {
+            if and(chunks, 1) {
                 mstore(place, addmod(mload(place), mulmod(factor, mload(profile), r), r))
                 profile := add(profile, 0x20)
                 place := add(place, ENTRY_BYTES)
+            }
+            for { let end := add(profile, shl(5, and(chunks, not(1)))) } lt(profile, end) {} {
+                mstore(place, addmod(mload(place), mulmod(factor, mload(profile), r), r))
+                let next := add(place, ENTRY_BYTES)
+                mstore(next, addmod(mload(next), mulmod(factor, mload(add(profile, 0x20)), r), r))
+                profile := add(profile, 0x40)
+                place := add(place, mul(2, ENTRY_BYTES))
             }
         }
     }

@@ -161,12 +161,23 @@ library Points {
             let r := mload(MODULUS)
             for { let size := shl(5, count) } lt(first, last) { first := add(first, 1) } {
                 let c := mload(add(COORDINATES, shl(5, byte(first, point))))
+                let d := addmod(1, sub(r, c), r)
                 let end := add(list, size)
-                for { let place := list } lt(place, end) { place := add(place, 0x20) } {
+                let place := list
+                if and(size, 0x20) {
                     let value := mload(place)
-                    let high := mulmod(value, c, r)
-                    mstore(add(place, size), high)
-                    mstore(place, addmod(value, sub(r, high), r))
+                    mstore(add(place, size), mulmod(value, c, r))
+                    mstore(place, mulmod(value, d, r))
+                    place := add(place, 0x20)
+                }
+                for {} lt(place, end) { place := add(place, 0x40) } {
+                    let value := mload(place)
+                    let high := add(place, size)
+                    mstore(high, mulmod(value, c, r))
+                    mstore(place, mulmod(value, d, r))
+                    value := mload(add(place, 0x20))
+                    mstore(add(high, 0x20), mulmod(value, c, r))
+                    mstore(add(place, 0x20), mulmod(value, d, r))
                 }
                 size := shl(1, size)
             }
