@@ -74,7 +74,9 @@ class Graph:
         inputs, height, width = self.shape
         fan_in, grown = inputs * kernel * kernel, 2 * pad - kernel + 1
         parameters = self._draw((channels, inputs, kernel, kernel), fan_in), self._draw((channels,), fan_in)
-        self._append("Conv", (channels, height + grown, width + grown), *parameters, kernel_shape=[kernel] * 2, pads=[pad] * 4)
+        self._append(
+            "Conv", (channels, height + grown, width + grown), *parameters, kernel_shape=[kernel] * 2, strides=[1, 1], pads=[pad] * 4
+        )
 
     def relu(self) -> None:
         self._append("Relu", self.shape)
