@@ -269,6 +269,7 @@ def test_prepared_models_get_the_same_verdict(verifying: Verifying) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(100, 200))
 def test_many_random_networks_get_the_same_verdict(verifying: Verifying, seed: int) -> None:
+    """10,000 mutations in all."""
     case = draw_case(seed)
     verifying.register(case)
-    require_same_verdicts(verifying, case, seed, 20)
+    require_same_verdicts(verifying, case, seed, 100)
