@@ -12,6 +12,7 @@ import numpy as np
 
 from circuits.compiler.floats import FloatTerm, Grid, Sum
 from circuits.compiler.values import Lowering, Tensor
+from circuits.errors import InvariantBroken
 from circuits.layers.axes import NO_AXIS, Axis, Kernel, Mode
 from circuits.layers.term import Shape, Term
 from circuits.tensors import Reals
@@ -124,7 +125,8 @@ def make_single(lowering: Lowering, tensor: Tensor, axis: int, origin: str) -> T
         first = sizes[axis]
         sizes[axis] = (first[0] * first[1], *first[2:])
         tensor = replace(merged, shape=shape, groups=identity_groups(sizes))
-        assert len(groups) == len(tensor.groups)
+        if len(groups) != len(tensor.groups):
+            raise InvariantBroken(f"{len(tensor.groups)} groups of axes after a split that leaves {len(groups)}")
     return tensor
 
 

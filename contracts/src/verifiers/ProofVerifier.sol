@@ -48,7 +48,7 @@ import {CircuitReader} from "./CircuitReader.sol";
 /// @title ProofVerifier: a proof that a registered model gives this output for this input
 /// @notice One verifier for every canonical model: it reads the model's descriptor and commitments from the
 ///         registry, and follows circuits/verifier.py (docs/proofs.md is the protocol's page). Statistical error
-///         about 2^-231 a hash query; the level is that of the curve.
+///         about 2^-218 a hash query at 2^20 rows; the level is that of the curve.
 /// @dev A proof is not unique: never use its hash as a nullifier. It is bound to `context`, which the caller
 ///      consumes.
 contract ProofVerifier is IVerifier {

@@ -42,7 +42,7 @@ uint256 constant KAPPA = 0xec0;
 uint256 constant LAMBDA = 0xee0;
 uint256 constant MU = 0xf00;
 uint256 constant ZETA = 0xf20;
-/// @dev Of the opening: ζ·μ^i for the next claim i, ζ·Σ μ^i·value_i, position of the multiplication's entries.
+/// @dev Of the opening: μ^i for the next claim i, Σ μ^i·value_i, position of the multiplication's entries.
 uint256 constant POWER = 0xf40;
 uint256 constant VALUE = 0xf60;
 uint256 constant ENTRIES = 0xf80;
