@@ -5,18 +5,21 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from oracle.audit.call import ClaimChecks
+from oracle.audit.note import parse_vkey
 from oracle.audit.report import AuditReport
 from oracle.audit.source import HttpSource
 from oracle.config import read_secret
 from oracle.demo.local_keys import find_seeds, local_account
 from oracle.demo.network import Network
 from oracle.encoding import to_hex
-from oracle.errors import AuditFailed, PeerError
+from oracle.errors import AuditFailed, PeerError, RequestUnknown
 from oracle.pipeline.audit import CHECKS, Auditor, load_models, open_auditor
-from oracle.records import Address, Anchor, Bytes32
+from oracle.pipeline.logged import read_logged
+from oracle.records import Address, Anchor, Bytes32, EntryKind
 
 WAIT_SECONDS = 30.0
 
@@ -38,6 +41,23 @@ def log_indices(network: Network, request_id: Bytes32, at_least: int) -> list[in
             return found
         if time.monotonic() > deadline:
             raise PeerError(f"the log has {len(found)} records of a call that should have {at_least}")
+        time.sleep(0.1)
+
+
+def settled_indices(network: Network, request_id: Bytes32) -> list[int]:
+    """Where a call's records stand, once the relay's receipt is among them. Raises PeerError when that takes too long.
+
+    Counting them would not do: a node beyond the quorum may have answered, and the chain is final before the relay writes what it saw.
+    """
+    source, key = HttpSource(network.log_url, read_secret(network.auditor_token_file)), parse_vkey(network.vkey)
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        with suppress(RequestUnknown):
+            entries = read_logged(source, key, request_id).entries
+            if any(entry.kind is EntryKind.RECEIPT for entry in entries):
+                return [entry.index for entry in entries]
+        if time.monotonic() > deadline:
+            raise PeerError(f"the log has no receipt of {to_hex(request_id)}")
         time.sleep(0.1)
 
 

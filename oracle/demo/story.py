@@ -20,7 +20,7 @@ from rich.console import Console
 from oracle.attest.sign import sign_claim
 from oracle.audit.report import AuditReport
 from oracle.demo import digits
-from oracle.demo.auditing import audit_call, audit_log, find_changed_bytes, log_indices, wait_anchored
+from oracle.demo.auditing import audit_call, audit_log, find_changed_bytes, settled_indices, wait_anchored
 from oracle.demo.digits import Gate, Image
 from oracle.demo.local_keys import find_seeds
 from oracle.demo.network import STAKE_WEI, Network, Plan, running_network
@@ -120,17 +120,13 @@ class Story:
     def _show_answer(self, one: Answered) -> None:
         receipt, signers = one.settled.receipt, ", ".join(f"operator {o.index}" for o in one.settled.signers or ())
         by = f"proven by {one.settled.prover}" if one.settled.prover else f"signed by {signers}"
-        entries = log_indices(self._network, one.asked.request_id, at_least=3 if one.settled.prover else self._entries_per_call())
+        entries = settled_indices(self._network, one.asked.request_id)
         self.say(f"  request {to_hex(one.asked.request_id)}")
         self.say(f"    label {one.image.label}, read on chain as {'nothing' if one.digit is None else one.digit}, {by}")
         self.say(f"    delivered in {to_hex(receipt.transaction)}")
         callback = one.settled.status.callback.name.lower()
         self.say(f"    block {receipt.block_number}, {receipt.gas_used:,} gas, callback {callback}, {one.seconds:.2f} s from the question")
         self.say(f"    log entries {', '.join(map(str, entries))}")
-
-    def _entries_per_call(self) -> int:
-        """An intent and a result of each node that signed in time, and the receipt."""
-        return 2 * QUORUM + 1
 
     def ask_proofs(self) -> list[Answered]:
         """No quorum: one node, whom nobody needs to believe. The first time, anvil itself has to load the ceremony."""
@@ -175,7 +171,7 @@ class Story:
     def audit(self, request_ids: list[Bytes32]) -> None:
         """Everything again, from the log's files and the chain alone."""
         self.chapter("An auditor checks it, trusting neither the nodes, the relay, the log nor the API")
-        last = max(log_indices(self._network, request_ids[-1], at_least=self._entries_per_call()))
+        last = max(settled_indices(self._network, request_ids[-1]))
         anchor = wait_anchored(self._network, last)
         self.say(f"The chain has an anchor of the log at size {anchor.size}, in {to_hex(anchor.transaction)}.")
         self.say(f"The first call, {short(request_ids[0])}:")

@@ -12,7 +12,7 @@ import pytest
 from oracle.attest.keys import LIGHT_SCRYPT_N, write_keystore
 from oracle.audit.note import parse_vkey
 from oracle.audit.proof import verify_proof
-from oracle.demo.auditing import log_indices, wait_anchored
+from oracle.demo.auditing import settled_indices, wait_anchored
 from oracle.demo.local_keys import find_seeds, local_account
 from oracle.demo.network import Network, operator_address
 from oracle.encoding import parse_bytes32, to_hex
@@ -23,7 +23,6 @@ DIGITS = find_seeds() / "models/digits-mlp/canonical"
 CNN = find_seeds() / "models/digits-cnn/opaque"
 IRIS = find_seeds() / "models/iris-logistic/canonical"
 FEE_WEI = 10**12
-ENTRIES_PER_CALL = 5  # two or three nodes' intents and results, and the relay's receipt
 
 
 @pytest.fixture
@@ -145,7 +144,7 @@ def check_the_api(network: Network, request_id: str) -> None:
     on_chain = network.contracts.status_of(parse_bytes32(request_id, "id"))
     assert receipt["output_digest"] == to_hex(on_chain.output_digest)
     assert receipt["status"] == on_chain.status.name == "FINAL"
-    log_indices(network, parse_bytes32(request_id, "id"), at_least=ENTRIES_PER_CALL)
+    settled_indices(network, parse_bytes32(request_id, "id"))
     proof = api.get(f"/v1/requests/{request_id}/proof").json()
     assert {"intent", "result", "receipt"} <= {entry["kind"] for entry in proof["entries"]}
     for entry in proof["entries"]:
@@ -155,7 +154,7 @@ def check_the_api(network: Network, request_id: str) -> None:
 
 
 def check_the_audit(cli: Cli, network: Network, chain: list[str], request_id: str, tmp_path: Path) -> None:
-    last = max(log_indices(network, parse_bytes32(request_id, "id"), at_least=ENTRIES_PER_CALL))
+    last = max(settled_indices(network, parse_bytes32(request_id, "id")))
     wait_anchored(network, last)
     where = ["--log", network.log_url, "--vkey", network.vkey, *chain, "--token-file", network.auditor_token_file]
     anchored = ["--anchor-key", local_account("log").address]
