@@ -1,0 +1,34 @@
+"""The server that other tests rely on: it is real, databases on it are apart, and what was committed survives its crash."""
+
+from __future__ import annotations
+
+from sqlalchemy import create_engine, text
+
+from oracle.bench.postgres import PostgresServer
+from oracle.store import open_database
+from tests.twins.postgres import NewDatabase
+
+
+def test_databases_are_apart_and_go_through_our_migrations(new_database: NewDatabase) -> None:
+    first, second = new_database(), new_database()
+    assert first != second
+    for url in (first, second):
+        engine = open_database(url, "log")
+        with engine.begin() as connection:
+            connection.execute(text("INSERT INTO bodies (digest, body) VALUES (:d, :b)"), {"d": b"\x01" * 32, "b": b"body"})
+            assert connection.execute(text("SELECT count(*) FROM bodies")).scalar_one() == 1
+        engine.dispose()
+
+
+def test_what_was_committed_survives_a_crash() -> None:
+    with PostgresServer(is_durable=True) as server:
+        url = server.new_database()
+        engine = create_engine(url)
+        with engine.begin() as connection:
+            connection.execute(text("CREATE TABLE kept (n int)"))
+            connection.execute(text("INSERT INTO kept VALUES (7)"))
+        engine.dispose()
+        server.stop()
+        server.start()
+        with create_engine(url).connect() as connection:
+            assert connection.execute(text("SELECT n FROM kept")).scalar_one() == 7
