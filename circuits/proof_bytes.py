@@ -20,6 +20,7 @@ from circuits.plan import Terms
 from circuits.proof_error import require
 
 MAGIC = b"AFP2"
+LOOKUP_DEGREE = 2  # of F_look and F_table: H times a denominator
 Points = tuple[bytes, ...]
 Scalars = tuple[int, ...]
 
@@ -32,7 +33,7 @@ class Proof:
     multiplicities: Points
     helpers: Points  # H of both kinds of rows
     table_helpers: Points  # G
-    row_rounds: Scalars  # per round c1 … cd of g
+    row_rounds: Scalars  # per round c1 … cd of g, d as list_row_degrees says
     totals: Scalars  # each column of the rescale rows at σ, then r0, then H
     lookup_totals: Scalars  # x, y, H of the lookup rows at σ, where there are any
     table: Scalars  # G and m at σ
@@ -58,7 +59,7 @@ def count_fields(layout: Layout) -> dict[str, int]:
         "multiplicities": len(layout.table_chunks),
         "helpers": len(layout.helper_chunks),
         "table_helpers": len(layout.table_chunks),
-        "row_rounds": layout.zero_check_bits * compute_row_degree(layout),
+        "row_rounds": sum(list_row_degrees(layout)),
         "totals": len(layout.columns) + 2,
         "lookup_totals": 3 if layout.lookups else 0,
         "table": 2,
@@ -77,6 +78,13 @@ def count_fields(layout: Layout) -> dict[str, int]:
 def compute_row_degree(layout: Layout) -> int:
     """Degree of the row polynomial without eq: H times the lookups' denominators, one of which is of degree 2."""
     return layout.lookup_count + 2
+
+
+def list_row_degrees(layout: Layout) -> list[int]:
+    """Degree of g in each round of the zero-check: in the rounds behind those of the rescale rows, which are constant there, that of the
+    lookup rows and of the tables."""
+    shorter = layout.zero_check_bits - layout.rows.bits
+    return [compute_row_degree(layout)] * layout.rows.bits + [LOOKUP_DEGREE] * shorter
 
 
 def encode_proof(proof: Proof, layout: Layout) -> bytes:

@@ -7,6 +7,8 @@
 
 Σ_i eq(τ, i)·(F_rows + F_look + F_table)(i) = 0, in one zero-check; the shorter instances are constant in the rest. A message
 is c1 … cd of g, where the round polynomial is eq(τ_j, X)·g(X); c0 = claim − τ_j·Σc makes the polynomial sum to the claim.
+d is F_rows' degree, and 2, that of the others, in the rounds in which F_rows is constant: no message has a coefficient that is
+zero by construction, so none has a place where a prover could put another number.
 With ΣH = ΣG (one claim of the opening) this is LogUp (Haböck, 2022/1530): every looked-up value is in the table, since a
 value outside is a pole that no multiplicities remove.
 
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -28,7 +31,7 @@ from circuits.errors import InvariantBroken
 from circuits.field import MODULUS, evaluate_polynomial, invert
 from circuits.layout import TABLE_BITS, TABLE_LENGTH, Layout, Lookup, Space, slice_axes
 from circuits.multilinear import compute_eq, compute_prefix_mask, split_bits
-from circuits.proof_bytes import compute_row_degree
+from circuits.proof_bytes import compute_row_degree, list_row_degrees
 from circuits.proof_error import require
 from circuits.tensors import VALUE_BITS
 from circuits.transcript import Transcript
@@ -57,6 +60,18 @@ class Config:
     @property
     def degree(self) -> int:
         return compute_row_degree(self.layout)
+
+    @property
+    def degrees(self) -> list[int]:
+        """Of each round."""
+        return list_row_degrees(self.layout)
+
+    def split_messages(self, messages: Sequence[int]) -> list[Sequence[int]]:
+        """Round by round."""
+        ends = list(accumulate(self.degrees))
+        if len(messages) != ends[-1]:
+            raise InvariantBroken("zero-check messages of another layout")
+        return [messages[end - degree : end] for end, degree in zip(ends, self.degrees, strict=True)]
 
     @property
     def variables(self) -> int:
@@ -184,14 +199,21 @@ def prove(config: Config, transcript: Transcript, tables: Tables, challenges: Ch
     check = make_check(config, tables, challenges)
     messages: list[int] = []
     point: list[int] = []
-    for _ in range(config.variables):
-        message = check.message()
+    for degree in config.degrees:
+        message = drop_zeros(check.message(), degree)
         transcript.absorb_scalars("rows", message)
         challenge = transcript.draw()
         check.bind(challenge)
         messages += message
         point.append(challenge)
     return messages, point
+
+
+def drop_zeros(message: list[int], degree: int) -> list[int]:
+    """The first coefficients of a message; the others are zero."""
+    if any(message[degree:]):
+        raise InvariantBroken("a round polynomial of too high a degree")
+    return message[:degree]
 
 
 def make_check(config: Config, tables: Tables, challenges: Challenges) -> engine.ZeroCheck:
@@ -243,11 +265,8 @@ def compute_true_mask(lookup: Lookup, sigma: Sequence[int]) -> int:
 
 def verify(config: Config, transcript: Transcript, messages: Sequence[int], challenges: Challenges) -> tuple[list[int], int]:
     """The point σ, and the value that F must have there."""
-    if len(messages) != config.degree * config.variables:
-        raise InvariantBroken("zero-check messages of another layout")
     point, claim = [], 0
-    for number, tau in enumerate(challenges.tau):
-        message = messages[number * config.degree : (number + 1) * config.degree]
+    for message, tau in zip(config.split_messages(messages), challenges.tau, strict=True):
         constant = (claim - tau * sum(message)) % MODULUS
         transcript.absorb_scalars("rows", message)
         challenge = transcript.draw()

@@ -74,9 +74,8 @@ class Liar(Prover):
     def prove_rows(self) -> None:
         """Besides σ, the value the verifier will want there."""
         super().prove_rows()
-        claim, degree, messages = 0, rows.Config(self.layout).degree, self.get_scalars("row_rounds")
-        for number, (tau, at) in enumerate(zip(self.challenges.tau, self.sigma, strict=True)):
-            message = messages[number * degree : (number + 1) * degree]
+        claim, messages = 0, rows.Config(self.layout).split_messages(self.get_scalars("row_rounds"))
+        for message, tau, at in zip(messages, self.challenges.tau, self.sigma, strict=True):
             claim = evaluate_polynomial([(claim - tau * sum(message)) % MODULUS, *message], at)
         self.wanted = claim
 

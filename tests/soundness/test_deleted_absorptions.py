@@ -25,7 +25,7 @@ from circuits.multilinear import compute_eq_table
 from circuits.network import Parameters, encode_descriptor
 from circuits.proof_bytes import Proof
 from circuits.proof_error import ProofError
-from circuits.protocols import linear, maps, opening
+from circuits.protocols import linear, maps, opening, rows
 from circuits.statement import Statement
 from circuits.trace import Trace
 from circuits.transcript import Transcript
@@ -152,7 +152,7 @@ class LastMessageLiar(Liar):
 
     def repair_totals(self, values: dict[str, int]) -> dict[str, int]:
         if self.repairs.rows:
-            degree = self.layout.lookup_count + 2
+            degree = rows.Config(self.layout).degrees[-1]
             change = self.evaluate_end(values) * invert(self.sigma[-1] - self.challenges.tau[-1])
             self._change("row_rounds", -degree, change)
         return values

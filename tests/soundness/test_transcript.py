@@ -45,27 +45,28 @@ def repeat(message: str, count: int) -> str:
 # By hand, from the specification: chunks of 128, so a table is 32 commitments, 3072 bytes. Scalars are 32 bytes.
 BEGIN = "tag 17 model 32 context 32"
 ORDERS = {
-    # 20-9-5: 16 + 8 rows in 5 bits, columns y u h c r1 of 32 in two chunks; 12 rounds of 6; 5 rounds for 20 inputs; no maps.
+    # 20-9-5: 16 + 8 rows in 5 bits, columns y u h c r1 of 32 in two chunks; 5 rounds of 6, 7 of 2; 5 rounds for 20 inputs; no maps.
     "dense": f"{BEGIN} input 40 output 10 trace 192 multiplicities 3072 ? helpers 96 table_helpers 3072"
-    f" {'? ' * 14}{repeat('rows 192', 12)} totals 320 {repeat('linear 64', 5)} ends 96 ? parts 192 ?",
+    f" {'? ' * 14}{repeat('rows 192', 5)} {repeat('rows 64', 7)} totals 320 {repeat('linear 64', 5)} ends 96 ? parts 192 ?",
     # 120 + 3 values in 256 + 4 rows: 9 bits, four columns of 512 of which three chunks live; 8 rounds of 2; 6 of maps.
     "conv": f"{BEGIN} input 120 output 6 trace 1152 multiplicities 3072 ? helpers 288 table_helpers 3072 "
-    f"{'? ' * 14}{repeat('rows 160', 12)} totals 288 {repeat('linear 64', 8)} ends 128 ? {repeat('maps 64', 6)} mapped 0 ? parts 192 ?",
+    f"{'? ' * 14}{repeat('rows 160', 9)} {repeat('rows 64', 3)} totals 288 {repeat('linear 64', 8)} ends 128 ? "
+    f"{repeat('maps 64', 6)} mapped 0 ? parts 192 ?",
     # A factor eq: degree 3.
     "square of the input": f"{BEGIN} input 60 output 60 trace 192 multiplicities 3072 ? helpers 96 table_helpers 3072 "
-    f"{'? ' * 14}{repeat('rows 160', 12)} totals 288 {repeat('linear 96', 6)} ends 0 ? parts 192 ?",
+    f"{'? ' * 14}{repeat('rows 160', 6)} {repeat('rows 64', 6)} totals 288 {repeat('linear 96', 6)} ends 0 ? parts 192 ?",
     # No sum and no map: nothing between the totals and the ends.
     "no sum at all": f"{BEGIN} input 60 output 12 trace 96 multiplicities 3072 ? helpers 96 table_helpers 3072 "
-    f"{'? ' * 14}{repeat('rows 160', 12)} totals 288 ends 0 ? parts 192 ?",
+    f"{'? ' * 14}{repeat('rows 160', 3)} {repeat('rows 64', 9)} totals 288 ends 0 ? parts 192 ?",
     # One table: a second challenge before the helpers, one more round and tag bit, three totals and one value more.
     "a table is the output": f"{BEGIN} input 10 output 6 trace 96 multiplicities 6144 ? ? helpers 96 table_helpers 6144 "
-    f"{'? ' * 15}{repeat('rows 160', 13)} totals 416 {repeat('linear 64', 3)} ends 32 ? parts 192 ?",
+    f"{'? ' * 15}{repeat('rows 160', 2)} {repeat('rows 64', 11)} totals 416 {repeat('linear 64', 3)} ends 32 ? parts 192 ?",
     # Merged and split axes, no weights at all.
     "merge and split": f"{BEGIN} input 60 output 60 trace 384 multiplicities 3072 ? helpers 96 table_helpers 3072 "
-    f"{'? ' * 14}{repeat('rows 160', 12)} totals 288 ends 64 ? {repeat('maps 64', 6)} mapped 32 ? parts 192 ?",
+    f"{'? ' * 14}{repeat('rows 160', 7)} {repeat('rows 64', 5)} totals 288 ends 64 ? {repeat('maps 64', 6)} mapped 32 ? parts 192 ?",
     # The input is one commitment.
     "committed input": f"{BEGIN} input 96 output 6 trace 384 multiplicities 3072 ? helpers 96 table_helpers 3072 "
-    f"{'? ' * 14}{repeat('rows 160', 12)} totals 288 {repeat('linear 64', 6)} ends 96 ? parts 192 ?",
+    f"{'? ' * 14}{repeat('rows 160', 7)} {repeat('rows 64', 5)} totals 288 {repeat('linear 64', 6)} ends 96 ? parts 192 ?",
 }
 
 

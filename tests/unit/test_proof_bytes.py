@@ -14,11 +14,12 @@ from circuits import engine
 from circuits.commitment import INFINITY, read_point
 from circuits.committed import VerifyingModel
 from circuits.errors import InvariantBroken
-from circuits.field import MODULUS
+from circuits.field import MODULUS, SCALAR_BYTES, encode_scalar
 from circuits.layers.table import Table
 from circuits.network import Operator
-from circuits.proof_bytes import POINT_FIELDS, Proof, count_fields, decode_proof, encode_proof
+from circuits.proof_bytes import POINT_FIELDS, Proof, count_fields, decode_proof, encode_proof, list_row_degrees
 from circuits.proof_error import ProofError
+from circuits.protocols.rows import drop_zeros
 from circuits.verifier import verify_statement
 from tests.soundness.networks import SIGNED, Case, direct, make_case, make_dense, make_network, step
 from tests.soundness.zoo import copy, linear
@@ -201,6 +202,25 @@ def test_the_protocols_take_whole_messages(case: Case, proof: Proof, name: str) 
     with pytest.raises((InvariantBroken, ProofError)) as refusal:
         verify_statement(verifying, case.state(), cut, case.setup)
     assert refusal.type is InvariantBroken
+
+
+def test_rounds_of_the_tables_alone_have_two_coefficients(case: Case, proof: Proof, content: bytes) -> None:
+    """A message of such a round has no place for a third, whatever it is; a prover whose rows are not constant there stops."""
+    layout = case.layout
+    degrees = list_row_degrees(layout)
+    late = degrees[layout.rows.bits :]
+    assert late
+    assert set(late) == {2}
+    assert len(proof.row_rounds) == sum(degrees)
+    start = content.index(encode_scalar(proof.row_rounds[0]))
+    for scalar in (0, 1):
+        for end in range(sum(degrees[: layout.rows.bits + 1]), sum(degrees) + 1, 2):
+            place = start + SCALAR_BYTES * end
+            with pytest.raises(ProofError, match="proof length"):
+                decode_proof(content[:place] + encode_scalar(scalar) + content[place:], layout)
+    assert drop_zeros([1, 2, 0, 0, 0], 2) == [1, 2]
+    with pytest.raises(InvariantBroken, match="degree"):
+        drop_zeros([1, 2, 0, 0, 3], 2)
 
 
 def test_no_commitment_goes_unopened(case: Case, proof: Proof) -> None:

@@ -30,6 +30,7 @@ import {
     MODULUS,
     OPERANDS_SENT,
     ROUNDS,
+    ROW_BITS,
     TABLE_POINTS,
     TRACE_POINTS,
     WEIGHTS_SENT,
@@ -88,7 +89,8 @@ library Proofs {
             store(AT_POINTS, place);
             place += POINT_BYTES * (load(TRACE_POINTS) + load(HELPER_POINTS) + 2 * load(TABLE_POINTS));
             store(AT_ROW_ROUNDS, place);
-            place += 32 * load(ROUNDS) * load(DEGREE);
+            // Rounds in which the rescale rows are constant are of degree 2.
+            place += 32 * (load(ROW_BITS) * load(DEGREE) + 2 * (load(ROUNDS) - load(ROW_BITS)));
             store(AT_TOTALS, place);
             place += 32 * load(COLUMNS) + 64;
             store(AT_LOOKUP_TOTALS, place);

@@ -61,12 +61,21 @@ library Rows {
     function verify() internal pure {
         Transcript.draw(SEPARATOR, 2);
         Transcript.draw(TAU, load(ROUNDS));
-        uint256 claim = Transcript.zeroCheck(load(AT_ROW_ROUNDS), load(ROUNDS), load(DEGREE), COORDINATES);
+        uint256 claim = _followRounds();
         (uint256 offset, uint256 active) = _weighRows();
         uint256 value = Field.add(_rowValue(offset, active), _tableValue());
         if (load(LOOKUPS) != 0) value = Field.add(value, _lookupValue());
         if (value != claim) revert RowsAndTable();
         Transcript.absorbField(AT_TOTALS, AT_LINEAR_ROUNDS);
+    }
+
+    /// @dev The first rounds have the degree of the rescale rows; in the others those are constant.
+    function _followRounds() private pure returns (uint256 claim) {
+        unchecked {
+            (uint256 place, uint256 rounds, uint256 degree) = (load(AT_ROW_ROUNDS), load(ROW_BITS), load(DEGREE));
+            claim = Transcript.zeroCheck(place, rounds, degree);
+            return Transcript.zeroCheckTail(place + 32 * rounds * degree, rounds, load(ROUNDS), claim);
+        }
     }
 
     /// @dev w of a block: eq of its place in its space with the high part of σ.

@@ -4,7 +4,7 @@ pragma solidity ^0.8.31;
 // Names used in assembly alone, which solhint does not see.
 // solhint-disable no-unused-import
 
-import {LANES, MODULUS, STATE, TAU, load} from "./Memory.sol";
+import {COORDINATES, LANES, MODULUS, STATE, TAU, load} from "./Memory.sol";
 
 /// @title The Fiat–Shamir transcript: one Keccak-256 state (circuits/transcript.py)
 /// @notice absorb: state ← keccak256(state ‖ 0x00 ‖ u32 length ‖ bytes). draw: state ← keccak256(state ‖ 0x01), read
@@ -60,13 +60,9 @@ library Transcript {
     // from there. Position 0x00 keeps the challenge: as a variable it would be computed anew wherever it is used.
 
     /// @notice Rounds of the zero-check: messages c1 … cd of g, where the round polynomial is eq(τ_j, X)·g(X) and
-    ///         c0 = claim − τ_j·Σc. The challenges go to `sigma`; returns what g is there in the end.
+    ///         c0 = claim − τ_j·Σc. The challenges are the first coordinates; returns what g is there in the end.
     /// @param place Calldata position of the messages, `degree` words a round: 5 or 6.
-    function zeroCheck(uint256 place, uint256 rounds, uint256 degree, uint256 sigma)
-        internal
-        pure
-        returns (uint256 claim)
-    {
+    function zeroCheck(uint256 place, uint256 rounds, uint256 degree) internal pure returns (uint256 claim) {
         assembly ("memory-safe") {
             let r := mload(MODULUS)
             let size := shl(5, degree)
@@ -74,6 +70,7 @@ library Transcript {
             mstore(add(LANES, 0xc5), 0)
             mstore(LANES, mload(STATE))
             let tau := TAU
+            let sigma := COORDINATES
             for { let end := add(sigma, shl(5, rounds)) } lt(sigma, end) { sigma := add(sigma, 0x20) } {
                 mstore(add(LANES, 0x20), shl(216, size))
                 calldatacopy(add(LANES, 0x25), place, size)
@@ -95,6 +92,36 @@ library Transcript {
                 claim := addmod(mulmod(value, mload(0x00), r), claim, r)
                 tau := add(tau, 0x20)
                 place := add(place, size)
+            }
+            mstore(STATE, mload(LANES))
+        }
+    }
+
+    /// @notice The rounds [first, rounds) of the zero-check, with messages c1, c2. A function of its own, because most
+    ///         of a short message's cost would be words that it does not have.
+    function zeroCheckTail(uint256 place, uint256 first, uint256 rounds, uint256 claim)
+        internal
+        pure
+        returns (uint256 end)
+    {
+        assembly ("memory-safe") {
+            let r := mload(MODULUS)
+            mstore(LANES, mload(STATE))
+            end := claim
+            for { let j := shl(5, first) } lt(j, shl(5, rounds)) { j := add(j, 0x20) } {
+                mstore(add(LANES, 0x20), shl(216, 0x40))
+                calldatacopy(add(LANES, 0x25), place, 0x40)
+                mstore(LANES, keccak256(LANES, 0x65))
+                mstore8(add(LANES, 0x20), 1)
+                mstore(LANES, keccak256(LANES, 0x21))
+                let challenge := mod(mload(LANES), r)
+                mstore(add(COORDINATES, j), challenge)
+                let c1 := calldataload(place)
+                let c2 := calldataload(add(place, 0x20))
+                // claim − τ_j·(c1 + c2) + challenge·(c1 + challenge·c2)
+                let constant := addmod(end, sub(r, mulmod(mload(add(TAU, j)), add(c1, c2), r)), r)
+                end := addmod(constant, mulmod(challenge, add(c1, mulmod(challenge, c2, r)), r), r)
+                place := add(place, 0x40)
             }
             mstore(STATE, mload(LANES))
         }
