@@ -103,6 +103,10 @@ class LogRefused(Rejected):
     """The log refuses to go on (behind its own anchor, unauthorised writer, closed)."""
 
 
+class ErasureHeld(Rejected):
+    """Content that a legal hold keeps from being erased or pruned."""
+
+
 class AuditFailed(Rejected):
     """A numbered step of an audit does not hold. `step` is its number."""
 
@@ -113,6 +117,22 @@ class AuditFailed(Rejected):
 
 class Unauthorised(Rejected):
     """A missing or wrong credential."""
+
+
+class Forbidden(Rejected):
+    """Somebody who is known here, and may not do this: without the right, or the same person twice."""
+
+
+class CaseUnknown(Rejected):
+    """A disclosure, hold, erasure, review or sample nobody here knows, or that is not shown to who asks."""
+
+
+class CaseRefused(Rejected):
+    """A step that a case cannot take in its present state."""
+
+
+class RecordUnknown(Rejected):
+    """An index beyond the log's newest checkpoint."""
 
 
 class TooLarge(Rejected):

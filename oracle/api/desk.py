@@ -36,9 +36,11 @@ ModelId = Annotated[str, Path(pattern=HEX32, description="The model's id.")]
 
 _MEANINGS = {
     400: "Not JSON, or a value that does not parse.",
+    401: "No token or session, or one that is unknown, expired or revoked.",
     402: "The fee is below the relay's terms, or the deposit does not cover it.",
+    403: "Known here, without the right; or the second pair of eyes is the first.",
     404: "Unknown here.",
-    409: "The log refuses to go on.",
+    409: "The log refuses to go on, or the case cannot take this step, or a hold stands.",
     410: "The deadline has passed.",
     413: "A body above the limit.",
     422: "A field that breaks a rule; `detail` names it, what was expected and what was got.",
