@@ -1,4 +1,4 @@
-"""C2SP signed notes: text signed by one or more keys. Ed25519 only (signature type 0x01).
+"""C2SP signed notes: text signed by one or more keys. Ed25519 only (signature type 0x01; type 0x04 is in `oracle.audit.cosign`).
 
     example.org/affidavit            text, ends in a newline
     …
@@ -19,6 +19,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -53,6 +54,18 @@ class Note:
 
     def encode(self) -> bytes:
         return (self.text + "\n" + "".join(s.line() for s in self.signatures)).encode()
+
+
+class NoteKey(Protocol):
+    """Whoever may sign a note: a log, or a witness (`oracle.audit.cosign.WitnessKey`)."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def key_id(self) -> bytes: ...
+
+    def is_signature(self, text: str, data: bytes) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +109,9 @@ class SignerKey:
         return f"PRIVATE+KEY+{self.name}+{self.verifier.key_id.hex()}+{encode_base64(bytes([ED25519]) + self.seed)}"
 
 
-def compute_key_id(name: str, public: bytes) -> bytes:
+def compute_key_id(name: str, public: bytes, kind: int = ED25519) -> bytes:
     """SHA-256(name ‖ newline ‖ type ‖ public key)[:4]: an identifier, not a strong hash."""
-    return sha256(name.encode() + b"\n" + bytes([ED25519]) + public)[:4]
+    return sha256(name.encode() + b"\n" + bytes([kind]) + public)[:4]
 
 
 def generate_key(name: str) -> SignerKey:
@@ -109,37 +122,52 @@ def generate_key(name: str) -> SignerKey:
 
 def parse_vkey(text: str) -> VerifierKey:
     """Raises NoteRejected."""
+    return VerifierKey(*split_vkey(text, ED25519))
+
+
+def split_vkey(text: str, kind: int) -> tuple[str, bytes]:
+    """Name and public key of a verifier key of that signature type, its key id checked. Raises NoteRejected."""
     parts = text.split("+", 2)
     if len(parts) != 3:
         raise NoteRejected("verifier key", "<name>+<key id>+<base64 key>", text[:80])
     name, key_id, encoded = parts
-    key = VerifierKey(require_name(name), _key_material(encoded, "verifier key"))
-    if key.key_id.hex() != key_id:
-        raise NoteRejected("verifier key id", key.key_id.hex(), key_id[:16])
-    return key
+    public = _key_material(encoded, "verifier key", kind)
+    if (expected := compute_key_id(require_name(name), public, kind).hex()) != key_id:
+        raise NoteRejected("verifier key id", expected, key_id[:16])
+    return name, public
 
 
 def parse_skey(text: str) -> SignerKey:
     """Raises NoteRejected, without any of the key in its message."""
-    parts = text.split("+", 4)
-    if len(parts) != 5 or parts[:2] != ["PRIVATE", "KEY"]:
-        raise NoteRejected("signer key", "PRIVATE+KEY+<name>+<key id>+<base64 key>", "another text")
-    key = SignerKey(require_name(parts[2]), _key_material(parts[4], "signer key"))
-    if key.verifier.key_id.hex() != parts[3]:
-        raise NoteRejected("signer key id", key.verifier.key_id.hex(), parts[3][:16])
+    name, key_id, seed = split_skey(text, ED25519)
+    key = SignerKey(name, seed)
+    require_key_id(key.verifier, key_id)
     return key
 
 
-def _key_material(encoded: str, what: str) -> bytes:
+def split_skey(text: str, kind: int) -> tuple[str, str, bytes]:
+    """Name, key id (not checked yet) and seed of a signer key of that signature type. Raises NoteRejected, without any of the key."""
+    parts = text.split("+", 4)
+    if len(parts) != 5 or parts[:2] != ["PRIVATE", "KEY"]:
+        raise NoteRejected("signer key", "PRIVATE+KEY+<name>+<key id>+<base64 key>", "another text")
+    return require_name(parts[2]), parts[3], _key_material(parts[4], "signer key", kind)
+
+
+def require_key_id(key: NoteKey, key_id: str) -> None:
+    if key.key_id.hex() != key_id:
+        raise NoteRejected("signer key id", key.key_id.hex(), key_id[:16])
+
+
+def _key_material(encoded: str, what: str, kind: int) -> bytes:
     data = decode_base64(encoded, what)
-    if len(data) != 33 or data[0] != ED25519:
-        raise NoteRejected(what, "the type byte 0x01 and 32 bytes", f"{len(data)} bytes")
+    if len(data) != 33 or data[0] != kind:
+        raise NoteRejected(what, f"the type byte {kind:#04x} and 32 bytes", f"{len(data)} bytes")
     return data[1:]
 
 
 def require_name(name: str) -> str:
-    """Key names are non-empty, without Unicode spaces, control characters and plus signs. Raises NoteRejected."""
-    if not name or "+" in name or any(c.isspace() or c < " " for c in name):
+    """Key names are non-empty, in UTF-8, without Unicode spaces, control characters and plus signs. Raises NoteRejected."""
+    if not name or "+" in name or any(c.isspace() or c < " " or "\ud800" <= c <= "\udfff" for c in name):
         raise NoteRejected("key name", "a name without spaces and plus signs", repr(name)[:80])
     return name
 
@@ -191,7 +219,7 @@ def _parse_signature(line: str) -> NoteSignature:
     return NoteSignature(require_name(name), data[:4], data[4:])
 
 
-def verify(data: bytes, keys: Sequence[VerifierKey]) -> Note:
+def verify(data: bytes, keys: Sequence[NoteKey]) -> Note:
     """The note, with only the signatures of `keys`, each of which was verified.
 
     Signatures of other keys are ignored. Raises NoteRejected for a malformed note, a false signature under a known key, or when none
