@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from oracle.audit.tree import HASH_BYTES, SubtreeReader, compute_root, read_leaves
+from oracle.audit.tree import HASH_BYTES, SubtreeReader, hash_children, read_leaves
 from oracle.errors import EntryRejected, InvariantBroken, MalformedInput, ProofRejected
 
 WIDTH = 256
@@ -139,4 +139,7 @@ def compute_tile_root(hashes: Sequence[bytes]) -> bytes:
     """The hash that stands for a full tile one level up."""
     if len(hashes) != WIDTH:
         raise InvariantBroken(f"only full tiles are hashed into the level above, not {len(hashes)}")
-    return compute_root(hashes)
+    row = list(hashes)
+    while len(row) > 1:  # 256 is a power of two: level by level, without looking for splits
+        row = [hash_children(left, right) for left, right in zip(row[::2], row[1::2], strict=True)]
+    return row[0]
