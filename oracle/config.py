@@ -75,13 +75,19 @@ class LogConfig:
     listen: str
     origin: str  # C2SP origin line, a schema-less URL such as "example.org/affidavit"
     directory: Path  # tiles and checkpoint, served as static files
-    database: str  # entries awaiting their tile, and bodies
+    database: str  # entries, and ciphertexts of sealed fields and bodies
     checkpoint_database: str  # the last signed checkpoint; never restored from a backup
+    custody_database: str  # keys of what is kept encrypted; its backups live for days only
+    custody_key_file: Path  # wraps those keys; encrypted with its own password
+    custody_password_file: Path
     key_file: Path  # Ed25519 note key, encrypted with the password
     password_file: Path
     tokens_file: Path  # JSON {"writers": {name: token digest}, "readers": {…}}
     anchor_keystore: Path | None = None  # signs anchors and pays for their transactions
     anchor_seconds: float = 60.0
+    retention: tuple[str, ...] = ("standard:1096",)  # classes of content as name:days, the default first
+    prune_seconds: float = 3600.0
+    clock_seconds: float = 3600.0  # between two records of what the kernel says of the clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from eth_utils.address import is_hex_address, to_checksum_address
 from eth_utils.crypto import keccak
 
 from oracle.errors import EvidenceRejected, InvariantBroken, MalformedInput, PolicyRejected
-from oracle.records import Address, Bytes32, Claim, Domain, Evidence, ModelKind, Policy, Request
+from oracle.records import Address, Bytes32, Claim, Domain, Evidence, FieldValue, ModelKind, Policy, Request
 
 MAX_OPERATORS = 256
 SIGNATURE_BYTES = 65
@@ -288,6 +288,13 @@ def canonical_flat_json(value: Mapping[str, str | int | bool | list[str]]) -> by
         return _FLAT_JSON.encode(value).encode()
     except UnicodeEncodeError as error:
         raise MalformedInput("flat JSON", "text without lone surrogates", f"U+{ord(error.object[error.start]):04X}") from error
+
+
+def canonical_field(name: str, value: FieldValue) -> bytes:
+    """RFC 8785 bytes of the list [name, value] of a log record's field. Raises MalformedInput for what RFC 8785 cannot write."""
+    pair = canonical_flat_json({name: value})  # {"name":value}
+    head = len(_FLAT_JSON.encode(name).encode()) + 1
+    return b"[" + pair[1:head] + b"," + pair[head + 1 : -1] + b"]"
 
 
 # ---- integer tensors of canonical models ------------------------------------------------------------------------------------------------

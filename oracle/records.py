@@ -294,6 +294,10 @@ class Receipt:
     signers: tuple[Address, ...]
 
 
+FieldValue = str | int | bool | list[str]
+"""What a field of a log record may hold; integers below 2^53."""
+
+
 class EntryKind(StrEnum):
     """Kinds of log records. Later kinds are added at the end; none is reused."""
 
@@ -305,19 +309,29 @@ class EntryKind(StrEnum):
     CLOCK = "clock"
     CONFIG = "config"
     KEY_ROTATION = "key_rotation"
+    OVERRIDE = "override"
+    REVIEW = "review"
+    DISCLOSURE = "disclosure"
+    HOLD = "hold"
+    ERASURE = "erasure"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A log record before it has an index: kind, moment, and flat fields (RFC 8785 JSON values without floats).
 
-    `bodies` are the bytes whose digests stand in `fields` (input, output, signature …), stored apart from the log.
+    `fields` stand in the record for everybody to read. `sealed` fields stand there as salted commitments only. `bodies` are the bytes
+    whose digests stand in a field of the same name, public or sealed (input, output, signature …). Sealed fields and bodies are kept
+    apart from the log, encrypted, and can be erased.
     """
 
     kind: EntryKind
     time: str  # RFC 3339, UTC, microseconds, "Z"
-    fields: dict[str, str | int | bool | list[str]]
+    fields: dict[str, FieldValue]
     bodies: dict[str, bytes] = field(default_factory=dict)
+    sealed: dict[str, FieldValue] = field(default_factory=dict)
+    subject: str = ""  # the writer's reference to the person it is about; kept as a keyed digest only
+    retention: str = ""  # name of a retention class; the log's first where empty
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,5 +121,7 @@ def _is_signed_by(checks: ClaimChecks, account: Address, digest: Bytes32, signat
 
 
 def _shown_signatures(call: Call) -> list[bytes]:
-    digests = {logged.record.digest("audit.request.signature_digest") for logged in call.of_kind(EntryKind.INTENT)}
-    return [body for digest in sorted(digests) if (body := call.view.body(digest)) is not None]
+    intents, name = call.of_kind(EntryKind.INTENT), "audit.request.signature_digest"
+    for logged in intents:
+        logged.record.digest(name)  # an intent of a signed request without one is malformed
+    return sorted({body for logged in intents if (body := call.view.body(logged, name)) is not None})

@@ -122,10 +122,10 @@ def error_entry(
     asked: Asked, domain: Domain, actor: str, error_type: str, message: str, moment: datetime, intent: Appended | None = None
 ) -> Entry:
     """A call that failed: `error_type` is a short stable word (a class name), `message` says what, without secrets."""
-    fields = _call_fields(asked, domain, actor) | {"error.type": error_type, "error.message": message[:1000]}
+    fields = _call_fields(asked, domain, actor) | {"error.type": error_type}
     if intent is not None:
         fields |= _intent_link(intent)
-    return Entry(EntryKind.ERROR, format_time(moment), fields)
+    return Entry(EntryKind.ERROR, format_time(moment), fields, sealed={"error.message": message[:1000]})
 
 
 def lie_entry(asked: Asked, domain: Domain, actor: str, signed: SignedClaim, agreed: Claim, moment: datetime) -> Entry:
@@ -134,9 +134,9 @@ def lie_entry(asked: Asked, domain: Domain, actor: str, signed: SignedClaim, agr
     fields |= {
         "audit.agreed_output_digest": to_hex(agreed.output_digest),
         "error.type": "minority_claim",
-        "error.message": f"{signed.signer} signed another output than the quorum",
     }
-    return Entry(EntryKind.ERROR, format_time(moment), fields, _claim_bodies(signed))
+    sealed: dict[str, Field] = {"error.message": f"{signed.signer} signed another output than the quorum"}
+    return Entry(EntryKind.ERROR, format_time(moment), fields, _claim_bodies(signed), sealed)
 
 
 def receipt_entry(receipt: Receipt, delivery: Delivery, domain: Domain, actor: str, moment: datetime) -> Entry:

@@ -1,7 +1,7 @@
 """Taking evidence away: a copy of a log, or of one call, that verifies offline.
 
     DIR/checkpoint, DIR/tile/…       the log as it was at that checkpoint; `affidavit audit verify --log DIR` reads it
-    DIR/bodies/<hex digest>          the bodies the source showed
+    DIR/content/<index>.json         sealed fields and bodies, of the records whose content the source showed
     DIR/proofs/<index>.tlog-proof    for the records of one call
 
 What is copied is held against the checkpoint first: an export is evidence, so it is not a copy of something false.
@@ -9,22 +9,23 @@ What is copied is held against the checkpoint first: an export is evidence, so i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from oracle.audit.content import Content, content_to_json
 from oracle.audit.files import replace_file
 from oracle.audit.proof import LogProof, write_proof
-from oracle.audit.record import parse_record
-from oracle.audit.tiles import tiles_of
+from oracle.audit.tiles import WIDTH, tiles_of
 from oracle.audit.tree import compute_inclusion_from
 from oracle.audit.verify import read_call
-from oracle.audit.view import LoggedRecord, LogView, body_digests
+from oracle.audit.view import LoggedRecord, LogView
 from oracle.errors import ConfigRejected, ProofRejected
 from oracle.records import Bytes32
 
 
 def export_log(view: LogView, directory: Path) -> int:
-    """Copies the whole log with the bodies its source shows; returns the number of entries.
+    """Copies the whole log with the content its source shows; returns the number of entries.
 
     Raises ConfigRejected for a directory that is not empty, ProofRejected where the tiles do not give the checkpoint's root.
     """
@@ -33,14 +34,15 @@ def export_log(view: LogView, directory: Path) -> int:
         raise ProofRejected("tiles of the log", view.checkpoint.root.hex(), view.root_at(view.size).hex())
     for tile in tiles_of(view.size):
         replace_file(directory / tile.path(), view.source.read_tile(tile))
-    for index in range(view.size):
-        _export_bodies(view, index, directory)
+    for start in range(0, view.size, WIDTH):
+        records = [view.parse(index) for index in range(start, min(start + WIDTH, view.size))]
+        _export_contents(view.contents(records), directory)
     replace_file(directory / "checkpoint", view.checkpoint.note.encode())
     return view.size
 
 
 def export_call(view: LogView, request_id: Bytes32, directory: Path) -> Sequence[LoggedRecord]:
-    """One `.tlog-proof` for each record of a call, with the record as extra data, and its bodies.
+    """One `.tlog-proof` for each record of a call, with the record as extra data, and its content.
 
     Raises as `read_call` and `export_log` do.
     """
@@ -51,15 +53,13 @@ def export_call(view: LogView, request_id: Bytes32, directory: Path) -> Sequence
         hashes = tuple(compute_inclusion_from(logged.index, view.size, view.subtree))
         proof = LogProof(logged.index, hashes, view.checkpoint.note, view.read_bytes(logged.index))
         replace_file(directory / "proofs" / f"{logged.index}.tlog-proof", write_proof(proof))
-        _export_bodies(view, logged.index, directory)
+    _export_contents({logged.index: content for logged in records if (content := view.content(logged))}, directory)
     return records
 
 
-def _export_bodies(view: LogView, index: int, directory: Path) -> None:
-    record = parse_record(view.read_bytes(index))
-    for digest in body_digests(record).values():
-        if (body := view.body(digest)) is not None:
-            replace_file(directory / "bodies" / digest.hex(), body)
+def _export_contents(contents: Mapping[int, Content], directory: Path) -> None:
+    for index, content in contents.items():
+        replace_file(directory / "content" / f"{index}.json", json.dumps(content_to_json(content)).encode())
 
 
 def _require_empty(directory: Path) -> None:

@@ -2,8 +2,8 @@
 
 Order of durability for a batch, each step durable before the next begins:
 
-    rows in the log's database (SEQUENCED)  →  publisher: bundles and tiles → checkpoint database → `checkpoint` file (PUBLISHED)
-    →  the appenders are told
+    keys in the custody database  →  rows in the log's database (SEQUENCED)
+    →  publisher: bundles and tiles → checkpoint database → `checkpoint` file (PUBLISHED)  →  the appenders are told
 
 After a failure of the disk or a database the sequencer forgets what it holds in memory and runs recovery, which is the start-up path:
 load the publisher, publish what is sequenced and not yet published. After a refusal (`LogRefused`) it stops for good: a log behind
@@ -21,12 +21,18 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from oracle import journal
+from oracle.audit.content import Content
+from oracle.audit.custody import Custody, Keeping
+from oracle.audit.custodykey import CustodyKey
 from oracle.audit.note import SignerKey
 from oracle.audit.publisher import Publisher
-from oracle.audit.record import Previous, check_entry, compute_content_digest, encode_record, read_request_id, require_writer
+from oracle.audit.record import Previous, check_entry, compute_content_digest, encode_record, read_call_id, require_writer
+from oracle.audit.retention import Retention
+from oracle.audit.seal import Sealed
 from oracle.audit.store import CheckpointStore, EntryStore, Row
 from oracle.audit.tree import hash_leaf
 from oracle.errors import AffidavitError, EntryRejected, InvariantBroken, LogRefused, StoreError
@@ -43,8 +49,17 @@ class Places:
     """Where a log keeps what."""
 
     directory: Path  # tiles and checkpoint
-    database: str  # SQLAlchemy URL: entries and bodies
+    database: str  # SQLAlchemy URL: entries and ciphertexts
     checkpoint_database: str  # SQLAlchemy URL: never restored from a backup
+    custody_database: str  # SQLAlchemy URL: keys; its backups are short-lived
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """What decides over content: the custody key, and how long each class is kept."""
+
+    key: CustodyKey
+    retention: Retention
 
 
 @dataclass(slots=True)
@@ -53,14 +68,19 @@ class _Submission:
     entry: Entry
     key: str
     content_digest: Bytes32
+    content: Content
+    retention: str
     future: Future[Appended] = field(default_factory=Future)
 
 
 class Log:
     """A running log. `append` may be called from any thread; one thread of its own does all writing."""
 
-    def __init__(self, places: Places, signer: SignerKey, clock: Clock, on_batch: Callable[[int, float], None] | None = None) -> None:
+    def __init__(
+        self, places: Places, signer: SignerKey, keeper: Keeper, clock: Clock, on_batch: Callable[[int, float], None] | None = None
+    ) -> None:
         self.origin = signer.name
+        self.retention = keeper.retention
         self._places = places
         self._signer = signer
         self._clock = clock
@@ -74,6 +94,7 @@ class Log:
         self._lock = _lock_directory(places.directory)
         try:
             self.entries = EntryStore.open(places.database)
+            self.custody = Custody.open(places.database, places.custody_database, keeper.key)
             self._checkpoints = CheckpointStore.open(places.checkpoint_database)
             self._recover()
         except BaseException:
@@ -82,9 +103,11 @@ class Log:
         self._thread = threading.Thread(target=self._run, name="sequencer", daemon=True)
 
     @classmethod
-    def open(cls, places: Places, signer: SignerKey, clock: Clock, on_batch: Callable[[int, float], None] | None = None) -> Log:
+    def open(
+        cls, places: Places, signer: SignerKey, keeper: Keeper, clock: Clock, on_batch: Callable[[int, float], None] | None = None
+    ) -> Log:
         """Recovers and starts sequencing. Raises LogRefused for a log that is behind its own checkpoint, altered, or open elsewhere."""
-        log = cls(places, signer, clock, on_batch)
+        log = cls(places, signer, keeper, clock, on_batch)
         log._thread.start()
         return log
 
@@ -110,7 +133,10 @@ class Log:
         require_writer(writer)
         if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
             raise EntryRejected("idempotency key", f"1 to {MAX_KEY} printable ASCII characters", repr(key)[:40])
-        submission = _Submission(writer, entry, key or "random:" + secrets.token_hex(16), compute_content_digest(entry))
+        content = Content(Sealed.of(entry.sealed) if entry.sealed else None, entry.bodies)
+        retention = self.retention.class_of(entry.retention)
+        key = key or "random:" + secrets.token_hex(16)
+        submission = _Submission(writer, entry, key, compute_content_digest(entry), content, retention)
         submission.future.set_running_or_notify_cancel()  # whoever stops waiting must not stop the sequencer
         with self._gate:  # so that nothing is queued after the sequencer looked at the queue for the last time
             if self._refusal is not None:
@@ -121,6 +147,10 @@ class Log:
     def append(self, writer: str, entry: Entry, key: str | None = None) -> Appended:
         """As `submit`, and waits."""
         return self.submit(writer, entry, key).result()
+
+    def now(self) -> datetime:
+        """The log's own clock."""
+        return self._clock.now()
 
     def refuse(self, reason: LogRefused) -> None:
         """Stops signing for good. Loudly: whoever appends from now on gets the reason."""
@@ -133,6 +163,7 @@ class Log:
         self._queue.put(None)
         self._thread.join()
         self.entries.close()
+        self.custody.close()
         self._checkpoints.close()
         os.close(self._lock)
 
@@ -213,30 +244,38 @@ class Log:
         """Gives every new entry its place, durably. The second list has one answer for each submission."""
         with self.entries.transaction() as connection:
             known = self.entries.find_keys(connection, {s.writer for s in batch}, {s.key for s in batch})
-            ids = {i for s in batch if (i := read_request_id(s.entry.fields)) is not None}
+            ids = {i for s in batch if (i := read_call_id(s.entry.fields)) is not None}
             calls = {i: Previous(*place) for i, place in self.entries.last_of_calls(connection, ids).items()} if ids else {}
-            rows, answers = self._place(batch, size, known, calls)
-            if rows:
-                new = {(row.writer, row.key) for row in rows}
-                bodies = [body for s in batch if (s.writer, s.key) in new for body in s.entry.bodies.values()]
-                self.entries.insert(connection, rows, bodies)
-        return rows, answers
+            placing = self._place(batch, size, known, calls)
+            if placing.rows:
+                self.entries.insert(connection, placing.rows, self.custody.keep(placing.kept))
+        return placing.rows, placing.answers
 
-    def _place(
-        self, batch: list[_Submission], size: int, known: dict[tuple[str, str], Row], calls: dict[Bytes32, Previous]
-    ) -> tuple[list[Row], list[Row | AffidavitError]]:
-        sequences, rows, answers = dict(self._sequences), list[Row](), list[Row | AffidavitError]()
-        log_time = format_time(self._clock.now())
+    def _place(self, batch: list[_Submission], size: int, known: dict[tuple[str, str], Row], calls: dict[Bytes32, Previous]) -> _Placing:
+        sequences, placing = dict(self._sequences), _Placing()
+        fresh: dict[tuple[str, str], _Submission] = {}
+        moment = self._clock.now()
         for s in batch:
-            row = known.get((s.writer, s.key))
+            name = (s.writer, s.key)
+            row = known.get(name)
             if row is None:
                 sequences[s.writer] = sequences.get(s.writer, 0) + 1
-                row = _make_row(s, size + len(rows), sequences[s.writer], log_time, calls)
-                known[s.writer, s.key] = row
-                rows.append(row)
-            is_same = row.content_digest == s.content_digest
-            answers.append(row if is_same else LogRefused(f"key {s.key}", "the entry it was first used for", "another entry"))
-        return rows, answers
+                row = _make_row(s, size + len(placing.rows), sequences[s.writer], format_time(moment), calls)
+                known[name], fresh[name] = row, s
+                placing.rows.append(row)
+                if not s.content.is_empty:
+                    expires = self.retention.expires(s.retention, moment)
+                    placing.kept.append(Keeping(row.index, s.writer, s.entry.subject, row.call_id, expires, s.content))
+            is_same = row.content_digest == s.content_digest and self._seals_the_same(s, fresh.get(name), row)
+            placing.answers.append(row if is_same else LogRefused(f"key {s.key}", "the entry it was first used for", "another entry"))
+        return placing
+
+    def _seals_the_same(self, s: _Submission, first: _Submission | None, row: Row) -> bool:
+        """Whether what is sealed is what the key's first entry sealed, as far as that is still kept."""
+        if first is not None:
+            return s.entry.sealed == first.entry.sealed
+        content = self.custody.content(row.index)
+        return content is None or s.entry.sealed == (content.sealed.values if content.sealed else {})
 
     def _recover(self) -> None:
         """The start-up path: hold the databases and files against each other, publish what is sequenced and not yet published."""
@@ -258,14 +297,24 @@ class Log:
             raise LogRefused("log database", "the entries of the last tile", "others")
 
 
+@dataclass(slots=True)
+class _Placing:
+    """What became of a batch: new rows, what custody keeps of them, and an answer for each submission."""
+
+    rows: list[Row] = field(default_factory=list)
+    kept: list[Keeping] = field(default_factory=list)
+    answers: list[Row | AffidavitError] = field(default_factory=list)
+
+
 def _make_row(s: _Submission, index: int, sequence: int, log_time: str, calls: dict[Bytes32, Previous]) -> Row:
-    request_id = read_request_id(s.entry.fields)
-    previous = calls.get(request_id) if request_id is not None else None
-    record = encode_record(s.entry, s.writer, sequence, log_time, previous)
+    call_id = read_call_id(s.entry.fields)
+    previous = calls.get(call_id) if call_id is not None else None
+    sealed, retention = s.content.sealed.root if s.content.sealed else None, None if s.content.is_empty else s.retention
+    record = encode_record(s.entry, s.writer, sequence, log_time, previous, sealed, retention)
     leaf_hash = hash_leaf(record)
-    if request_id is not None:
-        calls[request_id] = Previous(index, leaf_hash)
-    return Row(index, leaf_hash, record, str(s.entry.kind), request_id, s.writer, sequence, s.key, s.content_digest)
+    if call_id is not None:
+        calls[call_id] = Previous(index, leaf_hash)
+    return Row(index, leaf_hash, record, str(s.entry.kind), call_id, s.writer, sequence, s.key, s.content_digest)
 
 
 def _fail(batch: list[_Submission], error: BaseException) -> None:

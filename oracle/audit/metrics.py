@@ -23,6 +23,10 @@ class LogMetrics:
         )
         self.anchored = Gauge("affidavit_log_anchored_size", "Size of the newest anchor on chain", registry=self.registry)
         self.anchor_failures = Counter("affidavit_log_anchor_failures", "Anchor rounds that failed", registry=self.registry)
+        self.pruned = Counter(
+            "affidavit_log_pruned_records", "Records whose content was erased at the end of its retention", registry=self.registry
+        )
+        self.clock_synchronised = Gauge("affidavit_log_clock_synchronised", "What the kernel says of the clock", registry=self.registry)
 
     def on_batch(self, entries: int, seconds: float) -> None:
         self.batch.observe(entries)

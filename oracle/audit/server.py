@@ -4,7 +4,7 @@ POST /append                     writer's token; answers when a signed checkpoin
 GET  /checkpoint, /tile/…        everybody; tiles never change and may be cached for ever
 GET  /proof/{index}              everybody; a `.tlog-proof` with the record as extra data
 GET  /entries?request_id=0x…     reader's token; where the records of a call are (a hint: an auditor checks the links)
-GET  /bodies/{digest}            reader's token
+GET  /content?first=&end=        reader's token; sealed fields and bodies of entries. Who read what is a record before it leaves
 GET  /health /ready /metrics     everybody
 """
 
@@ -13,12 +13,15 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, HTTPException, Path, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from oracle.audit.access import Access
+from oracle.audit.access import OWN_WRITER, Access
+from oracle.audit.content import Content, content_to_json
 from oracle.audit.log import Log
 from oracle.audit.metrics import LogMetrics
 from oracle.audit.proof import LogProof, write_proof
@@ -29,10 +32,12 @@ from oracle.audit.tree import compute_inclusion_from
 from oracle.encoding import parse_bytes32, to_hex
 from oracle.errors import AffidavitError, LogRefused, MalformedInput
 from oracle.http import BodyLimit, install_errors
-from oracle.records import Appended
+from oracle.records import Appended, Entry, EntryKind, FieldValue
+from oracle.seams import format_time
 from oracle.wire import require_fields
 
 MAX_REQUEST_BYTES = 4 * MAX_BODY_BYTES
+MAX_CONTENT_BYTES = 8 * MAX_BODY_BYTES
 _IMMUTABLE = "public, max-age=31536000, immutable"
 Authorization = Annotated[str | None, Header(include_in_schema=False)]
 
@@ -56,12 +61,14 @@ def make_app(log: Log, directory: DirectorySource, access: Access, metrics: LogM
 def _add_writing(app: FastAPI, log: Log, access: Access, metrics: LogMetrics) -> None:
     @app.post("/append")
     async def append(request: Request, authorization: Authorization = None) -> dict[str, Any]:
-        """Body: {"key": string or null, "entry": {"kind", "time", "fields", "bodies"}}. A repeated key answers with the first place."""
+        """Body: {"key": string or null, "entry": {"kind", "time", "fields", "bodies", …}}. A repeated key answers with the first place."""
         writer = access.writer(authorization)
         body = require_fields(_parse_json(await request.body()), "append", {"key", "entry"})
         if body["key"] is not None and not isinstance(body["key"], str):
             raise MalformedInput("append.key", "a string or null", type(body["key"]).__name__)
-        entry = entry_from_json(require_fields(body["entry"], "entry", {"kind", "time", "fields", "bodies"}))
+        entry = entry_from_json(
+            require_fields(body["entry"], "entry", {"kind", "time", "fields", "bodies"}, {"sealed", "subject", "retention"})
+        )
         try:
             appended = await asyncio.wrap_future(log.submit(writer, entry, body["key"]))
         except AffidavitError as error:
@@ -115,14 +122,49 @@ def _add_reading(app: FastAPI, log: Log, directory: DirectorySource, access: Acc
         found = log.entries.entries_of(parse_bytes32(request_id, "request_id"), size)
         return {"size": size, "entries": [{"index": index, "leaf_hash": to_hex(leaf_hash)} for index, leaf_hash in found]}
 
-    @app.get("/bodies/{digest}")
-    def bodies(digest: Annotated[str, Path(pattern="^0x[0-9a-fA-F]{64}$")], authorization: Authorization = None) -> Response:
-        """The bytes whose keccak-256 digest stands in a record."""
-        access.reader(authorization)
-        body = log.entries.body(parse_bytes32(digest, "digest"))
-        if body is None:
-            raise HTTPException(404, "no such body")
-        return Response(body, media_type="application/octet-stream", headers={"cache-control": "private, max-age=31536000, immutable"})
+    @app.get("/content")
+    def content(
+        first: Annotated[int, Query(ge=0, lt=1 << 53)], end: Annotated[int, Query(ge=0, lt=1 << 53)], authorization: Authorization = None
+    ) -> dict[str, Any]:
+        """Sealed fields and bodies of entries `first` to `end` − 1, of those that have any left; `next` says where to go on asking."""
+        return read_contents(log, access.reader(authorization), first, end)
+
+
+def read_contents(log: Log, reader: str, first: int, end: int) -> dict[str, Any]:
+    """At most 256 entries and about 8 MiB. The record that says who read is durable before anything is shown.
+
+    Raises MalformedInput for an empty range or one beyond the log.
+    """
+    size = log.checkpoint.size
+    if not first < end <= size:
+        raise MalformedInput("first and end", f"first < end ≤ {size}", f"{first} and {end}")
+    contents, after = _collect_contents(log, first, min(end, first + WIDTH))
+    if contents:
+        log.append(OWN_WRITER, reading_entry(reader, sorted(contents), log.now()))
+    return {"contents": {str(index): content_to_json(content) for index, content in contents.items()}, "next": after}
+
+
+def _collect_contents(log: Log, first: int, end: int) -> tuple[dict[int, Content], int]:
+    contents: dict[int, Content] = {}
+    room = MAX_CONTENT_BYTES
+    for index in range(first, end):
+        if (content := log.custody.content(index)) is None:
+            continue
+        room -= sum(map(len, content.bodies.values()))
+        if room < 0 and contents:
+            return contents, index
+        contents[index] = content
+    return contents, end
+
+
+def reading_entry(reader: str, indices: Sequence[int], moment: datetime) -> Entry:
+    """Who was shown the content of which entries."""
+    fields: dict[str, FieldValue] = {
+        "audit.actor": reader,
+        "audit.disclosure.action": "read",
+        "audit.disclosure.indices": [str(index) for index in indices],
+    }
+    return Entry(EntryKind.DISCLOSURE, format_time(moment), fields)
 
 
 def make_proof(log: Log, directory: DirectorySource, index: int) -> bytes:

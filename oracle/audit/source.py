@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import httpx
 
+from oracle.audit.content import Content, content_from_json
 from oracle.audit.tiles import MAX_ENTRY_BYTES, WIDTH, Tile
 from oracle.encoding import parse_uint, to_hex
 from oracle.errors import MalformedInput, PeerError, StoreError, TooLarge, Unauthorised
 from oracle.records import Bytes32
+from oracle.wire import require_fields
 
 MAX_ANSWER_BYTES = WIDTH * (MAX_ENTRY_BYTES + 2)
 
@@ -29,8 +31,8 @@ class LogSource(Protocol):
         """The bytes of that width; the front of the full tile where the partial one is gone. Raises MalformedInput where there is none."""
         ...
 
-    def read_body(self, digest: Bytes32) -> bytes | None:
-        """The bytes stored under a digest, None where this place has none or shows none."""
+    def read_contents(self, first: int, end: int) -> Mapping[int, Content]:
+        """The content of entries first … end − 1, of those that this place has and shows. Raises MalformedInput for other forms."""
         ...
 
     def find_entries(self, request_id: Bytes32) -> Sequence[int] | None:
@@ -49,7 +51,7 @@ def cut_tile(data: bytes, tile: Tile) -> bytes:
 
 
 class DirectorySource:
-    """A log's directory: `checkpoint`, `tile/…`, and `bodies/<hex digest>` in an export."""
+    """A log's directory: `checkpoint`, `tile/…`, and `content/<index>.json` in an export."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -77,8 +79,11 @@ class DirectorySource:
             raise MalformedInput(f"log directory {self.directory}", f"a file {tile.path()}", "none")
         return data
 
-    def read_body(self, digest: Bytes32) -> bytes | None:
-        return self._read(f"bodies/{digest.hex()}")
+    def read_contents(self, first: int, end: int) -> Mapping[int, Content]:
+        if not (self.directory / "content").is_dir():
+            return {}
+        found = ((index, self._read(f"content/{index}.json")) for index in range(first, end))
+        return {index: _parse_content(data) for index, data in found if data is not None}
 
     def find_entries(self, request_id: Bytes32) -> Sequence[int] | None:  # noqa: ARG002 - a directory has no index
         return None
@@ -131,14 +136,42 @@ class HttpSource:
             raise MalformedInput(f"log at {self._url}", tile.path(), "nothing")
         return data
 
-    def read_body(self, digest: Bytes32) -> bytes | None:
-        return self._get(f"/bodies/{to_hex(digest)}") if self._has_token else None
+    def read_contents(self, first: int, end: int) -> Mapping[int, Content]:
+        found: dict[int, Content] = {}
+        while self._has_token and first < end:
+            data = self._get(f"/content?first={first}&end={end}")
+            if data is None:
+                raise MalformedInput(f"log at {self._url}", "the content of entries", "nothing")
+            contents, after = _parse_contents(data, first, end)
+            found |= contents
+            first = after
+        return found
 
     def find_entries(self, request_id: Bytes32) -> Sequence[int] | None:
         if not self._has_token:
             return None
         data = self._get(f"/entries?request_id={to_hex(request_id)}")
         return None if data is None else _parse_entries(data)
+
+
+def _parse_content(data: bytes) -> Content:
+    try:
+        return content_from_json(json.loads(data))
+    except (ValueError, RecursionError) as error:
+        raise MalformedInput("content of an entry", "JSON", str(error)[:80]) from error
+
+
+def _parse_contents(data: bytes, first: int, end: int) -> tuple[dict[int, Content], int]:
+    """Contents by index, and where the answer ends: at least one entry further on, or a log could keep an auditor asking for ever."""
+    try:
+        document = require_fields(json.loads(data), "contents", {"contents", "next"})
+        after = parse_uint(document["next"], "contents.next", 53)
+        contents = {int(index): content_from_json(item) for index, item in document["contents"].items()}
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise MalformedInput("contents", "an object of contents by index", str(error)[:80]) from error
+    if not first < after <= end or any(not first <= index < after for index in contents):
+        raise MalformedInput("contents", f"those of entries {first} to {end - 1}", f"others, or next = {after}")
+    return contents, after
 
 
 def _parse_entries(data: bytes) -> list[int]:

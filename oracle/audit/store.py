@@ -1,6 +1,6 @@
 """The log's two databases.
 
-`EntryStore`: entries in their order and bodies by digest. An entry's states, without a column of their own:
+`EntryStore`: entries in their order, and the ciphertexts of what custody keeps of them. An entry's states, without a column of their own:
 
     SEQUENCED    its row is committed; index ≥ size of the last signed checkpoint. It has its place for ever, nobody was told yet.
     PUBLISHED    index < size of the last signed checkpoint. Whoever appended it may be told.
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -33,7 +34,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from oracle.encoding import keccak256
 from oracle.errors import LogRefused, StoreError
 from oracle.records import Bytes32, Checkpoint
 from oracle.store import open_database
@@ -46,13 +46,20 @@ _entries = Table(
     Column("leaf_hash", LargeBinary(32)),
     Column("record", LargeBinary),
     Column("kind", String(32)),
-    Column("request_id", LargeBinary(32)),
+    Column("call_id", LargeBinary(32)),
     Column("writer", String(64)),
     Column("sequence", BigInteger),
     Column("key", String(200)),
     Column("content_digest", LargeBinary(32)),
 )
-_bodies = Table("bodies", _metadata, Column("digest", LargeBinary(32), primary_key=True), Column("body", LargeBinary))
+content = Table(
+    "content",
+    _metadata,
+    Column("index", BigInteger, primary_key=True),
+    Column("name", String(110), primary_key=True),
+    Column("ciphertext", LargeBinary),
+)
+"""What `oracle.audit.custody` encrypts; nothing here can be read without it."""
 _checkpoints = Table(
     "checkpoints",
     _metadata,
@@ -71,7 +78,7 @@ class Row:
     leaf_hash: Bytes32
     record: bytes
     kind: str
-    request_id: Bytes32 | None
+    call_id: Bytes32 | None
     writer: str
     sequence: int
     key: str
@@ -82,7 +89,8 @@ class Row:
 
 
 @contextmanager
-def _world(what: str) -> Iterator[None]:
+def storing(what: str) -> Iterator[None]:
+    """Failures of the database as StoreError."""
     try:
         yield
     except SQLAlchemyError as error:
@@ -90,7 +98,7 @@ def _world(what: str) -> Iterator[None]:
 
 
 class EntryStore:
-    """Entries and bodies. Raises StoreError when the database fails."""
+    """Entries and ciphertexts. Raises StoreError when the database fails."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -105,7 +113,7 @@ class EntryStore:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """One transaction with the write lock; everything in it is durable when it ends."""
-        with _world("write to the log's database"), self._engine.begin() as connection:
+        with storing("write to the log's database"), self._engine.begin() as connection:
             yield connection
 
     def size(self) -> int:
@@ -124,19 +132,17 @@ class EntryStore:
         rows = [Row(*row) for row in connection.execute(query)]
         return {(row.writer, row.key): row for row in rows}
 
-    def last_of_calls(self, connection: Connection, request_ids: Collection[Bytes32]) -> dict[Bytes32, tuple[int, Bytes32]]:
+    def last_of_calls(self, connection: Connection, call_ids: Collection[Bytes32]) -> dict[Bytes32, tuple[int, Bytes32]]:
         """Index and leaf hash of the last entry of each call that has one."""
-        newest = select(func.max(_entries.c.index)).where(_entries.c.request_id.in_(request_ids)).group_by(_entries.c.request_id)
-        query = select(_entries.c.request_id, _entries.c.index, _entries.c.leaf_hash).where(_entries.c.index.in_(newest))
-        return {request_id: (index, leaf_hash) for request_id, index, leaf_hash in connection.execute(query)}
+        newest = select(func.max(_entries.c.index)).where(_entries.c.call_id.in_(call_ids)).group_by(_entries.c.call_id)
+        query = select(_entries.c.call_id, _entries.c.index, _entries.c.leaf_hash).where(_entries.c.index.in_(newest))
+        return {call_id: (index, leaf_hash) for call_id, index, leaf_hash in connection.execute(query)}
 
-    def insert(self, connection: Connection, rows: Sequence[Row], bodies: Sequence[bytes]) -> None:
-        """Bodies are stored once, whoever brings them."""
+    def insert(self, connection: Connection, rows: Sequence[Row], ciphertexts: Sequence[dict[str, Any]]) -> None:
+        """New entries, and the rows of `content` that `Custody.keep` gave for them."""
         connection.execute(insert(_entries), [row.columns() for row in rows])
-        wanted = {keccak256(body): body for body in bodies}
-        known = set(connection.execute(select(_bodies.c.digest).where(_bodies.c.digest.in_(wanted))).scalars())
-        if fresh := [{"digest": digest, "body": body} for digest, body in wanted.items() if digest not in known]:
-            connection.execute(insert(_bodies), fresh)
+        if ciphertexts:
+            connection.execute(insert(content), ciphertexts)
 
     def read(self, start: int, end: int) -> list[Row]:
         """Entries start … end − 1, as far as there are any."""
@@ -144,14 +150,9 @@ class EntryStore:
         with self.transaction() as connection:
             return [Row(*row) for row in connection.execute(query)]
 
-    def body(self, digest: Bytes32) -> bytes | None:
-        with self.transaction() as connection:
-            found: bytes | None = connection.execute(select(_bodies.c.body).where(_bodies.c.digest == digest)).scalar_one_or_none()
-        return found
-
-    def entries_of(self, request_id: Bytes32, end: int) -> list[tuple[int, Bytes32]]:
+    def entries_of(self, call_id: Bytes32, end: int) -> list[tuple[int, Bytes32]]:
         """Index and leaf hash of every entry of a call below index `end`, oldest first."""
-        query = select(_entries.c.index, _entries.c.leaf_hash).where(_entries.c.request_id == request_id, _entries.c.index < end)
+        query = select(_entries.c.index, _entries.c.leaf_hash).where(_entries.c.call_id == call_id, _entries.c.index < end)
         with self.transaction() as connection:
             return [(index, leaf_hash) for index, leaf_hash in connection.execute(query.order_by(_entries.c.index))]
 
@@ -177,13 +178,13 @@ class CheckpointStore:
         self._engine.dispose()
 
     def load(self, origin: str) -> Checkpoint | None:
-        with _world("read the checkpoint database"), self._engine.begin() as connection:
+        with storing("read the checkpoint database"), self._engine.begin() as connection:
             row = connection.execute(select(_checkpoints).where(_checkpoints.c.origin == origin)).one_or_none()
         return Checkpoint(row[0], row[1], Bytes32(row[2]), row[3]) if row else None
 
     def create(self, first: Checkpoint) -> None:
         """Raises LogRefused where the log has a checkpoint already."""
-        with _world("write the checkpoint database"):
+        with storing("write the checkpoint database"):
             try:
                 with self._engine.begin() as connection:
                     connection.execute(insert(_checkpoints), _columns(first))
@@ -194,7 +195,7 @@ class CheckpointStore:
         """Compare-and-swap. Raises LogRefused when the last checkpoint is not `old`: another sequencer is at work."""
         c = _checkpoints.c
         statement = update(_checkpoints).where(c.origin == old.origin, c.size == old.size, c.root == old.root).values(**_columns(new))
-        with _world("write the checkpoint database"), self._engine.begin() as connection:
+        with storing("write the checkpoint database"), self._engine.begin() as connection:
             if connection.execute(statement).rowcount != 1:
                 raise LogRefused("last signed checkpoint", f"size {old.size} and root {old.root.hex()}", "another: a second sequencer?")
 

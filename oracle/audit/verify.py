@@ -14,7 +14,7 @@ from oracle.audit.call import ClaimChecks
 from oracle.audit.onchain import ReExecute, audit_on_chain
 from oracle.audit.record import parse_record
 from oracle.audit.report import ANCHORS, CHECKPOINT, ENTRY, INCLUSION, AuditReport, OnStep, StepRecorder, failing_at, require_equal
-from oracle.audit.view import LoggedRecord, LogView
+from oracle.audit.view import LoggedRecord, LogView, count_hidden
 from oracle.encoding import to_hex
 from oracle.errors import EntryRejected
 from oracle.records import Anchor, Bytes32
@@ -77,13 +77,13 @@ def _scan(view: LogView, request_id: Bytes32) -> list[int]:
     """Where the records of a call are, from the bundles themselves. The text is looked for first: parsing is what takes the time."""
     needle = to_hex(request_id).encode()
     candidates = (i for i in range(view.size) if needle in view.read_bytes(i))
-    return [i for i in candidates if parse_record(view.read_bytes(i)).request_id == request_id]
+    return [i for i in candidates if parse_record(view.read_bytes(i)).call_id == request_id]
 
 
 def require_linked(request_id: Bytes32, records: Sequence[LoggedRecord]) -> None:
     """Each record names the one before it, the first none: no record between two shown ones was left out. Raises Rejected."""
     for logged in records:
-        require_equal(f"request id of entry {logged.index}", request_id, logged.record.request_id)
+        require_equal(f"request id of entry {logged.index}", request_id, logged.record.call_id)
     require_equal(f"record of the call before entry {records[0].index}", None, records[0].record.previous)
     for before, after in pairwise(records):
         require_equal(f"record of the call before entry {after.index}", before.place, after.record.previous)
@@ -93,11 +93,11 @@ def _audit_entries(view: LogView, steps: StepRecorder, records: Sequence[LoggedR
     shown = hidden = 0
     for logged in records:
         with failing_at(ENTRY, f"entry {logged.index}"):
-            bodies = view.bodies_of(logged.record).values()
-        hidden += sum(body is None for body in bodies)
-        shown += sum(body is not None for body in bodies)
+            content = view.content(logged)
+        hidden += count_hidden(logged.record, content)
+        shown += 0 if content is None else len(content.bodies) + (content.sealed is not None)
     if hidden:
-        steps.remark(f"{hidden} bodies are not shown by this log location: only their digests were checked")
+        steps.remark(f"{hidden} bodies are not shown by this log location, or erased: only their digests were checked")
     kinds = ", ".join(f"{logged.index} {logged.record.kind} by {logged.record.writer}" for logged in records)
     steps.passed(ENTRY, f"{len(records)} records ({kinds}); {shown} bodies have their digests")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from oracle.audit.checkpoint import open_checkpoint
+from oracle.audit.content import Content, check_content
 from oracle.audit.note import VerifierKey
 from oracle.audit.record import Previous, Record, parse_record
 from oracle.audit.report import CHECKPOINT, ENTRY, INCLUSION, failing_at
@@ -19,11 +21,16 @@ from oracle.audit.tree import (
     verify_consistency,
     verify_inclusion,
 )
-from oracle.encoding import keccak256, parse_bytes32, to_hex
 from oracle.errors import AuditFailed, EntryRejected, ProofRejected
 from oracle.records import Anchor, Bytes32, Checkpoint
 
-_BODY_FIELDS = ("audit.input_digest", "audit.output_digest", "audit.signature_digest", "audit.request.signature_digest")
+_BODY_FIELDS = (
+    "audit.input_digest",
+    "audit.output_digest",
+    "audit.signature_digest",
+    "audit.request.signature_digest",
+    "audit.proof_digest",
+)
 _BODY_LISTS = ("audit.evidence_digests",)
 
 
@@ -51,6 +58,7 @@ class LogView:
         self.size = self.checkpoint.size
         self.subtree = subtree_reader(self.size, source.read_tile)
         self.bundle = lru_cache(maxsize=64)(self._read_bundle)
+        self._contents: dict[int, Content | None] = {}
 
     def _read_bundle(self, number: int) -> list[bytes]:
         tile = tile_at(ENTRIES, number, self.size)
@@ -69,6 +77,11 @@ class LogView:
             leaf_hash = hash_leaf(data)
             self._hold_against_tile(index, leaf_hash)
             return LoggedRecord(index, leaf_hash, parse_record(data))
+
+    def parse(self, index: int) -> LoggedRecord:
+        """One record as it stands in its bundle, not held against the tree: for those who have checked the whole, or will."""
+        data = self.read_bytes(index)
+        return LoggedRecord(index, hash_leaf(data), parse_record(data))
 
     def _hold_against_tile(self, index: int, leaf_hash: Bytes32) -> None:
         """Where bundle and tile disagree, the root says which of them was changed."""
@@ -107,23 +120,52 @@ class LogView:
         """The root of the first `size` leaves, by the tiles."""
         return compute_root_from(size, self.subtree)
 
-    def body(self, digest: Bytes32) -> bytes | None:
-        """A body with that digest, None where the log shows none. Raises EntryRejected for other bytes."""
-        body = self.source.read_body(digest)
-        if body is not None and keccak256(body) != digest:
-            raise EntryRejected("body", to_hex(digest), to_hex(keccak256(body)))
-        return body
+    def contents(self, records: Sequence[LoggedRecord]) -> dict[int, Content]:
+        """What the log shows of the content of neighbouring records, by index, held against them.
 
-    def bodies_of(self, record: Record) -> dict[str, bytes | None]:
-        """The bodies of a record by field, None for those that are not shown. Raises EntryRejected or MalformedInput."""
-        return {name: self.body(digest) for name, digest in body_digests(record).items()}
+        Raises EntryRejected or MalformedInput for content that is not what a record commits to.
+        """
+        kept = {logged.index: logged.record for logged in records if logged.record.retention is not None}
+        if not kept:
+            return {}
+        shown = self.source.read_contents(min(kept), max(kept) + 1)
+        for index, content in shown.items():
+            if index in kept:
+                _check_shown(content, kept[index], index)
+        return {index: content for index, content in shown.items() if index in kept}
+
+    def content(self, logged: LoggedRecord) -> Content | None:
+        """What the log shows of one record's content, None where it shows none. Asked for once. Raises as `contents`."""
+        if logged.index not in self._contents:
+            self._contents[logged.index] = self.contents([logged]).get(logged.index)
+        return self._contents[logged.index]
+
+    def body(self, logged: LoggedRecord, name: str) -> bytes | None:
+        """The body whose digest stands in a field of a record, None where the log does not show it. Raises as `contents`."""
+        content = self.content(logged)
+        return None if content is None else content.bodies.get(name)
 
 
-def body_digests(record: Record) -> dict[str, Bytes32]:
-    """The digests of the bodies a record may have, by field ("name[i]" in a list). Raises EntryRejected or MalformedInput."""
-    digests = {name: record.digest(name) for name in _BODY_FIELDS if name in record.fields}
+def _check_shown(content: Content, record: Record, index: int) -> None:
+    try:
+        check_content(content, record.fields, record.sealed)
+    except EntryRejected as error:
+        raise EntryRejected(f"entry {index}: {error.what}", error.expected, error.got) from error
+
+
+def count_hidden(record: Record, content: Content | None) -> int:
+    """How many bodies, and sealed fields taken as one, a record commits to that are not shown."""
+    if record.retention is None:
+        return 0
+    shown = set() if content is None else set(content.bodies)
+    is_unopened = record.sealed is not None and (content is None or content.sealed is None)
+    return sum(name not in shown for name in body_names(record)) + is_unopened
+
+
+def body_names(record: Record) -> list[str]:
+    """The public fields that a record may keep a body to ("name[i]" in a list)."""
+    names = [name for name in _BODY_FIELDS if name in record.fields]
     for name in _BODY_LISTS:
         items = record.fields.get(name)
-        for position, item in enumerate(items if isinstance(items, list) else ()):
-            digests[f"{name}[{position}]"] = parse_bytes32(item, f"{name}[{position}]")
-    return digests
+        names += [f"{name}[{position}]" for position in range(len(items) if isinstance(items, list) else 0)]
+    return names

@@ -27,7 +27,7 @@ from oracle.audit.report import (
 from oracle.audit.tiles import WIDTH, Tile, compute_tile_root
 from oracle.audit.tree import Frontier, hash_leaf
 from oracle.audit.verify import audit_anchors, audit_checkpoint
-from oracle.audit.view import LogView
+from oracle.audit.view import LoggedRecord, LogView, count_hidden
 from oracle.encoding import to_hex
 from oracle.errors import AuditFailed, EntryRejected, InvariantBroken, ProofRejected
 from oracle.records import Anchor, Bytes32, EntryKind
@@ -46,7 +46,8 @@ class _Books:
     """What is kept while the entries go by: small things, not the entries."""
 
     sequences: dict[str, int] = field(default_factory=dict)  # by writer, the last
-    calls: dict[Bytes32, list[Previous]] = field(default_factory=dict)  # by request id, its records' places
+    calls: dict[Bytes32, list[Previous]] = field(default_factory=dict)  # by id, the places of a call's records
+    on_chain: set[Bytes32] = field(default_factory=set)  # those of them that are about a request on chain
     open_intents: dict[int, Bytes32] = field(default_factory=dict)  # intents without a result or error yet
     anchors: list[tuple[int, Record]] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=dict)
@@ -83,13 +84,16 @@ def _audit_bundles(view: LogView, books: _Books, on_progress: OnProgress) -> lis
     for number in range(-(-view.size // WIDTH)):
         with failing_at(ENTRY, f"entry bundle {number}"):
             bundle = view.bundle(number)
+        records: list[LoggedRecord] = []
         for data in bundle:
             leaves.append(hash_leaf(data))
             frontier.append(leaves[-1])
             with failing_at(ENTRY, f"entry {len(leaves) - 1}"):
                 record = _parse_or_blame(view, data, len(leaves) - 1)
                 _enter(books, Previous(len(leaves) - 1, leaves[-1]), record)
-                _count_bodies(view, books, record)
+                records.append(LoggedRecord(len(leaves) - 1, leaves[-1], record))
+        with failing_at(ENTRY, f"content of bundle {number}"):
+            _count_contents(view, books, records)
         on_progress("entries", len(leaves), view.size)
     if frontier.root() != view.checkpoint.root:
         _blame(view, leaves, frontier.root())
@@ -120,30 +124,34 @@ def _enter(books: _Books, place: Previous, record: Record) -> None:
     require_equal(f"sequence number of {record.writer}", books.sequences.get(record.writer, 0) + 1, record.sequence)
     books.sequences[record.writer] = record.sequence
     books.kinds[record.kind] = books.kinds.get(record.kind, 0) + 1
-    request_id = record.request_id
-    if request_id is not None:
-        places = books.calls.setdefault(request_id, [])
+    call_id = record.call_id
+    if call_id is not None:
+        places = books.calls.setdefault(call_id, [])
         require_equal("record of the call before it", places[-1] if places else None, record.previous)
         places.append(place)
-    if record.kind is EntryKind.INTENT and request_id is not None:
-        books.open_intents[place.index] = request_id
+        if record.request_id is not None:
+            books.on_chain.add(call_id)
+    if record.kind is EntryKind.INTENT and call_id is not None:
+        books.open_intents[place.index] = call_id
     elif record.kind in (EntryKind.RESULT, EntryKind.ERROR) and "audit.intent.index" in record.fields:
-        _close_intent(books, record.integer("audit.intent.index"), request_id)
+        _close_intent(books, record.integer("audit.intent.index"), call_id)
     elif record.kind is EntryKind.ANCHOR:
         books.anchors.append((place.index, record))
 
 
-def _close_intent(books: _Books, index: int, request_id: Bytes32 | None) -> None:
+def _close_intent(books: _Books, index: int, call_id: Bytes32 | None) -> None:
     """Only a record of the same call closes an intent: whether it is the same writer's, step 5 says."""
-    if request_id is not None and books.open_intents.get(index) == request_id:
+    if call_id is not None and books.open_intents.get(index) == call_id:
         del books.open_intents[index]
 
 
-def _count_bodies(view: LogView, books: _Books, record: Record) -> None:
-    """Holds every body the log shows against its digest."""
-    for body in view.bodies_of(record).values():
-        books.shown_bodies += body is not None
-        books.hidden_bodies += body is None
+def _count_contents(view: LogView, books: _Books, records: Sequence[LoggedRecord]) -> None:
+    """Holds all content that the log shows of a bundle against the records."""
+    contents = view.contents(records)
+    for logged in records:
+        content = contents.get(logged.index)
+        books.hidden_bodies += count_hidden(logged.record, content)
+        books.shown_bodies += 0 if content is None else len(content.bodies) + (content.sealed is not None)
 
 
 def _tell_entries(view: LogView, steps: StepRecorder, books: _Books) -> None:
@@ -152,7 +160,7 @@ def _tell_entries(view: LogView, steps: StepRecorder, books: _Books) -> None:
     entries = f"{view.size} entries ({kinds}); sequences without gaps ({writers})"
     steps.passed(ENTRY, f"{entries}; {books.shown_bodies} bodies have their digests")
     if books.hidden_bodies:
-        steps.remark(f"{books.hidden_bodies} bodies are not shown by this log location: only their digests were checked")
+        steps.remark(f"{books.hidden_bodies} bodies are not shown by this log location, or erased: only their digests were checked")
     for index, request_id in list(books.open_intents.items())[:20]:
         steps.remark(f"intent {index} of call {to_hex(request_id)} has neither result nor error")
     if len(books.open_intents) > 20:
@@ -204,7 +212,8 @@ def _audit_calls(
 ) -> None:
     """Steps 5 to 7 for each call; told once for each step, with how many calls had something to check."""
     done: dict[int, list[AuditStep]] = {}
-    for position, (request_id, places) in enumerate(books.calls.items()):
+    on_chain = {call_id: places for call_id, places in books.calls.items() if call_id in books.on_chain}
+    for position, (request_id, places) in enumerate(on_chain.items()):
         of_call = StepRecorder()
         try:
             audit_on_chain(view, of_call, chain, [view.read(place.index) for place in places], checks)
@@ -214,7 +223,7 @@ def _audit_calls(
             done.setdefault(step.number, []).append(step)
         for remark in of_call.remarks:
             steps.remark(f"call {to_hex(request_id)}: {remark}")
-        on_progress("calls", position + 1, len(books.calls))
+        on_progress("calls", position + 1, len(on_chain))
     for number in sorted(done):
         passed = sum(step.status is StepStatus.PASSED for step in done[number])
         text = f"{passed} calls; {len(done[number]) - passed} with nothing to check yet"

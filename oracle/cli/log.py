@@ -27,6 +27,14 @@ def new(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the key and the tokens.")],
     origin: Annotated[str, typer.Option("--origin", help="The log's name: a URL without scheme, such as example.org/affidavit.")],
     password_file: PasswordFile,
+    custody_password_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--custody-password-file",
+            help="Password of the custody key, better another person's; the log's where left out.",
+            metavar="FILE",
+        ),
+    ] = None,
     writer: Annotated[list[str] | None, typer.Option("--writer", help="Name of a writer; again for each.")] = None,
     reader: Annotated[list[str] | None, typer.Option("--reader", help="Name of a reader; again for each.")] = None,
     json: Json = False,
@@ -34,10 +42,11 @@ def new(
     """Make a log's key and a token for each writer and reader, and print the verifier key that auditors need."""
     from oracle.pipeline.keys import new_log
 
-    made = new_log(directory, origin, password_file, writer or [], reader or [])
+    made = new_log(directory, origin, password_file, writer or [], reader or [], custody_password_file)
     files = {name: str(path) for name, path in made.token_files.items()}
+    keys = {"key_file": str(made.key_file), "custody_key_file": str(made.custody_key_file)}
     if json:
-        write_json({"vkey": made.vkey, "key_file": str(made.key_file), "tokens_file": str(made.tokens_file), "token_files": files})
+        write_json({"vkey": made.vkey, **keys, "tokens_file": str(made.tokens_file), "token_files": files})
         return
-    write_pairs([("vkey", made.vkey), ("key_file", made.key_file), ("tokens_file", made.tokens_file), *files.items()])
+    write_pairs([("vkey", made.vkey), *keys.items(), ("tokens_file", made.tokens_file), *files.items()])
     write_note("Publish the vkey. Give each token file to the process of that name, and to nobody else.")

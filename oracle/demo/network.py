@@ -186,6 +186,9 @@ def _write_configurations(network: Network) -> None:
         directory="log",
         database=f"sqlite:///{directory}/log.sqlite",
         checkpoint_database=f"sqlite:///{directory}/checkpoint.sqlite",
+        custody_database=f"sqlite:///{directory}/custody.sqlite",
+        custody_key_file="log-keys/custody-key.json",
+        custody_password_file="password",  # noqa: S106, a path
         key_file="log-keys/log-key.json",
         password_file="password",  # noqa: S106, a path
         tokens_file="log-keys/tokens.json",

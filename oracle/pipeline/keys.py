@@ -8,6 +8,7 @@ from pathlib import Path
 
 from oracle.attest.keys import create_keystore, load_account
 from oracle.audit.access import new_token, write_tokens
+from oracle.audit.custodykey import CustodyKey, write_custody_key
 from oracle.audit.keys import write_key_file
 from oracle.audit.note import generate_key
 from oracle.audit.record import require_writer
@@ -22,6 +23,7 @@ class NewLog:
 
     vkey: str
     key_file: Path
+    custody_key_file: Path
     tokens_file: Path
     token_files: dict[str, Path]
 
@@ -36,8 +38,17 @@ def address_of(path: Path, password_file: Path) -> Address:
     return Address(load_account(path, password_file).address)
 
 
-def new_log(directory: Path, origin: str, password_file: Path, writers: Sequence[str], readers: Sequence[str]) -> NewLog:
-    """A log's key, encrypted, a token of its own for every writer and reader, and the file of their digests.
+def new_log(
+    directory: Path,
+    origin: str,
+    password_file: Path,
+    writers: Sequence[str],
+    readers: Sequence[str],
+    custody_password_file: Path | None = None,
+) -> NewLog:
+    """A log's key and its custody key, each encrypted, a token of its own for every writer and reader, and the file of their digests.
+
+    Whoever has the password of the custody key can read what the log keeps encrypted: it should be another person's than the log's.
 
     Nothing that exists is overwritten. Raises ConfigRejected, NoteRejected for the origin, EntryRejected for a name.
     """
@@ -45,12 +56,14 @@ def new_log(directory: Path, origin: str, password_file: Path, writers: Sequence
     if len(set(names)) != len(names):
         raise ConfigRejected("names of writers and readers", "each once", "a repeated one")
     password = read_new_password(password_file)
+    custody_password = read_new_password(custody_password_file or password_file)
     directory.mkdir(parents=True, exist_ok=True)
-    key, key_file = generate_key(origin), directory / "log-key.json"
+    key, key_file, custody_key_file = generate_key(origin), directory / "log-key.json", directory / "custody-key.json"
     write_key_file(key_file, key, password)
+    write_custody_key(custody_key_file, CustodyKey.generate(), custody_password)
     tokens = {name: new_token() for name in names}
     token_files = {name: directory / f"{name}.token" for name in names}
     for name, path in token_files.items():
         write_secret(path, "token file", tokens[name] + "\n")
     write_tokens(directory / "tokens.json", {name: tokens[name] for name in writers}, {name: tokens[name] for name in readers})
-    return NewLog(str(key.verifier), key_file, directory / "tokens.json", token_files)
+    return NewLog(str(key.verifier), key_file, custody_key_file, directory / "tokens.json", token_files)

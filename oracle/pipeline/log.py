@@ -6,26 +6,30 @@ Held against its newest anchor before the door opens: a log that is behind the c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from oracle import journal
 from oracle.attest.keys import load_account
 from oracle.attest.sign import AccountSigner
-from oracle.audit.access import load_access
+from oracle.audit.access import OWN_WRITER, load_access
 from oracle.audit.anchor import Anchorer
+from oracle.audit.clock import clock_entry, read_clock_state
+from oracle.audit.custodykey import read_custody_key
 from oracle.audit.keys import read_key_file
-from oracle.audit.log import Log, Places
+from oracle.audit.log import Keeper, Log, Places
 from oracle.audit.metrics import LogMetrics
+from oracle.audit.retention import parse_retention, prune_once
 from oracle.audit.server import make_app
 from oracle.audit.source import DirectorySource
 from oracle.config import ChainConfig, Config, LogConfig, read_secret
-from oracle.errors import ChainError, ConfigRejected, Rejected
+from oracle.errors import ChainError, ConfigRejected, LogRefused, Rejected
 from oracle.pipeline.background import Background, Step
 from oracle.records import Address, Anchor, Bytes32, Domain
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
 from oracle.relay.sender import AnchorSender
-from oracle.seams import Signer, SystemClock
+from oracle.seams import Clock, Signer, SystemClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +69,16 @@ def run_log(config: Config) -> None:
     key, access, metrics = read_key_file(settings.key_file, password), load_access(settings.tokens_file), LogMetrics()
     if key.name != settings.origin:
         raise ConfigRejected("log: origin", f"the name of its key, {key.name}", settings.origin)
-    source = DirectorySource(settings.directory)
-    log = Log.open(_places(settings), key, SystemClock(), metrics.on_batch)
+    source, clock = DirectorySource(settings.directory), SystemClock()
+    log = Log.open(_places(settings), key, _keeper(settings), clock, metrics.on_batch)
     try:
-        steps = {}
+        steps = {
+            "clock": make_clock_step(log, clock, metrics, settings.clock_seconds),
+            "prune": make_prune_step(log, clock, metrics, settings.prune_seconds),
+        }
         if settings.anchor_keystore is not None:
             signer = AccountSigner(load_account(settings.anchor_keystore, settings.password_file))
-            anchorer = Anchorer(log, source, open_anchors(config.chain, signer), signer, SystemClock())
+            anchorer = Anchorer(log, source, open_anchors(config.chain, signer), signer, clock)
             metrics.anchored.set(anchorer.check())
             anchorer.log_newest()
             steps["anchor"] = make_anchor_step(anchorer, metrics, settings.anchor_seconds)
@@ -83,7 +90,12 @@ def run_log(config: Config) -> None:
 
 
 def _places(settings: LogConfig) -> Places:
-    return Places(settings.directory, settings.database, settings.checkpoint_database)
+    return Places(settings.directory, settings.database, settings.checkpoint_database, settings.custody_database)
+
+
+def _keeper(settings: LogConfig) -> Keeper:
+    key = read_custody_key(settings.custody_key_file, read_secret(settings.custody_password_file))
+    return Keeper(key, parse_retention(settings.retention))
 
 
 def open_anchors(chain: ChainConfig, signer: Signer) -> ContractAnchors:
@@ -108,6 +120,35 @@ def make_anchor_step(anchorer: Anchorer, metrics: LogMetrics, pause_seconds: flo
             return pause_seconds
         if anchor is not None:
             metrics.anchored.set(anchor.size)
+        return pause_seconds
+
+    return step
+
+
+def make_prune_step(log: Log, clock: Clock, metrics: LogMetrics, pause_seconds: float) -> Step:
+    """One round of pruning what is past its retention; the next at once where there may be more."""
+
+    def step() -> float:
+        try:
+            swept, pruned = log.custody.sweep(), prune_once(log, clock)
+        except LogRefused:  # told already by whoever refused; the door stays open for readers
+            return pause_seconds
+        metrics.pruned.inc(len(pruned))
+        if swept or pruned:
+            journal.get("retention").info("pruned", records=len(pruned), swept=swept)
+        return 0.0 if pruned else pause_seconds
+
+    return step
+
+
+def make_clock_step(log: Log, clock: Clock, metrics: LogMetrics, pause_seconds: float) -> Step:
+    """One record of what the kernel says of the clock."""
+
+    def step() -> float:
+        state = read_clock_state()
+        metrics.clock_synchronised.set(state.is_synchronised)
+        with suppress(LogRefused):  # told already by whoever refused; the door stays open for readers
+            log.append(OWN_WRITER, clock_entry(state, OWN_WRITER, clock.now()))
         return pause_seconds
 
     return step

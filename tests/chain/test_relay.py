@@ -85,8 +85,8 @@ def test_two_liars_of_five_then_refund(world: World, tmp_path: Path) -> None:
     assert world.contracts.balance_of(account(6).address) - before == FEE_WEI
     assert relay.log.kinds() == ["error:not_delivered"]
     (entry,) = relay.log.entries.values()
-    assert "2 for" in str(entry.fields["error.message"])
-    assert "3 for" in str(entry.fields["error.message"])
+    assert "2 for" in str(entry.sealed["error.message"])
+    assert "3 for" in str(entry.sealed["error.message"])
 
 
 def test_two_outputs_with_a_quorum_each_deliver_nothing(world: World, tmp_path: Path) -> None:

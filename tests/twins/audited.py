@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from oracle.attest.quorum import assemble_quorum
+from oracle.audit.content import Content
 from oracle.audit.entries import anchor_entry, intent_entry, lie_entry, receipt_entry, result_entry
 from oracle.audit.export import export_log
 from oracle.audit.log import LocalWriter, Log
@@ -21,7 +22,6 @@ from oracle.records import (
     Anchor,
     Appended,
     Asked,
-    Bytes32,
     Claim,
     Delivery,
     Domain,
@@ -55,15 +55,16 @@ def truth(entry: Entry) -> Entry:
     return entry
 
 
-class BodySource(DirectorySource):
-    """The log's directory, with bodies from its database: what a reader's token shows."""
+class ShownSource(DirectorySource):
+    """The log's directory, with content from its custody: what a reader's token shows."""
 
     def __init__(self, directory: Path, log: Log) -> None:
         super().__init__(directory)
         self.log = log
 
-    def read_body(self, digest: Bytes32) -> bytes | None:
-        return self.log.entries.body(digest)
+    def read_contents(self, first: int, end: int) -> dict[int, Content]:
+        found = ((index, self.log.custody.content(index)) for index in range(first, end))
+        return {index: content for index, content in found if content is not None}
 
 
 class History:
@@ -147,7 +148,7 @@ class History:
 
     # ---- what an auditor gets -------------------------------------------------------------------------------------------------------
     def view(self) -> LogView:
-        return LogView(BodySource(self.directory / "log", self.log), KEY.verifier)
+        return LogView(ShownSource(self.directory / "log", self.log), KEY.verifier)
 
     def export(self, directory: Path) -> Path:
         export_log(self.view(), directory)

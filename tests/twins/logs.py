@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from oracle.audit.checkpoint import open_checkpoint
-from oracle.audit.log import Log, Places
+from oracle.audit.custodykey import CustodyKey
+from oracle.audit.log import Keeper, Log, Places
 from oracle.audit.note import SignerKey
+from oracle.audit.retention import parse_retention
 from oracle.records import Entry, EntryKind
+from oracle.seams import Clock
 from tests.twins.naive_tree import tree_hash
 
 KEY = SignerKey("log.example/affidavit", bytes(range(32)))
+KEEPER = Keeper(CustodyKey(bytes(range(100, 132))), parse_retention(["standard:1096", "brief:1"]))
 START = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
 
@@ -30,11 +34,12 @@ class TickingClock:
 
 
 def places(directory: Path) -> Places:
-    return Places(directory / "log", f"sqlite:///{directory}/entries.sqlite", f"sqlite:///{directory}/checkpoint.sqlite")
+    entries, checkpoint, custody = (f"sqlite:///{directory}/{name}.sqlite" for name in ("entries", "checkpoint", "custody"))
+    return Places(directory / "log", entries, checkpoint, custody)
 
 
-def open_log(directory: Path, key: SignerKey = KEY) -> Log:
-    return Log.open(places(directory), key, TickingClock())
+def open_log(directory: Path, key: SignerKey = KEY, clock: Clock | None = None) -> Log:
+    return Log.open(places(directory), key, KEEPER, clock or TickingClock())
 
 
 def entry(number: int, call: Any = None, **fields: Any) -> Entry:

@@ -52,9 +52,9 @@ def changed(written: Path, **changes: Any) -> str:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"format": "affidavit/log-key@2"},
-        {"vkey": str(generate_key("log.example/affidavit").verifier)},
-        {"vkey": 7},
+        {"format": "affidavit/log-key@3"},
+        {"name": str(generate_key("log.example/affidavit").verifier)},
+        {"name": 7},
         {"nonce": "0x00"},
         {"nonce": "0x" + "00" * 12},
         {"sealed": "0x"},

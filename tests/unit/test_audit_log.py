@@ -16,6 +16,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
 from oracle.audit.checkpoint import sign_checkpoint
+from oracle.audit.content import Content
 from oracle.audit.log import Log
 from oracle.audit.note import SignerKey
 from oracle.audit.store import CheckpointStore
@@ -23,7 +24,7 @@ from oracle.audit.tree import hash_leaf, sha256
 from oracle.encoding import keccak256, to_hex
 from oracle.errors import EntryRejected, LogRefused, MalformedInput, StoreError, TooLarge
 from oracle.records import Bytes32, Entry, EntryKind
-from tests.twins.logs import KEY, entry, full_check, open_log, places, read_bundles
+from tests.twins.logs import KEEPER, KEY, entry, full_check, open_log, places, read_bundles
 
 
 def test_an_acknowledged_entry_is_in_the_published_tree(tmp_path: Path) -> None:
@@ -44,7 +45,7 @@ def test_records_carry_the_logs_stamps(tmp_path: Path) -> None:
     one, two = full_check(tmp_path)
     assert one["audit.writer"] == two["audit.writer"] == "node-1"
     assert (one["audit.sequence.writer"], two["audit.sequence.writer"]) == (1, 2)
-    assert one["audit.record"] == "affidavit/record@1"
+    assert one["audit.record"] == "affidavit/record@2"
     assert one["audit.log.time"] < two["audit.log.time"]
 
 
@@ -175,17 +176,17 @@ def test_bad_names_and_keys(tmp_path: Path, writer: str, key: str | None) -> Non
     log.close()
 
 
-def test_bodies_are_stored_by_digest(tmp_path: Path) -> None:
+def test_bodies_are_kept_encrypted_beside_their_record(tmp_path: Path) -> None:
     body, digests = b"a confidential input", [to_hex(keccak256(b"e0")), to_hex(keccak256(b"e1"))]
     fields: dict[str, Any] = GOOD.fields | {"audit.input_digest": to_hex(keccak256(body)), "audit.evidence_digests": digests}
     log = open_log(tmp_path)
     for _ in range(2):
         log.append("w", Entry(EntryKind.ERROR, GOOD.time, fields, {"audit.input_digest": body, "audit.evidence_digests[1]": b"e1"}))
-    assert log.entries.body(keccak256(body)) == body
-    assert log.entries.body(keccak256(b"e1")) == b"e1"
-    assert log.entries.body(keccak256(b"e0")) is None
+    for index in range(2):
+        assert log.custody.content(index) == Content(None, {"audit.input_digest": body, "audit.evidence_digests[1]": b"e1"})
     log.close()
     assert body not in read_bundles(tmp_path / "log", 1)[0]
+    assert not any(body in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()), "only ciphertexts lie on the disk"
 
 
 # ---- failures of the world ------------------------------------------------------------------------------------------------------------
@@ -296,7 +297,7 @@ def test_a_second_sequencer_on_a_copy_of_the_directory(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "entries.sqlite", tmp_path / "copy.sqlite")
     one = open_log(tmp_path)
     there = replace(places(tmp_path), directory=tmp_path / "copy", database=f"sqlite:///{tmp_path}/copy.sqlite")
-    two = Log.open(there, KEY, one._clock)
+    two = Log.open(there, KEY, KEEPER, one._clock)
     one.append("w", entry(10))
     with pytest.raises(LogRefused, match="second sequencer"):
         two.append("w", entry(20))

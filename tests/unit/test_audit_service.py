@@ -16,6 +16,7 @@ import pytest
 from oracle.audit.access import Access, hash_token, load_access, new_token, write_tokens
 from oracle.audit.checkpoint import open_checkpoint
 from oracle.audit.client import LogClient
+from oracle.audit.content import Content
 from oracle.audit.proof import verify_proof
 from oracle.audit.record import entry_to_json
 from oracle.audit.source import HttpSource
@@ -24,7 +25,7 @@ from oracle.encoding import keccak256, to_hex
 from oracle.errors import ConfigRejected, EntryRejected, LogRefused, MalformedInput, PeerError, Unauthorised
 from oracle.records import Entry, EntryKind
 from tests.twins.log_service import LogService
-from tests.twins.logs import KEY, entry, full_check
+from tests.twins.logs import KEY, entry, full_check, read_bundles
 
 
 @pytest.fixture
@@ -117,17 +118,22 @@ def test_bodies_and_the_index_are_for_readers(service: LogService) -> None:
     assert reader.find_entries(keccak256(b"unknown")) == []
     request_id = bytes(31) + b"\x07"
     assert reader.find_entries(request_id) == [0, 2]  # type: ignore[arg-type]
-    assert reader.read_body(keccak256(b"input")) == b"input"
-    assert reader.read_body(keccak256(b"unknown")) is None
+    size = service.log.checkpoint.size
+    assert reader.read_contents(0, size) == {0: Content(None, {"audit.input_digest": b"input"})}
+    assert service.log.checkpoint.size == size + 1, "who read it is in the log"
+    told = json.loads(read_bundles(service.directory / "log", size + 1)[size])
+    assert (told["audit.kind"], told["audit.actor"], told["audit.disclosure.indices"]) == ("disclosure", "auditor", ["0"])
+    assert reader.read_contents(1, 3) == {}
+    assert service.log.checkpoint.size == size + 1, "nothing was shown"
     stranger = HttpSource(service.url)
     assert stranger.find_entries(request_id) is None  # type: ignore[arg-type]
-    assert stranger.read_body(keccak256(b"input")) is None
+    assert stranger.read_contents(0, 1) == {}
     for token in (None, "Bearer", "Bearer x", f"Basic {service.reader_token}", f"Bearer {service.tokens['node-1']}"):
         headers = {} if token is None else {"authorization": token}
-        for path in (f"/bodies/{to_hex(keccak256(b'input'))}", f"/entries?request_id=0x{request_id.hex()}"):
+        for path in ("/content?first=0&end=1", f"/entries?request_id=0x{request_id.hex()}"):
             assert httpx.get(service.url + path, headers=headers).status_code == 401
     with pytest.raises(Unauthorised):
-        HttpSource(service.url, "wrong").read_body(keccak256(b"input"))
+        HttpSource(service.url, "wrong").read_contents(0, 1)
 
 
 GOOD = {"key": None, "entry": entry_to_json(entry(1))}

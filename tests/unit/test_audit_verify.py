@@ -118,7 +118,7 @@ def test_the_live_log_with_its_index_says_the_same(told: Told) -> None:
 def test_without_bodies_the_audit_says_so(told: Told, tmp_path: Path) -> None:
     history, calls, export = told
     shutil.copytree(export, tmp_path / "log")
-    shutil.rmtree(tmp_path / "log/bodies")
+    shutil.rmtree(tmp_path / "log/content")
     report = audit(view_of(tmp_path / "log"), history.chain, calls[0].request_id)
     assert statuses(report) == ALL
     assert any("bodies are not shown" in remark for remark in report.remarks)
@@ -158,7 +158,7 @@ def test_an_exported_call_verifies_offline(told: Told, tmp_path: Path) -> None:
     for logged in records:
         data = (tmp_path / "call/proofs" / f"{logged.index}.tlog-proof").read_bytes()
         assert verify_proof(data, KEY.verifier)[0].index == logged.index
-    assert (tmp_path / "call/bodies" / keccak256(b"first input").hex()).read_bytes() == b"first input"
+    assert to_hex(b"first input") in (tmp_path / "call/content" / f"{records[0].index}.json").read_text()
     with pytest.raises(ConfigRejected):
         export_call(view_of(export), calls[0].request_id, tmp_path / "call")
 
@@ -190,8 +190,10 @@ def tile(log: Path) -> Path:
     return next((log / "tile/0").rglob("[0-9]*.p/*"))
 
 
-def body(data: bytes) -> str:
-    return f"bodies/{keccak256(data).hex()}"
+def change_content(log: Path, old: bytes) -> None:
+    """The first of the shown bodies that is `old` becomes another one."""
+    path = next(p for p in sorted((log / "content").iterdir(), key=lambda p: int(p.stem)) if old.hex().encode() in p.read_bytes())
+    change(path, old.hex().encode(), (b"\0" * len(old)).hex().encode())
 
 
 CHANGES: dict[str, tuple[int, Callable[[Path], None]]] = {
@@ -212,8 +214,8 @@ CHANGES: dict[str, tuple[int, Callable[[Path], None]]] = {
     "the signature of the checkpoint": (3, lambda log: flip(log / "checkpoint", -5)),
     "an empty checkpoint": (3, lambda log: (log / "checkpoint").write_bytes(b"")),
     "a missing checkpoint": (3, lambda log: (log / "checkpoint").unlink()),
-    "an input": (1, lambda log: flip(log / body(b"first input"), 0)),
-    "an output": (1, lambda log: flip(log / body(b"right"), 0)),
+    "an input": (1, lambda log: change_content(log, b"first input")),
+    "an output": (1, lambda log: change_content(log, b"right")),
 }
 
 

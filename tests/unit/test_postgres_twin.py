@@ -15,8 +15,8 @@ def test_databases_are_apart_and_go_through_our_migrations(new_database: NewData
     for url in (first, second):
         engine = open_database(url, "log")
         with engine.begin() as connection:
-            connection.execute(text("INSERT INTO bodies (digest, body) VALUES (:d, :b)"), {"d": b"\x01" * 32, "b": b"body"})
-            assert connection.execute(text("SELECT count(*) FROM bodies")).scalar_one() == 1
+            connection.execute(text('INSERT INTO content ("index", name, ciphertext) VALUES (1, :n, :b)'), {"n": "", "b": b"body"})
+            assert connection.execute(text("SELECT count(*) FROM content")).scalar_one() == 1
         engine.dispose()
 
 
