@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from oracle.encoding import parse_address
 from oracle.errors import ConfigRejected, MalformedInput
@@ -85,6 +85,8 @@ class LogConfig:
     tokens_file: Path  # JSON {"writers": {name: token digest}, "readers": {…}}
     anchor_keystore: Path | None = None  # signs anchors and pays for their transactions
     anchor_seconds: float = 60.0
+    witnesses: Path | None = None  # a policy file (c2sp.org/tlog-policy) with the witnesses' URLs
+    witness_seconds: float = 1.0
     retention: tuple[str, ...] = ("standard:1096",)  # classes of content as name:days, the default first
     prune_seconds: float = 3600.0
     clock_seconds: float = 3600.0  # between two records of what the kernel says of the clock
@@ -114,6 +116,38 @@ class WatchConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class OidcConfig:
+    issuer: str  # as its discovery document names it
+    client_id: str
+    redirect_url: str  # https://…/audit/v1/oidc/callback, as the provider has it
+    roles: dict[str, str]  # value of the claim → role of the office
+    roles_claim: str = "roles"
+    client_secret_file: Path | None = None  # none for a public client
+    scopes: tuple[str, ...] = ("openid",)
+
+
+@dataclass(frozen=True, slots=True)
+class OfficeConfig:
+    """The office lives in the API's process, and reads the log and the chain that [api] and [chain] name."""
+
+    database: str  # people's pseudonyms, sessions, cases
+    people_file: Path  # JSON {name: {roles, token digest}}, written by `affidavit people`
+    log_token_file: Path  # the office's token as a writer of the log
+    log_database: str  # the log's own: ciphertexts of what is kept encrypted
+    custody_database: str
+    custody_key_file: Path
+    custody_password_file: Path
+    index_database: str  # what the log is searched by; made again where it is missing
+    rpc_url: str  # the chain's endpoint that browsers read for themselves
+    anchor_key: str | None = None  # address that signs the log's anchors
+    witness_policy_file: Path | None = None
+    web_directory: Path | None = None  # the built pages; those of this checkout where not given
+    nodes: tuple[str, ...] = ()  # base URLs, for the page of operations
+    anchor_late_seconds: float = 3600.0  # an entry older than this and not anchored is an alarm
+    oidc: OidcConfig | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     chain: ChainConfig
     node: NodeConfig | None = None
@@ -121,6 +155,7 @@ class Config:
     log: LogConfig | None = None
     api: ApiConfig | None = None
     watch: WatchConfig | None = None
+    office: OfficeConfig | None = None
 
 
 def load_config(path: Path) -> Config:
@@ -155,6 +190,8 @@ def _value(hint: Any, value: object, where: str, base: Path) -> Any:
         return _section(hint, value, where, base)
     if hint is Path and isinstance(value, str):
         return base / value
+    if get_origin(hint) is dict and isinstance(value, Mapping):  # dict[str, X]
+        return {key: _value(get_args(hint)[1], item, f"{where}: {key}", base) for key, item in value.items()}
     if get_args(hint) and isinstance(value, list):  # tuple[X, ...]
         return tuple(_value(get_args(hint)[0], item, where, base) for item in value)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):

@@ -18,11 +18,13 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from oracle import journal
 from oracle.audit.content import Content
@@ -30,12 +32,12 @@ from oracle.audit.custody import Custody, Keeping
 from oracle.audit.custodykey import CustodyKey
 from oracle.audit.note import SignerKey
 from oracle.audit.publisher import Publisher
-from oracle.audit.record import Previous, check_entry, compute_content_digest, encode_record, read_call_id, require_writer
+from oracle.audit.record import Previous, check_entry, encode_record, read_call_id, require_writer
 from oracle.audit.retention import Retention
 from oracle.audit.seal import Sealed
 from oracle.audit.store import CheckpointStore, EntryStore, Row
 from oracle.audit.tree import hash_leaf
-from oracle.errors import AffidavitError, EntryRejected, InvariantBroken, LogRefused, StoreError
+from oracle.errors import AffidavitError, EntryRejected, InvariantBroken, LogRefused, StoreError, TooLarge
 from oracle.records import Appended, Bytes32, Checkpoint, Entry
 from oracle.seams import Clock, format_time
 
@@ -70,7 +72,22 @@ class _Submission:
     content_digest: Bytes32
     content: Content
     retention: str
-    future: Future[Appended] = field(default_factory=Future)
+
+
+@dataclass(slots=True)
+class _Group:
+    """Entries that were handed over together: they are placed one after the other, in one batch, and answered together."""
+
+    submissions: list[_Submission]
+    future: Future[Any] = field(default_factory=Future)
+    is_one: bool = False  # asked for as a single entry, and so answered
+
+    def settle(self, answers: Sequence[Appended | AffidavitError]) -> None:
+        refusals = [answer for answer in answers if isinstance(answer, AffidavitError)]
+        if refusals:
+            self.future.set_exception(refusals[0])
+        else:
+            self.future.set_result(answers[0] if self.is_one else list(answers))
 
 
 class Log:
@@ -85,10 +102,11 @@ class Log:
         self._signer = signer
         self._clock = clock
         self._on_batch = on_batch
-        self._queue: queue.Queue[_Submission | None] = queue.Queue()
+        self._queue: queue.Queue[_Group | None] = queue.Queue()
         self._journal = journal.get("log")
         self._refusal: LogRefused | None = None
         self._publisher: Publisher | None = None
+        self.witnessed: Checkpoint | None = None  # the newest that enough witnesses cosigned
         self._sequences: dict[str, int] = {}
         self._gate = threading.Lock()
         self._lock = _lock_directory(places.directory)
@@ -119,6 +137,16 @@ class Log:
             raise StoreError("the log is recovering from a failed write")
         return self._publisher.checkpoint
 
+    def attach(self, cosigned: Checkpoint) -> bool:
+        """Publishes the last checkpoint again, with its witnesses' cosignatures. False where a newer one was published meanwhile."""
+        publisher = self._publisher
+        return publisher is not None and publisher.attach(cosigned)
+
+    def checkpoint_for(self, index: int) -> Checkpoint:
+        """What a proof of that entry leads to: a checkpoint that enough witnesses cosigned, where one covers it."""
+        witnessed = self.witnessed
+        return witnessed if witnessed is not None and index < witnessed.size else self.checkpoint
+
     @property
     def refusal(self) -> LogRefused | None:
         """Why the log signs nothing more, None while it does."""
@@ -129,20 +157,33 @@ class Log:
 
         Raises EntryRejected, MalformedInput, TooLarge or LogRefused at once.
         """
-        check_entry(entry)
+        return self._queue_group(_Group([self._check(require_writer(writer), entry, key)], is_one=True))
+
+    def submit_batch(self, writer: str, items: Sequence[tuple[Entry, str | None]]) -> Future[list[Appended]]:
+        """As `submit`, for up to MAX_BATCH entries with their keys: they stand one after the other, and are durable together.
+
+        Raises for the first that is refused, and has then queued none. The future ends with the first refusal of a key used before for
+        another entry; the others of the batch are then written.
+        """
         require_writer(writer)
+        if not 0 < len(items) <= MAX_BATCH:
+            raise TooLarge("batch", f"1 to {MAX_BATCH} entries", len(items))
+        return self._queue_group(_Group([self._check(writer, entry, key) for entry, key in items]))
+
+    def _check(self, writer: str, entry: Entry, key: str | None) -> _Submission:
+        content_digest = check_entry(entry)
         if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
             raise EntryRejected("idempotency key", f"1 to {MAX_KEY} printable ASCII characters", repr(key)[:40])
         content = Content(Sealed.of(entry.sealed) if entry.sealed else None, entry.bodies)
-        retention = self.retention.class_of(entry.retention)
-        key = key or "random:" + secrets.token_hex(16)
-        submission = _Submission(writer, entry, key, compute_content_digest(entry), content, retention)
-        submission.future.set_running_or_notify_cancel()  # whoever stops waiting must not stop the sequencer
+        return _Submission(writer, entry, key or _new_key(), content_digest, content, self.retention.class_of(entry.retention))
+
+    def _queue_group(self, group: _Group) -> Future[Any]:
+        group.future.set_running_or_notify_cancel()  # whoever stops waiting must not stop the sequencer
         with self._gate:  # so that nothing is queued after the sequencer looked at the queue for the last time
             if self._refusal is not None:
                 raise self._refusal
-            self._queue.put(submission)
-        return submission.future
+            self._queue.put(group)
+        return group.future
 
     def append(self, writer: str, entry: Entry, key: str | None = None) -> Appended:
         """As `submit`, and waits."""
@@ -178,53 +219,52 @@ class Log:
 
     def _fail_queued(self, refusal: LogRefused) -> None:
         while not self._queue.empty():
-            if (submission := self._queue.get_nowait()) is not None:
-                submission.future.set_exception(refusal)
+            if (group := self._queue.get_nowait()) is not None:
+                group.future.set_exception(refusal)
 
     def _sequence_until_closed(self) -> None:
         while (first := self._queue.get()) is not None:
-            batch, is_last = self._gather(first)
+            groups, is_last = self._gather(first)
             started = time.perf_counter()
-            self._settle(batch)
+            self._settle(groups)
             if self._on_batch is not None:
-                self._on_batch(len(batch), time.perf_counter() - started)
+                self._on_batch(sum(len(group.submissions) for group in groups), time.perf_counter() - started)
             if is_last:
                 return
 
-    def _gather(self, first: _Submission) -> tuple[list[_Submission], bool]:
+    def _gather(self, first: _Group) -> tuple[list[_Group], bool]:
         """What queued up while the last batch was written: under load batches grow by themselves, and nobody waits for a timer."""
-        batch = [first]
-        while len(batch) < MAX_BATCH:
+        groups, size = [first], len(first.submissions)
+        while size < MAX_BATCH:
             try:
                 item = self._queue.get_nowait()
             except queue.Empty:
                 break
             if item is None:
-                return batch, True
-            batch.append(item)
-        return batch, False
+                return groups, True
+            groups.append(item)
+            size += len(item.submissions)
+        return groups, False
 
-    def _settle(self, batch: list[_Submission]) -> None:
+    def _settle(self, groups: list[_Group]) -> None:
         """Every future of the batch ends here, in one way or another."""
         try:
-            places = self._sequence_and_publish(batch)
+            places = self._sequence_and_publish([s for group in groups for s in group.submissions])
         except LogRefused as refusal:
             self.refuse(refusal)
-            _fail(batch, refusal)
+            _fail(groups, refusal)
         except StoreError as error:
             self._publisher = None
             self._journal.error("a write failed; the log will recover", error=str(error), cause=repr(error.__cause__))
-            _fail(batch, error)
+            _fail(groups, error)
         except BaseException as error:
             self.refuse(LogRefused("sequencer", "to work", f"a bug: {type(error).__name__}"))
-            _fail(batch, error)
+            _fail(groups, error)
             raise
         else:
-            for submission, place in zip(batch, places, strict=True):
-                if isinstance(place, Appended):
-                    submission.future.set_result(place)
-                else:
-                    submission.future.set_exception(place)
+            answers = iter(places)
+            for group in groups:
+                group.settle(list(islice(answers, len(group.submissions))))
 
     def _sequence_and_publish(self, batch: list[_Submission]) -> list[Appended | AffidavitError]:
         if self._refusal is not None:
@@ -317,9 +357,13 @@ def _make_row(s: _Submission, index: int, sequence: int, log_time: str, calls: d
     return Row(index, leaf_hash, record, str(s.entry.kind), call_id, s.writer, sequence, s.key, s.content_digest)
 
 
-def _fail(batch: list[_Submission], error: BaseException) -> None:
-    for submission in batch:
-        submission.future.set_exception(error)
+def _fail(groups: list[_Group], error: BaseException) -> None:
+    for group in groups:
+        group.future.set_exception(error)
+
+
+def _new_key() -> str:
+    return "random:" + secrets.token_hex(16)
 
 
 def _lock_directory(directory: Path) -> int:

@@ -12,6 +12,7 @@ loaded again.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -92,13 +93,14 @@ class Edge:
 
 
 class Publisher:
-    """Owns the log's directory and its place in the checkpoint database. Used by one thread of one process."""
+    """Owns the log's directory and its place in the checkpoint database. Used by one thread of one process, but for `attach`."""
 
     def __init__(self, directory: Path, checkpoints: CheckpointStore, signer: SignerKey, edge: Edge, checkpoint: Checkpoint) -> None:
         self._directory = directory
         self._checkpoints = checkpoints
         self._signer = signer
         self._edge = edge
+        self._naming = threading.Lock()  # of the file `checkpoint`
         self.checkpoint = checkpoint
 
     @classmethod
@@ -116,9 +118,10 @@ class Publisher:
         if published is not None and published.size == signed.size and published.root != signed.root:
             raise LogRefused("last signed checkpoint", f"the published root {published.root.hex()}", signed.root.hex())
         edge = _read_edge(directory, signed)
-        if published is None or published != signed:
+        if published is None or published.size < signed.size:
             replace_file(directory / "checkpoint", signed.note.encode())
-        return cls(directory, checkpoints, signer, edge, signed)
+            return cls(directory, checkpoints, signer, edge, signed)
+        return cls(directory, checkpoints, signer, edge, published)  # the same head, perhaps with its witnesses' cosignatures
 
     def read_last_hashes(self) -> list[bytes]:
         """The leaf hashes of the rightmost tile, from its file; empty for an empty log."""
@@ -135,10 +138,20 @@ class Publisher:
         write_immutable(self._directory, files)
         new = sign_checkpoint(self._edge.size, self._edge.frontier.root(), self._signer)
         self._checkpoints.advance(self.checkpoint, new)
-        self.checkpoint = new
-        replace_file(self._directory / "checkpoint", new.note.encode())
+        with self._naming:
+            self.checkpoint = new
+            replace_file(self._directory / "checkpoint", new.note.encode())
         remove_partials(self._directory, [tile.path() for tile in full])
         return new
+
+    def attach(self, cosigned: Checkpoint) -> bool:
+        """Publishes the last checkpoint again, with more signatures. False where it is not the last one any more. For any thread."""
+        with self._naming:
+            if (cosigned.size, cosigned.root) != (self.checkpoint.size, self.checkpoint.root):
+                return False
+            replace_file(self._directory / "checkpoint", cosigned.note.encode())
+            self.checkpoint = cosigned
+            return True
 
 
 def _read_published(directory: Path, signer: SignerKey) -> Checkpoint | None:

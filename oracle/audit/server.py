@@ -1,7 +1,9 @@
 """The log's HTTP door. Reading is the static files of C2SP tlog-tiles; writing is one route.
 
 POST /append                     writer's token; answers when a signed checkpoint covers the entry
+POST /calls, /calls/{id}/…       writer's token; model calls of other people's applications (`calls_door`)
 GET  /checkpoint, /tile/…        everybody; tiles never change and may be cached for ever
+GET  /witnessed                  everybody; the newest checkpoint that enough witnesses cosigned
 GET  /proof/{index}              everybody; a `.tlog-proof` with the record as extra data
 GET  /entries?request_id=0x…     reader's token; where the records of a call are (a hint: an auditor checks the links)
 GET  /content?first=&end=        reader's token; sealed fields and bodies of entries. Who read what is a record before it leaves
@@ -21,6 +23,7 @@ from fastapi import FastAPI, Header, HTTPException, Path, Query, Request, Respon
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from oracle.audit.access import OWN_WRITER, Access
+from oracle.audit.calls_door import add_calls
 from oracle.audit.content import Content, content_to_json
 from oracle.audit.log import Log
 from oracle.audit.metrics import LogMetrics
@@ -52,6 +55,7 @@ def make_app(log: Log, directory: DirectorySource, access: Access, metrics: LogM
     app.add_middleware(BodyLimit, limit=MAX_REQUEST_BYTES)
     install_errors(app)
     _add_writing(app, log, access, metrics)
+    add_calls(app, log, access, metrics)
     _add_static(app, directory)
     _add_reading(app, log, directory, access)
     _add_operations(app, log, metrics)
@@ -91,6 +95,13 @@ def _add_static(app: FastAPI, directory: DirectorySource) -> None:
         """The last signed checkpoint."""
         headers = {"cache-control": "no-cache"}
         return Response(directory.read_checkpoint(), media_type="text/plain; charset=utf-8", headers=headers)
+
+    @app.get("/witnessed")
+    def witnessed() -> Response:
+        """The newest checkpoint that satisfied the log's witness policy; `/checkpoint` is often a moment ahead of it."""
+        if (note := directory.read_witnessed()) is None:
+            raise HTTPException(404, "no checkpoint was cosigned by enough witnesses")
+        return Response(note, media_type="text/plain; charset=utf-8", headers={"cache-control": "no-cache"})
 
     @app.get("/tile/{path:path}")
     def tile(path: str, accept_encoding: Annotated[str, Header()] = "") -> Response:
@@ -169,7 +180,7 @@ def reading_entry(reader: str, indices: Sequence[int], moment: datetime) -> Entr
 
 def make_proof(log: Log, directory: DirectorySource, index: int) -> bytes:
     """The `.tlog-proof` of an entry below the last published checkpoint's size."""
-    checkpoint = log.checkpoint
+    checkpoint = log.checkpoint_for(index)
     hashes = compute_inclusion_from(index, checkpoint.size, subtree_reader(checkpoint.size, directory.read_tile))
     bundle = tile_at(ENTRIES, index // WIDTH, checkpoint.size)
     record = parse_bundle(directory.read_tile(bundle), bundle.width)[index % WIDTH]

@@ -27,6 +27,10 @@ class LogSource(Protocol):
 
     def read_checkpoint(self) -> bytes: ...
 
+    def read_witnessed(self) -> bytes | None:
+        """The newest checkpoint that enough witnesses cosigned, by the log's word; None where there is none."""
+        ...
+
     def read_tile(self, tile: Tile) -> bytes:
         """The bytes of that width; the front of the full tile where the partial one is gone. Raises MalformedInput where there is none."""
         ...
@@ -69,6 +73,9 @@ class DirectorySource:
         if data is None:
             raise MalformedInput(f"log directory {self.directory}", "a file `checkpoint`", "none")
         return data
+
+    def read_witnessed(self) -> bytes | None:
+        return self._read("witnessed")
 
     def read_tile(self, tile: Tile) -> bytes:
         data = self._read(tile.path())
@@ -126,6 +133,9 @@ class HttpSource:
         if data is None:
             raise MalformedInput(f"log at {self._url}", "a checkpoint", "none")
         return data
+
+    def read_witnessed(self) -> bytes | None:
+        return self._get("/witnessed")
 
     def read_tile(self, tile: Tile) -> bytes:
         data = self._get("/" + tile.path())
