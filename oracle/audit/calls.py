@@ -10,10 +10,12 @@ bodies, their digests sealed fields, so that the public record holds nothing tha
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -38,6 +40,17 @@ _MADE_HERE = {
     REDACTIONS,
 }
 """Fields of which a caller may not give another account than the one that is made here."""
+
+REPEATED = (
+    "audit.actor",
+    "audit.caller",
+    "audit.capture",
+    "audit.system",
+    "gen_ai.operation.name",
+    "gen_ai.provider.name",
+    "gen_ai.request.model",
+)
+"""What stands in every record of a call, so that one record alone can be found and read."""
 
 _DECIMALS = {"temperature", "top_p", "frequency_penalty", "presence_penalty"}
 MAX_PARAMETER = 256  # characters
@@ -188,10 +201,15 @@ def parameter_fields(parameters: Mapping[str, object]) -> dict[str, FieldValue]:
     for name, value in parameters.items():
         if value is None:
             continue
-        if not isinstance(value, str | int | float) or len(str(value)) > MAX_PARAMETER:
+        if not isinstance(value, str | int | float) or len(str(value)) > MAX_PARAMETER or value in (math.inf, -math.inf) or value != value:
             raise EntryRejected(f"parameter {name[:60]}", "a number, a short word or a boolean", type(value).__name__)
         if isinstance(value, int) and abs(value) < 1 << 53 and name not in _DECIMALS:
             fields[f"gen_ai.request.{name}"] = value
         else:
-            fields[f"gen_ai.request.{name}"] = str(value)
+            fields[f"gen_ai.request.{name}"] = _decimal(value) if isinstance(value, float) else str(value)
     return fields
+
+
+def _decimal(value: float) -> str:
+    """The shortest decimal that means this number, without an exponent."""
+    return format(Decimal(repr(value)), "f")

@@ -24,6 +24,7 @@ from oracle.audit.calls import (
     INPUT,
     INSTRUCTIONS,
     OUTPUT,
+    REPEATED,
     ContentMode,
     Outcome,
     Told,
@@ -50,8 +51,6 @@ from oracle.seams import Clock, EntryLog, SystemClock
 _CANCELLING = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
 _ABOUT_THE_ENTRY = (EntryRejected, MalformedInput, TooLarge)
 _ANY_INTENT: dict[str, FieldValue] = {"audit.intent.index": 0, "audit.intent.leaf_hash": "0x" + 64 * "0"}  # where the link comes later
-_REPEATED = ("audit.actor", "audit.caller", "audit.system", "gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model")
-"""What stands in every record of a call, so that one record alone can be found and read."""
 UNRECORDABLE = "Unrecordable"
 
 
@@ -74,12 +73,13 @@ class Recorder:
         spool: Spool | None = None,
         on_alarm: Callable[[Alarm], None] | None = None,
         error_messages: bool = False,
+        capture: str = "sdk",
         metrics: RecorderMetrics | None = None,
         clock: Clock | None = None,
     ) -> None:
         if Policy(on_failure) is Policy.OPEN and spool is None:
             raise ConfigRejected("recorder: on_failure", "a spool beside `open`: what is not logged must be kept somewhere", "none")
-        self.actor, self.system, self.error_messages = actor, system, error_messages
+        self.actor, self.system, self.error_messages, self.capture = actor, system, error_messages, capture
         self.mode = content if isinstance(content, ContentMode) else ContentMode.SEALED if content else ContentMode.NONE
         self.metrics = metrics or RecorderMetrics()
         self.clock: Clock = clock or SystemClock()
@@ -124,7 +124,12 @@ class Recorder:
             else ContentMode.NONE
         )
         public = _given({"gen_ai.provider.name": provider, "audit.system": system or self.system})
-        public |= {"audit.actor": self.actor, "audit.capture": "sdk", "gen_ai.operation.name": operation, "gen_ai.request.model": model}
+        public |= {
+            "audit.actor": self.actor,
+            "audit.capture": self.capture,
+            "gen_ai.operation.name": operation,
+            "gen_ai.request.model": model,
+        }
         public |= parameter_fields(parameters or {}) | dict(fields or {})
         hidden = _given({"audit.user": user, "gen_ai.conversation.id": session}) | dict(sealed or {})
         told = Told(public, hidden, _content({INPUT: input, INSTRUCTIONS: instructions}, mode), subject or user, retention, mode)
@@ -157,7 +162,7 @@ class Call:
         self.end: Appended | None = None
         self._recorder = recorder
         self._told = told
-        repeated = {name: told.fields[name] for name in _REPEATED if name in told.fields}
+        repeated = {name: told.fields[name] for name in REPEATED if name in told.fields}
         self._ending = Told(repeated, subject=told.subject, retention=told.retention, mode=told.mode)
         self._intent_entry: Entry | None = None
         self._started = 0.0
@@ -257,7 +262,7 @@ class Call:
 
     def _append_unrecordable(self, reason: str) -> None:
         """The model ran, and the log does not take what was told of it: at least that is on record."""
-        fields = {name: self._told.fields[name] for name in _REPEATED if name in self._told.fields}
+        fields = {name: self._told.fields[name] for name in REPEATED if name in self._told.fields}
         told = Told({**fields, "audit.refusal": reason})
         journal.get("recorder").critical("not recordable", call_id=self.call_id, reason=reason)
         entry = call_error_entry(self.call_id, self.intent, told, self._recorder.clock.now(), UNRECORDABLE)
