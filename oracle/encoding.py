@@ -8,6 +8,7 @@ computed by `contracts/src/libraries`; `tests/vectors` holds what both must give
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -70,6 +71,9 @@ _ANCHOR_TYPE_HASH = type_hash(ANCHOR_TYPE)
 
 
 # ---- hex and fixed-size values at the edge ---------------------------------------------------------------------------------------
+_HEX_DIGITS = re.compile(r"[0-9a-fA-F]*")
+
+
 def to_hex(data: bytes) -> str:
     """Lower-case hex with "0x"."""
     return "0x" + data.hex()
@@ -80,7 +84,7 @@ def parse_hex(text: object, what: str, size: int | None = None) -> bytes:
     if not isinstance(text, str) or not text.startswith("0x"):
         raise MalformedInput(what, 'a hex string starting with "0x"', type(text).__name__ if not isinstance(text, str) else text[:12])
     digits = text[2:]
-    if len(digits) % 2 or not all(c in "0123456789abcdefABCDEF" for c in digits):
+    if len(digits) % 2 or not _HEX_DIGITS.fullmatch(digits):
         raise MalformedInput(what, "an even number of hex digits", f"{len(digits)} characters")
     data = bytes.fromhex(digits)
     if size is not None and len(data) != size:
