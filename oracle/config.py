@@ -49,6 +49,7 @@ class NodeConfig:
     minimum_proof_fee_wei: int = 0  # on top of minimum_fee_wei, where a request demands a proof
     prove: bool = False  # make the proofs that policies demand; canonical models only
     beneficiary: str | None = None  # who is paid for a proof; the operator of the signing key where not given
+    log_policy: str = "closed"  # or "open": answer with an alarm when the log does not take a record, and tell it later
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,29 @@ class OfficeConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxyConfig:
+    listen: str
+    upstream: str  # base URL of an OpenAI-compatible service, such as "https://api.example.org/v1"
+    log_url: str
+    log_token_file: Path
+    name: str = "proxy"  # the actor of its entries
+    system: str = ""  # the AI system the calls belong to
+    provider: str = "openai"  # gen_ai.provider.name
+    content: str = "sealed"  # or "digests", or "none": what is never sent to the log
+    log_policy: str = "closed"  # or "open": forward with an alarm when the log does not answer
+    spool: Path | None = None  # where records wait for the log; needed when open
+    callers_file: Path | None = None  # JSON as of a log's tokens: who may call, by token; addresses are recorded where not given
+    upstream_key_file: Path | None = None  # the key the upstream wants; the caller's own is passed on where not given
+    other_paths: str = "refuse"  # or "forward"
+    forward_headers: tuple[str, ...] = ("openai-beta", "openai-organization", "openai-project")  # of requests, in lower case
+    retention: str = ""  # class in the log
+    max_body_bytes: int = 4 << 20  # of a request
+    max_answer_bytes: int = 16 << 20
+    max_open_calls: int = 256
+    upstream_timeout_seconds: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     chain: ChainConfig
     node: NodeConfig | None = None
@@ -156,18 +180,33 @@ class Config:
     api: ApiConfig | None = None
     watch: WatchConfig | None = None
     office: OfficeConfig | None = None
+    proxy: ProxyConfig | None = None
 
 
 def load_config(path: Path) -> Config:
     """Raises ConfigRejected naming the file and the key that is wrong."""
+    config: Config = _section(Config, _read_document(path), str(path), path.parent.resolve())
+    return config
+
+
+def load_proxy_config(path: Path) -> ProxyConfig:
+    """The table [proxy] of a file, which needs no [chain] beside it: a recording proxy knows no chain. Raises ConfigRejected."""
+    document = _read_document(path)
+    if "proxy" not in document:
+        raise ConfigRejected(f"configuration {path}", "a table [proxy]", "none")
+    if document.keys() != {"proxy"}:
+        _section(Config, document, str(path), path.parent.resolve())
+    config: ProxyConfig = _section(ProxyConfig, document["proxy"], f"{path}: proxy", path.parent.resolve())
+    return config
+
+
+def _read_document(path: Path) -> dict[str, Any]:
     try:
-        document = tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text())
     except OSError as error:
         raise ConfigRejected(f"configuration {path}", "a readable file", error.strerror) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigRejected(f"configuration {path}", "TOML", str(error)) from error
-    config: Config = _section(Config, document, str(path), path.parent.resolve())
-    return config
 
 
 def _section(kind: Any, table: object, where: str, base: Path) -> Any:
