@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Table, create_engine, event, insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from oracle.errors import StoreError
@@ -40,6 +40,21 @@ def reading(engine: Engine) -> Iterator[Connection]:
     """A transaction that only reads: one snapshot, beside the writer instead of behind it. Writing in it can fail as locked."""
     with engine.execution_options(**{_READING: True}).begin() as connection:
         yield connection
+
+
+def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Inserts rows that all have every column of the table, of types the driver takes as they are.
+
+    SQLite's driver is given them directly: the pass over every value that SQLAlchemy makes for it costs more than the insertion.
+    """
+    if not rows:
+        return
+    if connection.dialect.name != "sqlite":
+        connection.execute(insert(table), rows)
+        return
+    names = [column.name for column in table.columns]
+    statement = str(insert(table).compile(dialect=connection.dialect))
+    connection.exec_driver_sql(statement, [tuple(row[name] for name in names) for row in rows])
 
 
 def open_database(url: str, schema: str) -> Engine:

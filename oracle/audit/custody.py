@@ -51,7 +51,7 @@ from oracle.audit.store import content as _content
 from oracle.audit.store import storing
 from oracle.errors import ConfigRejected, EntryRejected, ErasureHeld
 from oracle.records import Bytes32
-from oracle.store import open_database, reading
+from oracle.store import insert_all, open_database, reading
 
 _metadata = MetaData()
 _secrets = Table(
@@ -163,7 +163,7 @@ class Custody:
             rows = [_key_row(item, subjects[item.writer, item.reference], key) for item, key in zip(items, record_keys, strict=True)]
             for chunk in _chunks([item.index for item in items]):
                 connection.execute(delete(_keys).where(_keys.c.index.in_(chunk)))
-            connection.execute(insert(_keys), rows)
+            insert_all(connection, _keys, rows)
         return [row for item, key in zip(items, record_keys, strict=True) for row in _encrypt_content(item, key)]
 
     def _subjects_of(self, connection: Connection, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], _Subject]:

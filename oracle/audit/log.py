@@ -72,6 +72,7 @@ class _Submission:
     content_digest: Bytes32
     content: Content
     retention: str
+    call_id: Bytes32 | None
 
 
 @dataclass(slots=True)
@@ -175,7 +176,8 @@ class Log:
         if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
             raise EntryRejected("idempotency key", f"1 to {MAX_KEY} printable ASCII characters", repr(key)[:40])
         content = Content(Sealed.of(entry.sealed) if entry.sealed else None, entry.bodies)
-        return _Submission(writer, entry, key or _new_key(), content_digest, content, self.retention.class_of(entry.retention))
+        retention = self.retention.class_of(entry.retention)
+        return _Submission(writer, entry, key or _new_key(), content_digest, content, retention, read_call_id(entry.fields))
 
     def _queue_group(self, group: _Group) -> Future[Any]:
         group.future.set_running_or_notify_cancel()  # whoever stops waiting must not stop the sequencer
@@ -284,7 +286,7 @@ class Log:
         """Gives every new entry its place, durably. The second list has one answer for each submission."""
         with self.entries.transaction() as connection:
             known = self.entries.find_keys(connection, {s.writer for s in batch}, {s.key for s in batch})
-            ids = {i for s in batch if (i := read_call_id(s.entry.fields)) is not None}
+            ids = {s.call_id for s in batch if s.call_id is not None}
             calls = {i: Previous(*place) for i, place in self.entries.last_of_calls(connection, ids).items()} if ids else {}
             placing = self._place(batch, size, known, calls)
             if placing.rows:
@@ -347,7 +349,7 @@ class _Placing:
 
 
 def _make_row(s: _Submission, index: int, sequence: int, log_time: str, calls: dict[Bytes32, Previous]) -> Row:
-    call_id = read_call_id(s.entry.fields)
+    call_id = s.call_id
     previous = calls.get(call_id) if call_id is not None else None
     sealed, retention = s.content.sealed.root if s.content.sealed else None, None if s.content.is_empty else s.retention
     record = encode_record(s.entry, s.writer, sequence, log_time, previous, sealed, retention)

@@ -18,11 +18,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from oracle.audit.content import find_body_digest
 from oracle.audit.seal import PLACES
 from oracle.audit.tiles import MAX_ENTRY_BYTES
+from oracle.audit.tree import sha256
 from oracle.audit.vocabulary import SEALED_NAMES
 from oracle.encoding import canonical_flat_json, keccak256, parse_bytes32, parse_hex, parse_uint, to_hex
 from oracle.errors import EntryRejected, InvariantBroken, MalformedInput, TooLarge
@@ -166,8 +168,13 @@ def required_fields(kind: EntryKind, fields: Mapping[str, Field]) -> tuple[str, 
 
 
 # ---- at the log's door ------------------------------------------------------------------------------------------------------------
-def check_entry(entry: Entry) -> None:
-    """Raises EntryRejected, MalformedInput or TooLarge for an entry the log does not take."""
+def check_entry(entry: Entry) -> Bytes32:
+    """Raises EntryRejected, MalformedInput or TooLarge for an entry the log does not take.
+
+    Returns what an idempotency key stands for in the clear, a digest of kind and public fields. The time is not in it, a retry has its
+    own. Sealed fields are not either: a digest of them would outlive their erasure. Those are held against each other while they are
+    kept.
+    """
     _check_time(entry.time, "entry time")
     _check_fields(entry.fields)
     _check_sealed(entry)
@@ -179,8 +186,10 @@ def check_entry(entry: Entry) -> None:
     if missing := [name for name in required_fields(entry.kind, entry.fields) if name not in entry.fields]:
         raise EntryRejected(f"{entry.kind} entry", f"the field {missing[0]}", "nothing")
     _check_bodies(entry)
-    if (size := len(canonical_flat_json(entry.fields))) > MAX_ENTRY_BYTES - _STAMP_BYTES:
-        raise TooLarge("entry", f"at most {MAX_ENTRY_BYTES - _STAMP_BYTES} bytes", size)
+    data = canonical_flat_json({"kind": str(entry.kind)} | entry.fields)
+    if len(data) > MAX_ENTRY_BYTES - _STAMP_BYTES:
+        raise TooLarge("entry", f"at most {MAX_ENTRY_BYTES - _STAMP_BYTES} bytes", len(data))
+    return sha256(data)
 
 
 def _check_time(value: object, what: str) -> None:
@@ -201,10 +210,15 @@ def _check_fields(fields: object) -> None:
     if not isinstance(fields, dict) or len(fields) > MAX_FIELDS:
         raise EntryRejected("entry fields", f"an object of at most {MAX_FIELDS} fields", type(fields).__name__)
     for name, value in fields.items():
-        if not isinstance(name, str) or len(name) > 100 or not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not _is_name(name):
             raise EntryRejected("field name", "dotted lower-case words", repr(name)[:120])
         if not _is_value(value):
             raise EntryRejected(f"field {name}", "a short string, an integer below 2^53, a boolean or a list of strings", repr(value)[:60])
+
+
+@lru_cache(4096)
+def _is_name(name: str) -> bool:
+    return len(name) <= 100 and _NAME.fullmatch(name) is not None
 
 
 def _is_value(value: object) -> bool:
@@ -246,14 +260,6 @@ def _check_bodies(entry: Entry) -> None:
             raise TooLarge(f"body {name}", f"at most {MAX_BODY_BYTES} bytes", len(body))
         if (expected := find_body_digest(entry.fields | entry.sealed, name)) != to_hex(keccak256(body)):
             raise EntryRejected(f"body {name}", f"bytes with the digest {expected}", to_hex(keccak256(body)))
-
-
-def compute_content_digest(entry: Entry) -> Bytes32:
-    """What an idempotency key stands for in the clear: kind and public fields. The time is not in it, a retry has its own.
-
-    Sealed fields are not either: a digest of them would outlive their erasure. Those are held against each other while they are kept.
-    """
-    return keccak256(canonical_flat_json({"kind": str(entry.kind)} | entry.fields))
 
 
 # ---- stamping and reading -----------------------------------------------------------------------------------------------------------

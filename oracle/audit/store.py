@@ -36,7 +36,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from oracle.errors import LogRefused, StoreError
 from oracle.records import Bytes32, Checkpoint
-from oracle.store import open_database
+from oracle.store import insert_all, open_database
 
 _metadata = MetaData()
 _entries = Table(
@@ -140,9 +140,8 @@ class EntryStore:
 
     def insert(self, connection: Connection, rows: Sequence[Row], ciphertexts: Sequence[dict[str, Any]]) -> None:
         """New entries, and the rows of `content` that `Custody.keep` gave for them."""
-        connection.execute(insert(_entries), [row.columns() for row in rows])
-        if ciphertexts:
-            connection.execute(insert(content), ciphertexts)
+        insert_all(connection, _entries, [row.columns() for row in rows])
+        insert_all(connection, content, ciphertexts)
 
     def read(self, start: int, end: int) -> list[Row]:
         """Entries start … end − 1, as far as there are any."""
