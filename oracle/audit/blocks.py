@@ -56,7 +56,7 @@ class RpcBlocks:
             receipts = [_encode_receipt(item) for item in self._receipts(block_hash, listed)]
             transactions = [_encode_transaction(item) for item in block["transactions"]]
             return _require_whole(block_hash, _encode_header(block), transactions, receipts, block, tuple(listed))
-        except (KeyError, TypeError, ValueError, MalformedInput) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, MalformedInput) as error:
             raise BlockNotKnown(f"block {to_hex(block_hash)} of the endpoint has a form that is not known here") from error
 
     def _receipts(self, block_hash: Bytes32, transactions: Sequence[Bytes32]) -> Sequence[Any]:
