@@ -7,6 +7,7 @@ import {Precompiles} from "../src/libraries/proof/Precompiles.sol";
 import {Proofs} from "../src/libraries/proof/Proofs.sol";
 import {Rows} from "../src/libraries/proof/Rows.sol";
 import {Words} from "../src/libraries/proof/Words.sol";
+import {CircuitReader} from "../src/verifiers/CircuitReader.sol";
 import {ProofVerifier} from "../src/verifiers/ProofVerifier.sol";
 import {ProofFixture, TellingVerifier, Vector} from "./ProofFixture.sol";
 import {vm} from "./Vm.sol";
@@ -232,7 +233,7 @@ contract ProofMutationsTest is ProofFixture {
         vm.expectRevert();
         verifier.verifyProof(keccak256("nothing"), v.context, v.input, v.output, v.proof);
         bytes32 opaque = models.register(2, keccak256("manifest"), "", new bytes32[](0), "");
-        vm.expectRevert(abi.encodeWithSelector(ProofVerifier.NoCircuit.selector, opaque));
+        vm.expectRevert(abi.encodeWithSelector(CircuitReader.NoCircuit.selector, opaque));
         verifier.verifyProof(opaque, v.context, v.input, v.output, v.proof);
     }
 

@@ -91,7 +91,7 @@ def create_consumer(sender: Sender, name: str, *arguments: Any) -> Address:
 class Registration:
     """What registering a model took. `stored` counts the parts of its commitments that were not there before.
 
-    `is_prepared`: the proof verifier keeps what it needs of the descriptor, which makes every proof some 45,000 gas cheaper.
+    `is_prepared`: the proof verifier keeps what it needs of the model, which makes every proof cheaper (docs/costs.md).
     """
 
     model_id: Bytes32
@@ -154,13 +154,14 @@ def register_model(
 
 
 def _prepare(contracts: Contracts, sender: Sender, model_id: Bytes32) -> int:
-    """Gas used; 0 where it was done before, or the verifier will not: it keeps only what fits into one contract's code."""
-    if contracts.is_prepared(model_id):
-        return 0
+    """Gas used; 0 where it was done before, or the verifier will not. Every call keeps two more pieces of a large model, until all are there."""
+    gas_used = 0
     try:
-        return sender.send(contracts.call("ProofVerifier", "prepare", model_id)).gas_used
+        while not contracts.is_prepared(model_id):
+            gas_used += sender.send(contracts.call("ProofVerifier", "prepare", model_id)).gas_used
     except CallReverted:
-        return 0
+        return gas_used
+    return gas_used
 
 
 def register_operator(contracts: Contracts, sender: Sender, signer: Signer, index: int, stake_wei: int) -> Operator:

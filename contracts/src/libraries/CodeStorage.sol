@@ -14,13 +14,18 @@ library CodeStorage {
     /// @dev The STOP makes the data impossible to execute: no `data` can be crafted into a contract that destroys
     ///      itself.
     function write(bytes memory data) internal returns (address pointer) {
-        if (data.length > MAX_BYTES) revert TooLong(MAX_BYTES, data.length);
-        // PUSH2 size, DUP1, PUSH1 offset 10, PUSH0, CODECOPY, PUSH0, RETURN: return what follows these ten bytes.
-        bytes memory creation = abi.encodePacked(hex"61", uint16(data.length + 1), hex"80600a5f395ff3", hex"00", data);
+        bytes memory creation = makeCreationCode(data);
         assembly ("memory-safe") {
             pointer := create(0, add(creation, 0x20), mload(creation))
         }
         if (pointer == address(0)) revert WriteFailed();
+    }
+
+    /// @notice What creates a contract whose code is a STOP byte and `data`.
+    function makeCreationCode(bytes memory data) internal pure returns (bytes memory) {
+        if (data.length > MAX_BYTES) revert TooLong(MAX_BYTES, data.length);
+        // PUSH2 size, DUP1, PUSH1 offset 10, PUSH0, CODECOPY, PUSH0, RETURN: return what follows these ten bytes.
+        return abi.encodePacked(hex"61", uint16(data.length + 1), hex"80600a5f395ff3", hex"00", data);
     }
 
     /// @notice The bytes stored at `pointer`.

@@ -6,6 +6,7 @@ import {IVerifier} from "../interfaces/IVerifier.sol";
 import {CodeStorage} from "../libraries/CodeStorage.sol";
 import {Claim, EvidenceKind} from "../libraries/Types.sol";
 import {ClaimList} from "../libraries/proof/ClaimList.sol";
+import {Images} from "../libraries/proof/Images.sol";
 import {Linears} from "../libraries/proof/Linears.sol";
 import {
     ALL_POINTS,
@@ -15,7 +16,7 @@ import {
     AT_QUOTIENT,
     BETA,
     ENTRIES,
-    FIRST_PARAMETER,
+    ENTRY_BYTES,
     HELPER_POINTS,
     INPUT_COMMITTED,
     INPUT_DATA,
@@ -27,8 +28,6 @@ import {
     OUTPUT_DATA,
     OUTPUT_TENSOR,
     PARAMETER_POINTS,
-    PARTS,
-    PARTS_END,
     TABLE_POINTS,
     TENSORS,
     TRACE_POINTS,
@@ -57,7 +56,8 @@ contract ProofVerifier is IVerifier {
     uint256 private constant TAG_BYTES = 17;
     uint256 private constant BENEFICIARY_BYTES = 20;
     uint256 private constant G2_BYTES = 256;
-    uint256 private constant PIECE_POINTS = 32;
+    /// @dev Entries behind the last, for the check that needs two more points.
+    uint256 private constant SPARE_ENTRIES = 2;
     /// @dev Chunks of 4096 entries are those of the Ethereum ceremony, which point evaluation (0x0a) is about.
     uint256 private constant CEREMONY_BITS = 12;
     uint256 private constant MAX_CHUNK_BITS = 20;
@@ -65,22 +65,16 @@ contract ProofVerifier is IVerifier {
     IModelRegistry public immutable MODELS;
     /// @notice A commitment is to 2^CHUNK_BITS entries.
     uint256 public immutable CHUNK_BITS;
-    /// @notice Reads the models' descriptors.
+    /// @notice Reads models, and creates the contracts that keep them.
     CircuitReader public immutable READER;
     /// @dev Where [τ]_2 is stored, for other setups than the ceremony's.
     address private immutable TAU;
-
-    /// @notice Where a prepared model's image is stored (Memory.sol); zero for others. What it is made from is
-    ///         immutable.
-    mapping(bytes32 modelId => address image) public imageOf;
 
     event ModelPrepared(bytes32 indexed modelId, address image);
 
     /// @notice No setup of 2^chunkBits powers with a [τ]_2 of that many bytes: 256, or none for the Ethereum
     ///         ceremony's 2^12 powers.
     error UnknownSetup(uint256 chunkBits, uint256 tauBytes);
-    error NoCircuit(bytes32 modelId);
-    error ParameterCount(uint256 expectedPoints, uint256 gotPoints);
     error TensorLength(bytes32 tensor, uint256 expectedBytes, uint256 gotBytes);
     error TensorRange(bytes32 tensor);
     /// @notice The combined commitment does not open to the claims' value.
@@ -98,7 +92,7 @@ contract ProofVerifier is IVerifier {
         if (!isKnown) revert UnknownSetup(chunkBits, tauG2.length);
         MODELS = models;
         CHUNK_BITS = chunkBits;
-        READER = new CircuitReader();
+        READER = new CircuitReader(models, chunkBits);
         TAU = tauG2.length == 0 ? address(0) : CodeStorage.write(tauG2);
     }
 
@@ -136,16 +130,21 @@ contract ProofVerifier is IVerifier {
         _verifyProof(claim.modelId, context, input, output, data[BENEFICIARY_BYTES:]);
     }
 
-    /// @notice Stores what the verifier reads of a model's descriptor, so that it need not be read again: about
-    ///         45,000 gas less for each proof. Anyone may, once; nothing depends on it. Reverts for a descriptor
-    ///         that is not well formed, and for networks too large for one contract's code.
+    /// @notice Where a prepared model's image begins (Images.sol); zero for others.
+    function imageOf(bytes32 modelId) public view returns (address image) {
+        image = Images.locate(address(READER), modelId, 0);
+        if (image.code.length == 0) return address(0);
+    }
+
+    /// @notice Keeps what the verifier reads of a model in the form in which it needs it: every proof then takes less gas.
+    ///         Anyone may; nothing depends on it. A model of more than some 250 commitments takes more than one call: until
+    ///         an address is returned. Reverts for a descriptor that is not well formed.
     function prepare(bytes32 modelId) external returns (address image) {
-        image = imageOf[modelId];
+        image = imageOf(modelId);
         if (image != address(0)) return image;
-        _readModel(modelId);
-        image = CodeStorage.write(Memory.copyImage());
-        imageOf[modelId] = image;
-        emit ModelPrepared(modelId, image);
+        READER.write(modelId);
+        image = imageOf(modelId);
+        if (image != address(0)) emit ModelPrepared(modelId, image);
     }
 
     /// @notice Returns if `proof` shows that the model gives `output` for `input`, in this context; reverts else.
@@ -187,26 +186,16 @@ contract ProofVerifier is IVerifier {
 
     // ---- before the first hash ----------------------------------------------------------------------------------
 
-    /// @dev Brings what is known of the model into memory: as it was stored, or read from the registry.
+    /// @dev Brings what is known of the model into memory, as it was kept or as the reader makes it, and the entries of the
+    ///      proof's points behind the model's.
     function _readModel(bytes32 modelId) private view {
-        Memory.begin();
-        address image = imageOf[modelId];
-        if (image != address(0)) Memory.loadStoredImage(image);
-        else _readRegistry(modelId);
-    }
-
-    function _readRegistry(bytes32 modelId) private view {
-        address pointer = MODELS.circuitPointerOf(modelId);
-        if (pointer == address(0)) revert NoCircuit(modelId);
-        bytes memory call = abi.encodeCall(CircuitReader.read, (pointer, CHUNK_BITS));
-        Memory.loadImage(address(READER), call);
-        address[] memory parts = MODELS.parametersOf(modelId);
-        uint256 first;
-        assembly ("memory-safe") {
-            first := add(parts, 0x20)
+        unchecked {
+            Memory.begin();
+            if (!Images.load(address(READER), modelId)) {
+                Memory.loadImage(address(READER), abi.encodeCall(CircuitReader.read, (modelId)));
+            }
+            Memory.allocate(ENTRY_BYTES * (load(ALL_POINTS) + SPARE_ENTRIES - load(PARAMETER_POINTS)));
         }
-        store(PARTS, first);
-        store(PARTS_END, first + 32 * parts.length);
     }
 
     /// @dev Values, or as many points as the padded input has chunks with a true entry.
@@ -270,54 +259,15 @@ contract ProofVerifier is IVerifier {
         unchecked {
             Openings.open();
             ClaimList.addAll();
-            uint256 parts = load(FIRST_PARAMETER) - load(INPUT_POINTS) - 2;
-            Openings.putCalldata(0, load(AT_POINTS), parts);
+            uint256 first = load(PARAMETER_POINTS);
+            uint256 parts = load(ALL_POINTS) - load(INPUT_POINTS) - 2;
+            Openings.putCalldata(first, load(AT_POINTS), parts - first);
             Openings.putCalldata(parts, load(AT_PARTS), 2);
             Openings.putCalldata(parts + 2, load(INPUT_DATA), load(INPUT_POINTS));
-            _putParameters();
             uint256 r = load(MODULUS);
             Openings.setScalar(parts, r - 1);
             Openings.setScalar(parts + 1, r - mulmod(load(ZETA), Openings.topPower(), r));
             if (!(TAU == address(0) ? _isEvaluation() : _isPaired())) revert WrongOpening();
-        }
-    }
-
-    /// @dev Copies the model's commitments from the contracts that hold them.
-    function _putParameters() private view {
-        unchecked {
-            uint256 slot = load(FIRST_PARAMETER);
-            uint256 last = load(PARTS_END);
-            for (uint256 place = load(PARTS); place < last; place += 32) {
-                address part = address(uint160(load(place)));
-                uint256 size = part.code.length - 1;
-                uint256 points = size / Proofs.POINT_BYTES;
-                if (size % Proofs.POINT_BYTES != 0 || slot + points > load(ALL_POINTS)) {
-                    _refuseParameters(slot + points);
-                }
-                _putPart(part, slot, points);
-                slot += points;
-            }
-            if (slot != load(ALL_POINTS)) _refuseParameters(slot);
-        }
-    }
-
-    /// @dev Piece by piece: memory for a whole part at once would cost more.
-    function _putPart(address part, uint256 slot, uint256 points) private view {
-        unchecked {
-            uint256 buffer = Memory.free();
-            for (uint256 done; done < points; done += PIECE_POINTS) {
-                uint256 count = points - done < PIECE_POINTS ? points - done : PIECE_POINTS;
-                assembly ("memory-safe") {
-                    extcodecopy(part, buffer, add(1, mul(done, 96)), mul(count, 96))
-                }
-                Openings.putMemory(slot + done, buffer, count);
-            }
-        }
-    }
-
-    function _refuseParameters(uint256 slot) private pure {
-        unchecked {
-            revert ParameterCount(load(PARAMETER_POINTS), slot - load(FIRST_PARAMETER));
         }
     }
 

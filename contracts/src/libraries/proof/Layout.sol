@@ -8,7 +8,6 @@ import {
     COLUMN_LENGTH,
     COORDINATES,
     DEGREE,
-    FIRST_PARAMETER,
     HELPERS,
     HELPER_POINTS,
     INPUT_COMMITTED,
@@ -76,8 +75,8 @@ import {
 /// @title Layout: where everything lies, computed from shapes, never read (circuits/layout.py)
 /// @notice Blocks are powers of two long and lie in decreasing length, ties in the order given, so each is aligned.
 ///         A location is slot · 2^chunkBits + entry: the slot is the chunk's point among those of the one
-///         multi-scalar multiplication, which has only chunks with a true entry: those of the proof in its order, A
-///         and B, those of a committed input, then the model's. Cap: spaces of rows have at most 2^22 entries.
+///         multi-scalar multiplication, which has only chunks with a true entry: the model's, those of the proof in
+///         its order, A and B, then those of a committed input. Cap: spaces of rows have at most 2^22 entries.
 library Layout {
     /// @notice More rows than this verifier has memory for.
     error TooManyRows(uint256 maxBits, uint256 gotBits);
@@ -96,8 +95,8 @@ library Layout {
             store(TABLE_BITS, VALUE_BITS + Points.bitsOf(1 + load(TABLES)));
             store(DEGREE, load(COLUMNS) + 1);
             store(ROUNDS, _max(load(TABLE_BITS), _max(load(ROW_BITS), load(LOOK_BITS))));
-            _placeVectors();
             _placeParameters(buckets);
+            _placeVectors();
             _countTerms();
         }
     }
@@ -186,12 +185,13 @@ library Layout {
             bool areLooksFirst = load(LOOK_BITS) > load(ROW_BITS);
             uint256 trace = areLooksFirst ? looks : 0;
             uint256 tablePoints = _countChunks((1 + load(TABLES)) * TABLE_LENGTH, chunkBits);
+            uint256 slot = load(PARAMETER_POINTS);
             store(COLUMN_LENGTH, column);
-            store(TRACE, trace);
-            store(LOOKED, areLooksFirst ? 0 : columns);
-            uint256 slot = _countChunks(looks + columns, chunkBits);
-            store(TRACE_POINTS, slot);
+            store(TRACE, (slot << chunkBits) + trace);
+            store(LOOKED, (slot << chunkBits) + (areLooksFirst ? 0 : columns));
+            store(TRACE_POINTS, _countChunks(looks + columns, chunkBits));
             store(TABLE_POINTS, tablePoints);
+            slot += load(TRACE_POINTS);
             store(MULTIPLICITIES, slot << chunkBits);
             slot += tablePoints;
             store(HELPERS, (slot << chunkBits) + trace);
@@ -201,15 +201,13 @@ library Layout {
             slot += helperPoints;
             store(TABLE_HELPERS, slot << chunkBits);
             slot += tablePoints + 2;
-            uint256 inputPoints;
+            store(INPUT_LOCATION, slot << chunkBits);
             if (load(INPUT_COMMITTED) != 0) {
                 Tensor input = Tensor.wrap(TENSORS);
                 uint256 length = _liveLength(Sizes.ofTensor(input), input.get(BITS), chunkBits);
-                inputPoints = _countChunks(length, chunkBits);
+                store(INPUT_POINTS, _countChunks(length, chunkBits));
             }
-            store(INPUT_POINTS, inputPoints);
-            store(INPUT_LOCATION, slot << chunkBits);
-            store(FIRST_PARAMETER, slot + inputPoints);
+            store(ALL_POINTS, slot + load(INPUT_POINTS));
         }
     }
 
@@ -238,11 +236,7 @@ library Layout {
         unchecked {
             _clear(buckets);
             _visitParameters(buckets);
-            uint256 first = load(FIRST_PARAMETER);
-            uint256 chunkBits = load(CHUNK_BITS);
-            uint256 end = _countChunks(_open(buckets, first << chunkBits), chunkBits);
-            store(PARAMETER_POINTS, end - first);
-            store(ALL_POINTS, end);
+            store(PARAMETER_POINTS, _countChunks(_open(buckets, 0), load(CHUNK_BITS)));
             _visitParameters(buckets);
         }
     }

@@ -42,77 +42,77 @@ uint256 constant KAPPA = 0xec0;
 uint256 constant LAMBDA = 0xee0;
 uint256 constant MU = 0xf00;
 uint256 constant ZETA = 0xf20;
-/// @dev Of the opening: μ^i for the next claim i, Σ μ^i·value_i, position of the multiplication's entries.
+/// @dev Of the opening: μ^i for the next claim i, Σ μ^i·value_i.
 uint256 constant POWER = 0xf40;
 uint256 constant VALUE = 0xf60;
-uint256 constant ENTRIES = 0xf80;
 /// @dev τ, at most 24 words.
-uint256 constant TAU = 0xfa0;
+uint256 constant TAU = 0xf80;
 /// @dev Coordinates (Points.sol), 98 words.
-uint256 constant COORDINATES = 0x12a0;
+uint256 constant COORDINATES = 0x1280;
 /// @dev Tables of at most 21 words: ζ^(2^j); 1 − ζ^(2^j); Π_{i<j} (1 + ζ^(2^i)); Π_{i<j} of the factors of σ.
-uint256 constant POWERS = 0x1ee0;
-uint256 constant SLOPES = 0x2180;
-uint256 constant SUMS = 0x2420;
-uint256 constant SIGMAS = 0x26c0;
+uint256 constant POWERS = 0x1ec0;
+uint256 constant SLOPES = 0x2160;
+uint256 constant SUMS = 0x2400;
+uint256 constant SIGMAS = 0x26a0;
 
 /// @dev Everything from here on is the reader's.
-uint256 constant IMAGE = 0x2960;
-uint256 constant CHUNK_BITS = 0x2960;
+uint256 constant IMAGE = 0x2940;
+uint256 constant CHUNK_BITS = 0x2940;
 /// @dev Position behind the last tensor's record.
-uint256 constant TENSORS_END = 0x2980;
+uint256 constant TENSORS_END = 0x2960;
 /// @dev Record of the output.
-uint256 constant OUTPUT_TENSOR = 0x29a0;
+uint256 constant OUTPUT_TENSOR = 0x2980;
 /// @dev Tables of functions; numbers of LINEAR and of TABLE operators.
-uint256 constant TABLES = 0x29c0;
-uint256 constant LAYERS = 0x29e0;
-uint256 constant LOOKUPS = 0x2a00;
+uint256 constant TABLES = 0x29a0;
+uint256 constant LAYERS = 0x29c0;
+uint256 constant LOOKUPS = 0x29e0;
 /// @dev Rescale rows in blocks, and bits of their space; the same of lookup rows.
-uint256 constant ROWS = 0x2a20;
-uint256 constant ROW_BITS = 0x2a40;
-uint256 constant LOOKS = 0x2a60;
-uint256 constant LOOK_BITS = 0x2a80;
+uint256 constant ROWS = 0x2a00;
+uint256 constant ROW_BITS = 0x2a20;
+uint256 constant LOOKS = 0x2a40;
+uint256 constant LOOK_BITS = 0x2a60;
 /// @dev Bits of the table of tables.
-uint256 constant TABLE_BITS = 0x2aa0;
+uint256 constant TABLE_BITS = 0x2a80;
 /// @dev Committed columns of the rescale rows, and entries from one to the next.
-uint256 constant COLUMNS = 0x2ac0;
-uint256 constant COLUMN_LENGTH = 0x2ae0;
+uint256 constant COLUMNS = 0x2aa0;
+uint256 constant COLUMN_LENGTH = 0x2ac0;
 /// @dev Locations (Layout.sol): the column y, y of the lookup rows, H of either, m, G, tables of functions (15
 ///      words).
-uint256 constant TRACE = 0x2b00;
-uint256 constant LOOKED = 0x2b20;
-uint256 constant HELPERS = 0x2b40;
-uint256 constant LOOK_HELPERS = 0x2b60;
-uint256 constant MULTIPLICITIES = 0x2b80;
-uint256 constant TABLE_HELPERS = 0x2ba0;
-uint256 constant TABLE_LOCATIONS = 0x2bc0;
-/// @dev Points of each vector; the slot of the model's first; all of them.
-uint256 constant TRACE_POINTS = 0x2da0;
-uint256 constant TABLE_POINTS = 0x2dc0;
-uint256 constant HELPER_POINTS = 0x2de0;
-uint256 constant PARAMETER_POINTS = 0x2e00;
-uint256 constant FIRST_PARAMETER = 0x2e20;
-uint256 constant ALL_POINTS = 0x2e40;
+uint256 constant TRACE = 0x2ae0;
+uint256 constant LOOKED = 0x2b00;
+uint256 constant HELPERS = 0x2b20;
+uint256 constant LOOK_HELPERS = 0x2b40;
+uint256 constant MULTIPLICITIES = 0x2b60;
+uint256 constant TABLE_HELPERS = 0x2b80;
+uint256 constant TABLE_LOCATIONS = 0x2ba0;
+/// @dev Points of each vector, the model's, whose slots are the first, and all of them.
+uint256 constant TRACE_POINTS = 0x2d80;
+uint256 constant TABLE_POINTS = 0x2da0;
+uint256 constant HELPER_POINTS = 0x2dc0;
+uint256 constant PARAMETER_POINTS = 0x2de0;
+uint256 constant ALL_POINTS = 0x2e00;
+/// @dev Position of the multiplication's entries, of which the image has the model's.
+uint256 constant ENTRIES = 0x2e20;
 /// @dev Rounds and degrees.
-uint256 constant ROUNDS = 0x2e60;
-uint256 constant DEGREE = 0x2e80;
-uint256 constant LINEAR_ROUNDS = 0x2ea0;
-uint256 constant LINEAR_DEGREE = 0x2ec0;
-uint256 constant MAP_ROUNDS = 0x2ee0;
+uint256 constant ROUNDS = 0x2e40;
+uint256 constant DEGREE = 0x2e60;
+uint256 constant LINEAR_ROUNDS = 0x2e80;
+uint256 constant LINEAR_DEGREE = 0x2ea0;
+uint256 constant MAP_ROUNDS = 0x2ec0;
 /// @dev Terms with maps, and values sent.
-uint256 constant MAPS = 0x2f00;
-uint256 constant WEIGHTS_SENT = 0x2f20;
-uint256 constant OPERANDS_SENT = 0x2f40;
-uint256 constant MAPPED_SENT = 0x2f60;
-/// @dev Addresses of the contracts that hold the model's commitments, a word each: first, and behind the last.
-uint256 constant PARTS = 0x2f80;
-uint256 constant PARTS_END = 0x2fa0;
+uint256 constant MAPS = 0x2ee0;
+uint256 constant WEIGHTS_SENT = 0x2f00;
+uint256 constant OPERANDS_SENT = 0x2f20;
+uint256 constant MAPPED_SENT = 0x2f40;
 /// @dev Whether the input is given as commitments; how many, and where the first is.
-uint256 constant INPUT_COMMITTED = 0x2fc0;
-uint256 constant INPUT_POINTS = 0x2fe0;
-uint256 constant INPUT_LOCATION = 0x3000;
+uint256 constant INPUT_COMMITTED = 0x2f60;
+uint256 constant INPUT_POINTS = 0x2f80;
+uint256 constant INPUT_LOCATION = 0x2fa0;
 /// @dev Records of the tensors (Records.sol), the input's first.
-uint256 constant TENSORS = 0x3020;
+uint256 constant TENSORS = 0x2fc0;
+
+/// @dev A point of 128 bytes and its scalar.
+uint256 constant ENTRY_BYTES = 160;
 
 /// @dev The word at a position of the memory.
 function load(uint256 place) pure returns (uint256 word) {
@@ -173,30 +173,18 @@ library Memory {
         }
     }
 
-    /// @notice Ends the call and returns everything from IMAGE on.
+    /// @notice Where the image ends: behind the entries of the model's points.
+    function imageEnd() internal pure returns (uint256 place) {
+        unchecked {
+            return load(ENTRIES) + ENTRY_BYTES * load(PARAMETER_POINTS);
+        }
+    }
+
+    /// @notice Ends the call and returns the image.
     function returnImage() internal pure {
+        uint256 end = imageEnd();
         assembly ("memory-safe") {
-            return(IMAGE, sub(mload(0x40), IMAGE))
-        }
-    }
-
-    /// @notice A copy of everything from IMAGE on.
-    function copyImage() internal pure returns (bytes memory image) {
-        assembly ("memory-safe") {
-            image := mload(0x40)
-            let size := sub(image, IMAGE)
-            mstore(image, size)
-            mcopy(add(image, 0x20), IMAGE, size)
-            mstore(0x40, add(add(image, 0x20), size))
-        }
-    }
-
-    /// @notice Copies an image that was stored as contract code behind one STOP byte (CodeStorage.sol).
-    function loadStoredImage(address pointer) internal view {
-        assembly ("memory-safe") {
-            let size := sub(extcodesize(pointer), 1)
-            extcodecopy(pointer, IMAGE, 1, size)
-            mstore(0x40, add(IMAGE, size))
+            return(IMAGE, sub(end, IMAGE))
         }
     }
 

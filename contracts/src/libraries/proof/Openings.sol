@@ -6,10 +6,10 @@ pragma solidity ^0.8.31;
 
 import {Field} from "./Field.sol";
 import {
-    ALL_POINTS,
     CHUNK_BITS,
     COORDINATES,
     ENTRIES,
+    ENTRY_BYTES,
     MODULUS,
     MU,
     Memory,
@@ -32,19 +32,13 @@ import {Sizes} from "./Records.sol";
 ///         1) for a sum over it. Each chunk counts ζ·Σ μ^i·coefficient·e_i(ζ): the scalar of its point in the
 ///         multiplication, whose entries are points of 128 bytes with their scalars.
 library Openings {
-    uint256 internal constant ENTRY_BYTES = 160;
-    /// @dev Entries behind the last, for a check that needs more points.
-    uint256 private constant SPARE_ENTRIES = 2;
     /// @dev Groups of at most 16 chunks: two short lists instead of a long one.
     uint256 private constant GROUP_BITS = 4;
 
-    /// @notice Makes room for the entries and fills the tables of factors at ζ.
+    /// @notice Fills the tables of factors at ζ.
     function open() internal pure {
-        unchecked {
-            store(ENTRIES, Memory.allocate(ENTRY_BYTES * (load(ALL_POINTS) + SPARE_ENTRIES)));
-            store(POWER, 1);
-            store(VALUE, 0);
-        }
+        store(POWER, 1);
+        store(VALUE, 0);
         assembly ("memory-safe") {
             let r := mload(MODULUS)
             // ζ itself is a factor of everything.
@@ -374,19 +368,6 @@ library Openings {
             for {} count { count := sub(count, 1) } {
                 calldatacopy(add(to, 0x10), place, 48)
                 calldatacopy(add(to, 0x50), add(place, 48), 48)
-                place := add(place, 96)
-                to := add(to, ENTRY_BYTES)
-            }
-        }
-    }
-
-    /// @notice The same from memory.
-    function putMemory(uint256 slot, uint256 place, uint256 count) internal pure {
-        assembly ("memory-safe") {
-            let to := add(mload(ENTRIES), mul(slot, ENTRY_BYTES))
-            for {} count { count := sub(count, 1) } {
-                mcopy(add(to, 0x10), place, 48)
-                mcopy(add(to, 0x50), add(place, 48), 48)
                 place := add(place, 96)
                 to := add(to, ENTRY_BYTES)
             }

@@ -12,12 +12,13 @@ import {Points} from "./Points.sol";
 /// @notice A word of the calldata holds 16 values, its lanes; the first value is in the highest one.
 library PublicTensor {
     uint256 private constant LANE_BITS = 4;
-    uint256 private constant LANES_OF_WORD = 16;
     /// @dev A point of zeros (Points.sol).
     uint256 private constant ZEROS = 0x6060606060606060606060606060606060606060606060606060606060606060;
+    /// @dev 2^-240: by so much less every word counts, because its lanes are multiplied where they stand.
+    uint256 private constant UNIT = 0x1a93ecff08a7f6a1a3b3030906f405115c1ac210d4e2e13b5b6a3bb9c03fc2bc;
     /// @dev Groups of 8 words: two short lists instead of a long one.
     uint256 private constant GROUP_BITS = 7;
-    uint256 private constant GROUP_WORDS = 8;
+    uint256 private constant GROUP_BYTES = 0x100;
     uint256 private constant HIGH_BITS = 0xf000f000f000f000f000f000f000f000f000f000f000f000f000f000f000f000;
     /// @dev The sign of every lane. A signed lane with its sign turned is value + 2^15, which is not negative.
     uint256 private constant SIGNS = 0x8000800080008000800080008000800080008000800080008000800080008000;
@@ -68,9 +69,10 @@ library PublicTensor {
             _makeLanes(point, laneBits);
             uint256 inner = Points.eqList(point << (8 * laneBits), 1 << (groupBits - laneBits));
             // The outer list ends where free memory begins.
-            (uint256 list,) = Points.expand(point, sizes, groupBits, 1);
-            result = _sum(data, size, offset == 0 ? 0 : SIGNS, inner, list);
-            if (offset != 0) result = Field.sub(result, Field.mul(SIGN, maskOf(point, sizes)));
+            (uint256 list,) = Points.expand(point, sizes, groupBits, UNIT);
+            store(SCRATCH, offset == 0 ? 0 : Field.negate(Field.mul(SIGN, maskOf(point, sizes))));
+            store(SCRATCH + 0x20, offset == 0 ? 0 : SIGNS);
+            result = _addWords(data, size, inner, list);
             Memory.reset(free);
         }
     }
@@ -104,133 +106,133 @@ library PublicTensor {
         }
     }
 
-    /// @dev With U_i the word shifted so that lane i is lowest, lane i is U_i − 2^16·U_(i−1), so Σ lane_i·e_i is Σ
-    ///      U_i·(e_i − 2^16·e_(i+1)): the table holds what U_i counts, and no lane needs to be cut out. e is the
-    ///      product of four entries h for the two high bits and four l for the two low ones, so three of four are
-    ///      h·(l_i − 2^16·l_(i+1)). Missing coordinates are zero.
+    /// @dev What each lane of a word counts. Lane i stands 2^(240 − 16i) too high; with 2^(16i) in its entry all of them are
+    ///      2^240 too high, and no lane is shifted. An entry is the product of one of four for the two low bits and one of
+    ///      four for the high ones. Missing coordinates are zero.
     function _makeLanes(uint256 point, uint256 cut) private pure {
         unchecked {
             uint256 missing = type(uint256).max >> (8 * cut);
             point = (point & ~missing) | (ZEROS & missing);
-            _makeQuarter(SCRATCH, point);
-            _makeQuarter(SCRATCH + 0x80, point << 16);
+            _makeQuarter(SCRATCH, point, 16);
+            _makeQuarter(SCRATCH + 0x80, point << 16, 64);
         }
         assembly ("memory-safe") {
             let r := mload(MODULUS)
-            let factor := sub(r, 0x10000)
-            let l1 := mload(add(SCRATCH, 0x20))
-            let l2 := mload(add(SCRATCH, 0x40))
-            let l3 := mload(add(SCRATCH, 0x60))
-            let first := addmod(mload(SCRATCH), mulmod(l1, factor, r), r)
-            let second := addmod(l1, mulmod(l2, factor, r), r)
-            let third := addmod(l2, mulmod(l3, factor, r), r)
-            let next := mulmod(mload(SCRATCH), factor, r)
             let place := LANES
-            let h := mload(add(SCRATCH, 0x80))
-            for { let high := add(SCRATCH, 0xa0) } 1 { high := add(high, 0x20) } {
-                mstore(place, mulmod(h, first, r))
-                mstore(add(place, 0x20), mulmod(h, second, r))
-                mstore(add(place, 0x40), mulmod(h, third, r))
-                if eq(high, add(SCRATCH, 0x100)) { break }
-                let above := mload(high)
-                mstore(add(place, 0x60), addmod(mulmod(h, l3, r), mulmod(above, next, r), r))
-                h := above
+            for { let high := add(SCRATCH, 0x80) } lt(high, add(SCRATCH, 0x100)) { high := add(high, 0x20) } {
+                let h := mload(high)
+                mstore(place, mulmod(h, mload(SCRATCH), r))
+                mstore(add(place, 0x20), mulmod(h, mload(add(SCRATCH, 0x20)), r))
+                mstore(add(place, 0x40), mulmod(h, mload(add(SCRATCH, 0x40)), r))
+                mstore(add(place, 0x60), mulmod(h, mload(add(SCRATCH, 0x60)), r))
                 place := add(place, 0x80)
             }
-            mstore(add(place, 0x60), mulmod(h, l3, r))
         }
     }
 
-    /// @dev eq of the first two coordinates with 0, 1, 2, 3.
-    function _makeQuarter(uint256 place, uint256 point) private pure {
+    /// @dev eq of the first two coordinates with k = 0, 1, 2, 3, times 2^(shift·k).
+    function _makeQuarter(uint256 place, uint256 point, uint256 shift) private pure {
         assembly ("memory-safe") {
             let r := mload(MODULUS)
             let c := mload(add(COORDINATES, shl(5, byte(0, point))))
             let d := mload(add(COORDINATES, shl(5, byte(1, point))))
             let both := mulmod(c, d, r)
             mstore(place, addmod(addmod(1, both, r), sub(shl(1, r), add(c, d)), r))
-            mstore(add(place, 0x20), addmod(c, sub(r, both), r))
-            mstore(add(place, 0x40), addmod(d, sub(r, both), r))
-            mstore(add(place, 0x60), both)
+            mstore(add(place, 0x20), mulmod(add(c, sub(r, both)), shl(shift, 1), r))
+            mstore(add(place, 0x40), mulmod(add(d, sub(r, both)), shl(shl(1, shift), 1), r))
+            mstore(add(place, 0x60), mulmod(both, shl(mul(3, shift), 1), r))
         }
     }
 
-    /// @dev Σ over rows of `size` values: words of 16, each weighted with its entry of the inner list, and groups of
-    ///      words with theirs of the outer one. A row begins a new group.
-    function _sum(uint256 data, uint256 size, uint256 signs, uint256 inner, uint256 list)
-        private
-        pure
-        returns (uint256 result)
-    {
-        unchecked {
-            uint256 words = size / LANES_OF_WORD;
-            uint256 lanes = size % LANES_OF_WORD;
-            uint256 left = words;
-            for (uint256 last = Memory.free(); list < last; list += 32) {
-                uint256 count = left < GROUP_WORDS ? left : GROUP_WORDS;
-                left -= count;
-                uint256 part;
-                if (count != 0) part = _weigh(data, inner, 32 * count, signs, type(uint256).max);
-                data += 32 * count;
-                if (count < GROUP_WORDS) {
-                    // Here the row ends. Behind its last lanes is something else.
-                    if (lanes != 0) {
-                        uint256 mask = ~(type(uint256).max >> (16 * lanes));
-                        part = Field.add(part, _weigh(data, inner + 32 * count, 32, signs, mask));
-                        data += 2 * lanes;
-                    }
-                    left = words;
-                } else if (left | lanes == 0) {
-                    left = words;
-                }
-                result = Field.mulAdd(result, part, load(list));
-            }
-        }
-    }
-
-    /// @dev So many bytes of the calldata from `data` on, each word weighted with a word of the memory from `place` on.
-    function _weigh(uint256 data, uint256 place, uint256 size, uint256 signs, uint256 mask)
-        private
-        pure
-        returns (uint256 sum)
-    {
+    /// @dev Adds to SCRATCH, over rows of `size` values, words of 16, each weighted with its entry of the inner list,
+    ///      and groups of words with theirs of the outer one. A row begins a new group. What turns the signs is behind.
+    function _addWords(uint256 data, uint256 size, uint256 inner, uint256 list) private pure returns (uint256) {
         assembly ("memory-safe") {
-            // These three would not fit on the stack beside the products.
-            mstore(SCRATCH, signs)
-            mstore(add(SCRATCH, 0x20), mask)
+            // The products need the stack, so what is needed once a group is kept in memory.
+            let row := mload(0x40)
+            mstore(add(SCRATCH, 0x40), inner)
+            mstore(add(SCRATCH, 0x60), list)
+            mstore(add(SCRATCH, 0x80), data)
+            mstore(add(SCRATCH, 0xa0), shl(1, size))
+            mstore(add(SCRATCH, 0xc0), row)
+            // Lanes behind a row's last one stay as they are here: nothing, once the sign is turned.
+            let end := add(row, and(add(shl(1, size), 0x1f), not(0x1f)))
+            mstore(sub(end, 0x20), mload(add(SCRATCH, 0x20)))
             let r := mload(MODULUS)
-            let step := sub(data, place)
-            let end := add(place, size)
-            // A variable of the loop: else the word would be computed anew for every lane.
-            let word := and(xor(calldataload(data), signs), mask)
-            for {} lt(place, end) {} {
-                // Two products, or two sums modulo r, are below 2^256 together.
-                let first := mulmod(shr(240, word), mload(LANES), r)
-                first := add(first, mulmod(shr(224, word), mload(add(LANES, 0x20)), r))
-                let second := mulmod(shr(208, word), mload(add(LANES, 0x40)), r)
-                second := add(second, mulmod(shr(192, word), mload(add(LANES, 0x60)), r))
-                let high := addmod(first, second, r)
-                first := mulmod(shr(176, word), mload(add(LANES, 0x80)), r)
-                first := add(first, mulmod(shr(160, word), mload(add(LANES, 0xa0)), r))
-                second := mulmod(shr(144, word), mload(add(LANES, 0xc0)), r)
-                second := add(second, mulmod(shr(128, word), mload(add(LANES, 0xe0)), r))
-                let low := addmod(first, second, r)
-                mstore(0x00, add(high, low))
-                first := mulmod(shr(112, word), mload(add(LANES, 0x100)), r)
-                first := add(first, mulmod(shr(96, word), mload(add(LANES, 0x120)), r))
-                second := mulmod(shr(80, word), mload(add(LANES, 0x140)), r)
-                second := add(second, mulmod(shr(64, word), mload(add(LANES, 0x160)), r))
-                high := addmod(first, second, r)
-                first := mulmod(shr(48, word), mload(add(LANES, 0x180)), r)
-                first := add(first, mulmod(shr(32, word), mload(add(LANES, 0x1a0)), r))
-                second := mulmod(shr(16, word), mload(add(LANES, 0x1c0)), r)
-                second := add(second, mulmod(word, mload(add(LANES, 0x1e0)), r))
-                low := addmod(first, second, r)
-                mstore(0x20, add(high, low))
-                sum := addmod(sum, mulmod(addmod(mload(0x00), mload(0x20), r), mload(place), r), r)
-                place := add(place, 0x20)
-                word := and(xor(calldataload(add(place, step)), mload(SCRATCH)), mload(add(SCRATCH, 0x20)))
+            // The outer list ends where the row begins.
+            for {} lt(mload(add(SCRATCH, 0x60)), mload(add(SCRATCH, 0xc0))) {} {
+                let place := mload(add(SCRATCH, 0xc0))
+                calldatacopy(place, mload(add(SCRATCH, 0x80)), mload(add(SCRATCH, 0xa0)))
+                mstore(add(SCRATCH, 0x80), add(mload(add(SCRATCH, 0x80)), mload(add(SCRATCH, 0xa0))))
+                for {} lt(place, end) {} {
+                    let weight := mload(add(SCRATCH, 0x40))
+                    let sum := 0
+                    let last := add(place, GROUP_BYTES)
+                    if gt(last, end) { last := end }
+                    for {} lt(place, last) {} {
+                        let word := xor(mload(place), mload(add(SCRATCH, 0x20)))
+                        // Two products, or a product and a sum modulo r, are below 2^256 together. Half of it goes through memory:
+                        // as one expression, which the compiler makes of it, it would not fit on the stack.
+                        let value :=
+                            add(
+                                mulmod(and(word, shl(224, 0xffff)), mload(add(LANES, 0x20)), r),
+                                mulmod(and(word, shl(240, 0xffff)), mload(LANES), r)
+                            )
+                        value := addmod(
+                            add(
+                                mulmod(and(word, shl(192, 0xffff)), mload(add(LANES, 0x60)), r),
+                                mulmod(and(word, shl(208, 0xffff)), mload(add(LANES, 0x40)), r)
+                            ),
+                            value,
+                            r
+                        )
+                        value := add(mulmod(and(word, shl(176, 0xffff)), mload(add(LANES, 0x80)), r), value)
+                        value := addmod(
+                            add(
+                                mulmod(and(word, shl(144, 0xffff)), mload(add(LANES, 0xc0)), r),
+                                mulmod(and(word, shl(160, 0xffff)), mload(add(LANES, 0xa0)), r)
+                            ),
+                            value,
+                            r
+                        )
+                        mstore(0x00, value)
+                        value := add(mulmod(and(word, shl(128, 0xffff)), mload(add(LANES, 0xe0)), r), mload(0x00))
+                        value := addmod(
+                            add(
+                                mulmod(and(word, shl(96, 0xffff)), mload(add(LANES, 0x120)), r),
+                                mulmod(and(word, shl(112, 0xffff)), mload(add(LANES, 0x100)), r)
+                            ),
+                            value,
+                            r
+                        )
+                        value := add(mulmod(and(word, shl(80, 0xffff)), mload(add(LANES, 0x140)), r), value)
+                        value := addmod(
+                            add(
+                                mulmod(and(word, shl(48, 0xffff)), mload(add(LANES, 0x180)), r),
+                                mulmod(and(word, shl(64, 0xffff)), mload(add(LANES, 0x160)), r)
+                            ),
+                            value,
+                            r
+                        )
+                        value := add(mulmod(and(word, shl(32, 0xffff)), mload(add(LANES, 0x1a0)), r), value)
+                        value := addmod(
+                            add(
+                                mulmod(and(word, 0xffff), mload(add(LANES, 0x1e0)), r),
+                                mulmod(and(word, shl(16, 0xffff)), mload(add(LANES, 0x1c0)), r)
+                            ),
+                            value,
+                            r
+                        )
+                        sum := addmod(sum, mulmod(mload(weight), value, r), r)
+                        weight := add(weight, 0x20)
+                        place := add(place, 0x20)
+                    }
+                    sum := mulmod(sum, mload(mload(add(SCRATCH, 0x60))), r)
+                    mstore(SCRATCH, addmod(mload(SCRATCH), sum, r))
+                    mstore(add(SCRATCH, 0x60), add(mload(add(SCRATCH, 0x60)), 0x20))
+                }
             }
         }
+        return load(SCRATCH);
     }
 }
