@@ -1,0 +1,15 @@
+/** The log's head, verified by this browser. */
+
+import { OwnVerdict } from "./OwnVerdict";
+import { useVerification } from "./useVerification";
+
+export function HeadVerification() {
+  const verification = useVerification("head", null);
+  return (
+    <OwnVerdict
+      verification={verification}
+      title="Verified by this browser"
+      words={{ passed: "The log is signed by its key and extends what was anchored and seen before.", failed: "This log is not what it should be." }}
+    />
+  );
+}
