@@ -44,8 +44,15 @@ def hash_children(left: bytes, right: bytes) -> Bytes32:
 # ---- verification -----------------------------------------------------------------------------------------------------------------
 def verify_inclusion(leaf_hash: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> None:
     """Returns when the leaf is number `index` of the tree of `size` leaves with this root. Raises ProofRejected otherwise."""
-    _require_hash(leaf_hash, "leaf hash")
     _require_hash(root, "root")
+    computed = fold_inclusion(leaf_hash, index, size, proof)
+    if computed != root:
+        raise ProofRejected("inclusion proof", f"the root {root.hex()}", computed.hex())
+
+
+def fold_inclusion(leaf_hash: bytes, index: int, size: int, proof: Sequence[bytes]) -> Bytes32:
+    """The root that an inclusion proof leads to, to be held against a trusted one. Raises ProofRejected for a proof of another form."""
+    _require_hash(leaf_hash, "leaf hash")
     _require_size(index, "index")
     _require_size(size, "tree size")
     _require_proof(proof)
@@ -59,8 +66,7 @@ def verify_inclusion(leaf_hash: bytes, index: int, size: int, proof: Sequence[by
     for height, sibling in enumerate(proof):
         is_right = height >= inner or index >> height & 1
         computed = hash_children(sibling, computed) if is_right else hash_children(computed, sibling)
-    if computed != root:
-        raise ProofRejected("inclusion proof", f"the root {root.hex()}", computed.hex())
+    return Bytes32(computed)
 
 
 def verify_consistency(size1: int, size2: int, proof: Sequence[bytes], root1: bytes, root2: bytes) -> None:
@@ -81,10 +87,28 @@ def verify_consistency(size1: int, size2: int, proof: Sequence[bytes], root1: by
         if root1 != root2:
             raise ProofRejected("consistency proof", f"equal roots for equal sizes, {root1.hex()}", root2.hex())
         return
-    _fold_consistency(size1, size2, proof, root1, root2)
+    first, second = _fold_consistency(size1, size2, proof, root1)
+    if first != root1:
+        raise ProofRejected("consistency proof", f"the first root {root1.hex()}", first.hex())
+    if second != root2:
+        raise ProofRejected("consistency proof", f"the second root {root2.hex()}", second.hex())
 
 
-def _fold_consistency(size1: int, size2: int, proof: Sequence[bytes], root1: bytes, root2: bytes) -> None:
+def fold_consistency(size1: int, size2: int, proof: Sequence[bytes], root1: bytes) -> Bytes32:
+    """The second root that a proof of consistency from (size1, root1) leads to, 1 ≤ size1 < size2. Raises ProofRejected."""
+    _require_hash(root1, "first root")
+    _require_size(size1, "first size")
+    _require_size(size2, "second size")
+    _require_proof(proof)
+    if not 1 <= size1 < size2:
+        raise ProofRejected("consistency proof", "sizes with 1 ≤ first < second", f"{size1} and {size2}")
+    first, second = _fold_consistency(size1, size2, proof, root1)
+    if first != root1:
+        raise ProofRejected("consistency proof", f"the first root {root1.hex()}", first.hex())
+    return Bytes32(second)
+
+
+def _fold_consistency(size1: int, size2: int, proof: Sequence[bytes], root1: bytes) -> tuple[bytes, bytes]:
     shift = (size1 & -size1).bit_length() - 1  # height of the largest complete subtree that ends where the first tree ends
     path = list(proof) if size1 != 1 << shift else [root1, *proof]
     node, last = (size1 - 1) >> shift, (size2 - 1) >> shift
@@ -98,10 +122,7 @@ def _fold_consistency(size1: int, size2: int, proof: Sequence[bytes], root1: byt
             first, second = hash_children(sibling, first), hash_children(sibling, second)
         else:
             second = hash_children(second, sibling)
-    if first != root1:
-        raise ProofRejected("consistency proof", f"the first root {root1.hex()}", first.hex())
-    if second != root2:
-        raise ProofRejected("consistency proof", f"the second root {root2.hex()}", second.hex())
+    return first, second
 
 
 def _require_hash(value: object, what: str) -> None:
