@@ -23,6 +23,18 @@ class LogMetrics:
         )
         self.anchored = Gauge("affidavit_log_anchored_size", "Size of the newest anchor on chain", registry=self.registry)
         self.anchor_failures = Counter("affidavit_log_anchor_failures", "Anchor rounds that failed", registry=self.registry)
+        self.witnessed = Gauge(
+            "affidavit_log_witnessed_size", "Size of the newest checkpoint that satisfied the witness policy", registry=self.registry
+        )
+        self.witness_quorum_met = Gauge(
+            "affidavit_log_witness_quorum_met", "Whether enough witnesses cosigned in the last round", registry=self.registry
+        )
+        self.witness_cosignatures = Gauge(
+            "affidavit_log_witness_cosignatures", "Witnesses that cosigned in the last round", registry=self.registry
+        )
+        self.witness_failures = Counter(
+            "affidavit_log_witness_failures", "Checkpoints a witness did not cosign", ["witness"], registry=self.registry
+        )
         self.pruned = Counter(
             "affidavit_log_pruned_records", "Records whose content was erased at the end of its retention", registry=self.registry
         )

@@ -19,12 +19,14 @@ from oracle.audit.custodykey import read_custody_key
 from oracle.audit.keys import read_key_file
 from oracle.audit.log import Keeper, Log, Places
 from oracle.audit.metrics import LogMetrics
+from oracle.audit.receipts import add_receipts
 from oracle.audit.retention import parse_retention, prune_once
 from oracle.audit.server import make_app
 from oracle.audit.source import DirectorySource
 from oracle.config import ChainConfig, Config, LogConfig, read_secret
 from oracle.errors import ChainError, ConfigRejected, LogRefused, Rejected
 from oracle.pipeline.background import Background, Step
+from oracle.pipeline.witness import make_witness_step, open_witnessing
 from oracle.records import Address, Anchor, Bytes32, Domain
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
@@ -76,6 +78,11 @@ def run_log(config: Config) -> None:
             "clock": make_clock_step(log, clock, metrics, settings.clock_seconds),
             "prune": make_prune_step(log, clock, metrics, settings.prune_seconds),
         }
+        if settings.witnesses is not None:
+            witnessing = open_witnessing(log, source, settings, key.verifier, clock)
+            witnessing.check()
+            steps["witness"] = make_witness_step(witnessing, metrics, settings.witness_seconds)
+            steps["witness"]()  # before anything is signed: a witness may be ahead
         if settings.anchor_keystore is not None:
             signer = AccountSigner(load_account(settings.anchor_keystore, settings.password_file))
             anchorer = Anchorer(log, source, open_anchors(config.chain, signer), signer, clock)
@@ -83,7 +90,9 @@ def run_log(config: Config) -> None:
             anchorer.log_newest()
             steps["anchor"] = make_anchor_step(anchorer, metrics, settings.anchor_seconds)
         journal.get("log").info("started", origin=log.origin, size=log.checkpoint.size, vkey=str(key.verifier))
-        Background().run(steps, make_app(log, source, access, metrics), settings.listen)
+        app = make_app(log, source, access, metrics)
+        add_receipts(app, log, source, key)
+        Background().run(steps, app, settings.listen)
     finally:
         log.close()
     journal.get("log").info("stopped")
