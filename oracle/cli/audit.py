@@ -38,9 +38,10 @@ TokenFile = Annotated[
 ]
 
 
-def _open(
+def open_auditor_of(
     log: str, vkey: str, rpc: str, deployment: Path, anchor_key: str | None, token_file: Path | None, checks: ClaimChecks | None = None
 ) -> Auditor:
+    """The auditor of a command's options."""
     from oracle.config import read_secret
     from oracle.encoding import parse_address
     from oracle.pipeline.audit import CHECKS, open_auditor
@@ -50,7 +51,8 @@ def _open(
     return open_auditor(log, vkey, rpc, deployment, anchored_by, token, checks or CHECKS)
 
 
-def _parse_subject(text: str) -> Bytes32 | int:
+def parse_subject(text: str) -> Bytes32 | int:
+    """A request id, or an entry's index."""
     from oracle.encoding import parse_bytes32, parse_uint
 
     return parse_bytes32(text, "request id") if text.startswith("0x") else parse_uint(text, "entry index", 53)
@@ -91,12 +93,12 @@ def verify(
     re_execute, checks = load_models(model) if model else (None, CHECKS)
     try:
         with working("Reading the log"):
-            auditor = _open(log, vkey, rpc, deployment, anchor_key, token_file, checks)
+            auditor = open_auditor_of(log, vkey, rpc, deployment, anchor_key, token_file, checks)
         if subject is None:
             with progress() as on_progress:
                 report = auditor.verify_log(on_step, on_progress)
         else:
-            report = auditor.verify_call(_parse_subject(subject), on_step, re_execute)
+            report = auditor.verify_call(parse_subject(subject), on_step, re_execute)
     except AuditFailed as failure:
         if json:
             _write_failure(steps, failure)
@@ -139,7 +141,7 @@ def export(
     from oracle.encoding import parse_bytes32
 
     with working("Exporting"):
-        auditor = _open(log, vkey, rpc, deployment, None, token_file)
+        auditor = open_auditor_of(log, vkey, rpc, deployment, None, token_file)
         only = None if request_id is None else parse_bytes32(request_id, "request id")
         count = auditor.export_log(out) if only is None else auditor.export_call(only, out)
     write_note(f"{count} entries in {out}")

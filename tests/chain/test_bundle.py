@@ -24,14 +24,17 @@ import pytest
 from oracle.audit import bundle_verify as script
 from oracle.audit.blocks import BlockNotKnown, RpcBlocks
 from oracle.audit.bundle import Disclosed, make_bundle, require_holds, write_directory, write_zip
+from oracle.audit.export import export_log
 from oracle.audit.trie import encode_rlp
 from oracle.encoding import canonical_json, keccak256, to_hex
 from oracle.errors import AuditFailed, ChainError, ConfigRejected
 from oracle.records import Bytes32
+from oracle.relay.deployment import write_deployment
 from oracle.signatures import recover_signer
 from tests.chain.conftest import World
 from tests.twins.evidence import ANCHOR, OUTSIDE, QUESTION, Scene, tell_on_chain
 from tests.twins.logs import KEY
+from tests.unit.cli_runner import Cli
 
 MUTATIONS = 1000
 Files = dict[str, bytes]
@@ -528,3 +531,24 @@ def test_without_its_one_package_the_script_says_so(tmp_path: Path) -> None:
     done = run_script(home / "bin/python", Path(script.__file__), tmp_path)
     assert done.returncode == 3
     assert "`cryptography` is needed" in done.stdout
+
+
+# ---- as it is made ---------------------------------------------------------------------------------------------------------------------
+def test_the_command_writes_what_the_function_makes(
+    scene: Scene, bundles: dict[str, Files], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli = Cli(monkeypatch, capsys)
+    export_log(scene.place.view, tmp_path / "log")
+    write_deployment(scene.world.deployment, tmp_path / "deployment.json")
+    where = ["--log", tmp_path / "log", "--vkey", KEY.verifier, "--rpc", scene.world.rpc, "--deployment", tmp_path / "deployment.json"]
+    where += ["--anchor-key", ANCHOR.address]
+    ran = cli.ok("audit", "bundle", to_hex(scene.asked.request_id), "--out", tmp_path / "asked.zip", "--with-content", *where)
+    assert "verify.py" in ran.err
+    assert script.read_bundle(tmp_path / "asked.zip") == bundles["asked"]
+    cli.ok("audit", "bundle", scene.alone, "--out", tmp_path / "alone", *where)
+    assert script.read_bundle(tmp_path / "alone") == scene.bundle(scene.alone, with_content=False)
+    cli.ok("audit", "bundle", to_hex(OUTSIDE), "--out", tmp_path / "some", "--only", "audit.user", *where)
+    assert script.read_bundle(tmp_path / "some") == scene.bundle(OUTSIDE, True, "audit.user")
+    assert "a new one" in cli.refused(2, "audit", "bundle", scene.alone, "--out", tmp_path / "asked.zip", *where)
+    assert "none in this log" in cli.refused(2, "audit", "bundle", "0x" + "77" * 32, "--out", tmp_path / "none", *where)
+    assert not (tmp_path / "none").exists()
