@@ -59,11 +59,12 @@ class AuditReport:
     subject: str
     steps: tuple[AuditStep, ...]
     remarks: tuple[str, ...] = ()
+    is_witnessed: bool | None = None  # whether the quorum of a witness policy is met; None where none was given
 
     @property
     def is_complete(self) -> bool:
-        """Whether every step found something to check."""
-        return all(step.status is StepStatus.PASSED for step in self.steps)
+        """Whether every step found something to check, and enough witnesses cosigned where a policy asks for them."""
+        return all(step.status is StepStatus.PASSED for step in self.steps) and self.is_witnessed is not False
 
 
 OnStep = Callable[[AuditStep], None]
@@ -75,6 +76,7 @@ class StepRecorder:
     def __init__(self, on_step: OnStep | None = None) -> None:
         self.steps: list[AuditStep] = []
         self.remarks: list[str] = []
+        self.is_witnessed: bool | None = None
         self._on_step = on_step
 
     def passed(self, number: int, detail: str) -> None:
@@ -93,7 +95,7 @@ class StepRecorder:
             self._on_step(step)
 
     def report(self, subject: str) -> AuditReport:
-        return AuditReport(subject, tuple(self.steps), tuple(self.remarks))
+        return AuditReport(subject, tuple(self.steps), tuple(self.remarks), self.is_witnessed)
 
 
 @contextmanager

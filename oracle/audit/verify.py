@@ -111,7 +111,15 @@ def _audit_inclusion(view: LogView, steps: StepRecorder, records: Sequence[Logge
 
 def audit_checkpoint(view: LogView, steps: StepRecorder) -> None:
     """Verified when the view was opened; told here, in its place."""
-    steps.passed(CHECKPOINT, f"size {view.size} signed by {view.key.name}+{view.key.key_id.hex()}")
+    signed = f"size {view.size} signed by {view.key.name}+{view.key.key_id.hex()}"
+    verdict = view.witnesses
+    if verdict is None:
+        steps.passed(CHECKPOINT, signed)
+        return
+    steps.is_witnessed = verdict.is_met
+    steps.passed(CHECKPOINT, f"{signed}; {verdict.text}" if verdict.is_met else signed)
+    if not verdict.is_met:
+        steps.remark(verdict.text)
 
 
 def audit_anchors(view: LogView, steps: StepRecorder, anchors: Sequence[Anchor] | None, last_index: int) -> None:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from oracle.audit.checkpoint import open_checkpoint
 from oracle.audit.content import Content, check_content
 from oracle.audit.note import VerifierKey
+from oracle.audit.policy import Policy
 from oracle.audit.record import Previous, Record, parse_record
 from oracle.audit.report import CHECKPOINT, ENTRY, INCLUSION, failing_at
 from oracle.audit.source import LogSource
@@ -21,6 +22,7 @@ from oracle.audit.tree import (
     verify_consistency,
     verify_inclusion,
 )
+from oracle.audit.witnessed import WitnessVerdict, judge_witnesses
 from oracle.errors import AuditFailed, EntryRejected, ProofRejected
 from oracle.records import Anchor, Bytes32, Checkpoint
 
@@ -50,7 +52,8 @@ class LoggedRecord:
 class LogView:
     """One checkpoint of one log. Opening it is step 3: nothing else can be read without its size and root."""
 
-    def __init__(self, source: LogSource, key: VerifierKey) -> None:
+    def __init__(self, source: LogSource, key: VerifierKey, policy: Policy | None = None, now: float | None = None) -> None:
+        """With a policy its witnesses are judged, at the time `now` in POSIX seconds. Raises AuditFailed (step 3)."""
         self.source = source
         self.key = key
         with failing_at(CHECKPOINT):
@@ -59,6 +62,8 @@ class LogView:
         self.subtree = subtree_reader(self.size, source.read_tile)
         self.bundle = lru_cache(maxsize=64)(self._read_bundle)
         self._contents: dict[int, Content | None] = {}
+        with failing_at(CHECKPOINT, "witnesses"):
+            self.witnesses: WitnessVerdict | None = None if policy is None else judge_witnesses(self, policy, now)
 
     def _read_bundle(self, number: int) -> list[bytes]:
         tile = tile_at(ENTRIES, number, self.size)
