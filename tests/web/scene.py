@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from oracle.audit.checkpoint import open_checkpoint
 from oracle.audit.note import parse_vkey, verify
+from oracle.audit.policy import parse_policy
 from oracle.audit.proof import verify_proof
 from oracle.audit.server import make_proof
 from oracle.audit.source import DirectorySource
@@ -46,6 +47,8 @@ def make_scene(directory: Path) -> dict[str, Any]:
     finally:
         log.close()
     key = KEY.verifier
+    checkpoint = (directory / "log/checkpoint").read_bytes()
+    cosigned = _cosign(checkpoint)
     return {
         "directory": str(directory / "log"),
         "vkey": str(key),
@@ -57,9 +60,9 @@ def make_scene(directory: Path) -> dict[str, Any]:
         "call": call,
         "proofs": {str(index): file.decode() for index, file in files.items()},
         "records": {str(index): _base64(verify_proof(file, key)[2]) for index, file in files.items()},
-        "judged": [_judge("older", "checkpoint", older), *_judged((directory / "log/checkpoint").read_bytes(), files[call[1]])],
+        "judged": [_judge("older", "checkpoint", older), *_judged(checkpoint, files[call[1]], cosigned["policies"][3]["text"].encode())],
         "sealings": [_seal(random.Random(number)) for number in range(4)],
-        "cosigned": _cosign((directory / "log/checkpoint").read_bytes()),
+        "cosigned": cosigned,
     }
 
 
@@ -68,6 +71,7 @@ CHECKS: dict[str, Callable[[bytes], object]] = {
     "note": lambda data: verify(data, [KEY.verifier]),
     "checkpoint": lambda data: open_checkpoint(data, KEY.verifier),
     "proof": lambda data: verify_proof(data, KEY.verifier),
+    "policy": parse_policy,
     "vkey": lambda data: parse_vkey(data.decode("utf-8", "replace")),
 }
 
@@ -84,9 +88,15 @@ def _judge(name: str, kind: str, data: bytes) -> dict[str, Any]:
     return {"name": name, "kind": kind, "data": _base64(data), "holds": holds}
 
 
-def _judged(checkpoint: bytes, proof: bytes) -> Iterator[dict[str, Any]]:
+def _judged(checkpoint: bytes, proof: bytes, policy: bytes) -> Iterator[dict[str, Any]]:
     chance = random.Random(7)
-    for kind, data in (("note", checkpoint), ("checkpoint", checkpoint), ("proof", proof), ("vkey", str(KEY.verifier).encode())):
+    for kind, data in (
+        ("note", checkpoint),
+        ("checkpoint", checkpoint),
+        ("proof", proof),
+        ("vkey", str(KEY.verifier).encode()),
+        ("policy", policy),
+    ):
         yield _judge(f"{kind}, untouched", kind, data)
         for number in range(400):
             name, mutated = _mutate(data, chance)
@@ -188,20 +198,27 @@ def _cosign(checkpoint: bytes) -> dict[str, Any]:
     two = "".join(f"— {name} {_base64(key_id + data)}\n" for name, key_id, data in lines[:2])
     name, key_id, data = lines[0]
     spoiled = f"— {name} {_base64(key_id + data[:-1] + bytes([data[-1] ^ 1]))}\n"
-    policies = [
-        ("group g 2 w1.example w2.example w3.example\nquorum g", True),
-        ("group g all w1.example w2.example w3.example\nquorum g", False),
-        ("group g any w3.example w1.example\nquorum g", True),
-        ("group a any w1.example w3.example\ngroup b all a w2.example\nquorum b", True),
-        ("quorum w3.example", False),
-        ("quorum w2.example # a comment", True),
-        ("quorum none", True),
+    tails = [
+        "group g 2 w1.example w2.example w3.example\nquorum g\n",
+        "group g all w1.example w2.example w3.example\nquorum g\n",
+        "group g any w3.example w1.example\nquorum g\n",
+        "group a any w1.example w3.example\ngroup b all a w2.example\nquorum b\n",
+        "quorum w3.example\n",
+        "# a comment\n\n\tquorum \t w2.example\n",
+        "quorum none\n",
     ]
     return {
         "note": _base64(checkpoint + two.encode()),
         "spoiled": _base64(checkpoint + spoiled.encode()),
-        "policies": [{"text": declared + tail, "isMet": is_met} for tail, is_met in policies],
+        "policies": [
+            {"text": declared + tail, "isMet": parse_policy((declared + tail).encode()).is_met(["w1.example", "w2.example"])}
+            for tail in tails
+        ],
     }
+
+
+def _is_met(policy: str) -> bool:
+    return parse_policy(policy.encode()).is_met(["w1.example", "w2.example"])
 
 
 def _base64(data: bytes) -> str:

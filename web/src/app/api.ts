@@ -20,7 +20,7 @@ export interface Me {
   roles: string[];
   rights: string[];
   via: "token" | "oidc";
-  csrf: string;
+  csrf: string | null;
 }
 
 export interface Alarm {
@@ -145,6 +145,7 @@ export interface SealedField {
 }
 
 export interface OpenContent {
+  state: "none" | "present" | "erased";
   sealed: SealedField[];
   bodies: { name: string; text: string | null; hex: string }[];
 }
@@ -155,7 +156,7 @@ export interface Hold {
   reason: string;
   by: string;
   placed_at: string;
-  state: "placed" | "release_requested" | "released";
+  state: "active" | "release_requested" | "released";
   release_requested_by: string | null;
   may_approve: boolean;
 }
@@ -166,8 +167,9 @@ export interface Erasure {
   reason: string;
   by: string;
   requested_at: string;
-  state: "requested" | "approved" | "denied" | "logged" | "destroyed";
-  problem?: string | null;
+  state: "requested" | "approved" | "denied" | "held" | "done";
+  /** What an approved erasure waits for. */
+  problem: string | null;
   decided_by: string | null;
   decided_at: string | null;
   erased: number[];
@@ -185,10 +187,10 @@ export interface Reading {
 }
 
 export interface Operations {
-  nodes: { name?: string; url: string; is_ready: boolean; [more: string]: unknown }[];
+  nodes: { url: string; is_ready: boolean; detail: string }[];
   relay: { states: Record<string, number>; oldest_seconds: number | null };
-  operators: { index: number; address: string; stake_wei: string; is_active: boolean }[];
-  anchors: { size: number; root: string; block_number: number; transaction: string; time?: string | null }[];
+  operators: { index: number; address: string; signer: string; stake_wei: string; is_active: boolean }[];
+  anchors: { size: number; root: string; block_number: number; transaction: string }[];
 }
 
 export interface Finding {
@@ -215,4 +217,6 @@ export interface Completeness {
 
 export interface Items<T> {
   items: T[];
+  /** Pass on as `before` for the next page; null on the last. */
+  next: number | null;
 }

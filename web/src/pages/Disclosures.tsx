@@ -12,6 +12,7 @@ import { plural, when } from "../app/words";
 import { Decide } from "../parts/Decide";
 import { ActionForm, AreaField, SelectField, TextField } from "../parts/Form";
 import { IndexLinks } from "../parts/IndexLinks";
+import { Older } from "../parts/Older";
 import { Page, Section } from "../parts/Page";
 import { Empty, Loaded, Permitted } from "../parts/States";
 import { Status, type Tone } from "../parts/Status";
@@ -37,13 +38,13 @@ export function DisclosureState({ disclosure }: { disclosure: Disclosure }) {
 export function DisclosuresPage({ query }: { query: URLSearchParams }) {
   return (
     <Permitted right="disclosures">
-      <Content indices={query.get("indices") ?? ""} />
+      <Content indices={query.get("indices") ?? ""} before={query.get("before") ?? ""} />
     </Permitted>
   );
 }
 
-function Content({ indices }: { indices: string }) {
-  const { loading, reload } = useLoading("disclosures", (signal) => get<Items<Disclosure>>("/disclosures", {}, signal));
+function Content({ indices, before }: { indices: string; before: string }) {
+  const { loading, reload } = useLoading(`disclosures ${before}`, (signal) => get<Items<Disclosure>>("/disclosures", { before }, signal));
   const mayRequest = useMay("requestDisclosure");
   const [isAsking, setAsking] = useState(indices !== "");
   return (
@@ -70,7 +71,12 @@ function Content({ indices }: { indices: string }) {
         />
       )}
       <Loaded loading={loading} reload={reload}>
-        {({ items }) => <Lists items={items} reload={reload} />}
+        {({ items, next }) => (
+          <>
+            <Lists items={items} reload={reload} />
+            <Older path="/disclosures" next={next} before={before} />
+          </>
+        )}
       </Loaded>
     </Page>
   );

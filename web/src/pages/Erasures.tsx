@@ -12,28 +12,29 @@ import { plural, scopeWords, when } from "../app/words";
 import { Decide } from "../parts/Decide";
 import { ActionForm, AreaField, SelectField, TextField } from "../parts/Form";
 import { IndexLinks } from "../parts/IndexLinks";
+import { Older } from "../parts/Older";
 import { Page, Section } from "../parts/Page";
 import { Empty, Loaded, Permitted } from "../parts/States";
 import { Status, type Tone } from "../parts/Status";
 
-const STATES: Record<string, [Tone, string]> = {
+const STATES: Record<Erasure["state"], [Tone, string]> = {
   requested: ["warn", "Waits for the key custodian"],
   approved: ["warn", "Approved, being done"],
-  logged: ["warn", "Logged, keys being destroyed"],
-  destroyed: ["good", "Erased: the keys are destroyed"],
+  held: ["warn", "Approved, and waits"],
+  done: ["good", "Erased: the keys are destroyed"],
   denied: ["bad", "Denied"],
 };
 
 export function ErasuresPage({ query }: { query: URLSearchParams }) {
   return (
     <Permitted right="erasures">
-      <Content indices={query.get("indices") ?? ""} />
+      <Content indices={query.get("indices") ?? ""} before={query.get("before") ?? ""} />
     </Permitted>
   );
 }
 
-function Content({ indices }: { indices: string }) {
-  const { loading, reload } = useLoading("erasures", (signal) => get<Items<Erasure>>("/erasures", {}, signal));
+function Content({ indices, before }: { indices: string; before: string }) {
+  const { loading, reload } = useLoading(`erasures ${before}`, (signal) => get<Items<Erasure>>("/erasures", { before }, signal));
   const mayRequest = useMay("requestErasure");
   const [isAsking, setAsking] = useState(indices !== "");
   return (
@@ -60,7 +61,12 @@ function Content({ indices }: { indices: string }) {
         />
       )}
       <Loaded loading={loading} reload={reload}>
-        {({ items }) => (items.length ? <List items={items} reload={reload} /> : <Empty>Nothing was erased, and nobody asks for it.</Empty>)}
+        {({ items, next }) => (
+          <>
+            {items.length ? <List items={items} reload={reload} /> : <Empty>Nothing was erased, and nobody asks for it.</Empty>}
+            <Older path="/erasures" next={next} before={before} />
+          </>
+        )}
       </Loaded>
     </Page>
   );
@@ -137,7 +143,7 @@ function List({ items, reload }: { items: Erasure[]; reload: () => void }) {
 
 function ErasureCase({ erasure, reload }: { erasure: Erasure; reload: () => void }) {
   const path = `/erasures/${encodeURIComponent(erasure.id)}`;
-  const [tone, words] = STATES[erasure.state] ?? ["plain", erasure.state];
+  const [tone, words] = STATES[erasure.state];
   const choices = erasure.may_decide
     ? [
         { words: "Approve and destroy the keys", act: () => post(`${path}/approve`), isDanger: true },

@@ -10,6 +10,7 @@ import { useMay } from "../app/session";
 import { scopeWords, when } from "../app/words";
 import { Decide } from "../parts/Decide";
 import { ActionForm, AreaField, SelectField, TextField } from "../parts/Form";
+import { Older } from "../parts/Older";
 import { Page, Section } from "../parts/Page";
 import { Empty, Loaded, Permitted } from "../parts/States";
 import { Status } from "../parts/Status";
@@ -17,13 +18,13 @@ import { Status } from "../parts/Status";
 export function HoldsPage({ query }: { query: URLSearchParams }) {
   return (
     <Permitted right="holds">
-      <Content index={query.get("index") ?? ""} />
+      <Content index={query.get("index") ?? ""} before={query.get("before") ?? ""} />
     </Permitted>
   );
 }
 
-function Content({ index }: { index: string }) {
-  const { loading, reload } = useLoading("holds", (signal) => get<Items<Hold>>("/holds", {}, signal));
+function Content({ index, before }: { index: string; before: string }) {
+  const { loading, reload } = useLoading(`holds ${before}`, (signal) => get<Items<Hold>>("/holds", { before }, signal));
   const mayPlace = useMay("placeHold");
   const [isPlacing, setPlacing] = useState(index !== "");
   return (
@@ -50,44 +51,34 @@ function Content({ index }: { index: string }) {
         />
       )}
       <Loaded loading={loading} reload={reload}>
-        {({ items }) => (items.length ? <Lists items={items} reload={reload} /> : <Empty>Nothing is held.</Empty>)}
+        {({ items, next }) => (
+          <>
+            {items.length ? <Lists items={items} reload={reload} /> : <Empty>Nothing is held.</Empty>}
+            <Older path="/holds" next={next} before={before} />
+          </>
+        )}
       </Loaded>
     </Page>
   );
 }
 
 function PlaceForm({ index: given, onDone }: { index: string; onDone: () => void }) {
-  const [kind, setKind] = useState("index");
-  const [value, setValue] = useState(given);
-  const [until, setUntil] = useState("");
+  const [kind, setKind] = useState<ScopeKind>("index");
+  const [first, setFirst] = useState(given);
+  const [second, setSecond] = useState("");
   const [reason, setReason] = useState("");
   const action = useAction();
   const submit = async (): Promise<void> => {
-    if (await action.run(() => post("/holds", { scope: scopeOf(kind, value.trim(), until), reason }))) onDone();
+    if (await action.run(async () => post("/holds", { scope: scopeOf(kind, first.trim(), second.trim()), reason }))) onDone();
   };
+  const [one, other] = SCOPE_FIELDS[kind];
   return (
     <Section title="Place a hold">
       <ActionForm action={action} submit="Place the hold" onSubmit={submit}>
         <div class="form-row">
-          <SelectField
-            label="Covers"
-            value={kind}
-            onInput={setKind}
-            options={[
-              ["index", "One record"],
-              ["call_id", "A call"],
-              ["subject", "A person, by their id in the log"],
-              ["from", "A time"],
-            ]}
-          />
-          {kind === "from" ? (
-            <>
-              <TextField label="From (UTC)" type="datetime-local" value={value} onInput={setValue} isRequired />
-              <TextField label="To (UTC)" type="datetime-local" value={until} onInput={setUntil} isRequired />
-            </>
-          ) : (
-            <TextField label={kind === "index" ? "Record" : "Id"} value={value} onInput={setValue} isRequired isMono {...(kind === "index" ? { inputMode: "numeric" as const } : { placeholder: "0x…" })} />
-          )}
+          <SelectField label="Covers" value={kind} onInput={(value) => setKind(value as ScopeKind)} options={SCOPES} />
+          <TextField label={one} value={first} onInput={setFirst} isRequired isMono />
+          {other && <TextField label={other} value={second} onInput={setSecond} isRequired isMono />}
         </div>
         <AreaField label="Reason" hint="The log keeps it sealed." value={reason} onInput={setReason} isRequired />
       </ActionForm>
@@ -95,10 +86,28 @@ function PlaceForm({ index: given, onDone }: { index: string; onDone: () => void
   );
 }
 
-function scopeOf(kind: string, value: string, until: string): Record<string, unknown> {
-  if (kind === "index") return { index: Number(value) };
-  if (kind === "from") return { from: `${value}:00Z`, to: `${until}:00Z` };
-  return { [kind]: value };
+type ScopeKind = "index" | "range" | "call_id" | "person";
+
+const SCOPES: [ScopeKind, string][] = [
+  ["index", "One record"],
+  ["range", "A range of records"],
+  ["call_id", "A call"],
+  ["person", "Everything about a person"],
+];
+
+const SCOPE_FIELDS: Record<ScopeKind, [string, string?]> = {
+  index: ["Record"],
+  range: ["First record", "Last record"],
+  call_id: ["Call id (0x…)"],
+  person: ["Writer who recorded the person", "Reference, as that writer names the person"],
+};
+
+function scopeOf(kind: ScopeKind, first: string, second: string): Record<string, unknown> {
+  if (kind === "call_id") return { call_id: first };
+  if (kind === "person") return { writer: first, subject_reference: second };
+  const numbers = [first, ...(kind === "range" ? [second] : [])].map((text) => (/^[0-9]{1,15}$/.test(text) ? Number(text) : NaN));
+  if (numbers.some(Number.isNaN)) throw new Error("A record is named by its number.");
+  return kind === "index" ? { index: numbers[0] } : { from: numbers[0], to: numbers[1] };
 }
 
 function Lists({ items, reload }: { items: Hold[]; reload: () => void }) {
@@ -138,12 +147,12 @@ function HoldCase({ hold, reload }: { hold: Hold; reload: () => void }) {
           { words: "Deny", act: () => post(`${path}/deny`) },
         ]
       : []),
-    ...(hold.state === "placed" && mayPlace ? [{ words: "Ask for its release", act: () => post(`${path}/release`) }] : []),
+    ...(hold.state === "active" && mayPlace ? [{ words: "Ask for its release", act: () => post(`${path}/release`) }] : []),
   ];
   return (
     <>
       <div class="case-head">
-        {hold.state === "placed" && <Status tone="good">Holds</Status>}
+        {hold.state === "active" && <Status tone="good">Holds</Status>}
         {hold.state === "release_requested" && (
           <Status tone="warn" icon="clock">
             Release waits for approval

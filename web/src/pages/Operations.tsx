@@ -3,7 +3,7 @@
 import type { Operations } from "../app/api";
 import { get } from "../app/client";
 import { useLoading } from "../app/loading";
-import { count, duration, etherDown, when } from "../app/words";
+import { count, duration, etherDown } from "../app/words";
 import { Digest } from "../parts/Digest";
 import { Page, Section } from "../parts/Page";
 import { Empty, Loaded, Permitted } from "../parts/States";
@@ -54,9 +54,8 @@ function Nodes({ operations: { nodes } }: { operations: Operations }) {
           rows={nodes}
           rowKey={(node) => node.url}
           columns={[
-            { name: "Node", isMain: true, cell: (node) => node.name ?? node.url },
-            { name: "State", cell: (node) => <Status tone={node.is_ready ? "good" : "bad"}>{node.is_ready ? "Ready" : "Not ready"}</Status> },
-            { name: "Address", cell: (node) => <code>{node.url}</code> },
+            { name: "Node", isMain: true, cell: (node) => <code>{node.url}</code> },
+            { name: "State", cell: (node) => <Status tone={node.is_ready ? "good" : "bad"}>{node.is_ready ? "Ready" : `Not ready: ${node.detail}`}</Status> },
           ]}
         />
       )}
@@ -99,6 +98,7 @@ function Operators({ operations: { operators } }: { operations: Operations }) {
           columns={[
             { name: "Operator", isMain: true, cell: (operator) => operator.index },
             { name: "Address", cell: (operator) => <Digest value={operator.address} label={`address of operator ${operator.index}`} /> },
+            { name: "Signs with", cell: (operator) => <Digest value={operator.signer} label={`signing key of operator ${operator.index}`} /> },
             { name: "Stake", isNumber: true, cell: (operator) => etherDown(operator.stake_wei) },
             { name: "State", cell: (operator) => <Status tone={operator.is_active ? "good" : "warn"}>{operator.is_active ? "Active" : "Not active"}</Status> },
           ]}
@@ -121,7 +121,6 @@ function Anchors({ operations: { anchors } }: { operations: Operations }) {
           columns={[
             { name: "Records", isMain: true, isNumber: true, cell: (anchor) => count(anchor.size) },
             { name: "Block", isNumber: true, cell: (anchor) => count(anchor.block_number) },
-            { name: "Time (UTC)", cell: (anchor) => when(anchor.time ?? null) },
             { name: "Root", cell: (anchor) => <Digest value={anchor.root} label="root" /> },
             { name: "Transaction", cell: (anchor) => <Digest value={anchor.transaction} label="transaction" /> },
           ]}

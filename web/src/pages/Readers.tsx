@@ -6,6 +6,7 @@ import { useLoading } from "../app/loading";
 import { href } from "../app/router";
 import { when } from "../app/words";
 import { IndexLinks } from "../parts/IndexLinks";
+import { Older } from "../parts/Older";
 import { Page } from "../parts/Page";
 import { Empty, Loaded, Permitted } from "../parts/States";
 import { Table } from "../parts/Table";
@@ -20,23 +21,24 @@ const ACTIONS: Record<string, string> = {
   export: "Exported",
 };
 
-export function ReadersPage() {
+export function ReadersPage({ query }: { query: URLSearchParams }) {
   return (
     <Permitted right="readers">
-      <Content />
+      <Content before={query.get("before") ?? ""} />
     </Permitted>
   );
 }
 
-function Content() {
-  const { loading, reload } = useLoading("readers", (signal) => get<Items<Reading>>("/readers", {}, signal));
+function Content({ before }: { before: string }) {
+  const { loading, reload } = useLoading(`readers ${before}`, (signal) => get<Items<Reading>>("/readers", { before }, signal));
   return (
     <Page title="Log of readers" lead="Made from the log's own records. Readers stand there under pseudonyms; opening this list is not logged, opening content is.">
       <Loaded loading={loading} reload={reload}>
-        {({ items }) =>
+        {({ items, next }) =>
           items.length === 0 ? (
             <Empty>Nobody has read any content.</Empty>
           ) : (
+            <>
             <Table
               caption="Readers"
               rows={items}
@@ -49,6 +51,8 @@ function Content() {
                 { name: "Logged as", cell: (row) => <a href={href(`/records/${row.index}`)}>{row.index}</a> },
               ]}
             />
+            <Older path="/readers" next={next} before={before} />
+            </>
           )
         }
       </Loaded>

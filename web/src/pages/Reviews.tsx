@@ -5,6 +5,7 @@ import { get } from "../app/client";
 import { useLoading } from "../app/loading";
 import { href } from "../app/router";
 import { when } from "../app/words";
+import { Older } from "../parts/Older";
 import { Page } from "../parts/Page";
 import { Empty, Loaded, Permitted } from "../parts/States";
 import { Status, type Tone } from "../parts/Status";
@@ -17,25 +18,26 @@ export function ReviewOutcome({ outcome }: { outcome: string }) {
   return <Status tone={tone}>{words}</Status>;
 }
 
-export function ReviewsPage() {
+export function ReviewsPage({ query }: { query: URLSearchParams }) {
   return (
     <Permitted right="reviews">
-      <Content />
+      <Content before={query.get("before") ?? ""} />
     </Permitted>
   );
 }
 
-function Content() {
-  const { loading, reload } = useLoading("reviews", (signal) => get<Items<Review>>("/reviews", {}, signal));
+function Content({ before }: { before: string }) {
+  const { loading, reload } = useLoading(`reviews ${before}`, (signal) => get<Items<Review>>("/reviews", { before }, signal));
   return (
     <Page title="Reviews" lead="Each sign-off is a record of the log. Sign off from a record's own page.">
       <Loaded loading={loading} reload={reload}>
-        {({ items }) =>
+        {({ items, next }) =>
           items.length === 0 ? (
             <Empty>
               Nothing has been signed off yet. <a href={href("/samples")}>Draw a sample</a> to begin.
             </Empty>
           ) : (
+            <>
             <Table
               caption="Reviews"
               rows={items}
@@ -48,6 +50,8 @@ function Content() {
                 { name: "Logged as", cell: (row) => (row.record === null ? "—" : <a href={href(`/records/${row.record}`)}>{row.record}</a>) },
               ]}
             />
+            <Older path="/reviews" next={next} before={before} />
+            </>
           )
         }
       </Loaded>

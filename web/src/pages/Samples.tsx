@@ -9,29 +9,31 @@ import { href, navigate } from "../app/router";
 import { useMay } from "../app/session";
 import { KIND_WORDS, VERDICT_WORDS, count, when } from "../app/words";
 import { ActionForm, SelectField, TextField } from "../parts/Form";
+import { Older } from "../parts/Older";
 import { Page, Section } from "../parts/Page";
 import { Empty, Loaded, Permitted } from "../parts/States";
 import { Table } from "../parts/Table";
 
-export function SamplesPage() {
+export function SamplesPage({ query }: { query: URLSearchParams }) {
   return (
     <Permitted right="reviews">
-      <Content />
+      <Content before={query.get("before") ?? ""} />
     </Permitted>
   );
 }
 
-function Content() {
-  const { loading, reload } = useLoading("samples", (signal) => get<Items<Sample>>("/samples", {}, signal));
+function Content({ before }: { before: string }) {
+  const { loading, reload } = useLoading(`samples ${before}`, (signal) => get<Items<Sample>>("/samples", { before }, signal));
   const mayDraw = useMay("review");
   return (
     <Page title="Samples" lead="The seed and the population's digest are logged before you see what was drawn.">
       {mayDraw && <DrawForm />}
       <Loaded loading={loading} reload={reload}>
-        {({ items }) =>
+        {({ items, next }) =>
           items.length === 0 ? (
             <Empty>No sample was drawn yet.</Empty>
           ) : (
+            <>
             <Table
               caption="Samples"
               rows={items}
@@ -44,6 +46,8 @@ function Content() {
                 { name: "Time (UTC)", cell: (row) => when(row.time) },
               ]}
             />
+            <Older path="/samples" next={next} before={before} />
+            </>
           )
         }
       </Loaded>

@@ -80,11 +80,11 @@ export function FilterForm({ filters, path = "/records", submit = "Search" }: { 
       role="search"
       onSubmit={(event) => {
         event.preventDefault();
-        navigate(href(path, draft));
+        navigate(path === "/records" ? searchUrl(draft) : href(path, draft));
       }}
     >
       <div class="filter-main">
-        <TextField label="Text, digest or number" type="search" value={draft.q} onInput={set("q")} inputMode="search" />
+        <TextField label={path === "/records" ? "Words, a digest, or a record's number" : "Words"} type="search" value={draft.q} onInput={set("q")} inputMode="search" />
         <SelectField label="Kind" value={draft.kind} onInput={set("kind")} options={choices(KIND_WORDS, "All kinds")} />
         <SelectField label="Verdict" value={draft.verdict} onInput={set("verdict")} options={choices(VERDICT_WORDS, "Any verdict")} />
         <button type="submit" class="primary">
@@ -106,6 +106,14 @@ export function FilterForm({ filters, path = "/records", submit = "Search" }: { 
       </details>
     </form>
   );
+}
+
+/** A number is a record, and a digest stands in any field: neither is a word to look for. */
+function searchUrl(filters: Filters): string {
+  const text = filters.q.trim();
+  if (/^[0-9]{1,15}$/.test(text)) return href(`/records/${Number(text)}`);
+  if (/^0x[0-9a-fA-F]{8,}$/.test(text)) return href("/records", { ...filters, q: "", hash: text });
+  return href("/records", { ...filters, q: text });
 }
 
 function choices(words: Record<string, string>, all: string): [string, string][] {

@@ -8,6 +8,8 @@ import { HASH_BYTES, type SubtreeReader, computeConsistency, computeInclusion, h
 /** Where a log's public files come from. */
 export interface LogFiles {
   readCheckpoint(): Promise<Uint8Array>;
+  /** The newest checkpoint that enough witnesses cosigned, null where there is none. */
+  readWitnessed(): Promise<Uint8Array | null>;
   readTile: TileReader;
 }
 
@@ -28,6 +30,7 @@ export function filesAt(base: string, get: typeof fetch = fetch): LogFiles {
       if (!data) throw new Unreachable("the log shows no checkpoint");
       return data;
     },
+    readWitnessed: () => read("witnessed", "no-store"),
     readTile: async (tile) => {
       const data = await read(tilePath(tile), "default");
       if (data) return data;

@@ -12,7 +12,7 @@
  * | 7 | coverage     | that anchored head contains this record                                                        |
  * | 8 | memory       | the log extends the largest checkpoint this browser saw before                                 |
  * | 9 | transaction  | the chain has the transaction that the record names, in the block it names                     |
- * | 10 | witnesses   | the witness policy's quorum signed the newest checkpoint                                       |
+ * | 10 | witnesses   | the witness policy's quorum signed a checkpoint that the log extends                           |
  *
  * A step with nothing to check is absent, not passed. A step that could not be checked because something does not answer is
  * unreachable, and neither true nor false. Whatever does not hold is failed, and the steps that build upon it are not reached.
@@ -127,15 +127,9 @@ class Recorder {
   }
 }
 
-/** The log's newest checkpoint, signed by its key, and the note it came in. */
-interface Newest {
-  view: LogView;
-  note: Uint8Array;
-}
-
-async function readNewest(files: LogFiles, key: VerifierKey): Promise<Newest> {
-  const note = await files.readCheckpoint();
-  return { view: new LogView(files, openCheckpoint(note, key)), note };
+/** The log by its newest checkpoint, signed by its key. */
+async function readNewest(files: LogFiles, key: VerifierKey): Promise<LogView> {
+  return new LogView(files, openCheckpoint(await files.readCheckpoint(), key));
 }
 
 /** All steps for one record. */
@@ -156,13 +150,13 @@ export async function verifyRecord(shown: Shown, trust: TrustAnchors, seams: Sea
     recorder.skip([5, 6, 7, 8, 9, 10], "not reached: the log's newest checkpoint was not verified");
     return recorder.steps;
   }
-  await recorder.step(5, () => verifyCall(newest.view, shown, fields));
-  const head = await recorder.step(6, () => verifyAnchor(newest.view, trust, seams));
+  await recorder.step(5, () => verifyCall(newest, shown, fields));
+  const head = await recorder.step(6, () => verifyAnchor(newest, trust, seams));
   if (head) await recorder.step(7, () => verifyCoverage(head, shown.index));
   else recorder.skip([7], "not reached: the anchor was not verified");
-  await recorder.step(8, () => verifyMemory(newest.view, trust.vkey, seams.memory));
+  await recorder.step(8, () => verifyMemory(newest, trust.vkey, seams.memory));
   await recorder.step(9, () => verifyTransaction(fields, trust, seams.chain));
-  await recorder.step(10, () => verifyWitnesses(newest.note, trust));
+  await recorder.step(10, () => verifyWitnesses(newest, trust, seams.files));
   return recorder.steps;
 }
 
@@ -170,16 +164,16 @@ export async function verifyRecord(shown: Shown, trust: TrustAnchors, seams: Sea
 export async function verifyLogHead(trust: TrustAnchors, seams: Seams, onStep: OnStep = () => undefined): Promise<Step[]> {
   const recorder = new Recorder(onStep);
   const newest = await recorder.step(3, async () => {
-    const read = await readNewest(seams.files, parseVkey(trust.vkey));
-    return passed(`${read.view.size} entries of ${read.view.checkpoint.origin}, root ${toHex(read.view.checkpoint.root)}`, read);
+    const view = await readNewest(seams.files, parseVkey(trust.vkey));
+    return passed(`${view.size} entries of ${view.checkpoint.origin}, root ${toHex(view.checkpoint.root)}`, view);
   });
   if (!newest) {
     recorder.skip([6, 8, 10], "not reached: there is no checkpoint by the log's key");
     return recorder.steps;
   }
-  await recorder.step(6, () => verifyAnchor(newest.view, trust, seams));
-  await recorder.step(8, () => verifyMemory(newest.view, trust.vkey, seams.memory));
-  await recorder.step(10, () => verifyWitnesses(newest.note, trust));
+  await recorder.step(6, () => verifyAnchor(newest, trust, seams));
+  await recorder.step(8, () => verifyMemory(newest, trust.vkey, seams.memory));
+  await recorder.step(10, () => verifyWitnesses(newest, trust, seams.files));
   return recorder.steps;
 }
 
@@ -205,13 +199,12 @@ function verifySignature(proof: LogProof | null, trust: TrustAnchors): Outcome<C
   return passed(`${checkpoint.size} entries of ${checkpoint.origin}, signed by the log's key`, checkpoint);
 }
 
-async function verifyNow(shown: Shown, proven: Checkpoint, trust: TrustAnchors, seams: Seams): Promise<Outcome<Newest>> {
-  const newest = await readNewest(seams.files, parseVkey(trust.vkey));
-  const { view } = newest;
+async function verifyNow(shown: Shown, proven: Checkpoint, trust: TrustAnchors, seams: Seams): Promise<Outcome<LogView>> {
+  const view = await readNewest(seams.files, parseVkey(trust.vkey));
   await view.verifyExtends(proven.size, proven.root, "the proof's checkpoint");
   await view.verifyInclusion(shown.index, shown.record);
   if (!areEqual(await view.read(shown.index), shown.record)) throw new Rejected(`entry ${shown.index} in its bundle`, "the record that is shown", "other bytes");
-  return passed(`${view.size} entries now; it extends the proof's ${proven.size}, and its tiles have this record at ${shown.index}`, newest);
+  return passed(`${view.size} entries now; it extends the proof's ${proven.size}, and its tiles have this record at ${shown.index}`, view);
 }
 
 /** The records of a call are linked: each but the first names place and leaf of the one before. */
@@ -254,7 +247,7 @@ async function verifyAnchor(view: LogView, trust: TrustAnchors, seams: Seams): P
   const head = await seams.chain.readHead(trust.auditAnchor, computeLogId(view.checkpoint.origin, trust.anchorKey));
   if (head.size === 0n) return { ...absent("the contract has no anchor of this log yet"), value: none };
   // A head anchored a moment ago may be ahead of a checkpoint read a moment before it.
-  const current = head.size > view.size ? (await readNewest(seams.files, parseVkey(trust.vkey))).view : view;
+  const current = head.size > view.size ? await readNewest(seams.files, parseVkey(trust.vkey)) : view;
   await current.verifyExtends(head.size, head.root, "the anchor on chain");
   return passed(`the log extends the ${head.size} entries anchored on chain ${trust.chainId ?? "?"}, root ${toHex(head.root)}`, head);
 }
@@ -294,12 +287,18 @@ export async function verifyTransaction(fields: Fields, trust: TrustAnchors, cha
   return passed(`in block ${found.blockNumber}, ${found.blockHash}`);
 }
 
-function verifyWitnesses(note: Uint8Array, trust: TrustAnchors): Outcome<true> {
+/** Witnesses sign a little later than the log: what they signed last must be of this log, and the log must extend it. */
+async function verifyWitnesses(view: LogView, trust: TrustAnchors, files: LogFiles): Promise<Outcome<true>> {
   if (!trust.witnessPolicy?.trim()) return absent("no witness policy is set");
   const policy = parsePolicy(trust.witnessPolicy);
   if (policy.quorum === null) return absent("the policy asks for no witness");
-  const witnessed = readWitnesses(parseNote(note), policy);
-  const names = witnessed.signed.map((one) => one.name).join(", ") || "nobody";
-  if (!witnessed.isMet) throw new Rejected("witness quorum", policy.quorum, `signatures by ${names}; none by ${witnessed.missing.join(", ")}`);
-  return passed(`signed by ${names}`);
+  const note = await files.readWitnessed();
+  if (!note) throw new Rejected("witness quorum", policy.quorum, "no checkpoint that was cosigned");
+  const seen = openCheckpoint(note, parseVkey(trust.vkey));
+  const { isMet, signed, missing } = readWitnesses(parseNote(note), policy);
+  const names = signed.map((one) => one.name).join(", ") || "nobody";
+  if (!isMet) throw new Rejected("witness quorum", policy.quorum, `signatures by ${names}; none by ${missing.join(", ")}`);
+  const current = seen.size > view.size ? await readNewest(files, parseVkey(trust.vkey)) : view;
+  await current.verifyExtends(seen.size, seen.root, "the cosigned checkpoint");
+  return passed(`${names} signed ${seen.size} entries, and the log extends them`);
 }

@@ -7,9 +7,12 @@
  *     witness <name> <vkey> [url]        group <name> any|all|<n> <members…>        quorum <name>|none
  */
 
-import { concat, encodeUtf8 } from "./bytes";
+import { concat, encodeUtf8, toHex } from "./bytes";
 import { COSIGNATURE, type Note, type VerifierKey, isEd25519, isSignatureOf, parseVkey } from "./note";
 import { Rejected } from "./rejected";
+
+const NONE = "none";
+const MAX_TIME = (1n << 63n) - 1n;
 
 interface Group {
   threshold: number;
@@ -30,39 +33,103 @@ export interface Witnessed {
   missing: string[];
 }
 
-/** Throws Rejected, naming the line. */
+const MAX_LINES_OF_A_KIND = 256;
+
+/** The twin of `oracle/audit/policy.py`. Throws Rejected, naming the line. */
 export function parsePolicy(text: string): Policy {
-  const policy: Policy = { witnesses: new Map(), groups: new Map(), quorum: null };
-  let hasQuorum = false;
-  text.split("\n").forEach((line, at) => {
-    const words = line.replace(/#.*$/, "").trim().split(/\s+/);
-    const [keyword, name = "", ...rest] = words;
-    const what = `policy line ${at + 1}`;
-    if (!keyword || keyword === "log") return; // the log's key is that of the trust settings
-    if (keyword === "quorum") {
-      if (hasQuorum || (name !== "none" && !isKnown(policy, name))) throw new Rejected(what, "one quorum, of a known name", name);
-      hasQuorum = true;
-      policy.quorum = name === "none" ? null : name;
-    } else if (isKnown(policy, name) || name === "none" || !name) throw new Rejected(what, "a new name", name);
-    else if (keyword === "witness") policy.witnesses.set(name, parseVkey(rest[0] ?? "", COSIGNATURE));
-    else if (keyword === "group") policy.groups.set(name, parseGroup(policy, what, rest));
-    else throw new Rejected(what, "log, witness, group or quorum", keyword);
+  const reader = new Reader();
+  const lines = text.split("\n");
+  // eslint-disable-next-line no-control-regex
+  if (/[\u0000-\u0008\u000b-\u001f\u007f]/.test(text)) throw new Rejected("policy", "no control characters but tab and newline", "one");
+  if (lines.pop() !== "") throw new Rejected("policy", "lines that end in a newline", "a cut last line");
+  lines.forEach((line, at) => {
+    const [keyword, ...words] = line.split(/[ \t]+/).filter(Boolean);
+    if (keyword !== undefined && !keyword.startsWith("#")) reader.read(`policy line ${at + 1}`, keyword, words);
   });
-  if (!hasQuorum) throw new Rejected("policy", "a quorum line", "none");
-  return policy;
+  return reader.finish();
 }
 
-function isKnown(policy: Policy, name: string): boolean {
-  return policy.witnesses.has(name) || policy.groups.has(name);
+/** What was defined on the lines so far. */
+class Reader {
+  private readonly witnesses = new Map<string, VerifierKey>();
+  private readonly groups = new Map<string, Group>();
+  private readonly grouped = new Set<string>();
+  private readonly counts = new Map<string, number>();
+  private readonly logs = new Set<string>();
+  private quorum: string | null | undefined;
+
+  read(what: string, keyword: string, words: string[]): void {
+    const count = (this.counts.get(keyword) ?? 0) + 1;
+    this.counts.set(keyword, count);
+    if (count > MAX_LINES_OF_A_KIND) throw new Rejected(what, `at most ${MAX_LINES_OF_A_KIND} lines of a kind`, "more");
+    if (keyword === "log") this.readLog(what, words);
+    else if (keyword === "witness") this.readWitness(what, words);
+    else if (keyword === "group") this.readGroup(what, words);
+    else if (keyword === "quorum") this.readQuorum(what, words);
+    else throw new Rejected(what, "log, witness, group or quorum", keyword.slice(0, 40));
+  }
+
+  finish(): Policy {
+    if (this.quorum === undefined) throw new Rejected("policy", "a line `quorum`", "none");
+    return { witnesses: this.witnesses, groups: this.groups, quorum: this.quorum };
+  }
+
+  /** Read for its form alone: the log's key is that of the trust anchors. */
+  private readLog(what: string, words: string[]): void {
+    requireCount(what, words, 1, 2);
+    this.requireNewKey(what, parseVkey(words[0] ?? ""), this.logs);
+  }
+
+  private readWitness(what: string, words: string[]): void {
+    requireCount(what, words, 2, 3);
+    const key = parseVkey(words[1] ?? "", COSIGNATURE);
+    this.requireNewKey(what, key, new Set([...this.witnesses.values()].map((known) => toHex(known.publicKey))));
+    this.witnesses.set(this.requireNewName(what, words[0] ?? ""), key);
+  }
+
+  private readGroup(what: string, words: string[]): void {
+    requireCount(what, words, 3, MAX_LINES_OF_A_KIND);
+    const [name = "", kind = "", ...members] = words;
+    for (const member of members) {
+      this.requireKnown(what, member);
+      if (this.grouped.has(member)) throw new Rejected(what, "a name that is in no group yet", member);
+      this.grouped.add(member);
+    }
+    const threshold = kind === "any" ? 1 : kind === "all" ? members.length : /^[1-9][0-9]{0,3}$/.test(kind) ? Number(kind) : 0;
+    if (threshold < 1 || threshold > members.length) throw new Rejected(what, "any, all or a number of its members", kind);
+    this.groups.set(this.requireNewName(what, name), { threshold, members });
+  }
+
+  private readQuorum(what: string, words: string[]): void {
+    requireCount(what, words, 1, 1);
+    const [name = ""] = words;
+    if (this.quorum !== undefined) throw new Rejected(what, "one quorum", "two");
+    if (name !== NONE) this.requireKnown(what, name);
+    this.quorum = name === NONE ? null : name;
+  }
+
+  private requireNewName(what: string, name: string): string {
+    if (name === NONE || this.isKnown(name)) throw new Rejected(what, "a name that is not taken", name.slice(0, 40));
+    return name;
+  }
+
+  private requireNewKey(what: string, key: VerifierKey, known: Set<string>): void {
+    const text = toHex(key.publicKey);
+    if (known.has(text)) throw new Rejected(what, "a key that is not there yet", text);
+    known.add(text);
+  }
+
+  private requireKnown(what: string, name: string): void {
+    if (!this.isKnown(name)) throw new Rejected(what, "a witness or group of a line above", name.slice(0, 40));
+  }
+
+  private isKnown(name: string): boolean {
+    return this.witnesses.has(name) || this.groups.has(name);
+  }
 }
 
-function parseGroup(policy: Policy, what: string, words: string[]): Group {
-  const [kind = "", ...members] = words;
-  const threshold = kind === "any" ? 1 : kind === "all" ? members.length : /^[1-9][0-9]*$/.test(kind) ? Number(kind) : 0;
-  if (threshold < 1 || threshold > members.length) throw new Rejected(what, "any, all or a number of its members", kind);
-  const stranger = members.find((member) => !isKnown(policy, member));
-  if (stranger !== undefined) throw new Rejected(what, "members named above", stranger);
-  return { threshold, members };
+function requireCount(what: string, words: string[], least: number, most: number): void {
+  if (words.length < least || words.length > most) throw new Rejected(what, `${least} to ${most} words`, words.length);
 }
 
 /** Which witnesses of the policy signed this checkpoint. Throws Rejected for a false cosignature under a known key. */
@@ -83,6 +150,7 @@ export function readWitnesses(note: Note, policy: Policy): Witnessed {
 function readCosignature(text: string, data: Uint8Array, key: VerifierKey): Date {
   if (data.length !== 72) throw new Rejected(`cosignature of ${key.name}`, "72 bytes", data.length);
   const seconds = new DataView(data.buffer, data.byteOffset, 8).getBigUint64(0);
+  if (seconds < 1n || seconds > MAX_TIME) throw new Rejected(`cosignature of ${key.name}`, "a time in 1 … 2^63 − 1", seconds);
   const message = concat(encodeUtf8(`cosignature/v1\ntime ${seconds}\n`), encodeUtf8(text));
   if (!isEd25519(data.slice(8), message, key.publicKey)) throw new Rejected(`cosignature of ${key.name}`, "a signature of this checkpoint", "a false one");
   return new Date(Number(seconds) * 1000);
