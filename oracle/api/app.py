@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from importlib.metadata import version
 from typing import Any
 
@@ -16,7 +17,12 @@ from oracle.api.routes import events, health, models, receipts, requests
 from oracle.api.seats import Seats
 from oracle.config import Config
 from oracle.errors import ConfigRejected
+from oracle.office.desk import Office, open_office
+from oracle.office.mount import TAG as OFFICE_TAG
+from oracle.office.mount import mount_office
 from oracle.pipeline.api import Desk, open_desk
+from oracle.pipeline.background import Background
+from oracle.relay.deployment import load_deployment
 
 DESCRIPTION = """
 Ask for verified inference, follow it, and fetch what proves it.
@@ -32,14 +38,14 @@ TAGS = [
 ]
 
 
-def create_app(desk: Desk) -> FastAPI:
-    """The application over an open desk. The caller closes the desk."""
+def create_app(desk: Desk, office: Office | None = None) -> FastAPI:
+    """The application over an open desk, with an office where there is one. The caller closes both."""
     app = FastAPI(
         title="Affidavit",
         version=version("affidavit"),
         description=DESCRIPTION,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
-        openapi_tags=TAGS,
+        openapi_tags=[*TAGS, OFFICE_TAG] if office else TAGS,
         responses=problems(413),
         redirect_slashes=False,
     )
@@ -53,9 +59,11 @@ def create_app(desk: Desk) -> FastAPI:
     app.add_middleware(
         CORSMiddleware, allow_origins=["*"], allow_methods=["GET", "POST"], allow_headers=headers, expose_headers=["x-request-id"]
     )
-    app.add_middleware(Observe, metrics=app.state.metrics)
     for group in (models, requests, events, receipts, health):
         app.include_router(group.router)
+    if office is not None:
+        mount_office(app, office)
+    app.add_middleware(Observe, metrics=app.state.metrics)
     _document(app, desk)
     return app
 
@@ -75,5 +83,10 @@ def run_api(config: Config) -> None:
     if config.api is None:
         raise ConfigRejected("configuration", "a table [api]", "none")
     journal.configure("api")
-    with open_desk(config) as desk:
-        http.serve(create_app(desk), config.api.listen)
+    with ExitStack() as stack:
+        desk, office = stack.enter_context(open_desk(config)), None
+        if config.office is not None:
+            anchor = load_deployment(config.chain.deployment).audit_anchor
+            office = stack.enter_context(open_office(config, desk, anchor))
+        steps = office.steps() if office else {}
+        Background().run(steps, create_app(desk, office), config.api.listen)

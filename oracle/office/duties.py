@@ -178,11 +178,12 @@ class Duties:
         return self.cases.take(CaseKind.ERASURE, case_id, "denied", actor)
 
     def _require_free(self, case: Case) -> None:
-        for index in self._entries_of(case):
+        for index in self.entries_of(case):
             if self._custody.holds(index):
                 raise ErasureHeld(f"entry {index}", "no legal hold on it", "one")
 
-    def _entries_of(self, case: Case) -> list[int]:
+    def entries_of(self, case: Case) -> list[int]:
+        """The entries an erasure is of."""
         subject = case.details.get("subject")
         return list(case.details["indices"]) if subject is None else self._custody.records_of(_subject_bytes(subject))
 

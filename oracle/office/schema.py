@@ -56,3 +56,10 @@ TRANSITIONS = Table(
     Column("entry", Text),  # what is to be appended; gone once it is in the log
     Column("index", BigInteger),  # where it is in the log; null while that is not known
 )
+NAMED_ENTRIES = Table(
+    "named_entries",
+    METADATA,
+    Column("index", BigInteger, primary_key=True, autoincrement=False),
+    Column("case_id", String(32), ForeignKey("cases.id"), primary_key=True),
+)
+"""Which entries of the log a case is about, so that an entry's page finds its reviews and disclosures."""

@@ -42,6 +42,7 @@ from oracle.seams import SystemClock
 from oracle.store import open_database
 from tests.twins.chain import ChainTwin
 from tests.twins.coprocessor import delivery_call
+from tests.twins.logs import KEEPER
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "seeds/models/digits-mlp/canonical"
@@ -87,6 +88,7 @@ class Network:
     app: FastAPI
     log: LogClient
     digits: Bytes32
+    log_url: str
 
     def counts(self) -> tuple[int, int]:
         """Rows of requests and of events: what a refused request must not change."""
@@ -175,7 +177,7 @@ def network(
             max_body_bytes=max_body_bytes,
             max_event_streams=max_event_streams,
         )
-        yield Network(chain, desk, create_app(desk), writer, read_directory(DIGITS).model_id)
+        yield Network(chain, desk, create_app(desk), writer, read_directory(DIGITS).model_id, url)
 
 
 @contextmanager
@@ -183,11 +185,12 @@ def running_log(directory: Path) -> Iterator[tuple[str, Any]]:
     """A real log with one writer and one reader, served over HTTP; its URL and verifier key."""
     directory.mkdir(parents=True)
     key = generate_key("example.org/affidavit/tests")
-    places = Places(directory / "tiles", f"sqlite:///{directory}/log.sqlite", f"sqlite:///{directory}/checkpoint.sqlite")
-    log = Log.open(places, key, SystemClock())
-    access = Access({hash_token("writer-token"): "node-1"}, {hash_token("reader-token"): "api"})
+    databases = (f"sqlite:///{directory}/{name}.sqlite" for name in ("log", "checkpoint", "custody"))
+    log = Log.open(Places(directory / "tiles", *databases), key, KEEPER, SystemClock())
+    writers = {hash_token("writer-token"): "node-1", hash_token("office-token"): "office"}
+    access = Access(writers, {hash_token("reader-token"): "api"})
     try:
-        with served(make_app(log, DirectorySource(places.directory), access, LogMetrics())) as url:
+        with served(make_app(log, DirectorySource(directory / "tiles"), access, LogMetrics())) as url:
             yield url, key.verifier
     finally:
         log.close()

@@ -61,4 +61,9 @@ def upgrade() -> None:
         sa.Column("entry", sa.Text),
         sa.Column("index", sa.BigInteger),
     )
+    op.create_table(
+        "named_entries",
+        sa.Column("index", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("case_id", sa.String(32), sa.ForeignKey("cases.id"), primary_key=True),
+    )
     op.create_index("transitions_pending", "transitions", ["index"])

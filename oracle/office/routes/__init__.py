@@ -1,0 +1,1 @@
+"""The office's routes, one file a subject. Each names the right it needs; `oracle.office.gate` holds them to it."""
