@@ -37,9 +37,26 @@ TokenFile = Annotated[
     ),
 ]
 
+Policy = Annotated[
+    Path | None,
+    typer.Option(
+        "--policy",
+        help="Witness policy (c2sp.org/tlog-policy): which witnesses must have cosigned.",
+        envvar="AFFIDAVIT_WITNESS_POLICY",
+        metavar="FILE",
+    ),
+]
+
 
 def open_auditor_of(
-    log: str, vkey: str, rpc: str, deployment: Path, anchor_key: str | None, token_file: Path | None, checks: ClaimChecks | None = None
+    log: str,
+    vkey: str,
+    rpc: str,
+    deployment: Path,
+    anchor_key: str | None,
+    token_file: Path | None,
+    checks: ClaimChecks | None = None,
+    policy: Path | None = None,
 ) -> Auditor:
     """The auditor of a command's options."""
     from oracle.config import read_secret
@@ -48,7 +65,7 @@ def open_auditor_of(
 
     anchored_by = None if anchor_key is None else parse_address(anchor_key, "--anchor-key")
     token = None if token_file is None else read_secret(token_file)
-    return open_auditor(log, vkey, rpc, deployment, anchored_by, token, checks or CHECKS)
+    return open_auditor(log, vkey, rpc, deployment, anchored_by, token, checks or CHECKS, policy)
 
 
 def parse_subject(text: str) -> Bytes32 | int:
@@ -76,10 +93,14 @@ def verify(
         list[Path] | None,
         typer.Option("--model", help="Model directory, to verify its proofs (step 6) and run it again (step 8).", metavar="DIR"),
     ] = None,
+    policy: Policy = None,
     require_complete: Annotated[bool, typer.Option("--require-complete", help="Fail where a step found nothing to check.")] = False,
     json: Json = False,
 ) -> None:
-    """Go through the numbered steps of an audit and stop at the first that does not hold, with exit code 2."""
+    """Go through the numbered steps of an audit and stop at the first that does not hold, with exit code 2.
+
+    With --policy an unmet quorum of witnesses is told, and exits with 2 as well once all steps are done.
+    """
     from oracle.errors import AuditFailed
     from oracle.pipeline.audit import CHECKS, load_models
 
@@ -93,7 +114,7 @@ def verify(
     re_execute, checks = load_models(model) if model else (None, CHECKS)
     try:
         with working("Reading the log"):
-            auditor = open_auditor_of(log, vkey, rpc, deployment, anchor_key, token_file, checks)
+            auditor = open_auditor_of(log, vkey, rpc, deployment, anchor_key, token_file, checks, policy)
         if subject is None:
             with progress() as on_progress:
                 report = auditor.verify_log(on_step, on_progress)
@@ -104,7 +125,7 @@ def verify(
             _write_failure(steps, failure)
         raise
     _write_report(report, json)
-    if require_complete and not report.is_complete:
+    if report.is_witnessed is False or (require_complete and not report.is_complete):
         raise typer.Exit(2)
 
 
@@ -119,6 +140,8 @@ def _write_failure(steps: list[AuditStep], failure: AuditFailed) -> None:
 def _write_report(report: AuditReport, json: bool) -> None:
     if json:
         document = {"subject": report.subject, "holds": True, "is_complete": report.is_complete}
+        if report.is_witnessed is not None:
+            document["is_witnessed"] = report.is_witnessed
         write_json(document | {"steps": [_step_json(s) for s in report.steps], "remarks": list(report.remarks)})
         return
     for remark in report.remarks:

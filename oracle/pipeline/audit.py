@@ -6,6 +6,7 @@ anchor key's address, and the deployment (chain id and contracts).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from oracle.audit.call import ClaimChecks
 from oracle.audit.checkpoint import open_checkpoint
 from oracle.audit.note import parse_vkey
 from oracle.audit.onchain import ReExecute
+from oracle.audit.policy import load_policy
 from oracle.audit.report import ANCHORS, AuditReport, OnStep, failing_at
 from oracle.audit.source import open_source
 from oracle.audit.verify import verify_call
@@ -81,8 +83,10 @@ def open_auditor(
     anchor_key: Address | None = None,
     token: str | None = None,
     checks: ClaimChecks = CHECKS,
+    policy: Path | None = None,
 ) -> Auditor:
     """`log` is a URL or an exported directory, `token` a reader's, to see bodies. `checks`: with models at hand, those of `load_models`.
+    `policy` is a file that says which witnesses must have cosigned.
 
     Raises NoteRejected for a malformed key, AuditFailed (step 3) for a checkpoint that is not the log's, ConfigRejected or ChainError for
     the deployment.
@@ -91,7 +95,8 @@ def open_auditor(
     contracts = Contracts(rpc, load_deployment(deployment))
     contracts.check_deployment()
     log_id = None if anchor_key is None else compute_log_id(key.name, anchor_key)
-    return Auditor(LogView(open_source(log, token), key), contracts, log_id, checks)
+    witnesses = None if policy is None else load_policy(policy)
+    return Auditor(LogView(open_source(log, token), key, witnesses, time.time()), contracts, log_id, checks)
 
 
 def load_models(directories: Sequence[Path]) -> tuple[ReExecute, ClaimChecks]:
