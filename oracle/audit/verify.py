@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from oracle.audit.call import ClaimChecks
-from oracle.audit.onchain import ReExecute, audit_on_chain
 from oracle.audit.note import parse
+from oracle.audit.onchain import ReExecute, audit_on_chain
 from oracle.audit.record import parse_record
 from oracle.audit.report import ANCHORS, CHECKPOINT, ENTRY, INCLUSION, AuditReport, OnStep, StepRecorder, failing_at, require_equal
 from oracle.audit.view import LoggedRecord, LogView, count_hidden

@@ -24,10 +24,10 @@ def receipt(
     """Fetch a receipt of inclusion and verify it before it is written, or verify one against the entry it is for."""
     from oracle.pipeline.receipts import fetch_receipt, verify_receipt
 
-    if (out is None) == (verify is None):
-        raise typer.BadParameter("give either --out or --verify")
-    if out is not None:
+    if out is not None and verify is None:
         found = fetch_receipt(log, vkey, index, out, record)
+    elif verify is not None and out is None:
+        found = verify_receipt(log, vkey, index, verify, record)
     else:
-        found = verify_receipt(log, vkey, index, verify or Path(), record)
+        raise typer.BadParameter("give either --out or --verify")
     write_note(f"entry {index} is in the tree of {found.size} entries that {found.origin} signed")
