@@ -6,7 +6,24 @@ from typing import Annotated
 
 import typer
 
-from oracle.cli import audit, bench, deploy, keys, log, model, operator, processes, proving, request
+from oracle.cli import (
+    audit,
+    audit_bundle,
+    audit_office,
+    audit_receipt,
+    bench,
+    deploy,
+    keys,
+    log,
+    model,
+    operator,
+    people,
+    processes,
+    proving,
+    proxy,
+    request,
+    witness,
+)
 
 app = typer.Typer(
     name="affidavit",
@@ -36,6 +53,15 @@ app.add_typer(model.app, name="model")
 app.add_typer(keys.app, name="keys")
 app.add_typer(log.app, name="log")
 app.add_typer(audit.app, name="audit")
+app.add_typer(people.app, name="people")
+app.add_typer(witness.app, name="witness")
+audit.app.add_typer(audit_office.disclose, name="disclose")
+audit.app.add_typer(audit_office.hold, name="hold")
+audit.app.add_typer(audit_office.erase, name="erase")
+audit.app.add_typer(audit_office.review, name="review")
+audit.app.command("receipt")(audit_receipt.receipt)
+audit.app.command("bundle")(audit_bundle.bundle)
+app.add_typer(proxy.app, name="proxy")
 app.add_typer(operator.app, name="operator")
 app.add_typer(proving.setup_app, name="setup")
 app.command("prove")(proving.prove)

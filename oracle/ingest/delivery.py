@@ -101,6 +101,10 @@ class Delivery:
         if self._on_alarm is not None:
             self._on_alarm(alarm)
 
+    def count_waiting(self) -> int:
+        """Records in the spool."""
+        return 0 if self._spool is None else self._spool.count()
+
     # ---- the spool's thread -------------------------------------------------------------------------------------------------------
     def deliver(self) -> int:
         """Delivers what waits, now. Returns how many records. Raises as `EntryLog.append` does."""

@@ -104,6 +104,7 @@ class Recorder:
         operation: str = "chat",
         provider: str = "",
         instructions: object = None,
+        content_parts: Mapping[str, bytes] | None = None,
         parameters: Mapping[str, object] | None = None,
         user: str = "",
         subject: str = "",
@@ -113,7 +114,10 @@ class Recorder:
         fields: Mapping[str, FieldValue] | None = None,
         sealed: Mapping[str, FieldValue] | None = None,
     ) -> Call:
-        """A call to be made inside `with`. `user` asked, `subject` is the person it is about (the user, where not given)."""
+        """A call to be made inside `with`. `user` asked, `subject` is the person it is about (the user, where not given).
+
+        `content_parts` are bytes that were encoded already, by the name of their field.
+        """
         mode = (
             self.mode
             if content is None
@@ -132,7 +136,8 @@ class Recorder:
         }
         public |= parameter_fields(parameters or {}) | dict(fields or {})
         hidden = _given({"audit.user": user, "gen_ai.conversation.id": session}) | dict(sealed or {})
-        told = Told(public, hidden, _content({INPUT: input, INSTRUCTIONS: instructions}, mode), subject or user, retention, mode)
+        kept = _content({INPUT: input, INSTRUCTIONS: instructions, **(content_parts or {})}, mode)
+        told = Told(public, hidden, kept, subject or user, retention, mode)
         return Call(self, told)
 
     def deliver(self) -> int:
