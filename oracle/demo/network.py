@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from oracle.attest.keys import LIGHT_SCRYPT_N, write_keystore
 from oracle.attest.sign import AccountSigner
+from oracle.config import write_secret
 from oracle.demo.local_keys import find_seeds, local_account
 from oracle.demo.processes import Processes, find_free_port
+from oracle.office.people import Role, add_person
 from oracle.pipeline import deploy as deploying
 from oracle.pipeline.deploy import DeploymentPlan
 from oracle.pipeline.keys import new_log
@@ -34,6 +36,7 @@ from oracle.relay.sender import Sender
 
 ORIGIN = "affidavit.local/log"
 STAKE_WEI = 10**18
+_OFFICE_DATABASES = {"database": "office", "log_database": "log", "custody_database": "custody", "index_database": "index"}
 WATCHER = "operator-5"
 """The role whose test ether pays for challenges, in networks of up to five operators."""
 
@@ -101,7 +104,18 @@ class Network:
             "AFFIDAVIT_VKEY": self.vkey,
             "AFFIDAVIT_ANCHOR_KEY": local_account("log").address,
             "AFFIDAVIT_TOKEN_FILE": str(self.auditor_token_file),
+            "AFFIDAVIT_OFFICE": self.api_url,
+            "AFFIDAVIT_OFFICE_TOKEN_FILE": str(self.person_token_file(Role.AUDITOR)),
+            "AFFIDAVIT_PEOPLE_FILE": str(self.people_file),
         }
+
+    @property
+    def people_file(self) -> Path:
+        return self.directory / "office/people.json"
+
+    def person_token_file(self, role: Role) -> Path:
+        """The token of the person who has that role, and is named like it."""
+        return self.directory / f"office/{role}.token"
 
     def node(self, index: int) -> str:
         """The name of a node's process."""
@@ -170,7 +184,7 @@ def _write_secret(path: Path, text: str) -> None:
 def _write_configurations(network: Network) -> None:
     directory, plan = network.directory, network.plan
     names = [network.node(i) for i in range(plan.operators)]
-    log = new_log(directory / "log-keys", ORIGIN, network.password_file, [*names, "relay"], ["auditor", "api"])
+    log = new_log(directory / "log-keys", ORIGIN, network.password_file, [*names, "relay", "office"], ["auditor", "api"])
     network.vkey = log.vkey
     ports = [find_free_port() for _ in range(plan.operators + 4)]
     network.log_url, network.relay_url, network.api_url, network.watch_url = (f"http://127.0.0.1:{port}" for port in ports[:4])
@@ -238,13 +252,36 @@ def _write_configurations(network: Network) -> None:
         log_token_file="log-keys/api.token",  # noqa: S106, a path
         log_vkey=log.vkey,
         models=models,
+        office=_make_office(network),
     )
 
 
+def _make_office(network: Network) -> dict[str, object]:
+    """Five people, one with each role, and the settings of the office they work in."""
+    directory = network.directory
+    for role in Role:
+        token = add_person(network.people_file, str(role), [role])
+        write_secret(network.person_token_file(role), "token file", f"{token}\n")
+    databases = {name: f"sqlite:///{directory}/{file}.sqlite" for name, file in _OFFICE_DATABASES.items()}
+    return databases | {
+        "people_file": "office/people.json",
+        "log_token_file": "log-keys/office.token",
+        "custody_key_file": "log-keys/custody-key.json",
+        "custody_password_file": "password",
+        "rpc_url": network.chain.rpc,
+        "anchor_key": local_account("log").address,
+        "nodes": list(network.node_urls),
+    }
+
+
 def _write_toml(network: Network, section: str, *, file: str | None = None, **settings: object) -> None:
+    """A process's file: the chain, its own section, and every setting that is a table, as one beside it."""
     chain = {"rpc": network.chain.rpc, "deployment": "deployment.json", "poll_seconds": 0.2}
+    tables = {name: value for name, value in settings.items() if isinstance(value, Mapping)}
+    own = {name: value for name, value in settings.items() if name not in tables}
     lines = [
-        f"[{name}]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in t.items()) for name, t in (("chain", chain), (section, settings))
+        f"[{name}]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in table.items())
+        for name, table in ({"chain": chain, section: own} | tables).items()
     ]
     (network.directory / f"{file or section}.toml").write_text("\n".join(lines))
 

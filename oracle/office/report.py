@@ -181,7 +181,6 @@ class ReportData:
     costs: dict[str, int]  # micros by currency
     disclosed_calls: int  # whose result says that the person was told a model answers
     reference_data: dict[str, int]
-    verified_by_people: int  # results or overrides that seal the people who verified them
     retention: dict[str, int]
     redactions: dict[str, int]
     writers: tuple[WriterRow, ...]
