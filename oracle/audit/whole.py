@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from oracle.audit.call import ClaimChecks
 from oracle.audit.onchain import audit_on_chain
+from oracle.audit.parallel import Workers
 from oracle.audit.record import Previous, Record, parse_record
 from oracle.audit.report import (
     ANCHORS,
@@ -29,10 +30,11 @@ from oracle.audit.tree import Frontier, hash_leaf
 from oracle.audit.verify import audit_anchors, audit_checkpoint
 from oracle.audit.view import LoggedRecord, LogView, count_hidden
 from oracle.encoding import to_hex
-from oracle.errors import AuditFailed, EntryRejected, InvariantBroken, ProofRejected
+from oracle.errors import AuditFailed, EntryRejected, InvariantBroken, ProofRejected, Rejected
 from oracle.records import Anchor, Bytes32, EntryKind
 from oracle.seams import ChainReader
 
+_WORTH_PROCESSES = 1 << 14  # entries: below, starting processes takes longer than they save
 OnProgress = Callable[[str, int, int], None]
 """(what, done, of how many)"""
 
@@ -62,10 +64,14 @@ def verify_log(
     checks: ClaimChecks,
     on_step: OnStep | None = None,
     on_progress: OnProgress = _no_progress,
+    processes: int = 1,
 ) -> AuditReport:
-    """Audits everything up to the view's checkpoint. Raises AuditFailed at the first thing that does not hold."""
+    """Audits everything up to the view's checkpoint. Raises AuditFailed at the first thing that does not hold.
+
+    With more than one process (`oracle.audit.parallel`), entries are hashed and parsed by that many; what is said is the same.
+    """
     steps, books = StepRecorder(on_step), _Books()
-    leaves = _audit_bundles(view, books, on_progress)
+    leaves = _audit_bundles(view, books, on_progress, processes if view.size >= _WORTH_PROCESSES else 1)
     _tell_entries(view, steps, books)
     _audit_tiles(view, leaves, steps)
     audit_checkpoint(view, steps)
@@ -78,26 +84,53 @@ def verify_log(
 
 
 # ---- steps 1 and 2 ------------------------------------------------------------------------------------------------------------------
-def _audit_bundles(view: LogView, books: _Books, on_progress: OnProgress) -> list[Bytes32]:
+def _audit_bundles(view: LogView, books: _Books, on_progress: OnProgress, processes: int) -> list[Bytes32]:
     """Every entry, hashed; the root over all of them must be the checkpoint's. Returns the leaf hashes."""
     frontier, leaves = Frontier(), list[Bytes32]()
-    for number in range(-(-view.size // WIDTH)):
-        with failing_at(ENTRY, f"entry bundle {number}"):
-            bundle = view.bundle(number)
-        records: list[LoggedRecord] = []
-        for data in bundle:
-            leaves.append(hash_leaf(data))
-            frontier.append(leaves[-1])
-            with failing_at(ENTRY, f"entry {len(leaves) - 1}"):
-                record = _parse_or_blame(view, data, len(leaves) - 1)
-                _enter(books, Previous(len(leaves) - 1, leaves[-1]), record)
-                records.append(LoggedRecord(len(leaves) - 1, leaves[-1], record))
-        with failing_at(ENTRY, f"content of bundle {number}"):
-            _count_contents(view, books, records)
-        on_progress("entries", len(leaves), view.size)
+    with Workers(processes) as workers:
+        for number, parsed in enumerate(workers.map(_parse_entries, _read_bundles(view))):
+            records = _enter_bundle(view, books, len(leaves), parsed)
+            for logged in records:
+                leaves.append(logged.leaf_hash)
+                frontier.append(logged.leaf_hash)
+            with failing_at(ENTRY, f"content of bundle {number}"):
+                _count_contents(view, books, records)
+            on_progress("entries", len(leaves), view.size)
     if frontier.root() != view.checkpoint.root:
         _blame(view, leaves, frontier.root())
     return leaves
+
+
+def _read_bundles(view: LogView) -> Iterator[list[bytes]]:
+    for number in range(-(-view.size // WIDTH)):
+        with failing_at(ENTRY, f"entry bundle {number}"):
+            yield view.bundle(number)
+
+
+_Parsed = tuple[Bytes32, Record | None]
+"""(leaf hash, what the entry says: None where it does not parse)"""
+
+
+def _parse_entries(bundle: list[bytes]) -> list[_Parsed]:
+    """In whatever process. Nothing is judged here: what does not parse is parsed again where its error is told."""
+    return [(hash_leaf(data), _parse_or_none(data)) for data in bundle]
+
+
+def _parse_or_none(data: bytes) -> Record | None:
+    try:
+        return parse_record(data)
+    except Rejected:
+        return None
+
+
+def _enter_bundle(view: LogView, books: _Books, start: int, parsed: Sequence[_Parsed]) -> list[LoggedRecord]:
+    records: list[LoggedRecord] = []
+    for index, (leaf_hash, record) in enumerate(parsed, start):
+        with failing_at(ENTRY, f"entry {index}"):
+            logged = LoggedRecord(index, leaf_hash, record or _parse_or_blame(view, view.read_bytes(index), index))
+            _enter(books, logged.place, logged.record)
+        records.append(logged)
+    return records
 
 
 def _parse_or_blame(view: LogView, data: bytes, index: int) -> Record:

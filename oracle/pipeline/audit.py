@@ -20,6 +20,7 @@ from oracle.audit.note import parse_vkey
 from oracle.audit.onchain import ReExecute
 from oracle.audit.policy import load_policy
 from oracle.audit.report import ANCHORS, AuditReport, OnStep, failing_at
+from oracle.audit.parallel import usable_processes
 from oracle.audit.source import open_source
 from oracle.audit.verify import verify_call
 from oracle.audit.view import LogView
@@ -52,9 +53,8 @@ class Auditor:
 
     def verify_log(self, on_step: OnStep | None = None, on_progress: OnProgress | None = None) -> AuditReport:
         """Audits every entry, tile, anchor and call. Raises AuditFailed at the first thing that does not hold."""
-        if on_progress is None:
-            return verify_log(self.view, self.chain, self.log_id, self.checks, on_step)
-        return verify_log(self.view, self.chain, self.log_id, self.checks, on_step, on_progress)
+        told = on_progress or (lambda _what, _done, _total: None)
+        return verify_log(self.view, self.chain, self.log_id, self.checks, on_step, told, usable_processes())
 
     def verify_extends(self, note: bytes) -> Checkpoint:
         """Holds the log against a checkpoint of it that was kept; returns that one.
