@@ -18,9 +18,9 @@ from oracle.audit.call import ClaimChecks
 from oracle.audit.checkpoint import open_checkpoint
 from oracle.audit.note import parse_vkey
 from oracle.audit.onchain import ReExecute
+from oracle.audit.parallel import usable_processes
 from oracle.audit.policy import load_policy
 from oracle.audit.report import ANCHORS, AuditReport, OnStep, failing_at
-from oracle.audit.parallel import usable_processes
 from oracle.audit.source import open_source
 from oracle.audit.verify import verify_call
 from oracle.audit.view import LogView
