@@ -15,6 +15,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -38,9 +39,10 @@ from oracle.audit.calls import (
     parameter_fields,
 )
 from oracle.audit.client import LogClient
+from oracle.audit.late import late
 from oracle.audit.record import check_entry
 from oracle.config import read_secret
-from oracle.errors import ConfigRejected, EntryRejected, InvariantBroken, MalformedInput, TooLarge
+from oracle.errors import AffidavitError, ConfigRejected, EntryRejected, InvariantBroken, MalformedInput, TooLarge
 from oracle.ingest.delivery import NOT_NOW, Alarm, Delivery, Policy
 from oracle.ingest.metrics import RecorderMetrics
 from oracle.ingest.spool import Spool
@@ -48,7 +50,7 @@ from oracle.ingest.stream import CallerStream
 from oracle.records import Appended, Bytes32, Entry, EntryKind, FieldValue
 from oracle.seams import Clock, EntryLog, SystemClock
 
-_CANCELLING = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
+CANCELLING = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
 _ABOUT_THE_ENTRY = (EntryRejected, MalformedInput, TooLarge)
 _ANY_INTENT: dict[str, FieldValue] = {"audit.intent.index": 0, "audit.intent.leaf_hash": "0x" + 64 * "0"}  # where the link comes later
 UNRECORDABLE = "Unrecordable"
@@ -113,10 +115,11 @@ class Recorder:
         content: bool | ContentMode | None = None,
         fields: Mapping[str, FieldValue] | None = None,
         sealed: Mapping[str, FieldValue] | None = None,
+        call_id: Bytes32 | None = None,
     ) -> Call:
         """A call to be made inside `with`. `user` asked, `subject` is the person it is about (the user, where not given).
 
-        `content_parts` are bytes that were encoded already, by the name of their field.
+        `content_parts` are bytes that were encoded already, by the name of their field. `call_id` is for calls that have an id elsewhere.
         """
         mode = (
             self.mode
@@ -138,7 +141,7 @@ class Recorder:
         hidden = _given({"audit.user": user, "gen_ai.conversation.id": session}) | dict(sealed or {})
         kept = _content({INPUT: input, INSTRUCTIONS: instructions, **(content_parts or {})}, mode)
         told = Told(public, hidden, kept, subject or user, retention, mode)
-        return Call(self, told)
+        return Call(self, told, call_id)
 
     def deliver(self) -> int:
         """Delivers now what waits in the spool. Returns how many records. Raises as an append does."""
@@ -174,6 +177,11 @@ class Call:
         self._is_over = False
         self._outcome, self._error_type = Outcome.OK, ""
 
+    @property
+    def content_names(self) -> frozenset[str]:
+        """What of its content the intent has."""
+        return frozenset(self._told.content)
+
     # ---- what the application tells ---------------------------------------------------------------------------------------------
     def output(
         self,
@@ -185,6 +193,7 @@ class Call:
         output_tokens: int | None = None,
         finish_reasons: list[str] | None = None,
         tool_names: list[str] | None = None,
+        content_parts: Mapping[str, bytes] | None = None,
         fields: Mapping[str, FieldValue] | None = None,
         sealed: Mapping[str, FieldValue] | None = None,
     ) -> None:
@@ -198,7 +207,7 @@ class Call:
             "audit.tool_names": tool_names,
         }
         public = {name: v for name, v in told.items() if v is not None} | dict(fields or {})
-        kept = _content({OUTPUT: value}, self._told.mode)
+        kept = _content({OUTPUT: value, **(content_parts or {})}, self._told.mode)
         ending = self._ending
         self._ending = replace(
             ending, fields={**ending.fields, **public}, sealed={**ending.sealed, **(sealed or {})}, content={**ending.content, **kept}
@@ -238,6 +247,22 @@ class Call:
         latency: dict[str, FieldValue] = {"audit.latency_microseconds": round((time.perf_counter() - self._started) * 1_000_000)}
         self._append_end(replace(self._ending, fields=latency | dict(self._ending.fields)), error)
 
+    def tell(self, started: datetime, ended: datetime) -> None:
+        """Writes a call that is over already, both records marked late. Raises as an append does."""
+        place = self._recorder.stream.next()
+        self._intent_entry = late(call_intent_entry(self.call_id, self._told, started, place))
+        self._is_over = True
+        latency: dict[str, FieldValue] = {"audit.latency_microseconds": max(0, round((ended - started).total_seconds() * 1_000_000))}
+        ending = replace(self._ending, fields=latency | dict(self._ending.fields))
+        failure: AffidavitError | None = None
+        try:
+            self.intent = self._append(self._intent_entry, intent_key(self.call_id))
+        except NOT_NOW as error:
+            failure = error
+        self.end = self._append(late(self._end_entry(ending, None, ended)), end_key(self.call_id))
+        if failure is not None:
+            raise failure
+
     def abandon(self, error: BaseException) -> None:
         """As `finish`, where `begin` was interrupted and may have written the intent: written again under its key, it tells its place."""
         if self._intent_entry is not None and self.intent is None and not self._is_over:
@@ -246,7 +271,7 @@ class Call:
 
     def _append_end(self, ending: Told, error: BaseException | None) -> None:
         try:
-            entry = self._end_entry(ending, error)
+            entry = self._end_entry(ending, error, self._recorder.clock.now())
             check_entry(entry if self.intent is not None else replace(entry, fields=entry.fields | _ANY_INTENT))
             self.end = self._append(entry, end_key(self.call_id))
         except _ABOUT_THE_ENTRY as refusal:
@@ -254,10 +279,9 @@ class Call:
             if self._recorder.delivery.policy is Policy.CLOSED:
                 raise
 
-    def _end_entry(self, ending: Told, error: BaseException | None) -> Entry:
-        moment = self._recorder.clock.now()
+    def _end_entry(self, ending: Told, error: BaseException | None, moment: datetime) -> Entry:
         if error is not None:
-            outcome = Outcome.CANCELLED if isinstance(error, _CANCELLING) else Outcome.ERROR
+            outcome = Outcome.CANCELLED if isinstance(error, CANCELLING) else Outcome.ERROR
             if self._recorder.error_messages and str(error):
                 ending = replace(ending, sealed={**ending.sealed, "error.message": str(error)[:1000]})
             return call_error_entry(self.call_id, self.intent, ending, moment, _name_of(error), outcome)
@@ -280,7 +304,7 @@ class Call:
     def __enter__(self) -> Call:
         try:
             self.begin()
-        except _CANCELLING as error:
+        except CANCELLING as error:
             self.abandon(error)
             raise
         return self
