@@ -24,6 +24,7 @@ export function day(time: string): string {
 
 export function milliseconds(value: number | null | undefined): string {
   if (value === null || value === undefined) return "—";
+  if (value === 0) return "0";
   if (value >= 10_000) return `${(value / 1000).toFixed(0)} s`;
   if (value >= 1000) return `${(value / 1000).toFixed(1)} s`;
   return value >= 10 ? `${value.toFixed(0)} ms` : `${value.toFixed(1)} ms`;
@@ -65,10 +66,10 @@ export const KIND_WORDS: Record<string, string> = {
 
 export const VERDICT_WORDS: Record<string, string> = {
   unverified: "Unverified",
-  signed: "Signed by operators",
+  signed: "Signed",
   proven: "Proven",
   attested: "Attested",
-  replaced: "Replaced after a challenge",
+  replaced: "Replaced",
   rejected: "Rejected",
 };
 
@@ -76,11 +77,18 @@ export const OUTCOME_WORDS: Record<string, string> = { ok: "Answered", error: "F
 
 /** A scope of holds and erasures in words. */
 export function scopeWords(scope: Record<string, unknown>): string {
-  const parts = Object.entries(scope)
-    .filter(([, value]) => value !== null && value !== undefined && value !== "")
-    .map(([name, value]) => {
-      const text = Array.isArray(value) ? value.join(", ") : String(value);
-      return `${name.replaceAll("_", " ")} ${text}`;
-    });
+  const { from, to, index, indices, call_id: callId, subject, ...rest } = scope;
+  const parts: string[] = [];
+  if (index !== undefined) parts.push(`record ${String(index)}`);
+  if (from !== undefined || to !== undefined) parts.push(rangeWords(from, to));
+  if (Array.isArray(indices)) parts.push(`${plural(indices.length, "record")} (${indices.slice(0, 8).join(", ")}${indices.length > 8 ? " …" : ""})`);
+  if (callId !== undefined) parts.push(`the call ${String(callId)}`);
+  if (subject !== undefined) parts.push(`everything about the person ${String(subject)}`);
+  for (const [name, value] of Object.entries(rest)) parts.push(`${name.replaceAll("_", " ")} ${String(value)}`);
   return parts.join(", ") || "everything";
+}
+
+function rangeWords(from: unknown, to: unknown): string {
+  if (from === undefined) return `records up to ${String(to)}`;
+  return to === undefined ? `records from ${String(from)} on` : `records ${String(from)} to ${String(to)}`;
 }

@@ -6,7 +6,8 @@ import type { Disclosure, Items, OpenContent, RecordView, SealedField } from "..
 import { get } from "../app/client";
 import { useAction, useLoading } from "../app/loading";
 import { href } from "../app/router";
-import { Value } from "../parts/FieldGroups";
+import { ShortenedText } from "../parts/Digest";
+import { Name, Value } from "../parts/FieldGroups";
 import { Icon } from "../parts/Icon";
 import { Page, Section } from "../parts/Page";
 import { Loaded, Permitted, ProblemNotice } from "../parts/States";
@@ -95,7 +96,7 @@ function Shown({ read: { content, checks } }: { read: Read }) {
             {content.sealed.map((field) => (
               <div key={field.name}>
                 <dt>
-                  <code>{field.name}</code>
+                  <Name name={field.name} />
                 </dt>
                 <dd>
                   <Sealed field={field} />
@@ -126,7 +127,9 @@ function CheckLine({ check }: { check: Checked | undefined }) {
   if (!check) return null;
   return (
     <span class="check-line" title={check.detail}>
-      <Status tone={check.holds ? "good" : "bad"}>{check.holds ? check.detail : `Does not hold: ${check.detail}`}</Status>
+      <Status tone={check.holds ? "good" : "bad"}>
+        <ShortenedText text={check.holds ? check.detail : `Does not hold: ${check.detail}`} />
+      </Status>
     </span>
   );
 }

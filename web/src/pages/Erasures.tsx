@@ -10,6 +10,7 @@ import { href, navigate } from "../app/router";
 import { useMay } from "../app/session";
 import { plural, scopeWords, when } from "../app/words";
 import { Decide } from "../parts/Decide";
+import { ShortenedText } from "../parts/Digest";
 import { ActionForm, AreaField, SelectField, TextField } from "../parts/Form";
 import { IndexLinks } from "../parts/IndexLinks";
 import { Older } from "../parts/Older";
@@ -160,7 +161,7 @@ function ErasureCase({ erasure, reload }: { erasure: Erasure; reload: () => void
       </div>
       <p class="quote">{erasure.reason}</p>
       <p class="case-line">
-        <strong>{erasure.by}</strong> asks for {scopeWords(erasure.scope)}
+        <strong>{erasure.by}</strong> asks to erase <ShortenedText text={scopeWords(erasure.scope)} />
         {erasure.decided_by && <>; decided by {erasure.decided_by}</>}.
       </p>
       {erasure.problem && <p class="bad-text">{erasure.problem}</p>}

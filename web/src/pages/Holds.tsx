@@ -9,6 +9,7 @@ import { href, navigate } from "../app/router";
 import { useMay } from "../app/session";
 import { scopeWords, when } from "../app/words";
 import { Decide } from "../parts/Decide";
+import { ShortenedText } from "../parts/Digest";
 import { ActionForm, AreaField, SelectField, TextField } from "../parts/Form";
 import { Older } from "../parts/Older";
 import { Page, Section } from "../parts/Page";
@@ -163,7 +164,7 @@ function HoldCase({ hold, reload }: { hold: Hold; reload: () => void }) {
       </div>
       <p class="quote">{hold.reason}</p>
       <p class="case-line">
-        Covers {scopeWords(hold.scope)}; placed by <strong>{hold.by}</strong>
+        Covers <ShortenedText text={scopeWords(hold.scope)} />; placed by <strong>{hold.by}</strong>
         {hold.release_requested_by && <>, release asked for by {hold.release_requested_by}</>}.
       </p>
       <Decide choices={choices} onDone={reload} />

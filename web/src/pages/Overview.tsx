@@ -61,7 +61,7 @@ function Alarms({ alarms }: { alarms: Alarm[] }) {
             <strong>{alarm.severity === "critical" ? "Critical" : "Warning"}</strong>
             <p>
               {alarm.text}
-              {alarm.since && <span class="muted"> Since {when(alarm.since)}.</span>}
+              {alarm.since && <span class="muted"> Since {when(alarm.since)} UTC.</span>}
             </p>
           </div>
         </li>
@@ -91,7 +91,7 @@ function Figures({ overview, period }: { overview: Overview; period: Period }) {
         <dd>{milliseconds(overview.latency.p50_ms)}</dd>
       </div>
       <div>
-        <dt>Latency, 95th percentile</dt>
+        <dt>Latency, 95 %</dt>
         <dd>{milliseconds(overview.latency.p95_ms)}</dd>
       </div>
       <div>
@@ -243,7 +243,7 @@ function Models({ overview, range }: { overview: Overview; range: { from: string
 
 function ModelName({ value, link }: { value: string; link: string }) {
   const isDigest = /^0x[0-9a-f]{64}$/.test(value);
-  return <a href={link}>{isDigest ? <code>{`${value.slice(0, 10)}…${value.slice(-8)}`}</code> : value}</a>;
+  return <a href={link}>{isDigest ? <code>{`${value.slice(0, 8)}…${value.slice(-6)}`}</code> : value}</a>;
 }
 
 /** Times short enough for an axis: the day where they differ in it, else the minute. */

@@ -1,5 +1,6 @@
 /** What people did and may do with a record: content and its keeping, holds, reviews, disclosures. */
 
+import { Fragment } from "preact";
 import { useState } from "preact/hooks";
 
 import type { RecordView } from "../app/api";
@@ -9,6 +10,7 @@ import { href } from "../app/router";
 import { useMay } from "../app/session";
 import { when } from "../app/words";
 import { ActionForm, AreaField, SelectField } from "../parts/Form";
+import { Name } from "../parts/FieldGroups";
 import { Section } from "../parts/Page";
 import { Status } from "../parts/Status";
 import { DisclosureState } from "./Disclosures";
@@ -33,18 +35,33 @@ function Content({ view }: { view: RecordView }) {
     <Section title="Content">
       <dl class="facts">
         <div>
-          <dt>Kept apart, encrypted</dt>
+          <dt>Kept apart</dt>
           <dd>
             <Kept view={view} />
           </dd>
         </div>
         <div>
           <dt>Retention</dt>
-          <dd>{retention ? `${retention.class}${retention.until ? `, until ${when(retention.until).slice(0, 10)}` : ""}` : "—"}</dd>
+          <dd>
+            {retention ? retention.class : "—"}
+            {retention?.until && (
+              <>
+                , until <time class="nowrap">{when(retention.until).slice(0, 10)}</time>
+              </>
+            )}
+          </dd>
         </div>
         <div>
           <dt>Legal hold</dt>
-          <dd>{active.length ? <Status tone="warn">{active.map((hold) => hold.reason).join("; ")}</Status> : "None"}</dd>
+          <dd>
+            {active.length ? (
+              <>
+                <Status tone="warn">Held</Status> {active.map((hold) => hold.reason).join("; ")}
+              </>
+            ) : (
+              "None"
+            )}
+          </dd>
         </div>
         {disclosures.map((one) => (
           <div key={one.id}>
@@ -80,8 +97,16 @@ function Kept({ view }: { view: RecordView }) {
   const { state, bodies, sealed } = view.content;
   if (state === "none") return <>This record has none.</>;
   if (state === "erased") return <Status tone="warn">Erased. Its proofs still hold.</Status>;
-  const parts = [...(sealed ? ["sealed fields"] : []), ...bodies];
-  return <>{parts.join(", ") || "yes"}</>;
+  return (
+    <>
+      Encrypted{sealed && ": sealed fields"}
+      {bodies.map((body) => (
+        <Fragment key={body}>
+          , <Name name={body} />
+        </Fragment>
+      ))}
+    </>
+  );
 }
 
 function Reviews({ view, reload }: { view: RecordView; reload: () => void }) {

@@ -39,7 +39,7 @@ function Content({ before }: { before: string }) {
               rows={items}
               rowKey={(row) => row.id}
               columns={[
-                { name: "Sample", isMain: true, cell: (row) => <a href={href(`/samples/${encodeURIComponent(row.id)}`)}>{row.id.length > 20 ? `${row.id.slice(0, 10)}…` : row.id}</a> },
+                { name: "Sample", isMain: true, cell: (row) => <a href={href(`/samples/${encodeURIComponent(row.id)}`)}>Sample {row.id.slice(0, 8)}</a> },
                 { name: "Drawn", isNumber: true, cell: (row) => `${count(row.indices.length)} of ${count(row.population)}` },
                 { name: "From", cell: (row) => filterWords(row.filter) },
                 { name: "By", cell: (row) => row.by },
@@ -82,7 +82,7 @@ function DrawForm() {
           <SelectField label="Verdict" value={verdict} onInput={setVerdict} options={[["", "Any verdict"], ...Object.entries(VERDICT_WORDS)]} />
           <TextField label="Model" value={model} onInput={setModel} />
         </div>
-        <TextField label="Seed" hint="Leave it empty and the server draws one. Bring your own, thrown with dice or agreed with others, and nobody can say it was chosen." value={seed} onInput={setSeed} isMono />
+        <TextField label="Seed" hint="0x and 64 hex digits. Leave it empty and the server draws one. Bring your own, thrown with dice or agreed with others, and nobody can say it was chosen." value={seed} onInput={setSeed} isMono />
       </ActionForm>
     </Section>
   );

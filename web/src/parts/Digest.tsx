@@ -26,15 +26,32 @@ export function Digest({ value, label = "digest" }: { value: string; label?: str
   );
 }
 
-/** The first ten and last eight characters; the rest is there, but not seen. */
+/** The first eight and last six characters; the rest is there, but not seen. */
 export function Shortened({ value }: { value: string }) {
-  if (value.length <= 22) return <>{value}</>;
+  if (value.length <= 18) return <>{value}</>;
   return (
     <>
-      {value.slice(0, 10)}
-      <span class="hidden">{value.slice(10, -8)}</span>
+      {value.slice(0, 8)}
+      <span class="hidden">{value.slice(8, -6)}</span>
       <span aria-hidden="true">…</span>
-      {value.slice(-8)}
+      {value.slice(-6)}
+    </>
+  );
+}
+
+/** A text in which long digests are shortened. */
+export function ShortenedText({ text }: { text: string }) {
+  return (
+    <>
+      {text.split(/(0x[0-9a-fA-F]{32,})/).map((part, at) =>
+        at % 2 ? (
+          <code key={at} title={part}>
+            <Shortened value={part} />
+          </code>
+        ) : (
+          part
+        ),
+      )}
     </>
   );
 }

@@ -1,5 +1,7 @@
 /** A record's fields, in groups that an auditor looks for. Names stay as they are logged. */
 
+import { Fragment } from "preact";
+
 import type { FieldValue, Fields } from "../verify/canonical";
 import { Digest } from "./Digest";
 
@@ -49,19 +51,19 @@ function group(fields: Fields): [string, [string, FieldValue][]][] {
 }
 
 /** A dotted name may break after its dots. */
-function Name({ name }: { name: string }) {
+export function Name({ name }: { name: string }) {
   const parts = name.split(".");
   return (
     <code>
       {parts.map((part, at) => (
-        <>
+        <Fragment key={at}>
           {part}
           {at < parts.length - 1 && (
             <>
               .<wbr />
             </>
           )}
-        </>
+        </Fragment>
       ))}
     </code>
   );

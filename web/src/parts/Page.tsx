@@ -3,6 +3,8 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
+import { currentPlace } from "../app/router";
+
 interface PageProps {
   title: string;
   lead?: ComponentChildren;
@@ -10,14 +12,16 @@ interface PageProps {
   children: ComponentChildren;
 }
 
-let isFirstPage = true;
+/** The path whose heading had the focus last; a page that is opened anew begins at the skip link instead. */
+let focusedPath: string | null = null;
 
 export function Page({ title, lead, actions, children }: PageProps) {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
     document.title = `${title} · Affidavit`;
-    if (!isFirstPage) heading.current?.focus({ preventScroll: true }); // a page that is opened anew begins at the skip link
-    isFirstPage = false;
+    const { path } = currentPlace();
+    if (focusedPath !== null && focusedPath !== path) heading.current?.focus({ preventScroll: true });
+    focusedPath = path;
   }, [title]);
   return (
     <>

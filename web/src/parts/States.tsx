@@ -7,6 +7,7 @@ import type { Loading } from "../app/loading";
 import { RIGHT_WORDS, ROLE_WORDS, type RightName } from "../app/rights";
 import { mayDo, useSession } from "../app/session";
 import { Icon } from "./Icon";
+import { Page } from "./Page";
 
 export function Waiting({ what = "Loading" }: { what?: string }) {
   return (
@@ -69,14 +70,15 @@ export function Permitted({ right, children }: { right: RightName; children: Com
   if (mayDo(me, right)) return <>{children}</>;
   const roles = me.roles.map((role) => ROLE_WORDS[role] ?? role).join(", ") || "no role";
   return (
-    <div class="notice notice-plain">
-      <Icon name="dash" />
-      <div>
-        <strong>You may not see this page</strong>
-        <p>
-          It needs the right to {RIGHT_WORDS[right]}. You are signed in as {me.name}, with {roles}.
-        </p>
+    <Page title="Not for your role">
+      <div class="notice notice-plain">
+        <Icon name="dash" />
+        <div>
+          <p>
+            This page needs the right to {RIGHT_WORDS[right]}. You are signed in as {me.name}, {roles}.
+          </p>
+        </div>
       </div>
-    </div>
+    </Page>
   );
 }

@@ -1,5 +1,6 @@
 /** A verification, step by step, in words. */
 
+import { ShortenedText } from "./Digest";
 import { Status, type Tone } from "./Status";
 import type { IconName } from "./Icon";
 
@@ -31,16 +32,22 @@ export function Steps({ steps, label }: { steps: StepLine[]; label: string }) {
             </span>
             <div class="step-body">
               <div class="step-line">
-                <span class="step-name">{step.name}</span>
+                <span class="step-name">{capital(step.name)}</span>
                 <Status tone={tone} icon={icon}>
                   {words}
                 </Status>
               </div>
-              {step.detail && <p class="step-detail">{step.detail}</p>}
+              {step.detail && <p class="step-detail">
+                  <ShortenedText text={step.detail} />
+                </p>}
             </div>
           </li>
         );
       })}
     </ol>
   );
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
