@@ -22,7 +22,7 @@ from oracle.audit.tiles import Tile, subtree_reader
 from oracle.audit.tree import compute_inclusion_from
 from oracle.audit.verify import verify_call
 from oracle.audit.view import LoggedRecord, LogView
-from oracle.errors import AuditFailed, EntryRejected, RecordUnknown
+from oracle.errors import AuditFailed, RecordUnknown
 from oracle.records import Bytes32, Checkpoint
 from oracle.seams import ChainReader
 
@@ -134,13 +134,13 @@ class LogReader:
         return None if note is None else open_checkpoint(note, self.key)
 
     def verify(self, chain: ChainReader, log_id: Bytes32 | None, subject: int, checks: ClaimChecks) -> Verdict:
-        """The numbered steps of `oracle.audit.report` for an entry's call. The world's errors pass through."""
+        """The numbered steps of `oracle.audit.report` for an entry's call. Raises RecordUnknown; the world's errors pass through."""
         steps: list[AuditStep] = []
         view = self.view()
+        if not 0 <= subject < view.size:
+            raise RecordUnknown("entry", f"an index below the log's size {view.size}", subject)
         try:
             report: AuditReport = verify_call(view, chain, log_id, subject, checks, steps.append)
         except AuditFailed as failure:
             return Verdict(tuple(steps), (), failure)
-        except EntryRejected as error:
-            raise RecordUnknown("entry", f"an index below the log's size {view.size}", subject) from error
         return Verdict(report.steps, report.remarks, None)
