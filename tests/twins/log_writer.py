@@ -10,7 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
-from tests.twins.logs import entry, open_log
+from tests.twins.logs import entry, open_log, secret_entry
 
 
 def main() -> None:
@@ -22,7 +22,8 @@ def main() -> None:
         while True:
             with lock:
                 number = next(numbers)
-            place = log.append("w", entry(number, call=number % 5), f"k{number}")
+            made = secret_entry(number, call=number % 5, person=f"person {number % 3}") if number % 2 else entry(number, call=number % 5)
+            place = log.append("w", made, f"k{number}")
             sys.stdout.write(f"{number} {place.index} {place.leaf_hash.hex()}\n")
             sys.stdout.flush()
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from oracle.audit.checkpoint import open_checkpoint
+from oracle.audit.content import check_content
 from oracle.audit.custodykey import CustodyKey
 from oracle.audit.log import Keeper, Log, Places
 from oracle.audit.note import SignerKey
+from oracle.audit.record import parse_record
 from oracle.audit.retention import parse_retention
+from oracle.audit.seal import verify_opening
+from oracle.encoding import keccak256, to_hex
 from oracle.records import Entry, EntryKind
 from oracle.seams import Clock
 from tests.twins.naive_tree import tree_hash
@@ -47,6 +52,28 @@ def entry(number: int, call: Any = None, **fields: Any) -> Entry:
     more = {} if call is None else {"audit.request_id": "0x" + call.to_bytes(32, "big").hex()}
     named: dict[str, Any] = {"audit.actor": "tester", "error.type": "test", "test.number": number} | more | fields
     return Entry(EntryKind.ERROR, "2026-11-22T10:00:00.000000Z", named)
+
+
+def secret_entry(number: int, call: Any = None, person: str = "", retention: str = "", **fields: Any) -> Entry:
+    """The same with a sealed field and a body whose digest is sealed: `secret_of(number)` is what is kept of it."""
+    plain, words = entry(number, call, **fields), secret_of(number)
+    sealed: dict[str, Any] = {"error.message": words.decode(), "gen_ai.input.messages.digest": to_hex(keccak256(words))}
+    return replace(plain, bodies={"gen_ai.input.messages.digest": words}, sealed=sealed, subject=person, retention=retention)
+
+
+def secret_of(number: int) -> bytes:
+    return f"the secret of {number}".encode()
+
+
+def check_secret(log: Log, index: int, number: int) -> None:
+    """Custody has what `secret_entry(number)` brought, and it is what the record commits to."""
+    content = log.custody.content(index)
+    assert content is not None
+    assert content.sealed is not None
+    assert content.bodies == {"gen_ai.input.messages.digest": secret_of(number)}
+    record = parse_record(log.entries.read(index, index + 1)[0].record)
+    check_content(content, record.fields, record.sealed)
+    verify_opening(content.sealed.open("error.message"), content.sealed.root)
 
 
 def read_bundles(directory: Path, size: int) -> list[bytes]:

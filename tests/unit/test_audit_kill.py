@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from oracle.audit.tree import hash_leaf
-from tests.twins.logs import full_check, open_log, read_bundles
+from tests.twins.logs import check_secret, full_check, open_log, read_bundles
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,6 +39,9 @@ def kill_in_a_loop(directory: Path, rounds: int, seed: int) -> None:
         assert said, "the writer acknowledged something before it was killed"
         acknowledged |= {number: (index, leaf_hash) for number, index, leaf_hash in said}
     log = open_log(directory)  # recovers
+    for number, (index, _) in acknowledged.items():
+        if number % 2:
+            check_secret(log, index, number)
     log.close()
     records = full_check(directory)
     raw = read_bundles(directory / "log", len(records))

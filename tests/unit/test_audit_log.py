@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
-from sqlalchemy.exc import OperationalError
 
 from oracle.audit.checkpoint import sign_checkpoint
 from oracle.audit.content import Content
@@ -24,7 +19,8 @@ from oracle.audit.tree import hash_leaf, sha256
 from oracle.encoding import keccak256, to_hex
 from oracle.errors import EntryRejected, LogRefused, MalformedInput, StoreError, TooLarge
 from oracle.records import Bytes32, Entry, EntryKind
-from tests.twins.logs import KEEPER, KEY, entry, full_check, open_log, places, read_bundles
+from tests.twins.logs import KEEPER, KEY, check_secret, entry, full_check, open_log, places, read_bundles, secret_entry
+from tests.twins.saboteur import Saboteur
 
 
 def test_an_acknowledged_entry_is_in_the_published_tree(tmp_path: Path) -> None:
@@ -190,37 +186,6 @@ def test_bodies_are_kept_encrypted_beside_their_record(tmp_path: Path) -> None:
 
 
 # ---- failures of the world ------------------------------------------------------------------------------------------------------------
-class Saboteur:
-    """Fails the n-th of the system calls and commits of the append, once; counts them all."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, fail_at: int | None) -> None:
-        self.count, self.fail_at = 0, fail_at
-        for name in ("open", "write", "fsync", "replace"):
-            monkeypatch.setattr(os, name, self.wrap(getattr(os, name)))
-        self.is_armed = False
-        event.listen(Engine, "commit", self.on_commit)
-
-    def strike(self) -> bool:
-        if self.is_armed:
-            self.count += 1
-        return self.is_armed and self.count == self.fail_at
-
-    def wrap(self, real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **named: Any) -> Any:
-            if self.strike():
-                raise OSError(28, "No space left on device")
-            return real(*arguments, **named)
-
-        return call
-
-    def on_commit(self, _connection: Any) -> None:
-        if self.strike():
-            raise OperationalError("COMMIT", {}, OSError("disk I/O error"))
-
-    def leave(self) -> None:
-        event.remove(Engine, "commit", self.on_commit)
-
-
 def prepare(directory: Path) -> None:
     """A log of 254 entries: two more fill its first tile, where most files are written."""
     log = open_log(directory)
@@ -238,11 +203,12 @@ def sabotage(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fa
             saboteur.is_armed = True
             failures = 0
             for number in range(254, 257):
+                made = secret_entry(number, person="a person")
                 try:
-                    log.append("w", entry(number), f"k{number}")
+                    log.append("w", made, f"k{number}")
                 except StoreError:
                     failures += 1
-                    assert log.append("w", entry(number), f"k{number}").index == number
+                    assert log.append("w", made, f"k{number}").index == number
             saboteur.is_armed = False
             log.append("w", entry(257), "k257")
         finally:
@@ -252,6 +218,8 @@ def sabotage(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fa
     assert [r["test.number"] for r in full_check(tmp_path)] == list(range(258))
     log = open_log(tmp_path)
     assert log.checkpoint.size == 258
+    for number in range(254, 257):
+        check_secret(log, number, number)
     log.close()
     return saboteur.count
 

@@ -1,0 +1,309 @@
+"""Custody: what it keeps, what nobody can read after it is destroyed, and what a hold keeps from being destroyed. On both databases."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from oracle.audit.content import Content, ContentState
+from oracle.audit.custody import Custody, Hold, Keeping
+from oracle.audit.custodykey import CustodyKey, read_custody_key, write_custody_key
+from oracle.audit.seal import Sealed
+from oracle.audit.store import content as content_table
+from oracle.errors import ConfigRejected, EntryRejected, ErasureHeld, InvariantBroken
+from oracle.records import Bytes32
+from oracle.store import insert_all, open_database
+from tests.twins.postgres import NewDatabase
+
+KEY = CustodyKey(bytes(range(32)))
+CALL = Bytes32(b"\x07" * 32)
+LATER = 2_000_000_000
+
+
+class Scene:
+    """Custody on two databases, with rows put where the log would put them."""
+
+    def __init__(self, log: str, custody: str) -> None:
+        self.urls = (log, custody)
+        self.custody = Custody.open(log, custody, KEY)
+        self.log = open_database(log, "log")
+
+    def keep(self, index: int, person: str = "", call_id: Bytes32 | None = None, expires: int = LATER, writer: str = "app") -> Content:
+        content = Content(Sealed.of({"audit.user": person or "nobody", "a.number": index}), {"a.body": f"body of {index}".encode()})
+        rows = self.custody.keep([Keeping(index, writer, person, call_id, expires, content)])
+        with self.log.begin() as connection:
+            insert_all(connection, content_table, rows)
+        return content
+
+    def subject(self, person: str, writer: str = "app") -> bytes:
+        found = self.custody.find_subject(writer, person)
+        assert found is not None
+        return found
+
+    def ciphertexts(self) -> list[int]:
+        with self.log.begin() as connection:
+            return sorted({row[0] for row in connection.execute(text('SELECT "index" FROM content'))})
+
+    def execute(self, statement: str, which: int, **values: Any) -> None:
+        engine = create_engine(self.urls[which])
+        with engine.begin() as connection:
+            connection.execute(text(statement), values)
+        engine.dispose()
+
+    def again(self, key: CustodyKey = KEY) -> Custody:
+        self.custody.close()
+        self.custody = Custody.open(*self.urls, key)
+        return self.custody
+
+
+@pytest.fixture
+def scene(new_database: NewDatabase) -> Iterator[Scene]:
+    made = Scene(new_database(), new_database())
+    yield made
+    made.custody.close()
+    made.log.dispose()
+
+
+# ---- attacks ------------------------------------------------------------------------------------------------------------------------
+def test_a_ciphertext_moved_to_another_record_does_not_open(scene: Scene) -> None:
+    scene.keep(1, "ann")
+    scene.keep(2, "ann")
+    scene.execute(
+        'UPDATE content SET ciphertext = (SELECT ciphertext FROM content WHERE "index" = 1 AND name = \'a.body\') WHERE "index" = 2', 0
+    )
+    with pytest.raises(InvariantBroken):
+        scene.custody.content(2)
+
+
+def test_a_wrapped_key_moved_to_another_record_does_not_open(scene: Scene) -> None:
+    scene.keep(1, "ann")
+    scene.keep(2, "ann")
+    scene.execute('UPDATE record_keys SET wrapped_key = (SELECT wrapped_key FROM record_keys WHERE "index" = 1) WHERE "index" = 2', 1)
+    with pytest.raises(InvariantBroken):
+        scene.custody.content(2)
+
+
+def test_another_custody_key_opens_nothing(scene: Scene) -> None:
+    scene.keep(1)
+    with pytest.raises(ConfigRejected, match="custody was begun with"):
+        scene.again(CustodyKey.generate())
+
+
+def test_neither_database_holds_anything_readable(scene: Scene) -> None:
+    scene.keep(1, "ann@example.org")
+    for which in (0, 1):
+        engine = create_engine(scene.urls[which])
+        tables = ("content",) if which == 0 else ("subjects", "record_keys", "custody_secrets")
+        with engine.begin() as connection:
+            everything = b"".join(repr(tuple(row)).encode() for t in tables for row in connection.execute(text(f"SELECT * FROM {t}")))
+        engine.dispose()
+        assert b"ann" not in everything
+        assert b"body of" not in everything
+        assert KEY.secret.hex().encode() not in everything
+
+
+def test_a_backup_of_the_log_does_not_bring_back_what_was_erased(scene: Scene) -> None:
+    """The ciphertexts come back; their keys do not: they were never in that database."""
+    scene.keep(1, "ann")
+    with scene.log.begin() as connection:
+        rows = [dict(row) for row in connection.execute(content_table.select()).mappings()]
+    scene.custody.destroy_records([1])
+    assert scene.ciphertexts() == []
+    with scene.log.begin() as connection:
+        insert_all(connection, content_table, rows)
+    assert scene.custody.content(1) is None
+    assert scene.again().content(1) is None
+    assert scene.custody.sweep() == 1
+    assert scene.ciphertexts() == []
+
+
+def test_destroyed_keys_are_not_left_in_the_files(tmp_path: Path) -> None:
+    """SQLite: neither in free pages nor in the journal."""
+    scene = Scene(f"sqlite:///{tmp_path}/log.sqlite", f"sqlite:///{tmp_path}/custody.sqlite")
+    for index in range(50):
+        scene.keep(index, "ann")
+    engine = create_engine(scene.urls[1])
+    with engine.begin() as connection:
+        wrapped = [row[0] for row in connection.execute(text("SELECT wrapped_key FROM record_keys"))]
+        wrapped += [row[0] for row in connection.execute(text("SELECT wrapped_key FROM subjects"))]
+    engine.dispose()
+    files = lambda: b"".join(p.read_bytes() for p in tmp_path.glob("custody.sqlite*"))  # noqa: E731
+    assert all(key in files() for key in wrapped)
+    scene.custody.destroy_subject(scene.subject("ann"))
+    assert not any(key in files() for key in wrapped)
+    scene.custody.close()
+
+
+# ---- keeping and reading ------------------------------------------------------------------------------------------------------------
+def test_what_is_kept_is_read_again(scene: Scene) -> None:
+    kept = scene.keep(5, "ann", CALL)
+    assert scene.custody.content(5) == kept == scene.again().content(5)
+    assert [scene.custody.state(i) for i in (5, 6)] == [ContentState.PRESENT, ContentState.NONE]
+    assert scene.custody.content(6) is None
+    assert scene.custody.subject_of(6) is None
+
+
+def test_an_index_that_was_not_committed_is_given_again(scene: Scene) -> None:
+    """Keys are durable first: those of a batch whose rows were lost give way to those of the next record at that index."""
+    scene.custody.keep([Keeping(0, "app", "ann", None, LATER, Content(None, {"a.b": b"lost"}))])
+    kept = scene.keep(0, "bob")
+    assert scene.custody.content(0) == kept
+    assert scene.custody.records_of(scene.subject("ann")) == []
+
+
+def test_a_subject_is_one_person_of_one_writer(scene: Scene) -> None:
+    for index, (person, writer) in enumerate([("ann", "app"), ("bob", "app"), ("ann", "app"), ("ann", "other"), ("", "app")]):
+        scene.keep(index, person, writer=writer)
+    ann = scene.subject("ann")
+    assert scene.custody.records_of(ann) == [0, 2]
+    assert len({scene.custody.subject_of(i) for i in range(5)}) == 4
+    assert scene.subject("ann", "other") != ann
+    assert scene.custody.find_subject("app", "carol") is None
+    with pytest.raises(EntryRejected, match="a person"):
+        scene.custody.find_subject("app", "")
+
+
+# ---- destroying ---------------------------------------------------------------------------------------------------------------------
+def test_erasing_records(scene: Scene) -> None:
+    kept = [scene.keep(index, "ann") for index in range(4)]
+    assert scene.custody.destroy_records([3, 1, 1, 99]) == [1, 3]
+    assert scene.custody.destroy_records([3, 1]) == [], "what is destroyed is destroyed once"
+    assert [scene.custody.content(i) for i in range(4)] == [kept[0], None, kept[2], None]
+    assert [scene.custody.state(i) for i in range(4)] == [ContentState.PRESENT, ContentState.ERASED] * 2
+    assert scene.ciphertexts() == [0, 2]
+
+
+def test_erasing_a_person(scene: Scene) -> None:
+    kept = {index: scene.keep(index, person) for index, person in enumerate(["ann", "bob", "ann"])}
+    ann = scene.subject("ann")
+    assert scene.custody.destroy_subject(ann) == [0, 2]
+    assert scene.custody.content(1) == kept[1]
+    assert scene.custody.find_subject("app", "ann") is None, "nothing links the person to the records any more"
+    scene.keep(3, "ann")
+    assert scene.subject("ann") != ann
+    assert scene.custody.state(0) is ContentState.ERASED
+    assert scene.custody.destroy_subject(ann) == []
+
+
+def test_what_is_past_its_retention(scene: Scene) -> None:
+    for index, expires in enumerate([100, 300, 200, 100]):
+        scene.keep(index, expires=expires)
+    at = lambda seconds: datetime.fromtimestamp(seconds, UTC)  # noqa: E731
+    assert scene.custody.expired(at(99)) == []
+    assert scene.custody.expired(at(200)) == [0, 2, 3]
+    assert scene.custody.expired(at(200), limit=2) == [0, 2]
+    scene.custody.place_hold(Hold("h", first_index=2, last_index=2))
+    scene.custody.destroy_records([0])
+    assert scene.custody.expired(at(1000)) == [1, 3]
+
+
+# ---- holds --------------------------------------------------------------------------------------------------------------------------
+def hold_of(scene: Scene, name: str) -> Hold:
+    return {
+        "everything": Hold("h"),
+        "a range": Hold("h", first_index=1, last_index=2),
+        "from an index on": Hold("h", first_index=2),
+        "a call": Hold("h", call_id=CALL),
+        "a person": Hold("h", subject=scene.subject("ann")),
+        "a person in a range": Hold("h", subject=scene.subject("ann"), first_index=2),
+    }[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "held"),
+    [
+        ("everything", {0, 1, 2, 3}),
+        ("a range", {1, 2}),
+        ("from an index on", {2, 3}),
+        ("a call", {1, 3}),
+        ("a person", {0, 2}),
+        ("a person in a range", {2}),
+    ],
+)
+def test_what_a_hold_keeps(scene: Scene, name: str, held: set[int]) -> None:
+    for index, (person, call_id) in enumerate([("ann", None), ("bob", CALL), ("ann", None), ("", CALL)]):
+        scene.keep(index, person, call_id, expires=1)
+    hold = hold_of(scene, name)
+    scene.custody.place_hold(hold)
+    scene.custody.place_hold(hold)
+    assert scene.custody.holds() == [hold]
+    for index in range(4):
+        assert scene.custody.holds(index) == ([hold] if index in held else [])
+        if index in held:
+            with pytest.raises(ErasureHeld, match=f"entry {index}"):
+                scene.custody.destroy_records([index])
+    assert scene.custody.expired(datetime.now(UTC)) == sorted({0, 1, 2, 3} - held)
+    with pytest.raises(ErasureHeld):
+        scene.custody.destroy_records([0, 1, 2, 3])
+    assert [scene.custody.state(i) for i in range(4)] == [ContentState.PRESENT] * 4, "one that is held keeps all that were named with it"
+    scene.custody.release_hold("h")
+    assert scene.custody.destroy_records([0, 1, 2, 3]) == [0, 1, 2, 3]
+
+
+def test_a_hold_on_one_record_keeps_its_person_from_erasure(scene: Scene) -> None:
+    scene.keep(0, "ann")
+    scene.keep(1, "ann")
+    scene.custody.place_hold(Hold("h", first_index=1, last_index=1))
+    with pytest.raises(ErasureHeld):
+        scene.custody.destroy_subject(scene.subject("ann"))
+    assert scene.custody.content(0) is not None
+
+
+def test_a_hold_and_an_erasure_at_once(scene: Scene) -> None:
+    """Whichever comes first: a record that is held after its hold was placed is never found erased by a later one."""
+    for index in range(40):
+        scene.keep(index)
+    erased: list[int] = []
+    placed: dict[int, bool] = {}  # by index: was it still there when its hold stood?
+
+    def erase() -> None:
+        for index in range(40):
+            with suppress(ErasureHeld):
+                erased.extend(scene.custody.destroy_records([index]))
+
+    def hold() -> None:
+        for index in reversed(range(40)):
+            scene.custody.place_hold(Hold(f"h{index}", first_index=index, last_index=index))
+            placed[index] = scene.custody.state(index) is ContentState.PRESENT
+
+    threads = [threading.Thread(target=erase), threading.Thread(target=hold)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {i for i, is_there in placed.items() if is_there} == {i for i in range(40) if i not in erased}
+
+
+# ---- the custody key ----------------------------------------------------------------------------------------------------------------
+def test_rotating_the_custody_key(scene: Scene) -> None:
+    kept = [scene.keep(0, "ann"), scene.keep(1, "bob"), scene.keep(2, "carl")]
+    scene.custody.destroy_subject(scene.subject("carl"))
+    subject, new = scene.subject("ann"), CustodyKey.generate()
+    assert scene.custody.rotate(new) == 2
+    assert scene.custody.content(0) == kept[0]
+    assert scene.again(new).content(1) == kept[1]
+    assert scene.subject("ann") == subject
+    assert scene.custody.content(2) is None
+    with pytest.raises(ConfigRejected):
+        scene.again(KEY)
+
+
+def test_the_key_file(tmp_path: Path) -> None:
+    path = tmp_path / "custody-key.json"
+    write_custody_key(path, KEY, "a long password")
+    assert read_custody_key(path, "a long password") == KEY
+    assert KEY.secret.hex() not in path.read_text()
+    with pytest.raises(ConfigRejected, match="existing"):
+        write_custody_key(path, KEY, "a long password")
+    with pytest.raises(ConfigRejected, match="right password"):
+        read_custody_key(path, "another password")
+    path.write_text(path.read_text().replace(KEY.id.hex(), "00" * 8))
+    with pytest.raises(ConfigRejected):
+        read_custody_key(path, "a long password")
