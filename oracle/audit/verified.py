@@ -54,6 +54,15 @@ class VerifiedTiles:
         with failing_at(INCLUSION, f"entry bundle {number}"):
             return self._hash(1, number)
 
+    def subtree(self, level: int, index: int) -> bytes:
+        """As `LogView.subtree`, of hashes that were verified. Raises AuditFailed."""
+        tile_level, height = divmod(level, HEIGHT)
+        number, position = divmod(index << height, WIDTH)
+        with failing_at(INCLUSION):
+            is_edge = number == self.size >> HEIGHT * tile_level >> HEIGHT
+            hashes = self._edge[tile_level] if is_edge else self._tile(tile_level, number)
+        return read_leaves(hashes)(height, position >> height)
+
     def _require_in_tree(self, number: int, leaves: list[Bytes32]) -> None:
         is_true = compute_tile_root(leaves) == self._hash(1, number) if len(leaves) == WIDTH else leaves == self._edge[0]
         if not is_true:

@@ -9,6 +9,7 @@ import typer
 from oracle.cli import (
     audit,
     audit_bundle,
+    audit_monitor,
     audit_office,
     audit_receipt,
     bench,
@@ -60,6 +61,7 @@ audit.app.add_typer(audit_office.hold, name="hold")
 audit.app.add_typer(audit_office.erase, name="erase")
 audit.app.add_typer(audit_office.review, name="review")
 audit.app.command("receipt")(audit_receipt.receipt)
+audit.app.command("monitor")(audit_monitor.monitor)
 audit.app.command("bundle")(audit_bundle.bundle)
 app.add_typer(proxy.app, name="proxy")
 app.add_typer(operator.app, name="operator")
