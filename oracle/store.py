@@ -65,7 +65,9 @@ def open_database(url: str, schema: str) -> Engine:
     Raises StoreError when the database cannot be opened or brought up to date.
     """
     try:
-        engine = create_engine(url, hide_parameters=True)  # errors are logged; what a statement carried is not the journal's
+        # Errors are logged, and what a statement carried is not the journal's. A server may have gone and come back: a pooled connection
+        # is tried before it is used.
+        engine = create_engine(url, hide_parameters=True, pool_pre_ping=not url.startswith("sqlite"))
         if engine.dialect.name == "sqlite":
             if engine.url.database and engine.url.database != ":memory:":
                 Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
