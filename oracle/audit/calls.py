@@ -19,6 +19,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from oracle.audit.entries import intent_link
 from oracle.audit.record import MAX_BODY_BYTES
 from oracle.encoding import canonical_json, keccak256, to_hex
 from oracle.errors import EntryRejected, MalformedInput
@@ -127,10 +128,6 @@ def call_error_entry(
     """`error_type` is a short stable word; what a message says of content or people belongs into `told.sealed`."""
     own = _end_fields(call_id, intent, outcome) | {"error.type": error_type[:200]}
     return _entry(EntryKind.ERROR, told, own, moment)
-
-
-def intent_link(intent: Appended) -> dict[str, FieldValue]:
-    return {"audit.intent.index": intent.index, "audit.intent.leaf_hash": to_hex(intent.leaf_hash)}
 
 
 def _end_fields(call_id: Bytes32, intent: Appended | None, outcome: Outcome) -> dict[str, FieldValue]:

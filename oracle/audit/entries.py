@@ -79,7 +79,7 @@ def _where_asked(asked: Asked) -> dict[str, Field]:
     }
 
 
-def _intent_link(intent: Appended) -> dict[str, Field]:
+def intent_link(intent: Appended) -> dict[str, Field]:
     return {"audit.intent.index": intent.index, "audit.intent.leaf_hash": to_hex(intent.leaf_hash)}
 
 
@@ -97,11 +97,21 @@ def _claim_bodies(signed: SignedClaim) -> dict[str, bytes]:
 
 
 def result_entry(
-    intent: Appended, asked: Asked, domain: Domain, signed: SignedClaim, inference: Inference, actor: str, model_name: str, moment: datetime
+    intent: Appended | None,
+    asked: Asked,
+    domain: Domain,
+    signed: SignedClaim,
+    inference: Inference,
+    actor: str,
+    model_name: str,
+    moment: datetime,
 ) -> Entry:
-    """Before the answer leaves: the claim, who signed it and what computed it. Bodies: output, signature, and the proof if one was made."""
+    """Before the answer leaves: the claim, who signed it and what computed it. Bodies: output, signature, and the proof if one was made.
+
+    `intent` is None where it is not in the log yet (`oracle.audit.late`): the link is added when it is.
+    """
     runtime = inference.runtime
-    fields = _call_fields(asked, domain, actor) | _claim_fields(signed, domain) | _intent_link(intent)
+    fields = _call_fields(asked, domain, actor) | _claim_fields(signed, domain) | ({} if intent is None else intent_link(intent))
     bodies = _claim_bodies(signed)
     if signed.proof:
         fields["audit.proof_digest"] = to_hex(keccak256(signed.proof))
@@ -124,7 +134,7 @@ def error_entry(
     """A call that failed: `error_type` is a short stable word (a class name), `message` says what, without secrets."""
     fields = _call_fields(asked, domain, actor) | {"error.type": error_type}
     if intent is not None:
-        fields |= _intent_link(intent)
+        fields |= intent_link(intent)
     return Entry(EntryKind.ERROR, format_time(moment), fields, sealed={"error.message": message[:1000]})
 
 

@@ -7,12 +7,20 @@ says that the key stands for another entry, the first try was written after all:
 from __future__ import annotations
 
 from dataclasses import replace
+from enum import StrEnum
 
 from oracle.errors import EntryRejected, LogRefused
 from oracle.records import Appended, Entry, FieldValue
 from oracle.seams import EntryLog
 
 IS_LATE = "audit.is_late"
+
+
+class LogPolicy(StrEnum):
+    """What a call does when its record cannot be logged now."""
+
+    CLOSED = "closed"  # it fails
+    OPEN = "open"  # it goes on, with an alarm, and is told late
 
 
 def late(entry: Entry) -> Entry:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from oracle.audit.call import Call, ClaimChecks, OnChain, find_delivery, open_call, read_block_number
 from oracle.audit.claimed import audit_claim
+from oracle.audit.late import is_late
 from oracle.audit.record import Record
 from oracle.audit.report import CLAIM, EXECUTION, RECEIPT, SIGNATURES, StepRecorder, failing_at, require_equal
 from oracle.audit.view import LoggedRecord, LogView
@@ -206,7 +207,8 @@ def _audit_event(call: Call, found: OnChain, receipt_index: int) -> None:
         if "audit.agreed_output_digest" in logged.record.fields:
             agreed = logged.record.digest("audit.agreed_output_digest")
             require_equal(f"agreed output of entry {logged.index}", found.event.output_digest, agreed)
-    before = [logged for logged in call.of_kind(EntryKind.RESULT) if logged.index < receipt_index]
+    results = call.of_kind(EntryKind.RESULT)
+    before = [logged for logged in results if logged.index < receipt_index or is_late(logged.record.fields)]  # late ones are remarked on
     same = [logged for logged in before if logged.record.digest("audit.output_digest") == found.event.output_digest]
     is_logged = any(call.chain.operator_of(_signer_of(logged)) is not None for logged in same)
     require_equal("an operator's result record with the delivered output before the receipt", True, is_logged)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from oracle.audit.call import ClaimChecks
+from oracle.audit.late import is_late
 from oracle.audit.note import parse
 from oracle.audit.onchain import ReExecute, audit_on_chain
 from oracle.audit.record import parse_record
@@ -97,6 +98,8 @@ def _audit_entries(view: LogView, steps: StepRecorder, records: Sequence[LoggedR
             content = view.content(logged)
         hidden += count_hidden(logged.record, content)
         shown += 0 if content is None else len(content.bodies) + (content.sealed is not None)
+    if late := [str(logged.index) for logged in records if is_late(logged.record.fields)]:
+        steps.remark(f"entries {', '.join(late)} were written after the fact: the log did not answer, and their writer went on without it")
     if hidden:
         steps.remark(f"{hidden} bodies are not shown by this log location, or erased: only their digests were checked")
     kinds = ", ".join(f"{logged.index} {logged.record.kind} by {logged.record.writer}" for logged in records)

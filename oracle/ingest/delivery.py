@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
 from oracle import journal
+from oracle.audit.late import LogPolicy
 from oracle.errors import AffidavitError, LogRefused, StoreError, TooLarge, Unauthorised, WorldError
 from oracle.ingest.metrics import RecorderMetrics
 from oracle.ingest.spool import Spool
@@ -17,13 +17,6 @@ from oracle.seams import EntryLog
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.2, 10.0
 NOT_NOW = (WorldError, LogRefused, Unauthorised)
 """Errors after which the same entry may be taken later. Others are about the entry, and stay."""
-
-
-class Policy(StrEnum):
-    """What a call does when its record cannot be logged now."""
-
-    CLOSED = "closed"  # it fails
-    OPEN = "open"  # it goes on, with an alarm
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +33,7 @@ class Delivery:
     """One writer's way into the log. With a spool a thread of its own delivers what waits, also what an earlier process left."""
 
     def __init__(
-        self, log: EntryLog, policy: Policy, spool: Spool | None, metrics: RecorderMetrics, on_alarm: Callable[[Alarm], None] | None
+        self, log: EntryLog, policy: LogPolicy, spool: Spool | None, metrics: RecorderMetrics, on_alarm: Callable[[Alarm], None] | None
     ) -> None:
         self._log, self.policy, self._spool, self._metrics, self._on_alarm = log, policy, spool, metrics, on_alarm
         self._bell, self._stopping = threading.Event(), threading.Event()
@@ -75,7 +68,7 @@ class Delivery:
     def _keep(self, call_id: Bytes32, entry: Entry, key: str, error: AffidavitError) -> None:
         is_kept = self._spool_it(call_id, entry, key)
         self._raise_alarm(Alarm(call_id, str(entry.kind), error, not is_kept))
-        if self.policy is Policy.CLOSED:
+        if self.policy is LogPolicy.CLOSED:
             raise error
 
     def _spool_it(self, call_id: Bytes32, entry: Entry, key: str) -> bool:

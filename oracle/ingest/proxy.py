@@ -28,9 +28,9 @@ from oracle import journal
 from oracle.audit.access import Access
 from oracle.audit.calls import Outcome, encode_content
 from oracle.audit.calls_door import parse_strict_json
+from oracle.audit.late import LogPolicy
 from oracle.errors import AffidavitError, EntryRejected, MalformedInput, RateLimited, RequestUnknown, TooLarge
 from oracle.http import PROBLEM, STATUS_OF, BodyLimit
-from oracle.ingest.delivery import Policy
 from oracle.ingest.exchange import StreamAnswer, StreamRelay, record_end
 from oracle.ingest.openai_wire import ENDPOINTS, Answering, Asking, Endpoint, read_answer, read_asking
 from oracle.ingest.recorder import Call, Recorder
@@ -334,7 +334,7 @@ def _add_operations(app: FastAPI, proxy: Proxy) -> None:
     @app.get("/ready")
     def ready() -> JSONResponse:
         """200 while calls are answered: with the policy open also without the log, and then degraded."""
-        has_log, is_open = proxy.is_log_ready(), proxy.recorder.delivery.policy is Policy.OPEN
+        has_log, is_open = proxy.is_log_ready(), proxy.recorder.delivery.policy is LogPolicy.OPEN
         told = {"ready": has_log or is_open, "log": has_log, "degraded": not has_log or proxy.recorder.delivery.count_waiting() > 0}
         return JSONResponse(told, 200 if told["ready"] else 503)
 

@@ -11,10 +11,10 @@ from oracle import journal
 from oracle.audit.access import load_access
 from oracle.audit.calls import ContentMode
 from oracle.audit.client import LogClient
+from oracle.audit.late import LogPolicy
 from oracle.config import ProxyConfig, read_secret
 from oracle.errors import ConfigRejected
 from oracle.http import serve
-from oracle.ingest.delivery import Policy
 from oracle.ingest.proxy import Proxy, make_app
 from oracle.ingest.recorder import Recorder
 from oracle.ingest.spool import Spool
@@ -64,14 +64,14 @@ def open_upstream(url: str, timeout: httpx.Timeout) -> httpx.AsyncClient:
 
 
 def _check(config: ProxyConfig) -> None:
-    words: dict[str, set[str]] = {"content": set(ContentMode), "log_policy": set(Policy), "other_paths": {"refuse", "forward"}}
+    words: dict[str, set[str]] = {"content": set(ContentMode), "log_policy": set(LogPolicy), "other_paths": {"refuse", "forward"}}
     for name, known in words.items():
         if getattr(config, name) not in known:
             raise ConfigRejected(f"proxy: {name}", "one of " + ", ".join(sorted(known)), getattr(config, name))
     address = urlsplit(config.upstream)
     if address.scheme not in ("http", "https") or not address.hostname or address.query or address.fragment or address.username:
         raise ConfigRejected("proxy: upstream", "an http or https URL without query or credentials", address.scheme or "another")
-    if config.log_policy == Policy.OPEN and config.spool is None:
+    if config.log_policy == LogPolicy.OPEN and config.spool is None:
         raise ConfigRejected("proxy: spool", "a path, where log_policy is open", "none")
     if config.upstream_key_file is not None and config.callers_file is None:
         raise ConfigRejected("proxy: callers_file", "one beside upstream_key_file: anyone could spend that key", "none")

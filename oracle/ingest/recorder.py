@@ -39,11 +39,11 @@ from oracle.audit.calls import (
     parameter_fields,
 )
 from oracle.audit.client import LogClient
-from oracle.audit.late import late
+from oracle.audit.late import LogPolicy, late
 from oracle.audit.record import check_entry
 from oracle.config import read_secret
 from oracle.errors import AffidavitError, ConfigRejected, EntryRejected, InvariantBroken, MalformedInput, TooLarge
-from oracle.ingest.delivery import NOT_NOW, Alarm, Delivery, Policy
+from oracle.ingest.delivery import NOT_NOW, Alarm, Delivery
 from oracle.ingest.metrics import RecorderMetrics
 from oracle.ingest.spool import Spool
 from oracle.ingest.stream import CallerStream
@@ -71,7 +71,7 @@ class Recorder:
         system: str = "",
         *,
         content: bool | ContentMode = True,
-        on_failure: str | Policy = Policy.CLOSED,
+        on_failure: str | LogPolicy = LogPolicy.CLOSED,
         spool: Spool | None = None,
         on_alarm: Callable[[Alarm], None] | None = None,
         error_messages: bool = False,
@@ -79,13 +79,13 @@ class Recorder:
         metrics: RecorderMetrics | None = None,
         clock: Clock | None = None,
     ) -> None:
-        if Policy(on_failure) is Policy.OPEN and spool is None:
+        if LogPolicy(on_failure) is LogPolicy.OPEN and spool is None:
             raise ConfigRejected("recorder: on_failure", "a spool beside `open`: what is not logged must be kept somewhere", "none")
         self.actor, self.system, self.error_messages, self.capture = actor, system, error_messages, capture
         self.mode = content if isinstance(content, ContentMode) else ContentMode.SEALED if content else ContentMode.NONE
         self.metrics = metrics or RecorderMetrics()
         self.clock: Clock = clock or SystemClock()
-        self.delivery = Delivery(log, Policy(on_failure), spool, self.metrics, on_alarm)
+        self.delivery = Delivery(log, LogPolicy(on_failure), spool, self.metrics, on_alarm)
         self.stream = CallerStream()
 
     @classmethod
@@ -276,7 +276,7 @@ class Call:
             self.end = self._append(entry, end_key(self.call_id))
         except _ABOUT_THE_ENTRY as refusal:
             self._append_unrecordable(type(refusal).__name__)
-            if self._recorder.delivery.policy is Policy.CLOSED:
+            if self._recorder.delivery.policy is LogPolicy.CLOSED:
                 raise
 
     def _end_entry(self, ending: Told, error: BaseException | None, moment: datetime) -> Entry:

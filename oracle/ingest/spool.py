@@ -40,7 +40,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from oracle.audit.calls import REDACTIONS, intent_link
+from oracle.audit.calls import REDACTIONS
+from oracle.audit.entries import intent_link
 from oracle.audit.late import append_late
 from oracle.encoding import parse_bytes32, parse_hex, to_hex
 from oracle.errors import ConfigRejected, EntryRejected, MalformedInput, StoreError, TooLarge

@@ -36,6 +36,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from oracle.encoding import to_hex
 from oracle.errors import AffidavitError, ConfigRejected, Equivocation, InvariantBroken, RequestUnknown, StoreError
+from oracle.node.owed import OwedEntries
 from oracle.records import Address, Appended, Asked, Bytes32, Claim, Domain, Inference, Runtime, SignedClaim
 from oracle.wire import request_from_json, request_to_json
 
@@ -126,7 +127,7 @@ class Guarded:
 
     signed: SignedClaim
     inference: Inference
-    intent: Appended
+    intent: Appended | None  # None where it was signed while the log was away: `OwedEntries` knows
 
 
 Sign = Callable[[Claim, bytes], SignedClaim]
@@ -137,6 +138,7 @@ class JobStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.owed = OwedEntries(engine)
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -265,7 +267,7 @@ class JobStore:
             raise InvariantBroken(f"request {to_hex(request_id)} is answered, and the guard has no claim")
         return guarded
 
-    def sign_once(self, claim: Claim, inference: Inference, intent: Appended, domain: Domain, sign: Sign) -> Guarded:
+    def sign_once(self, claim: Claim, inference: Inference, intent: Appended | None, domain: Domain, sign: Sign) -> Guarded:
         """Signs a claim, at most one output for each request for ever, and remembers it before anybody sees the signature.
 
         The same output again returns what was signed first. Raises Equivocation for another output; nothing is signed then.
@@ -336,7 +338,9 @@ def _job_row(asked: Asked) -> dict[str, Any]:
     }
 
 
-def _appended(row: Mapping[str, Any] | RowMapping) -> Appended:
+def _intent(row: Mapping[str, Any] | RowMapping) -> Appended | None:
+    if row["intent_index"] is None:
+        return None
     return Appended(row["intent_index"], Bytes32(row["intent_leaf_hash"]), row["intent_tree_size"])
 
 
@@ -350,12 +354,11 @@ def _job(row: Mapping[str, Any] | RowMapping) -> Job:
         block_hash=row["block_hash"],
         transaction=row["transaction_hash"],
     )
-    intent = None if row["intent_index"] is None else _appended(row)
-    return Job(asked, JobState(row["state"]), row["attempts"], intent, row["problem"], row["problem_detail"], row["proof"] or b"")
+    return Job(asked, JobState(row["state"]), row["attempts"], _intent(row), row["problem"], row["problem_detail"], row["proof"] or b"")
 
 
 def _guard_row(guarded: Guarded, domain: Domain) -> dict[str, Any]:
-    claim, inference = guarded.signed.claim, guarded.inference
+    claim, inference, intent = guarded.signed.claim, guarded.inference, guarded.intent
     return {
         "chain_id": str(domain.chain_id),
         "coprocessor": domain.coprocessor,
@@ -368,9 +371,9 @@ def _guard_row(guarded: Guarded, domain: Domain) -> dict[str, Any]:
         "signature": guarded.signed.signature,
         "runtime": json.dumps(asdict(inference.runtime)),
         "microseconds": round(inference.seconds * 1_000_000),
-        "intent_index": guarded.intent.index,
-        "intent_leaf_hash": guarded.intent.leaf_hash,
-        "intent_tree_size": guarded.intent.tree_size,
+        "intent_index": intent and intent.index,
+        "intent_leaf_hash": intent and intent.leaf_hash,
+        "intent_tree_size": intent and intent.tree_size,
     }
 
 
@@ -383,7 +386,7 @@ def _read_guard(connection: Connection, request_id: Bytes32, domain: Domain) -> 
     signed = SignedClaim(claim, row["output"], Address(row["signer"]), row["signature"])
     runtime, seconds = Runtime(**json.loads(row["runtime"])), row["microseconds"] / 1_000_000
     inference = Inference(claim.model_id, claim.input_digest, claim.output_digest, signed.output, runtime, seconds)
-    return Guarded(signed, inference, _appended(row))
+    return Guarded(signed, inference, _intent(row))
 
 
 def _require_same(earlier: Guarded, claim: Claim) -> Guarded:

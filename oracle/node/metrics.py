@@ -27,12 +27,31 @@ class _JobStates(Collector):
         yield family
 
 
+class _OwedEntries(Collector):
+    """As `_JobStates`: what the log is still owed."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+
+    def describe(self) -> Iterable[Metric]:
+        return [GaugeMetricFamily("affidavit_node_owed_entries", "Entries to be written to the log late")]
+
+    def collect(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily("affidavit_node_owed_entries", "Entries to be written to the log late", value=self._store.owed.count())
+
+
 class NodeMetrics:
     """Prometheus collectors of one node."""
 
     def __init__(self, store: JobStore) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(_JobStates(store))
+        self.registry.register(_OwedEntries(store))
+        self.log_failures = Counter(
+            "affidavit_node_log_failures",
+            "Times the node began to answer without the log: any increase needs a person",
+            registry=self.registry,
+        )
         self.inference_seconds = Histogram(
             "affidavit_node_inference_seconds",
             "Time a model ran, by model name",

@@ -41,7 +41,10 @@ Check = Callable[[], None]
 
 @dataclass(frozen=True)
 class Door:
-    """What the door needs. `readiness` are named checks that raise Rejected or WorldError when something is not there."""
+    """What the door needs. `readiness` are named checks that raise Rejected or WorldError when something is not there.
+
+    Without those that are `tolerated` the node still answers, degraded.
+    """
 
     name: str
     store: JobStore
@@ -51,6 +54,7 @@ class Door:
     metrics: NodeMetrics
     readiness: Mapping[str, Check]
     on_accepted: Callable[[], None]
+    tolerated: frozenset[str] = frozenset()
 
 
 def asked_from_json(value: object, domain: Domain) -> Asked:
@@ -154,7 +158,9 @@ def _add_operations(app: FastAPI, door: Door) -> None:
     @app.get("/ready")
     def get_ready() -> JSONResponse:
         found = {name: _is_ready(check_one) for name, check_one in door.readiness.items()}
-        return JSONResponse({"ready": all(found.values()), **found}, 200 if all(found.values()) else 503)
+        is_ready = all(there for name, there in found.items() if name not in door.tolerated)
+        is_degraded = is_ready and (not all(found.values()) or door.store.owed.count() > 0)
+        return JSONResponse({"ready": is_ready, "degraded": is_degraded, **found}, 200 if is_ready else 503)
 
     @app.get("/metrics")
     def get_metrics() -> Response:

@@ -21,6 +21,7 @@ from oracle.attest.prove import Prover
 from oracle.attest.sign import AccountSigner, sign_claim
 from oracle.audit.client import LogClient
 from oracle.audit.entries import error_entry, intent_entry, result_entry
+from oracle.audit.late import LogPolicy
 from oracle.audit.record import MAX_BODY_BYTES
 from oracle.config import ChainConfig, Config, NodeConfig, read_address, read_secret
 from oracle.encoding import keccak256, to_hex, unpack_policy
@@ -28,17 +29,11 @@ from oracle.errors import (
     AffidavitError,
     ChainError,
     ConfigRejected,
-    EntryRejected,
     Equivocation,
-    InvariantBroken,
-    LogRefused,
-    MalformedInput,
     PeerError,
     Rejected,
     RequestUnknown,
     StoreError,
-    TooLarge,
-    Unauthorised,
     WorldError,
 )
 from oracle.node import jobs
@@ -49,8 +44,9 @@ from oracle.node.metrics import NodeMetrics
 from oracle.node.models import ModelLibrary
 from oracle.node.service import Door, make_app
 from oracle.pipeline.background import Background, Step
+from oracle.pipeline.ledger import Ledger, make_deliver_step
 from oracle.pipeline.models import load_provable_library
-from oracle.records import Address, Appended, Asked, Block, Bytes32, Claim, Entry, SignedClaim
+from oracle.records import Address, Appended, Asked, Block, Bytes32, Claim, SignedClaim
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
 from oracle.relay.follow import Follower, SqlTrail, trail_table
@@ -86,6 +82,11 @@ class Node:
     proving: Proving | None = None
     bell: threading.Event = field(default_factory=threading.Event)
     stranded: set[Bytes32] = field(default_factory=set)
+    log_policy: LogPolicy = LogPolicy.CLOSED
+    ledger: Ledger = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ledger", Ledger(self.log, self.store.owed, self.log_policy, self.metrics))
 
 
 # ---- the line, in order ---------------------------------------------------------------------------------------------
@@ -129,44 +130,42 @@ def _prove_claim(guarded: Guarded, asked: Asked, node: Node) -> bytes:
     return proof
 
 
-def append_intent(checked: CheckedJob, node: Node) -> Appended:
-    """Says in the log, before the model runs, that it will. The key makes a repeated append find the first.
+def append_intent(checked: CheckedJob, node: Node) -> Appended | None:
+    """Says in the log, before the model runs, that it will; None where that is owed. The key makes a repeated append find the first.
 
     The key holds where the request came from: after a reorganisation the same request comes from another block, which is another intent.
     """
     asked = checked.asked
     source = asked.block_hash if asked.block_hash is not None else keccak256(asked.signature)
+    key = f"intent:{to_hex(asked.request_id)}:{to_hex(source)}"
     entry = intent_entry(asked, checked.domain, node.name, checked.model.directory.name, node.clock.now())
-    intent = _append(node, entry, f"intent:{to_hex(asked.request_id)}:{to_hex(source)}")
-    node.store.record_intent(asked.request_id, intent)
+    intent = node.ledger.append(asked.request_id, entry, key)
+    if intent is not None:
+        node.store.record_intent(asked.request_id, intent)
     return intent
 
 
-def append_result(guarded: Guarded, asked: Asked, proof: bytes, node: Node) -> Appended:
-    """Says in the log what was signed and proven, before it leaves. Built from what is kept alone: a repetition is the same entry."""
+def append_result(guarded: Guarded, asked: Asked, proof: bytes, node: Node) -> Appended | None:
+    """Says in the log what was signed and proven, before it leaves; None where that is owed. Made of what is kept alone: a repetition is
+    the same entry."""
+    intent = guarded.intent or node.store.owed.intent_of(asked.request_id)
     model_name = node.library.get(asked.request.model_id).directory.name
-    parts = (guarded.intent, asked, node.chain.domain, replace(guarded.signed, proof=proof), guarded.inference)
+    parts = (intent, asked, node.chain.domain, replace(guarded.signed, proof=proof), guarded.inference)
     entry = result_entry(*parts, node.name, model_name, node.clock.now())
-    return _append(node, entry, f"result:{to_hex(asked.request_id)}")
+    return node.ledger.append(asked.request_id, entry, f"result:{to_hex(asked.request_id)}", is_behind=intent is None)
 
 
 def append_failure(job: Job, reason: Rejected, node: Node) -> None:
     """Closes an intent that has no result: an auditor must not be left to guess."""
-    found = node.store.job(job.asked.request_id)
-    if found.intent is None:
+    request_id, owed = job.asked.request_id, node.store.owed
+    logged, was_owed = node.store.job(request_id).intent, owed.has_intent(request_id)
+    if logged is None and not was_owed:
         return
+    intent = logged or owed.intent_of(request_id)
     kind = type(reason).__name__
-    entry = error_entry(job.asked, node.chain.domain, node.name, kind, str(reason), node.clock.now(), found.intent)
-    _append(node, entry, f"error:{to_hex(job.asked.request_id)}:{found.intent.index}:{kind}")
-
-
-def _append(node: Node, entry: Entry, key: str) -> Appended:
-    try:
-        return node.log.append(entry, key)
-    except (LogRefused, Unauthorised) as error:
-        raise PeerError(f"the log takes no entry of this node: {error}") from error
-    except (EntryRejected, MalformedInput, TooLarge) as error:
-        raise InvariantBroken(f"the log refuses the {entry.kind} entry {key}: {error}") from error
+    entry = error_entry(job.asked, node.chain.domain, node.name, kind, str(reason), node.clock.now(), intent)
+    key = f"error:{to_hex(request_id)}:{'owed' if logged is None else logged.index}:{kind}"
+    node.ledger.append(request_id, entry, key, is_behind=intent is None)
 
 
 # ---- one attempt, with its consequences -------------------------------------------------------------------------------
@@ -285,6 +284,7 @@ def run_node(config: Config) -> None:
     follower = make_follower(engine, node, first_block, config.chain.confirmations)
     steps = {"follow": make_follow_step(follower, node.metrics, config.chain.poll_seconds)}
     steps |= {f"worker {number}": make_work_step(node) for number in range(config.node.workers)}
+    steps["owed"] = make_deliver_step(node.ledger)
     _warn_unless_registered(node)
     journal.get("node").info("started", signer=node.signer.address, models=[m.directory.name for m in node.library])
     Background().run(steps, make_app(_door(node, log)), config.node.listen)
@@ -308,6 +308,8 @@ def open_node(config: NodeConfig, engine: Engine, chain: ChainReader, log: Entry
     """The parts of a node. Raises ConfigRejected naming a setting, ModelRejected naming a model that cannot be served here."""
     if not 0 < config.max_input_bytes <= MAX_BODY_BYTES:
         raise ConfigRejected("node: max_input_bytes", f"1 to {MAX_BODY_BYTES}, what the log keeps", config.max_input_bytes)
+    if config.log_policy not in set(LogPolicy):
+        raise ConfigRejected("node: log_policy", "one of " + ", ".join(LogPolicy), config.log_policy)
     if config.workers < 1:
         raise ConfigRejected("node: workers", "at least 1", config.workers)
     store = JobStore(engine)
@@ -330,6 +332,7 @@ def open_node(config: NodeConfig, engine: Engine, chain: ChainReader, log: Entry
         metrics=NodeMetrics(store),
         clock=SystemClock(),
         proving=Proving(prover, beneficiary) if config.prove else None,
+        log_policy=LogPolicy(config.log_policy),
     )
 
 
@@ -350,4 +353,5 @@ def _door(node: Node, log: LogClient) -> Door:
         node.bell.set()
 
     readiness = {"chain": require_chain, "log": require_log, "models": require_models}
-    return Door(node.name, node.store, node.chain, node.library, node.terms, node.metrics, readiness, on_accepted)
+    tolerated = frozenset({"log"} if node.log_policy is LogPolicy.OPEN else ())
+    return Door(node.name, node.store, node.chain, node.library, node.terms, node.metrics, readiness, on_accepted, tolerated)

@@ -210,9 +210,15 @@ def test_models_are_listed_with_what_they_cost(scene: Scene, client: TestClient)
 
 def test_readiness_names_what_is_missing(scene: Scene, door: Door, client: TestClient) -> None:
     assert client.get("/health").json() == {"status": "alive", "node": "node-0"}
-    assert (client.get("/ready").status_code, client.get("/ready").json()) == (200, {"ready": True, "chain": True, "log": True})
+    assert (client.get("/ready").status_code, client.get("/ready").json()) == (
+        200,
+        {"ready": True, "degraded": False, "chain": True, "log": True},
+    )
     scene.log.is_down = True
-    assert (client.get("/ready").status_code, client.get("/ready").json()) == (503, {"ready": False, "chain": True, "log": False})
+    assert (client.get("/ready").status_code, client.get("/ready").json()) == (
+        503,
+        {"ready": False, "degraded": False, "chain": True, "log": False},
+    )
     scene.chain.is_down = True
     assert client.get("/ready").json()["chain"] is False
     assert client.get("/health").status_code == 200
