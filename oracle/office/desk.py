@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from oracle import journal
+from oracle.audit.blocks import BlockReader, RpcBlocks
 from oracle.audit.call import ClaimChecks
 from oracle.audit.client import LogClient
 from oracle.audit.custody import Custody
@@ -66,6 +67,7 @@ class Office:
     index: Index
     log: LogClient
     clock: Clock
+    blocks: BlockReader
     policy: Policy | None = None
     checks: ClaimChecks = CHECKS
     nodes: tuple[str, ...] = ()
@@ -137,6 +139,7 @@ def open_office(config: Config, desk: Desk, audit_anchor: Address, clock: Clock 
             index=index,
             log=log,
             clock=clock,
+            blocks=RpcBlocks(config.chain.rpc),
             policy=None if policy_text is None else parse_policy(policy_text.encode()),
             nodes=settings.nodes,
             pages=settings.web_directory or PAGES,

@@ -218,7 +218,7 @@ class Duties:
         return self.cases.begin(CaseKind.REVIEW, actor, details)
 
     def file_sample(self, actor: str, details: dict[str, Any]) -> Case:
-        """`details`: seed, population, population_digest, indices, size, filter."""
+        """`details`: seed, population, population_digest, tree_size, root, indices, size, filter."""
         return self.cases.begin(CaseKind.SAMPLE, actor, details)
 
     # ---- what goes on by itself ------------------------------------------------------------------------------------------------------

@@ -86,6 +86,8 @@ def _sample(case: Case, _step: str) -> dict[str, FieldValue]:
         "audit.sample.seed": str(details["seed"]),
         "audit.sample.population": int(details["population"]),
         "audit.sample.population_digest": str(details["population_digest"]),
+        "audit.sample.tree_size": int(details["tree_size"]),
+        "audit.sample.root": str(details["root"]),
         "audit.sample.indices": _indices(details),
     }
 

@@ -100,7 +100,7 @@ class CaseViews:
         )
 
     def sample(self, case: Case) -> SampleOut:
-        names = ("seed", "population", "population_digest", "size", "indices", "filter")
+        names = ("seed", "population", "population_digest", "tree_size", "root", "size", "indices", "filter")
         return SampleOut(
             id=case.id,
             by=self.name(case.requester),

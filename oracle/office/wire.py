@@ -209,6 +209,8 @@ class SampleOut(Answer):
     seed: str
     population: int
     population_digest: str
+    tree_size: int = Field(description="Of the checkpoint that was drawn from.")
+    root: str
     size: int
     indices: list[int]
     filter: dict[str, str]
@@ -380,3 +382,75 @@ class OperationsOut(Answer):
     relay: RelayOut
     operators: list[OperatorOut]
     anchors: list[AnchorOut]
+
+
+class LogOut(Answer):
+    origin: str
+    size: int
+    root: str
+    time: str | None = Field(description="When the newest record was logged.")
+
+
+class LastAnchorOut(Answer):
+    size: int
+    block_number: int
+    transaction: str
+    time: str | None = Field(description="Of its block.")
+
+
+class AnchorsOut(Answer):
+    count: int
+    last: LastAnchorOut | None
+    lag_entries: int
+    is_late: bool
+
+
+class WitnessesOut(Answer):
+    quorum_met: bool | None = Field(description="null where no policy is configured.")
+    text: str
+    names: list[str]
+
+
+class VolumeOut(Answer):
+    time: str
+    calls: int
+    errors: int
+
+
+class LatencyPointOut(Answer):
+    time: str
+    p50_ms: float | None
+    p95_ms: float | None
+
+
+class LatencyOut(Answer):
+    """Quantiles within 2.5 %."""
+
+    p50_ms: float | None
+    p95_ms: float | None
+    series: list[LatencyPointOut]
+
+
+class ModelCallsOut(Answer):
+    model: str
+    calls: int
+
+
+class AlarmOut(Answer):
+    kind: str
+    severity: Literal["warning", "critical"]
+    since: str | None
+    text: str
+
+
+class OverviewOut(Answer):
+    log: LogOut
+    anchors: AnchorsOut
+    witnesses: WitnessesOut
+    volume: list[VolumeOut]
+    verdicts: dict[str, int]
+    outcomes: dict[str, int]
+    evidence: dict[str, int]
+    latency: LatencyOut
+    models: list[ModelCallsOut]
+    alarms: list[AlarmOut]

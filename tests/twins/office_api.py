@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from oracle.api.app import create_app
+from oracle.audit.blocks import RpcBlocks
 from oracle.audit.client import LogClient
 from oracle.audit.custody import Custody
 from oracle.audit.index import Index
@@ -74,7 +75,13 @@ class OfficeNetwork:
         asked = {**call, "gen_ai.operation.name": "chat", "gen_ai.request.model": "example-1"}
         moment = format_time(datetime.now(UTC))
         intent = self.net.log.append(Entry(EntryKind.INTENT, moment, asked, bodies, sealed, person))
-        answered = {**call, "audit.intent.index": intent.index, "audit.outcome": "ok", "audit.latency_microseconds": 1500}
+        answered = {
+            **call,
+            "audit.intent.index": intent.index,
+            "audit.intent.leaf_hash": to_hex(intent.leaf_hash),
+            "audit.outcome": "ok",
+            "audit.latency_microseconds": 1500,
+        }
         result = self.net.log.append(Entry(EntryKind.RESULT, moment, answered))
         self.follow()
         return intent.index, result.index
@@ -129,6 +136,7 @@ def office_network(
             index=index,
             log=log,
             clock=clock,
+            blocks=RpcBlocks("http://127.0.0.1:9"),
             pages=pages or directory / "dist",
         )
         yield OfficeNetwork(net, office, create_app(net.desk, office), people, clock, tokens)

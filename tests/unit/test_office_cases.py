@@ -388,7 +388,16 @@ STORY: dict[str, Callable[[Duties, str], Case]] = {
     "review reviewed": lambda d, _id: d.review(ADA, 7, "0x" + "00" * 32, "accepted", "fine"),
     "sample drawn": lambda d, _id: d.file_sample(ADA, SAMPLE),
 }
-SAMPLE = {"seed": "0x00", "population": 9, "population_digest": "0x00", "indices": [7], "size": 1, "filter": {"kind": "result"}}
+SAMPLE = {
+    "seed": "0x00",
+    "population": 9,
+    "population_digest": "0x00",
+    "tree_size": 9,
+    "root": "0x00",
+    "indices": [7],
+    "size": 1,
+    "filter": {"kind": "result"},
+}
 
 
 def tell(scene: OfficeScene, crash: Callable[[OfficeScene], None] | None, at: str) -> list[object]:

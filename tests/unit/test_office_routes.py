@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import base64
+import io
+import subprocess
+import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +16,7 @@ import pytest
 
 from oracle.audit.note import parse_vkey
 from oracle.audit.proof import verify_proof
+from oracle.audit.sample import draw_places
 from oracle.audit.seal import opening_from_json, verify_opening
 from oracle.encoding import parse_bytes32, to_hex
 from oracle.http import PROBLEM
@@ -111,6 +116,58 @@ def test_completeness_is_a_report(office: OfficeNetwork) -> None:
     report = got(office.client("auditor"), "/completeness")
     assert report["size"] == 2
     assert report["intents"] == {"count": 1, "open": 0}
+
+
+def test_the_overview_counts_what_the_log_has(office: OfficeNetwork) -> None:
+    for number in range(3):
+        office.log_call(number)
+    shown = got(office.client("operator"), "/overview")
+    assert shown["log"]["size"] == 6
+    assert sum(point["calls"] for point in shown["volume"]) == 3
+    assert shown["outcomes"] == {"ok": 3}
+    assert shown["models"] == [{"model": "example-1", "calls": 3}]
+    assert shown["latency"]["p50_ms"] == pytest.approx(1.5, rel=0.03)
+    assert shown["anchors"] == {"count": 0, "last": None, "lag_entries": 6, "is_late": False}
+    assert shown["witnesses"]["quorum_met"] is None
+    assert got(office.client("operator"), "/overview?from=2000-01-01&to=2000-02-01")["volume"] == []
+
+
+@pytest.mark.parametrize(
+    "query", ["from=x", "to=x", "from=2026-01-02&to=2026-01-01", "from=1900-01-01&to=2026-01-01", "to=0001-01-01", "to=1970-01-01"]
+)
+def test_a_period_that_is_none_is_refused(office: OfficeNetwork, query: str) -> None:
+    answer = office.client("operator").get(f"{BASE}/overview?{query}")
+    assert answer.status_code in (400, 422), answer.text
+
+
+def test_an_alarm_when_the_log_takes_no_records(office: OfficeNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    office.log_call()
+    assert "logging_failure" not in {alarm["kind"] for alarm in got(office.client("auditor"), "/overview")["alarms"]}
+    monkeypatch.setattr(office.office.log, "is_ready", lambda: False)
+    assert got(office.client("auditor"), "/overview")["alarms"][0]["kind"] == "logging_failure"
+
+
+def test_a_bundle_verifies_offline_with_the_script_inside(office: OfficeNetwork, tmp_path: Path) -> None:
+    index, _ = office.log_call()
+    client = office.client("authority")
+    answer = client.get(f"{BASE}/bundle?index={index}")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        archive.extractall(tmp_path / "bundle")
+    assert SECRET.encode() not in answer.content
+    run = subprocess.run([sys.executable, "verify.py"], cwd=tmp_path / "bundle", capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    call_id = got(client, f"/records/{index}")["record"]["audit.call_id"]
+    assert client.get(f"{BASE}/bundle?call_id={call_id}").content == answer.content
+    for query, status in (
+        (f"call_id=0x{'00' * 32}", 404),
+        ("index=99", 404),
+        ("", 400),
+        (f"index=0&call_id={call_id}", 400),
+        ("call_id=0x", 422),
+    ):
+        assert client.get(f"{BASE}/bundle?{query}").status_code == status, query
 
 
 # ---- four eyes -------------------------------------------------------------------------------------------------------------------------
@@ -285,6 +342,36 @@ def test_a_review_is_in_the_log_with_the_leaf_it_is_about(office: OfficeNetwork)
     assert got(auditor, f"/records/{index}")["reviews"] == [review]
     assert auditor.post(f"{BASE}/reviews", json={"index": 99, "outcome": "accepted", "note": ""}).status_code == 404
     assert auditor.post(f"{BASE}/reviews", json={"index": 0, "outcome": "fine", "note": ""}).status_code == 422
+
+
+def test_a_sample_is_drawn_by_a_seed_and_anybody_can_draw_it_again(office: OfficeNetwork) -> None:
+    for number in range(8):
+        office.log_call(number)
+    auditor = office.client("auditor")
+    wanted = {"size": 3, "seed": "0x" + "07" * 32, "filter": {"kind": "intent"}}
+    sample = posted(auditor, "/samples", wanted, 201)
+    assert sample["population"] == 8
+    assert len(set(sample["indices"])) == 3
+    assert all(index % 2 == 0 for index in sample["indices"])
+    size, root = office.office.index.checkpoint.size, to_hex(office.office.index.checkpoint.root)  # type: ignore[union-attr]
+    assert (sample["tree_size"], sample["root"]) == (size, root)
+    places = draw_places(bytes([7] * 32), bytes.fromhex(sample["population_digest"][2:]), 8, 3)
+    assert sample["indices"] == [2 * place for place in places]
+    [fields] = office.records("review")
+    assert (fields["audit.review.action"], fields["audit.sample.seed"]) == ("sample", "0x" + "07" * 32)
+    assert fields["audit.sample.indices"] == [str(index) for index in sample["indices"]]
+    assert "intent" not in str(fields)
+    assert got(auditor, f"/samples/{sample['id']}") == got(auditor, "/samples")["items"][0] == sample
+    again = posted(auditor, "/samples", wanted | {"seed": None}, 201)
+    assert again["seed"] != sample["seed"]
+    assert office.client("auditor").get(f"{BASE}/samples/{'0' * 32}").status_code == 404
+
+
+def test_a_sample_of_nothing_is_empty_and_logged(office: OfficeNetwork) -> None:
+    office.log_call()
+    sample = posted(office.client("auditor"), "/samples", {"size": 5, "filter": {"model": "none"}}, 201)
+    assert (sample["population"], sample["indices"]) == (0, [])
+    assert len(office.records("review")) == 1
 
 
 def test_pages_of_cases_go_on(office: OfficeNetwork) -> None:
