@@ -48,6 +48,8 @@ def repeat_part(r: random.Random, data: bytes) -> bytes:
 
 
 def swap_parts(r: random.Random, data: bytes) -> bytes:
+    if len(data) < 2:
+        return data * 2
     a, b, c = sorted(r.sample(range(len(data) + 1), 3))
     return data[:a] + data[b:c] + data[a:b] + data[c:]
 
