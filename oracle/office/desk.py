@@ -18,6 +18,7 @@ from oracle.audit.custody import Custody
 from oracle.audit.custodykey import read_custody_key
 from oracle.audit.index import Index
 from oracle.audit.policy import Policy, parse_policy
+from oracle.audit.witnessed import WitnessVerdict, judge_witnesses
 from oracle.config import Config, OfficeConfig, OidcConfig, read_address, read_secret
 from oracle.encoding import compute_log_id, to_hex
 from oracle.errors import ConfigRejected, Rejected
@@ -83,6 +84,14 @@ class Office:
         chain = self.desk.chain
         head = chain.block("latest")
         return chain.anchors(log_id) if head is None else self.desk.at_head.get(head.hash, "anchors", lambda: chain.anchors(log_id))
+
+    def witnesses(self) -> WitnessVerdict | None:
+        """Whether enough witnesses cosigned, None where no policy says who is enough."""
+        return None if self.policy is None else judge_witnesses(self.reader.view(), self.policy, self.clock.now().timestamp())
+
+    def witness_text(self) -> str | None:
+        verdict = self.witnesses()
+        return None if verdict is None else verdict.text
 
     def time_of_block(self, number: int) -> datetime | None:
         block = self.desk.chain.block(number)

@@ -64,7 +64,7 @@ class Pages:
             await self.app(scope, receive, narrowed)
 
     def _narrow(self, headers: MutableHeaders) -> None:
-        headers["content-security-policy"] = self._policy
+        headers.setdefault("content-security-policy", self._policy)  # a report has a narrower one of its own
         headers["x-content-type-options"] = "nosniff"
         headers["referrer-policy"] = "no-referrer"
         headers["cross-origin-opener-policy"] = "same-origin"

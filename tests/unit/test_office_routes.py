@@ -170,6 +170,19 @@ def test_a_bundle_verifies_offline_with_the_script_inside(office: OfficeNetwork,
         assert client.get(f"{BASE}/bundle?{query}").status_code == status, query
 
 
+@pytest.mark.parametrize(("format", "start"), [("html", b"<!doctype html>"), ("pdf", b"%PDF-")])
+def test_a_report_on_a_period(office: OfficeNetwork, format: str, start: bytes) -> None:
+    office.log_call()
+    answer = office.client("authority").get(f"{BASE}/reports?format={format}")
+    assert answer.status_code == 200, answer.text[:500]
+    assert answer.content.lower()[:20].startswith(start.lower())
+    assert "sandbox" in answer.headers["content-security-policy"]
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert SECRET.encode() not in answer.content
+    assert office.client("authority").get(f"{BASE}/reports?format=docx").status_code == 422
+    assert office.client("authority").get(f"{BASE}/reports?from=2026-02-01&to=2026-01-01").status_code == 400
+
+
 # ---- four eyes -------------------------------------------------------------------------------------------------------------------------
 def test_a_disclosure_from_request_to_reading(office: OfficeNetwork) -> None:
     index, _ = office.log_call()

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 
 from oracle.audit.bundle import Place, make_bundle, write_zip
 from oracle.encoding import parse_bytes32
 from oracle.errors import MalformedInput, RecordUnknown
+from oracle.office.desk import Office
 from oracle.office.gate import PREFIX, TheOffice, needs
 from oracle.office.people import Right
+from oracle.office.report import Period, ReportData
+from oracle.office.report_collect import Asked, chain_anchors, collect
+from oracle.office.report_html import write_html
+from oracle.office.report_pdf import write_pdf
 from oracle.office.routes.answering import ASKED, refusals
+from oracle.office.routes.overview import period_of
+from oracle.office.routes.records import judge_now
 from oracle.office.sessions import Caller
 from oracle.office.wire import MAX_INDEX
 from oracle.records import Bytes32
@@ -53,3 +60,49 @@ def bundle(
         data = path.read_bytes()
     name = f"call-{call_id[2:14]}" if call_id is not None else f"entry-{index}"
     return Response(data, media_type=ZIP, headers={"content-disposition": f'attachment; filename="evidence-{name}.zip"'})
+
+
+# ---- reports ---------------------------------------------------------------------------------------------------------------------------
+MEDIA = {"html": "text/html; charset=utf-8", "pdf": "application/pdf"}
+REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
+"""A report carries its own styles and runs nothing."""
+
+
+@router.get(
+    "/reports",
+    summary="A report on a period",
+    response_class=Response,
+    responses={
+        200: {
+            "content": {
+                "text/html": {"schema": {"type": "string"}},
+                "application/pdf": {"schema": {"type": "string", "format": "binary"}},
+            }
+        },
+        **refusals(*ASKED, 409),
+    },
+)
+def report(
+    _caller: MayExport,
+    office: TheOffice,
+    start: Annotated[str | None, Query(alias="from", max_length=40, description="RFC 3339; a week before `to` where left out.")] = None,
+    end: Annotated[str | None, Query(alias="to", max_length=40, description="RFC 3339; now where left out.")] = None,
+    format: Annotated[Literal["html", "pdf"], Query(description="What to write.")] = "html",
+) -> Response:
+    """Volumes, verdicts, completeness, samples, reviews, incidents, and the proof material of a period. Nothing sealed is in it."""
+    first, last = period_of(start, end, office.clock.now())
+    data = report_data(office, Period(first, last))
+    content = write_html(data) if format == "html" else write_pdf(data)
+    headers = {
+        "content-disposition": f'attachment; filename="report-{first:%Y-%m-%d}-{last:%Y-%m-%d}.{format}"',
+        "content-security-policy": REPORT_POLICY,
+    }
+    return Response(content, media_type=MEDIA[format], headers=headers)
+
+
+def report_data(office: Office, period: Period) -> ReportData:
+    """Read and counted from the log, its index and its chain, as of now. Raises AuditFailed where a record is not in the tree."""
+    completeness = judge_now(office)
+    anchors = chain_anchors(office.desk.chain, office.anchors(), office.public.audit_anchor, period) if office.public.log_id else None
+    asked = Asked(period, office.clock.now(), witnesses=office.witness_text())
+    return collect(asked, office.reader.view(), office.index, completeness, anchors)

@@ -12,7 +12,6 @@ from oracle.audit.completeness import Completeness, Severity
 from oracle.audit.ledger import moment_of
 from oracle.audit.overview import Overview
 from oracle.audit.view import LogView
-from oracle.audit.witnessed import judge_witnesses
 from oracle.encoding import to_hex
 from oracle.errors import MalformedInput
 from oracle.office.desk import Office
@@ -57,7 +56,7 @@ def overview(
     view = office.reader.view()
     report = judge_now(office)
     counts = office.index.overview(first, last)
-    anchors, witnesses = _anchors(office, view, report), _witnesses(office, view)
+    anchors, witnesses = _anchors(office, view, report), _witnesses(office)
     return OverviewOut(
         log=LogOut(origin=view.checkpoint.origin, size=view.size, root=to_hex(view.checkpoint.root), time=_newest_time(report)),
         anchors=anchors,
@@ -116,10 +115,10 @@ def _last(office: Office, anchor: Anchor) -> LastAnchorOut:
     )
 
 
-def _witnesses(office: Office, view: LogView) -> WitnessesOut:
-    if office.policy is None:
+def _witnesses(office: Office) -> WitnessesOut:
+    verdict = office.witnesses()
+    if verdict is None:
         return WitnessesOut(quorum_met=None, text="No witness policy is configured here.", names=[])
-    verdict = judge_witnesses(view, office.policy, office.clock.now().timestamp())
     return WitnessesOut(quorum_met=verdict.is_met, text=_sentence(verdict.text), names=list(verdict.names))
 
 
