@@ -104,6 +104,7 @@ class Network:
             "AFFIDAVIT_VKEY": self.vkey,
             "AFFIDAVIT_ANCHOR_KEY": local_account("log").address,
             "AFFIDAVIT_TOKEN_FILE": str(self.auditor_token_file),
+            "AFFIDAVIT_WRITER_TOKEN_FILE": str(self.directory / "log-keys/application.token"),
             "AFFIDAVIT_OFFICE": self.api_url,
             "AFFIDAVIT_OFFICE_TOKEN_FILE": str(self.person_token_file(Role.AUDITOR)),
             "AFFIDAVIT_PEOPLE_FILE": str(self.people_file),
@@ -127,10 +128,11 @@ def running_network(directory: Path, plan: Plan, progress: Progress = lambda _te
     """Lays out and starts everything, hands it out when all is ready, stops everything at the end. Raises what went wrong."""
     directory.mkdir(parents=True, exist_ok=True)
     progress("Starting a chain")
-    chain = start_chain(block_seconds=plan.block_seconds, options=plan.chain_options)
+    api_url = f"http://127.0.0.1:{find_free_port()}"  # known before the chain starts: the pages served there read it
+    chain = start_chain(block_seconds=plan.block_seconds, reader=api_url, options=plan.chain_options)
     try:
         with Processes(directory) as processes:
-            network = _lay_out(directory, plan, chain, processes, progress)
+            network = _lay_out(directory, plan, chain, processes, api_url, progress)
             progress("Starting the log, the nodes, the relay and the API")
             _start(network)
             yield network
@@ -138,14 +140,14 @@ def running_network(directory: Path, plan: Plan, progress: Progress = lambda _te
         chain.stop()
 
 
-def _lay_out(directory: Path, plan: Plan, chain: EmbeddedChain, processes: Processes, progress: Progress) -> Network:
+def _lay_out(directory: Path, plan: Plan, chain: EmbeddedChain, processes: Processes, api_url: str, progress: Progress) -> Network:
     _write_secret(directory / "password", secrets.token_urlsafe(24))
     progress("Making encrypted keys")
     _make_keys(directory, plan)
     progress("Deploying the contracts")
     deployment = _deploy(chain.rpc)
     save_deployment(deployment, directory / "deployment.json")
-    network = Network(directory, plan, chain, processes, Contracts(chain.rpc, deployment))
+    network = Network(directory, plan, chain, processes, Contracts(chain.rpc, deployment), api_url=api_url)
     network.contracts.check_deployment()
     progress("Registering models and operators")
     for name in plan.models:
@@ -184,11 +186,11 @@ def _write_secret(path: Path, text: str) -> None:
 def _write_configurations(network: Network) -> None:
     directory, plan = network.directory, network.plan
     names = [network.node(i) for i in range(plan.operators)]
-    log = new_log(directory / "log-keys", ORIGIN, network.password_file, [*names, "relay", "office"], ["auditor", "api"])
+    log = new_log(directory / "log-keys", ORIGIN, network.password_file, [*names, "relay", "office", "application"], ["auditor", "api"])
     network.vkey = log.vkey
-    ports = [find_free_port() for _ in range(plan.operators + 4)]
-    network.log_url, network.relay_url, network.api_url, network.watch_url = (f"http://127.0.0.1:{port}" for port in ports[:4])
-    network.node_urls = tuple(f"http://127.0.0.1:{port}" for port in ports[4:])
+    ports = [find_free_port() for _ in range(plan.operators + 3)]
+    network.log_url, network.relay_url, network.watch_url = (f"http://127.0.0.1:{port}" for port in ports[:3])
+    network.node_urls = tuple(f"http://127.0.0.1:{port}" for port in ports[3:])
     models = [str(find_seeds() / "models" / name) for name in plan.models + plan.unregistered_models]
     relay_database = f"sqlite:///{directory}/relay.sqlite"
     common = {"password_file": "password", "log_url": network.log_url}

@@ -53,15 +53,23 @@ def find_anvil() -> Path:
 
 
 def start_chain(
-    *, chain_id: int = 31337, port: int = 0, state: Path | None = None, block_seconds: float | None = None, options: Sequence[str] = ()
+    *,
+    chain_id: int = 31337,
+    port: int = 0,
+    state: Path | None = None,
+    block_seconds: float | None = None,
+    reader: str | None = None,
+    options: Sequence[str] = (),
 ) -> EmbeddedChain:
     """Starts anvil with Osaka's rules and EIP-7825's gas cap, and waits until it listens.
 
     `port` 0 takes a free one. `state` is read if it exists and written at the end. Without `block_seconds` every transaction is mined at
-    once. On Linux the chain dies with the thread that started it, however that ends. Raises WorldError when it does not start.
+    once. `reader` is the one origin whose pages a browser lets read this chain; without it none may. On Linux the chain dies with the
+    thread that started it, however that ends. Raises WorldError when it does not start.
     """
     command = [str(find_anvil()), "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(chain_id)]
-    command += ["--hardfork", "osaka", "--enable-tx-gas-limit", "--no-cors", *options]
+    command += ["--hardfork", "osaka", "--enable-tx-gas-limit", *options]
+    command += ["--allow-origin", reader] if reader else ["--no-cors"]
     command += ["--state", str(state)] if state else []
     command += ["--block-time", str(block_seconds)] if block_seconds else []
     process = subprocess.Popen(

@@ -13,12 +13,11 @@ import { Table } from "../parts/Table";
 
 const ACTIONS: Record<string, string> = {
   read: "Read content",
-  request: "Asked for disclosure",
-  approve: "Approved a disclosure",
-  deny: "Denied a disclosure",
-  close: "Closed a disclosure",
-  expire: "A disclosure ended",
-  export: "Exported",
+  requested: "Asked for disclosure",
+  approved: "Approved a disclosure",
+  denied: "Denied a disclosure",
+  closed: "Closed a disclosure",
+  expired: "A disclosure's time ended",
 };
 
 export function ReadersPage({ query }: { query: URLSearchParams }) {

@@ -18,10 +18,11 @@ import { Page, Section } from "../parts/Page";
 import { ServerVerdictPanel } from "../parts/ServerVerdict";
 import { Loaded, Permitted } from "../parts/States";
 import { useVerification } from "../parts/useVerification";
-import { decodeBase64, encodeUtf8 } from "../verify/bytes";
+import { decodeBase64, encodeUtf8, toHex } from "../verify/bytes";
 import { type Fields, parseCanonical } from "../verify/canonical";
 import { Rejected } from "../verify/rejected";
 import type { Shown } from "../verify/steps";
+import { hashLeaf } from "../verify/tree";
 import { RecordCare } from "./RecordCare";
 
 export function RecordPage({ index }: { index: number }) {
@@ -91,7 +92,7 @@ function Shows({ view, reload }: { view: RecordView; reload: () => void }) {
     <>
       <p class="record-line">
         Written by <strong>{String(own.fields["audit.writer"] ?? "—")}</strong> at <time>{when(String(own.fields["audit.time"] ?? ""))}</time> UTC. Leaf{" "}
-        <Digest value={view.leaf_hash} label="leaf hash" />
+        <Digest value={toHex(hashLeaf(own.bytes))} label="leaf hash" />
       </p>
       <div class="columns">
         <OwnVerdict
@@ -122,7 +123,7 @@ function Timeline({ call, current }: { call: CallPlace[]; current: number }) {
   if (!call.length) return null;
   const start = Date.parse(call[0]?.time ?? "");
   return (
-    <Section title="The call">
+    <Section title="The call" note="As the server lists it. Step 5 holds places and links.">
       <ol class="timeline">
         {call.map((place) => (
           <li key={place.index} class={place.index === current ? "current" : undefined}>
