@@ -27,6 +27,7 @@ from oracle.audit.bits import BLOCK
 from oracle.audit.callstate import CallState
 from oracle.audit.ledger import Ledger, micros, moment_of
 from oracle.audit.note import VerifierKey
+from oracle.audit.overview import Overview, read_overview
 from oracle.audit.projection import (
     Projection,
     calls,
@@ -212,9 +213,15 @@ class Index:
 
     def ledger(self) -> Ledger:
         """The books of completeness, up to `checkpoint`."""
+        return self.books()[1]
+
+    def books(self) -> tuple[Checkpoint | None, Ledger]:
+        """The books of completeness with the checkpoint they are kept to, read together. In the middle of following, its note is empty."""
         with self._reading() as connection:
             row = _read_followed(connection)
-        return Ledger() if row is None else Ledger.load(row.ledger)
+        if row is None:
+            return None, Ledger()
+        return Checkpoint(row.origin, row.size, Bytes32(row.root), row.note), Ledger.load(row.ledger)
 
     def refresh(self, source: LogSource, key: VerifierKey) -> LogView:
         """Reads the log's checkpoint and follows it; returns the view of it. For several processes on one index: as `follow` raises,
@@ -341,6 +348,11 @@ class Index:
         """These records, in this order, without those that are not there."""
         with self._reading() as connection:
             return _show(connection, indices)
+
+    def overview(self, start: datetime, end: datetime) -> Overview:
+        """Counts of the calls that began in a period."""
+        with self._reading() as connection:
+            return read_overview(connection, _micros_of(start), _micros_of(end))
 
     def records_of(self, call_id: Bytes32) -> list[int]:
         """Where a call's records are, oldest first."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -324,6 +325,32 @@ def test_a_page_is_not_shifted_by_what_comes_in(tmp_path: Path, new_database: Ne
     for limit in (0, MAX_PAGE + 1):
         with pytest.raises(MalformedInput):
             index.search(Filter(), limit=limit)
+
+
+def test_the_overview_is_the_twins(tmp_path: Path, new_database: NewDatabase) -> None:
+    """Counts are exact; quantiles within what their classes allow."""
+    log = traffic(tmp_path / "log", 6000, seed=2)
+    index, naive = Index.open(new_database()), NaiveSearch(log.records, log.data)
+    for end in (2000, 2001, 6000):
+        shorter = PlainLog(tmp_path / str(end)).extend(log.data[:end])
+        index.follow(shorter.view())
+    begun = datetime(2026, 10, 1, tzinfo=UTC)
+    calls = [(datetime.fromisoformat(naive.records[at[0]]["audit.time"]), naive.state(at[0])) for at in naive.calls.values()]
+    for hours, unit in ((1, "hour"), (3, "hour"), (24 * 30, "day")):
+        overview = index.overview(begun, begun + timedelta(hours=hours) - timedelta(seconds=1))
+        states = [state for time, state in calls if time < begun + timedelta(hours=hours)]
+        assert (overview.unit, overview.calls) == (unit, len(states))
+        assert overview.outcomes == Counter(state["outcome"] for state in states)
+        assert overview.verdicts == Counter(state["verdict"] for state in states)
+        assert overview.models == Counter(state["model"] for state in states)
+        assert overview.evidence == {"none": len(states)}
+        assert sum(volume.calls for volume in overview.volume) == len(states)
+        assert sum(volume.errors for volume in overview.volume) == sum(state["outcome"] in ("error", "cancelled") for state in states)
+        latencies = sorted(state["latency"] for state in states if state["latency"] is not None)
+        assert overview.p50_ms == pytest.approx(latencies[len(latencies) // 2] / 1000, rel=0.03)
+        assert overview.p95_ms == pytest.approx(latencies[int(0.95 * len(latencies))] / 1000, rel=0.06)
+    nothing = index.overview(begun - timedelta(days=1), begun)
+    assert (nothing.calls, nothing.p50_ms, nothing.latency) == (0, None, ())
 
 
 def test_records_of_a_call(tmp_path: Path, new_database: NewDatabase) -> None:
