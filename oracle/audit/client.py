@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import httpx
 
@@ -49,20 +51,33 @@ class LogClient:
 
     def append(self, entry: Entry, key: str | None = None) -> Appended:
         """Raises PeerError when the log does not answer; LogRefused, EntryRejected, TooLarge or Unauthorised when it refuses."""
-        check_entry(entry)
-        body = {"key": key or "client:" + secrets.token_hex(16), "entry": entry_to_json(entry)}
+        answer = self._post("/append", _to_item(entry, key))
+        return self._read_appended(self._open(answer))
+
+    def append_batch(self, items: Sequence[tuple[Entry, str | None]]) -> list[Appended]:
+        """Up to 1,024 entries with their keys, which stand one after the other. Raises as `append`, for the first that is refused."""
+        value = self._open(self._post("/batch", {"items": [_to_item(entry, key) for entry, key in items]}))
+        try:
+            places = [self._read_appended(place) for place in require_fields(value, "the log's answer", {"items"})["items"]]
+        except (TypeError, MalformedInput) as error:
+            raise PeerError(f"the log at {self._url} answered a batch in another form") from error
+        if len(places) != len(items):
+            raise PeerError(f"the log at {self._url} answered {len(places)} places for {len(items)} entries")
+        return places
+
+    def _post(self, path: str, body: object) -> httpx.Response:
         for attempt in range(self._attempts):
             if attempt:
                 time.sleep(self._pause_seconds * 2 ** (attempt - 1))
             try:
-                answer = self._http.post("/append", json=body)
+                answer = self._http.post(path, json=body)
             except httpx.TransportError as error:
                 failure: Exception = error
                 continue
             if answer.status_code < 500:
-                return self._read(answer)
+                return answer
             failure = httpx.HTTPStatusError(f"status {answer.status_code}", request=answer.request, response=answer)
-        raise PeerError(f"the log at {self._url} did not take an entry in {self._attempts} attempts") from failure
+        raise PeerError(f"the log at {self._url} did not answer {path} in {self._attempts} attempts") from failure
 
     def is_ready(self) -> bool:
         """Whether the log takes entries now."""
@@ -71,22 +86,31 @@ class LogClient:
         except httpx.TransportError:
             return False
 
-    def _read(self, answer: httpx.Response) -> Appended:
+    def _open(self, answer: httpx.Response) -> object:
         """What the log decided. An answer of another form is the peer's fault, never the caller's."""
         try:
-            value = answer.json()
-            if answer.status_code != 200:
-                refusal: Rejected = _REFUSALS[value["title"]](str(value["detail"])[:300])
-            else:
-                return _read_appended(value)
+            value: object = answer.json()
+            if answer.status_code == 200:
+                return value
+            if not isinstance(value, dict):
+                raise TypeError("no problem document")
+            refusal: Rejected = _REFUSALS[value["title"]](str(value["detail"])[:300])
         except (ValueError, KeyError, TypeError, MalformedInput) as error:
             raise PeerError(f"the log at {self._url} answered {answer.status_code} in another form") from error
         raise refusal
 
+    def _read_appended(self, value: object) -> Appended:
+        try:
+            fields = require_fields(value, "the log's answer", {"index", "leaf_hash", "tree_size"})
+            index, size = parse_uint(fields["index"], "index", 53), parse_uint(fields["tree_size"], "tree_size", 53)
+            if index >= size:
+                raise MalformedInput("index of the entry", f"one below the tree's size {size}", index)
+            return Appended(index, parse_bytes32(fields["leaf_hash"], "leaf_hash"), size)
+        except MalformedInput as error:
+            raise PeerError(f"the log at {self._url} answered in another form") from error
 
-def _read_appended(value: object) -> Appended:
-    fields = require_fields(value, "the log's answer", {"index", "leaf_hash", "tree_size"})
-    index, size = parse_uint(fields["index"], "index", 53), parse_uint(fields["tree_size"], "tree_size", 53)
-    if index >= size:
-        raise MalformedInput("index of the entry", f"one below the tree's size {size}", index)
-    return Appended(index, parse_bytes32(fields["leaf_hash"], "leaf_hash"), size)
+
+def _to_item(entry: Entry, key: str | None) -> dict[str, Any]:
+    """Checked here first: what the log would refuse does not travel. Raises as `check_entry`."""
+    check_entry(entry)
+    return {"key": key or "client:" + secrets.token_hex(16), "entry": entry_to_json(entry)}

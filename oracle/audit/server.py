@@ -1,6 +1,6 @@
 """The log's HTTP door. Reading is the static files of C2SP tlog-tiles; writing is one route.
 
-POST /append                     writer's token; answers when a signed checkpoint covers the entry
+POST /append, /batch             writer's token; answers when a signed checkpoint covers the entry, or all of a batch
 POST /calls, /calls/{id}/…       writer's token; model calls of other people's applications (`calls_door`)
 GET  /checkpoint, /tile/…        everybody; tiles never change and may be cached for ever
 GET  /witnessed                  everybody; the newest checkpoint that enough witnesses cosigned
@@ -67,19 +67,38 @@ def _add_writing(app: FastAPI, log: Log, access: Access, metrics: LogMetrics) ->
     async def append(request: Request, authorization: Authorization = None) -> dict[str, Any]:
         """Body: {"key": string or null, "entry": {"kind", "time", "fields", "bodies", …}}. A repeated key answers with the first place."""
         writer = access.writer(authorization)
-        body = require_fields(_parse_json(await request.body()), "append", {"key", "entry"})
-        if body["key"] is not None and not isinstance(body["key"], str):
-            raise MalformedInput("append.key", "a string or null", type(body["key"]).__name__)
-        entry = entry_from_json(
-            require_fields(body["entry"], "entry", {"kind", "time", "fields", "bodies"}, {"sealed", "subject", "retention"})
-        )
+        entry, key = _read_item(_parse_json(await request.body()), "append")
         try:
-            appended = await asyncio.wrap_future(log.submit(writer, entry, body["key"]))
+            appended = await asyncio.wrap_future(log.submit(writer, entry, key))
         except AffidavitError as error:
             metrics.appends.labels(entry.kind, type(error).__name__).inc()
             raise
         metrics.appends.labels(entry.kind, "ok").inc()
         return appended_to_json(appended)
+
+    @app.post("/batch")
+    async def batch(request: Request, authorization: Authorization = None) -> dict[str, Any]:
+        """Body: {"items": [{"key", "entry"}, …]}, 1 to 1,024 of them. They stand one after the other and are durable together.
+
+        Where one is refused for what it is, none is written; where a key was used for another entry, the others are.
+        """
+        writer = access.writer(authorization)
+        body = require_fields(_parse_json(await request.body()), "batch", {"items"})
+        if not isinstance(body["items"], list):
+            raise MalformedInput("batch.items", "a list", type(body["items"]).__name__)
+        items = [_read_item(item, f"item {number}") for number, item in enumerate(body["items"])]
+        appended = await asyncio.wrap_future(log.submit_batch(writer, items))
+        for entry, _key in items:
+            metrics.appends.labels(entry.kind, "ok").inc()
+        return {"items": [appended_to_json(place) for place in appended]}
+
+
+def _read_item(value: object, what: str) -> tuple[Entry, str | None]:
+    body = require_fields(value, what, {"key", "entry"})
+    if body["key"] is not None and not isinstance(body["key"], str):
+        raise MalformedInput(f"{what}.key", "a string or null", type(body["key"]).__name__)
+    entry = require_fields(body["entry"], "entry", {"kind", "time", "fields", "bodies"}, {"sealed", "subject", "retention"})
+    return entry_from_json(entry), body["key"]
 
 
 def _parse_json(data: bytes) -> object:

@@ -22,6 +22,19 @@ def serve(config: Config) -> None:
     run_log(load_config(config))
 
 
+@app.command("rotate-custody-key")
+def rotate_custody_key(
+    config: Config,
+    new_password_file: Annotated[Path, typer.Option("--new-password-file", help="Password of the new custody key.", metavar="FILE")],
+) -> None:
+    """Wrap everything custody keeps with a new key, under a new password. The log must be stopped."""
+    from oracle.config import load_config
+    from oracle.pipeline.log import rotate_custody_key as rotate
+
+    path = rotate(load_config(config), new_password_file)
+    write_note(f"{path} holds the new custody key; set custody_password_file to the new password's file before the log starts again.")
+
+
 @app.command("new")
 def new(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the key and the tokens.")],

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from oracle import journal
 from oracle.attest.keys import load_account
@@ -15,7 +16,7 @@ from oracle.attest.sign import AccountSigner
 from oracle.audit.access import OWN_WRITER, load_access
 from oracle.audit.anchor import Anchorer
 from oracle.audit.clock import clock_entry, read_clock_state
-from oracle.audit.custodykey import read_custody_key
+from oracle.audit.custodykey import CustodyKey, read_custody_key, write_custody_key
 from oracle.audit.keys import read_key_file
 from oracle.audit.log import Keeper, Log, Places
 from oracle.audit.metrics import LogMetrics
@@ -23,15 +24,15 @@ from oracle.audit.receipts import add_receipts
 from oracle.audit.retention import parse_retention, prune_once
 from oracle.audit.server import make_app
 from oracle.audit.source import DirectorySource
-from oracle.config import ChainConfig, Config, LogConfig, read_secret
+from oracle.config import ChainConfig, Config, LogConfig, read_new_password, read_secret
 from oracle.errors import ChainError, ConfigRejected, LogRefused, Rejected
 from oracle.pipeline.background import Background, Step
 from oracle.pipeline.witness import make_witness_step, open_witnessing
-from oracle.records import Address, Anchor, Bytes32, Domain
+from oracle.records import Address, Anchor, Bytes32, Domain, Entry, EntryKind, FieldValue
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
 from oracle.relay.sender import AnchorSender
-from oracle.seams import Clock, Signer, SystemClock
+from oracle.seams import Clock, Signer, SystemClock, format_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,7 @@ class ContractAnchors:
 
 def run_log(config: Config) -> None:
     """`affidavit log serve`: until SIGTERM. Raises ConfigRejected, or LogRefused where the log must not go on."""
-    if config.log is None:
-        raise ConfigRejected("configuration", "a table [log]", "none")
-    settings = config.log
+    settings = require_log(config)
     journal.configure("log")
     password = read_secret(settings.password_file)
     key, access, metrics = read_key_file(settings.key_file, password), load_access(settings.tokens_file), LogMetrics()
@@ -96,6 +95,36 @@ def run_log(config: Config) -> None:
     finally:
         log.close()
     journal.get("log").info("stopped")
+
+
+def rotate_custody_key(config: Config, new_password_file: Path) -> Path:
+    """A new custody key in the place of the old one, under a new password; returns the file. The log must not be running.
+
+    The new key's file is written first, beside the old one's; then everything is wrapped anew in one transaction, and the log says so;
+    then the file moves into its place. After a crash in between, exactly one of the two files opens custody, and the log's start says
+    which key it wants. Raises ConfigRejected, or LogRefused where the log is running.
+    """
+    settings = require_log(config)
+    new, new_file = CustodyKey.generate(), settings.custody_key_file.with_suffix(".new.json")
+    write_custody_key(new_file, new, read_new_password(new_password_file))
+    key = read_key_file(settings.key_file, read_secret(settings.password_file))
+    log, clock = Log.open(_places(settings), key, _keeper(settings), SystemClock()), SystemClock()
+    try:
+        count = log.custody.rotate(new)
+        fields: dict[str, FieldValue] = {"audit.actor": OWN_WRITER, "audit.key.id": new.id.hex(), "audit.key.kind": "custody"}
+        log.append(OWN_WRITER, Entry(EntryKind.KEY_ROTATION, format_time(clock.now()), fields))
+    finally:
+        log.close()
+    new_file.replace(settings.custody_key_file)
+    journal.get("log").info("custody key rotated", key=new.id.hex(), subjects=count)
+    return settings.custody_key_file
+
+
+def require_log(config: Config) -> LogConfig:
+    """Raises ConfigRejected for a configuration without a table [log]."""
+    if config.log is None:
+        raise ConfigRejected("configuration", "a table [log]", "none")
+    return config.log
 
 
 def _places(settings: LogConfig) -> Places:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,20 @@ from sqlalchemy import create_engine, text
 from oracle.audit.content import Content, ContentState
 from oracle.audit.custody import Custody, Hold, Keeping
 from oracle.audit.custodykey import CustodyKey, read_custody_key, write_custody_key
+from oracle.audit.keys import read_key_file
+from oracle.audit.log import Keeper, Log, Places
+from oracle.audit.record import parse_record
+from oracle.audit.retention import parse_retention
 from oracle.audit.seal import Sealed
 from oracle.audit.store import content as content_table
-from oracle.errors import ConfigRejected, EntryRejected, ErasureHeld, InvariantBroken
-from oracle.records import Bytes32
+from oracle.config import ChainConfig, Config, LogConfig, read_secret
+from oracle.errors import ConfigRejected, EntryRejected, ErasureHeld, InvariantBroken, LogRefused
+from oracle.pipeline.keys import new_log
+from oracle.pipeline.log import rotate_custody_key
+from oracle.records import Bytes32, EntryKind
+from oracle.seams import SystemClock
 from oracle.store import insert_all, open_database
+from tests.twins.logs import check_secret, secret_entry
 from tests.twins.postgres import NewDatabase
 
 KEY = CustodyKey(bytes(range(32)))
@@ -307,3 +317,51 @@ def test_the_key_file(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace(KEY.id.hex(), "00" * 8))
     with pytest.raises(ConfigRejected):
         read_custody_key(path, "a long password")
+
+
+def test_rotating_by_command(tmp_path: Path) -> None:
+    """Keys, file and record change together; the old password opens nothing any more."""
+    for name, password in (
+        ("password", "the password of the log"),
+        ("custodian", "the custodian's password"),
+        ("next", "the next custodian's"),
+    ):
+        (tmp_path / name).write_text(password + "\n")
+        (tmp_path / name).chmod(0o600)
+    made = new_log(tmp_path / "keys", "log.example/affidavit", tmp_path / "password", ["app"], [], tmp_path / "custodian")
+    database = lambda name: f"sqlite:///{tmp_path}/{name}.sqlite"  # noqa: E731
+    settings = LogConfig(
+        listen="127.0.0.1:1",
+        origin="log.example/affidavit",
+        directory=tmp_path / "log",
+        database=database("log"),
+        checkpoint_database=database("checkpoint"),
+        custody_database=database("custody"),
+        custody_key_file=made.custody_key_file,
+        custody_password_file=tmp_path / "custodian",
+        key_file=made.key_file,
+        password_file=tmp_path / "password",
+        tokens_file=made.tokens_file,
+    )
+    config = Config(ChainConfig("http://127.0.0.1:1", tmp_path / "deployment.json"), log=settings)
+    log = start(settings)
+    log.append("app", secret_entry(0, person="ann"))
+    with pytest.raises(LogRefused, match="another process"):
+        rotate_custody_key(config, tmp_path / "next")
+    log.close()
+    (tmp_path / "keys/custody-key.new.json").unlink()
+    assert rotate_custody_key(config, tmp_path / "next") == made.custody_key_file
+    with pytest.raises(ConfigRejected, match="right password"):
+        start(settings)
+    log = start(replace(settings, custody_password_file=tmp_path / "next"))
+    check_secret(log, 0, 0)
+    told = parse_record(log.entries.read(1, 2)[0].record)
+    assert (told.kind, told.fields["audit.key.kind"]) == (EntryKind.KEY_ROTATION, "custody")
+    log.close()
+
+
+def start(settings: LogConfig) -> Log:
+    key = read_custody_key(settings.custody_key_file, read_secret(settings.custody_password_file))
+    places = Places(settings.directory, settings.database, settings.checkpoint_database, settings.custody_database)
+    signer = read_key_file(settings.key_file, read_secret(settings.password_file))
+    return Log.open(places, signer, Keeper(key, parse_retention(settings.retention)), SystemClock())

@@ -22,10 +22,10 @@ from oracle.audit.record import entry_to_json
 from oracle.audit.source import HttpSource
 from oracle.audit.tiles import ENTRIES, Tile, parse_bundle
 from oracle.encoding import keccak256, to_hex
-from oracle.errors import ConfigRejected, EntryRejected, LogRefused, MalformedInput, PeerError, Unauthorised
+from oracle.errors import ConfigRejected, EntryRejected, LogRefused, MalformedInput, PeerError, TooLarge, Unauthorised
 from oracle.records import Entry, EntryKind
 from tests.twins.log_service import LogService
-from tests.twins.logs import KEY, entry, full_check, read_bundles
+from tests.twins.logs import KEY, entry, full_check, read_bundles, secret_entry
 
 
 @pytest.fixture
@@ -134,6 +134,24 @@ def test_bodies_and_the_index_are_for_readers(service: LogService) -> None:
             assert httpx.get(service.url + path, headers=headers).status_code == 401
     with pytest.raises(Unauthorised):
         HttpSource(service.url, "wrong").read_contents(0, 1)
+
+
+def test_a_batch_over_http(service: LogService) -> None:
+    client = client_of(service)
+    places = client.append_batch([(secret_entry(i), f"k{i}") for i in range(5)])
+    assert [place.index for place in places] == list(range(5))
+    assert client.append_batch([(secret_entry(3), "k3"), (entry(9), None)])[0].index == 3
+    with pytest.raises(EntryRejected):
+        client.append_batch([(entry(10), "k10"), (Entry(EntryKind.RESULT, entry(1).time, {}), "k11")])
+    with pytest.raises(TooLarge):
+        client.append_batch([(entry(i), None) for i in range(1025)])
+    with pytest.raises(LogRefused):
+        client.append_batch([(entry(12), "k3")])
+    for body in (b"{}", b'{"items": {}}', b'{"items": [7]}', b'{"items": [{"key": 7, "entry": {}}]}'):
+        headers = {"authorization": f"Bearer {service.tokens['node-1']}"}
+        assert httpx.post(service.url + "/batch", content=body, headers=headers).status_code == 400
+    assert httpx.post(service.url + "/batch", content=b'{"items": []}').status_code == 401
+    assert [r["test.number"] for r in full_check(service.directory)] == [0, 1, 2, 3, 4, 9]
 
 
 GOOD = {"key": None, "entry": entry_to_json(entry(1))}
