@@ -162,7 +162,7 @@ class Custody:
             subjects = self._subjects_of(connection, {(item.writer, item.reference) for item in items})
             rows = [_key_row(item, subjects[item.writer, item.reference], key) for item, key in zip(items, record_keys, strict=True)]
             for chunk in _chunks([item.index for item in items]):
-                pass
+                connection.execute(delete(_keys).where(_keys.c.index.in_(chunk)))
             insert_all(connection, _keys, rows)
         return [row for item, key in zip(items, record_keys, strict=True) for row in _encrypt_content(item, key)]
 
