@@ -19,19 +19,19 @@ contract ProofGasTest is ProofFixture {
     uint256 private constant LEAST_GAS = 200_000;
 
     function test_Mlp51k() public {
-        snapshot("mlp-784-64-10", "784-64-10, public input", 434_000);
+        snapshot("mlp-784-64-10", "784-64-10, public input", 420_000);
     }
 
     function test_Mlp235k() public {
-        snapshot("mlp-784-256-128-10", "784-256-128-10, public input", 751_000);
+        snapshot("mlp-784-256-128-10", "784-256-128-10, public input", 720_000);
     }
 
     function test_Mlp1M() public {
-        snapshot("mlp-784-1024-256-10", "784-1024-256-10, public input", 2_053_000);
+        snapshot("mlp-784-1024-256-10", "784-1024-256-10, public input", 2_000_000);
     }
 
     function test_Zoo() public {
-        snapshot("zoo", "every operator and index map", 645_000);
+        snapshot("zoo", "every operator and index map", 600_000);
     }
 
     /// @param limit What a proof of the prepared model may cost.

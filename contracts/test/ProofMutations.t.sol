@@ -137,8 +137,20 @@ contract ProofMutationsTest is ProofFixture {
         expect(abi.encodeWithSelector(Linears.IndexMaps.selector), flip(endOf("mapped")));
         // A point off the curve: the multiplication refuses it.
         expect(abi.encodeWithSelector(Precompiles.PrecompileFailed.selector, 12, 0), flip(endOf("parts")));
+        // A is added to what it gives.
+        expect(abi.encodeWithSelector(Precompiles.PrecompileFailed.selector, 11, 0), flip(endOf("parts") - 96));
         // The quotient is checked apart.
         expect(abi.encodeWithSelector(Precompiles.PrecompileFailed.selector, 11, 0), flip(endOf("quotient")));
+    }
+
+    /// @dev A true proof but for a summand of A whose order divides the cofactor. Addition does not look for it, and no
+    ///      pairing sees it: what refuses it is that point evaluation, or the pairing's precompile, wants the whole in the
+    ///      group.
+    function test_APartOutsideTheGroup() public {
+        use("outside");
+        expect(abi.encodeWithSelector(Precompiles.PrecompileFailed.selector, 10, 0), v.proof);
+        use("outside-chunks-of-32");
+        expect(abi.encodeWithSelector(Precompiles.PrecompileFailed.selector, 15, 0), v.proof);
     }
 
     // ---- the statement --------------------------------------------------------------------------------------------

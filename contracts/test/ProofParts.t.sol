@@ -150,6 +150,7 @@ contract Parts {
             mstore(add(entries, 0x80), scalar)
         }
         Precompiles.multiply(entries, 1, to);
+        Precompiles.requireFinite(to);
         point = new bytes(128);
         assembly ("memory-safe") {
             mcopy(add(point, 0x20), to, 0x80)

@@ -154,7 +154,7 @@ def register_model(
 
 
 def _prepare(contracts: Contracts, sender: Sender, model_id: Bytes32) -> int:
-    """Gas used; 0 where it was done before, or the verifier will not. Every call keeps two more pieces of a large model, until all are there."""
+    """Gas used; 0 where it was done before, or the verifier will not. Of a large model, every call keeps two more pieces."""
     gas_used = 0
     try:
         while not contracts.is_prepared(model_id):

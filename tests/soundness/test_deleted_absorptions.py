@@ -56,10 +56,10 @@ class LateLiar(Liar):
         parts = powers.commit_many([low, high])
         self.transcript.absorb_points("parts", parts)
         zeta = self.transcript.draw()
-        scales = opening.compute_scales(functionals, zeta) | {("parts", 0): MODULUS - 1, ("parts", 1): -pow(zeta, n + 1, MODULUS)}
+        scales = opening.compute_scales(functionals, zeta) | {("parts", 0): 1, ("parts", 1): pow(zeta, n + 1, MODULUS)}
         chunks = self.chunks | {("parts", 0): low, ("parts", 1): high}
         combined = engine.to_scalars(engine.accumulate(list(scales.values()), [chunks[place] for place in scales], n))
-        missing = value * pow(zeta, n, MODULUS) - evaluate_polynomial(combined, zeta)
+        missing = -value * pow(zeta, n, MODULUS) - evaluate_polynomial(combined, zeta)
         combined[0] = (combined[0] + missing) % MODULUS
         self.change = missing * invert(scales[self.late] % MODULUS) % MODULUS
         self.replace_commitment()

@@ -319,7 +319,7 @@ class LongLiar(Liar):
         zeta = self.transcript.draw()
         scales = opening.compute_scales(functionals, zeta)
         chunks = [*(self.chunks[place] for place in scales), low, high]
-        combined = engine.accumulate([*scales.values(), -1, -pow(zeta, n + 1, MODULUS)], chunks, n + 1)
+        combined = engine.accumulate([*scales.values(), 1, pow(zeta, n + 1, MODULUS)], chunks, n + 1)
         return parts, powers.commit(engine.divide(combined, zeta))
 
 

@@ -1,6 +1,7 @@
 """Makes proofs/*.json: proofs of small networks, with every challenge of their transcripts, for the verifier on chain.
 
-Made by the plain Python prover (circuits/prover.py) and accepted by the plain Python verifier before they are written.
+Made by the plain Python prover (circuits/prover.py) and accepted by the plain Python verifier before they are written, but for those
+named "outside": theirs is a true proof but for A, which lies outside the prime-order group.
 Fields, all hex:
 
     circuit, parts     descriptor and commitments as they are registered (96-byte points, 255 a part)
@@ -8,7 +9,7 @@ Fields, all hex:
     modelId, context   32 bytes
     input, output      packed big-endian int16
     proof              "AFP2" and its fields
-    challenges         32 bytes each, in the order drawn
+    challenges         32 bytes each, in the order drawn; none where the proof is false
     fields             where each field of the proof begins: name, offset, and the width and number of its values
     chunkBits, tau     the setup: 12 and nothing for the ceremony, else [τ]_2 as EIP-2537 has it
 
@@ -22,6 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,7 @@ from circuits.verifier import verify_statement
 OUT = Path(__file__).with_name("proofs")
 MANIFEST = b"a manifest"
 CONTEXT = bytes(range(32))
+CURVE: Any = import_module("py_ecc.optimized_bls12_381")
 SECRET = 0x1234567890ABCDEF1234567890ABCDEF
 RECTIFIED, SIGNED = Format.RECTIFIED, Format.SIGNED
 DIRECT, CONTRACT, SHARED, FIXED = Mode.DIRECT, Mode.CONTRACT, Mode.SHARED, Mode.FIXED
@@ -191,7 +194,7 @@ def encode_g2(point: G2Point) -> bytes:
     return b"".join(bytes(16) + flat[i : i + 48] for i in range(0, len(flat), 48))
 
 
-def make_case(network: Network, seed: int, setup: Setup, context: bytes = CONTEXT) -> Case:
+def make_case(network: Network, seed: int, setup: Setup, context: bytes = CONTEXT, is_true: bool = True) -> Case:
     network.check()
     rng = np.random.default_rng(seed)
     parameters = draw_parameters(network, rng)
@@ -204,8 +207,45 @@ def make_case(network: Network, seed: int, setup: Setup, context: bytes = CONTEX
     stated = commit_input(model.layout, shaped, setup) if network.is_input_committed else shaped
     statement = read_statement(model.layout, stated, y.reshape(network.output.shape), context)
     case = Case(model, setup, statement, prove_committed(model, shaped, context, setup))
-    case.verify()
+    if is_true:
+        case.verify()
     return case
+
+
+# ---- a point outside the group ----------------------------------------------------------------------------------------------------------
+
+
+def find_small_point() -> Any:
+    """A point of the curve whose order divides the cofactor: pairings do not see it."""
+    x, base = 0, CURVE.field_modulus
+    while True:
+        x += 1
+        y = pow(x**3 + 4, (base + 1) // 4, base)
+        point = CURVE.multiply((CURVE.FQ(x), CURVE.FQ(y), CURVE.FQ(1)), CURVE.curve_order)
+        if y * y % base == (x**3 + 4) % base and not CURVE.is_inf(point):
+            return point
+
+
+def shift_outside(point: bytes) -> bytes:
+    x, y = (CURVE.FQ(int.from_bytes(point[i : i + 48], "big")) for i in (0, 48))
+    shifted = CURVE.normalize(CURVE.add((x, y, CURVE.FQ(1)), find_small_point()))
+    return b"".join(int(c).to_bytes(48, "big") for c in shifted)
+
+
+def make_outside_case(network: Network, seed: int, setup: Setup) -> Case:
+    """The prover shifts A before ζ is drawn, and does everything else as it should."""
+    original = Transcript.absorb_points
+
+    def absorb(transcript: Transcript, label: str, points: list[bytes]) -> None:
+        if label == "parts":
+            points[0] = shift_outside(points[0])
+        original(transcript, label, points)
+
+    Transcript.absorb_points = absorb  # type: ignore[assignment, method-assign]
+    try:
+        return make_case(network, seed, setup, is_true=False)
+    finally:
+        Transcript.absorb_points = original  # type: ignore[method-assign]
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------------------------
@@ -237,9 +277,10 @@ def list_fields(layout: Layout) -> list[dict[str, Any]]:
     return fields
 
 
-def to_json(case: Case) -> dict[str, Any]:
+def to_json(case: Case, is_true: bool = True) -> dict[str, Any]:
     with record_challenges() as challenges:
-        case.verify()
+        if is_true:
+            case.verify()
     layout = case.model.layout
     return {
         "about": "made by tests/vectors/make_proofs.py, which says what the fields are",
@@ -272,6 +313,8 @@ def make_cases() -> dict[str, Case]:
         "committed-3-5-7": make_case(make_committed((3, 5, 7)), 9, ceremony),
         "committed-3-5-7-chunks-of-32": make_case(make_committed((3, 5, 7)), 10, make_local_setup(5)),
         "committed-2-100-chunks-of-32": make_case(make_committed((2, 100)), 11, make_local_setup(5)),
+        "outside": make_outside_case(make_mlp([20, 12, 5], 24), 12, ceremony),
+        "outside-chunks-of-32": make_outside_case(make_mlp([20, 12, 5], 24), 13, make_local_setup(5)),
         "zoo": make_case(make_zoo(), 2, ceremony),
         "zoo-chunks-of-32": make_case(make_zoo(), 3, make_local_setup(5)),
         "zoo-chunks-of-32768": make_case(make_zoo(), 4, make_local_setup(15)),
@@ -284,4 +327,4 @@ def make_cases() -> dict[str, Case]:
 if __name__ == "__main__":
     OUT.mkdir(exist_ok=True)
     for name, case in make_cases().items():
-        (OUT / f"{name}.json").write_text(json.dumps(to_json(case), indent=1) + "\n")
+        (OUT / f"{name}.json").write_text(json.dumps(to_json(case, not name.startswith("outside")), indent=1) + "\n")

@@ -6,6 +6,7 @@ import {IVerifier} from "../interfaces/IVerifier.sol";
 import {CodeStorage} from "../libraries/CodeStorage.sol";
 import {Claim, EvidenceKind} from "../libraries/Types.sol";
 import {ClaimList} from "../libraries/proof/ClaimList.sol";
+import {Field} from "../libraries/proof/Field.sol";
 import {Images} from "../libraries/proof/Images.sol";
 import {Linears} from "../libraries/proof/Linears.sol";
 import {
@@ -22,7 +23,6 @@ import {
     INPUT_DATA,
     INPUT_POINTS,
     LOOKUPS,
-    MODULUS,
     MU,
     Memory,
     OUTPUT_DATA,
@@ -260,27 +260,24 @@ contract ProofVerifier is IVerifier {
             Openings.open();
             ClaimList.addAll();
             uint256 first = load(PARAMETER_POINTS);
-            uint256 parts = load(ALL_POINTS) - load(INPUT_POINTS) - 2;
-            Openings.putCalldata(first, load(AT_POINTS), parts - first);
-            Openings.putCalldata(parts, load(AT_PARTS), 2);
-            Openings.putCalldata(parts + 2, load(INPUT_DATA), load(INPUT_POINTS));
-            uint256 r = load(MODULUS);
-            Openings.setScalar(parts, r - 1);
-            Openings.setScalar(parts + 1, r - mulmod(load(ZETA), Openings.topPower(), r));
+            uint256 last = load(ALL_POINTS) - load(INPUT_POINTS) - 1;
+            Openings.putCalldata(first, load(AT_POINTS), last - first);
+            Openings.putCalldata(last, load(AT_PARTS) + Proofs.POINT_BYTES, 1);
+            Openings.putCalldata(last + 1, load(INPUT_DATA), load(INPUT_POINTS));
+            Openings.setScalar(last, Field.mul(load(ZETA), Openings.topPower()));
             if (!(TAU == address(0) ? _isEvaluation() : _isPaired())) revert WrongOpening();
         }
     }
 
-    /// @dev e(F − value + ζ·Q, [1]_2) = e(Q, [τ]_2): the two products join the one multi-scalar multiplication. It is
+    /// @dev e(F − y + ζ·Q, [1]_2) = e(Q, [τ]_2) for y = −V·ζ^n: the two products join the one multi-scalar multiplication. It is
     ///      infinite exactly where Q is.
     function _isPaired() private view returns (bool) {
         unchecked {
             uint256 count = load(ALL_POINTS);
             uint256 quotient = load(AT_QUOTIENT);
-            uint256 value = Openings.claimedValue();
             Openings.putCalldata(count, quotient, 1);
             Openings.setScalar(count, load(ZETA));
-            Openings.putGenerator(count + 1, load(MODULUS) - value);
+            Openings.putGenerator(count + 1, Openings.claimedValue());
             address tau = TAU;
             uint256 pairs = Memory.allocate(0x300);
             assembly ("memory-safe") {
@@ -288,8 +285,24 @@ contract ProofVerifier is IVerifier {
                 calldatacopy(add(pairs, 0x1d0), add(quotient, 48), 48)
                 extcodecopy(tau, add(pairs, 0x200), 1, G2_BYTES)
             }
-            Precompiles.multiply(load(ENTRIES), count + 2, pairs);
+            _combine(count + 2, pairs);
             return Precompiles.isPaired(pairs);
+        }
+    }
+
+    /// @dev The multiplication's sum and A, which counts once: adding it costs a tenth of one more entry. That A is of the
+    ///      prime-order group is checked of the whole, by point evaluation as by pairing.
+    function _combine(uint256 count, uint256 to) private view {
+        unchecked {
+            uint256 pair = Memory.allocate(256);
+            Precompiles.multiply(load(ENTRIES), count, pair);
+            uint256 part = load(AT_PARTS);
+            assembly ("memory-safe") {
+                calldatacopy(add(pair, 0x90), part, 48)
+                calldatacopy(add(pair, 0xd0), add(part, 48), 48)
+            }
+            Precompiles.add(pair, to);
+            Precompiles.requireFinite(to);
         }
     }
 
@@ -302,10 +315,11 @@ contract ProofVerifier is IVerifier {
                 calldatacopy(add(combined, 0x90), quotient, 48)
                 calldatacopy(add(combined, 0xd0), add(quotient, 48), 48)
             }
-            Precompiles.multiply(load(ENTRIES), load(ALL_POINTS), combined);
+            _combine(load(ALL_POINTS), combined);
             // Point evaluation is given x and one bit of y: that the rest of y fits is checked here.
             Precompiles.requireOnCurve(combined + 0x80);
-            return Precompiles.isEvaluation(combined, load(ZETA), Openings.claimedValue(), combined + 0x80);
+            uint256 value = Field.negate(Openings.claimedValue());
+            return Precompiles.isEvaluation(combined, load(ZETA), value, combined + 0x80);
         }
     }
 }

@@ -20,6 +20,7 @@ import {
     LOOKUPS,
     LOOK_BITS,
     LOOK_HELPERS,
+    MAPS,
     MU,
     MULTIPLICITIES,
     Memory,
@@ -101,7 +102,7 @@ library ClaimList {
         _addBiases(restPower);
         _addTerms(0);
         _addTerms(1);
-        _addTerms(2);
+        if (load(MAPS) != 0) _addTerms(2);
         _addOutput();
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.31;
 
+import {Field} from "./Field.sol";
 import {
     ALL_POINTS,
     CHUNK_BITS,
@@ -48,6 +49,7 @@ import {
     BIAS_LOCATION,
     BITS,
     CODE,
+    COEFFICIENT,
     FIRST_TERM,
     INPUT,
     IS_MAPPED,
@@ -76,7 +78,7 @@ import {
 /// @notice Blocks are powers of two long and lie in decreasing length, ties in the order given, so each is aligned.
 ///         A location is slot · 2^chunkBits + entry: the slot is the chunk's point among those of the one
 ///         multi-scalar multiplication, which has only chunks with a true entry: the model's, those of the proof in
-///         its order, A and B, then those of a committed input. Cap: spaces of rows have at most 2^22 entries.
+///         its order, B, then those of a committed input. Cap: spaces of rows have at most 2^22 entries.
 library Layout {
     /// @notice More rows than this verifier has memory for.
     error TooManyRows(uint256 maxBits, uint256 gotBits);
@@ -200,7 +202,7 @@ library Layout {
             store(HELPER_POINTS, helperPoints);
             slot += helperPoints;
             store(TABLE_HELPERS, slot << chunkBits);
-            slot += tablePoints + 2;
+            slot += tablePoints + 1;
             store(INPUT_LOCATION, slot << chunkBits);
             if (load(INPUT_COMMITTED) != 0) {
                 Tensor input = Tensor.wrap(TENSORS);
@@ -288,13 +290,28 @@ library Layout {
     function _countTerms() private pure {
         unchecked {
             store(LINEAR_DEGREE, 2);
+            _eachTerm(_countTerm);
+            _eachTerm(_scaleTerm);
+        }
+    }
+
+    function _eachTerm(function(Term) pure visit) private pure {
+        unchecked {
             uint256 last = load(TENSORS_END);
             for (uint256 t = TENSORS; t < last; t += TENSOR_BYTES) {
                 uint256 end = Tensor.wrap(t).get(TERMS_END);
                 for (uint256 u = Tensor.wrap(t).get(FIRST_TERM); u < end; u += TERM_BYTES) {
-                    _countTerm(Term.wrap(u));
+                    visit(Term.wrap(u));
                 }
             }
+        }
+    }
+
+    /// @dev Once it is known how many variables the sumcheck has.
+    function _scaleTerm(Term term) private pure {
+        unchecked {
+            uint256 scale = Field.inversePowerOfTwo(load(LINEAR_ROUNDS) - term.get(VARIABLES));
+            term.set(COEFFICIENT, Field.mul(term.get(COEFFICIENT), scale));
         }
     }
 

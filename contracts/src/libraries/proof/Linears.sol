@@ -51,7 +51,6 @@ import {
     TERM_BYTES,
     Tensor,
     Term,
-    VARIABLES,
     WEIGHT,
     WEIGHTS,
     WEIGHTS_POINT
@@ -139,12 +138,11 @@ library Linears {
         return PublicTensor.evaluate(load(INPUT_DATA), Sizes.ofTensor(tensor), tensor.get(OFFSET), point);
     }
 
-    /// @dev coefficient·2^-(missing variables)·eq over shared axes, on true positions of the axes the term repeats
+    /// @dev The coefficient, which has 2^-(missing variables) in it, times eq over shared axes, on true positions of the axes the term repeats
     ///      along.
     function _factor(Tensor tensor, Term term) private pure returns (uint256 factor) {
         unchecked {
-            factor = Field.inversePowerOfTwo(load(LINEAR_ROUNDS) - term.get(VARIABLES));
-            factor = Field.mul(factor, term.get(COEFFICIENT));
+            factor = term.get(COEFFICIENT);
             uint256 bits = term.get(SHARED_BITS);
             if (bits != 0) {
                 uint256 eq = Points.eqPoints(term.get(SHARED_POINT), Points.span(RHO, bits), bits);

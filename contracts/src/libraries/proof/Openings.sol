@@ -29,7 +29,7 @@ import {Sizes} from "./Records.sol";
 /// @title Claims as linear functionals of chunks (circuits/protocols/opening.py)
 /// @notice A claim says Σ coefficient·⟨⊗ low, chunk⟩ = value. The tensor, reversed into a polynomial, is e(X) = Π_j
 ///         (a_j·X^(2^j) + b_j) with (a, b) = (1 − p, p) for a coordinate p, (1, 0) or (0, 1) for a fixed bit, (1,
-///         1) for a sum over it. Each chunk counts ζ·Σ μ^i·coefficient·e_i(ζ): the scalar of its point in the
+///         1) for a sum over it. Each chunk counts −ζ·Σ μ^i·coefficient·e_i(ζ): the scalar of its point in the
 ///         multiplication, whose entries are points of 128 bytes with their scalars.
 library Openings {
     /// @dev Groups of at most 16 chunks: two short lists instead of a long one.
@@ -41,19 +41,19 @@ library Openings {
         store(VALUE, 0);
         assembly ("memory-safe") {
             let r := mload(MODULUS)
-            // ζ itself is a factor of everything.
-            let sum := mload(ZETA)
+            // −ζ is a factor of everything.
+            let sum := mod(sub(r, mload(ZETA)), r)
             let ofSigma := sum
             let zeta := mload(ZETA)
             let last := shl(5, mload(CHUNK_BITS))
             for { let j := 0 } iszero(gt(j, last)) { j := add(j, 0x20) } {
-                let slope := addmod(1, sub(r, zeta), r)
+                let slope := sub(add(r, 1), zeta)
                 mstore(add(POWERS, j), zeta)
                 mstore(add(SLOPES, j), slope)
                 mstore(add(SUMS, j), sum)
                 mstore(add(SIGMAS, j), ofSigma)
-                sum := mulmod(sum, addmod(1, zeta, r), r)
-                ofSigma := mulmod(ofSigma, addmod(zeta, mulmod(mload(add(COORDINATES, j)), slope, r), r), r)
+                sum := mulmod(sum, add(1, zeta), r)
+                ofSigma := mulmod(ofSigma, add(zeta, mulmod(mload(add(COORDINATES, j)), slope, r)), r)
                 zeta := mulmod(zeta, zeta, r)
             }
         }
@@ -76,11 +76,12 @@ library Openings {
             let j := shr(3, clz(xor(point, ALL_SIGMA)))
             if gt(j, count) { j := count }
             result := mulmod(seed, mload(add(SIGMAS, shl(5, j))), r)
-            for {} lt(j, count) { j := add(j, 1) } {
-                let p := mload(add(COORDINATES, shl(5, byte(j, point))))
-                let place := shl(5, j)
-                let factor := addmod(mload(add(POWERS, place)), mulmod(p, mload(add(SLOPES, place)), r), r)
-                result := mulmod(result, factor, r)
+            point := shl(shl(3, j), point)
+            let place := add(POWERS, shl(5, j))
+            for { let end := add(POWERS, shl(5, count)) } lt(place, end) { place := add(place, 0x20) } {
+                let p := mload(add(COORDINATES, shl(5, byte(0, point))))
+                result := mulmod(result, add(mload(place), mulmod(p, mload(add(place, sub(SLOPES, POWERS))), r)), r)
+                point := shl(8, point)
             }
         }
     }
@@ -185,7 +186,7 @@ library Openings {
     {
         unchecked {
             uint256 chunkBits = load(CHUNK_BITS);
-            uint256 seed = Field.mul(coefficient, load(ZETA));
+            uint256 seed = Field.mul(coefficient, load(SUMS));
             uint256 low;
             uint256 last = sizes + 32 * load(sizes);
             for (uint256 place = sizes + 32; place <= last && low < chunkBits; place += 32) {
@@ -344,17 +345,45 @@ library Openings {
         assembly ("memory-safe") {
             let r := mload(MODULUS)
             let place := add(add(mload(ENTRIES), mul(slot, ENTRY_BYTES)), 0x80)
-            if and(chunks, 1) {
+            let end := add(profile, shl(5, chunks))
+            // One by one until a multiple of eight is left: the loop itself costs as much as half an addition.
+            for {} and(sub(end, profile), 0xff) {} {
                 mstore(place, addmod(mload(place), mulmod(factor, mload(profile), r), r))
                 profile := add(profile, 0x20)
                 place := add(place, ENTRY_BYTES)
             }
-            for { let end := add(profile, shl(5, and(chunks, not(1)))) } lt(profile, end) {} {
+            for {} lt(profile, end) {} {
                 mstore(place, addmod(mload(place), mulmod(factor, mload(profile), r), r))
-                let next := add(place, ENTRY_BYTES)
-                mstore(next, addmod(mload(next), mulmod(factor, mload(add(profile, 0x20)), r), r))
-                profile := add(profile, 0x40)
-                place := add(place, mul(2, ENTRY_BYTES))
+                mstore(
+                    add(place, 0xa0),
+                    addmod(mload(add(place, 0xa0)), mulmod(factor, mload(add(profile, 0x20)), r), r)
+                )
+                mstore(
+                    add(place, 0x140),
+                    addmod(mload(add(place, 0x140)), mulmod(factor, mload(add(profile, 0x40)), r), r)
+                )
+                mstore(
+                    add(place, 0x1e0),
+                    addmod(mload(add(place, 0x1e0)), mulmod(factor, mload(add(profile, 0x60)), r), r)
+                )
+                mstore(
+                    add(place, 0x280),
+                    addmod(mload(add(place, 0x280)), mulmod(factor, mload(add(profile, 0x80)), r), r)
+                )
+                mstore(
+                    add(place, 0x320),
+                    addmod(mload(add(place, 0x320)), mulmod(factor, mload(add(profile, 0xa0)), r), r)
+                )
+                mstore(
+                    add(place, 0x3c0),
+                    addmod(mload(add(place, 0x3c0)), mulmod(factor, mload(add(profile, 0xc0)), r), r)
+                )
+                mstore(
+                    add(place, 0x460),
+                    addmod(mload(add(place, 0x460)), mulmod(factor, mload(add(profile, 0xe0)), r), r)
+                )
+                profile := add(profile, 0x100)
+                place := add(place, mul(8, ENTRY_BYTES))
             }
         }
     }

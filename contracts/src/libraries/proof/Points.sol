@@ -4,7 +4,7 @@ pragma solidity ^0.8.31;
 // Names used in assembly alone, which solhint does not see.
 // solhint-disable no-unused-import
 
-import {COORDINATES, MODULUS, load, store} from "./Memory.sol";
+import {COORDINATES, MODULUS, SCRATCH, load, store} from "./Memory.sol";
 
 /// @dev Slots of the table of coordinates: σ, ρ and θ, at most 32 each, then the constants 0 and 1.
 uint256 constant SIGMA = 0;
@@ -64,7 +64,7 @@ library Points {
             result := 1
             for { let j := first } lt(j, last) { j := add(j, 1) } {
                 let c := mload(add(COORDINATES, shl(5, byte(j, point))))
-                if iszero(and(index, 1)) { c := addmod(1, sub(r, c), r) }
+                if iszero(and(index, 1)) { c := sub(add(r, 1), c) }
                 result := mulmod(result, c, r)
                 index := shr(1, index)
             }
@@ -101,7 +101,7 @@ library Points {
                 size := shr(skipped, size)
                 for {} lt(first, last) { first := add(first, 1) } {
                     let c := mload(add(COORDINATES, shl(5, byte(first, point))))
-                    let below := addmod(1, sub(r, c), r)
+                    let below := sub(add(r, 1), c)
                     switch and(size, 1)
                     case 0 { result := mulmod(below, result, r) }
                     default { result := addmod(below, mulmod(c, result, r), r) }
@@ -155,31 +155,44 @@ library Points {
         store(list, seed);
     }
 
-    /// @dev Doubles the list once for each variable in [first, last), in free memory.
+    /// @dev Multiplies the list, in free memory, with eq of the variables in [first, last): by two for an odd one, then by
+    ///      four for two of them, which takes four products an entry where one after the other would take six.
     function _stretch(uint256 point, uint256 first, uint256 last, uint256 list, uint256 count) private pure {
         assembly ("memory-safe") {
             let r := mload(MODULUS)
-            for { let size := shl(5, count) } lt(first, last) { first := add(first, 1) } {
+            let size := shl(5, count)
+            if and(sub(last, first), 1) {
                 let c := mload(add(COORDINATES, shl(5, byte(first, point))))
-                let d := addmod(1, sub(r, c), r)
-                let end := add(list, size)
-                let place := list
-                if and(size, 0x20) {
-                    let value := mload(place)
-                    mstore(add(place, size), mulmod(value, c, r))
-                    mstore(place, mulmod(value, d, r))
-                    place := add(place, 0x20)
-                }
-                for {} lt(place, end) { place := add(place, 0x40) } {
-                    let value := mload(place)
-                    let high := add(place, size)
-                    mstore(high, mulmod(value, c, r))
-                    mstore(place, mulmod(value, d, r))
-                    value := mload(add(place, 0x20))
-                    mstore(add(high, 0x20), mulmod(value, c, r))
-                    mstore(add(place, 0x20), mulmod(value, d, r))
+                for { let place := list } lt(place, add(list, size)) { place := add(place, 0x20) } {
+                    let high := mulmod(mload(place), c, r)
+                    mstore(add(place, size), high)
+                    mstore(place, addmod(mload(place), sub(r, high), r))
                 }
                 size := shl(1, size)
+                first := add(first, 1)
+            }
+            for {} lt(first, last) { first := add(first, 2) } {
+                // eq of the two with 0, 1, 2, 3, not all reduced.
+                {
+                    let c := mload(add(COORDINATES, shl(5, byte(first, point))))
+                    let d := mload(add(COORDINATES, shl(5, byte(add(first, 1), point))))
+                    let both := mulmod(c, d, r)
+                    mstore(SCRATCH, addmod(add(1, both), sub(shl(1, r), add(c, d)), r))
+                    mstore(add(SCRATCH, 0x20), add(c, sub(r, both)))
+                    mstore(add(SCRATCH, 0x40), add(d, sub(r, both)))
+                    mstore(add(SCRATCH, 0x60), both)
+                }
+                let end := add(list, size)
+                for { let place := list } lt(place, end) { place := add(place, 0x20) } {
+                    let value := mload(place)
+                    mstore(place, mulmod(mload(SCRATCH), value, r))
+                    let to := add(place, size)
+                    mstore(to, mulmod(mload(add(SCRATCH, 0x20)), value, r))
+                    to := add(to, size)
+                    mstore(to, mulmod(mload(add(SCRATCH, 0x40)), value, r))
+                    mstore(add(to, size), mulmod(mload(add(SCRATCH, 0x60)), value, r))
+                }
+                size := shl(2, size)
             }
         }
     }

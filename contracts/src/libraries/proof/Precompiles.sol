@@ -66,8 +66,13 @@ library Precompiles {
     function multiply(uint256 entries, uint256 count, uint256 to) internal view {
         unchecked {
             callExactly(G1MSM, count * G1MUL_GAS * _discount(count) / 1000, entries, 160 * count, to, 128);
-            if (isInfinite(to)) revert InfiniteCommitment();
         }
+    }
+
+    /// @notice The sum of two points, 256 bytes, goes to `to`. Checks that both are of the curve, but not that they are of
+    ///         the prime-order group: the sum is if both are, and if one is, the sum shows whether the other is.
+    function add(uint256 pair, uint256 to) internal view {
+        callExactly(G1ADD, G1ADD_GAS, pair, 256, to, 128);
     }
 
     /// @dev In thousandths, from the table of EIP-2537: that of the power of two below, never less than the true one.
@@ -79,12 +84,14 @@ library Precompiles {
         return count >= 8 ? 728 : 1000;
     }
 
-    /// @notice Whether the 128 bytes are the point at infinity.
-    function isInfinite(uint256 point) internal pure returns (bool result) {
+    /// @notice Reverts if the 128 bytes are the point at infinity.
+    function requireFinite(uint256 point) internal pure {
+        bool isInfinite;
         assembly ("memory-safe") {
             let x := or(mload(point), mload(add(point, 0x20)))
-            result := iszero(or(x, or(mload(add(point, 0x40)), mload(add(point, 0x60)))))
+            isInfinite := iszero(or(x, or(mload(add(point, 0x40)), mload(add(point, 0x60)))))
         }
+        if (isInfinite) revert InfiniteCommitment();
     }
 
     /// @notice Reverts unless the 128 bytes are a point of the curve.
@@ -95,7 +102,7 @@ library Precompiles {
             mcopy(input, point, 0x80)
             calldatacopy(add(input, 0x80), calldatasize(), 0x80)
         }
-        callExactly(G1ADD, G1ADD_GAS, input, 256, input, 128);
+        add(input, input);
     }
 
     /// @notice Whether e(left, −[1]_2)·e(right, [τ]_2) = 1.

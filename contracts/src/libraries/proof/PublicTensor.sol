@@ -19,6 +19,8 @@ library PublicTensor {
     /// @dev Groups of 8 words: two short lists instead of a long one.
     uint256 private constant GROUP_BITS = 7;
     uint256 private constant GROUP_BYTES = 0x100;
+    /// @dev So many values are weighted one by one.
+    uint256 private constant FEW = 16;
     uint256 private constant HIGH_BITS = 0xf000f000f000f000f000f000f000f000f000f000f000f000f000f000f000f000;
     /// @dev The sign of every lane. A signed lane with its sign turned is value + 2^15, which is not negative.
     uint256 private constant SIGNS = 0x8000800080008000800080008000800080008000800080008000800080008000;
@@ -35,11 +37,15 @@ library PublicTensor {
             // shows it: no lane borrows from that one.
             let place := data.offset
             let end := add(place, data.length)
-            for { let last := sub(end, and(data.length, 0x7f)) } lt(place, last) { place := add(place, 0x80) } {
+            for { let last := sub(end, and(data.length, 0xff)) } lt(place, last) { place := add(place, 0x100) } {
                 seen := or(seen, sub(xor(calldataload(place), signs), least))
                 seen := or(seen, sub(xor(calldataload(add(place, 0x20)), signs), least))
                 seen := or(seen, sub(xor(calldataload(add(place, 0x40)), signs), least))
                 seen := or(seen, sub(xor(calldataload(add(place, 0x60)), signs), least))
+                seen := or(seen, sub(xor(calldataload(add(place, 0x80)), signs), least))
+                seen := or(seen, sub(xor(calldataload(add(place, 0xa0)), signs), least))
+                seen := or(seen, sub(xor(calldataload(add(place, 0xc0)), signs), least))
+                seen := or(seen, sub(xor(calldataload(add(place, 0xe0)), signs), least))
             }
             for {} lt(place, end) { place := add(place, 0x20) } {
                 let word := calldataload(place)
@@ -63,6 +69,7 @@ library PublicTensor {
             uint256 free = Memory.free();
             sizes = _mergeAxes(sizes);
             uint256 size = load(sizes + 32);
+            if (size <= FEW && load(sizes) == 1) return _addFew(data, size, point);
             uint256 bits = Points.bitsOf(size);
             uint256 laneBits = bits < LANE_BITS ? bits : LANE_BITS;
             uint256 groupBits = bits < GROUP_BITS ? bits : GROUP_BITS;
@@ -103,6 +110,21 @@ library PublicTensor {
                 store(sizes, count);
             }
             return sizes;
+        }
+    }
+
+    /// @dev One axis of a few values, each weighted by itself: tables of lanes and words would cost more. What is allocated
+    ///      is left.
+    function _addFew(uint256 data, uint256 size, uint256 point) private pure returns (uint256 sum) {
+        uint256 list = Points.eqList(point, size);
+        assembly ("memory-safe") {
+            let r := mload(MODULUS)
+            for { let end := add(data, shl(1, size)) } lt(data, end) { data := add(data, 2) } {
+                let value := signextend(1, shr(240, calldataload(data)))
+                // A negative number plus r.
+                sum := addmod(sum, mulmod(add(value, mul(slt(value, 0), r)), mload(list), r), r)
+                list := add(list, 0x20)
+            }
         }
     }
 

@@ -81,7 +81,7 @@ uint256 constant KIND = 0x00;
 /// @dev Record of the operand, and of the weights tensor where there is one.
 uint256 constant OPERAND = 0x20;
 uint256 constant WEIGHTS_OPERAND = 0x40;
-/// @dev Reduced.
+/// @dev Reduced; once laid out, times 2^-(variables that the sumcheck has more).
 uint256 constant COEFFICIENT = 0x60;
 /// @dev Memory position of the operand axes' words.
 uint256 constant AXIS_WORDS = 0x80;
