@@ -14,7 +14,7 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import BaseDocTemplate, CondPageBreak, Flowable, Frame, KeepTogether, PageTemplate, Paragraph, Spacer
+from reportlab.platypus import BaseDocTemplate, CondPageBreak, Flowable, Frame, KeepTogether, PageTemplate, Paragraph, Spacer, TableStyle
 from reportlab.platypus import Table as PdfTable
 from reportlab.platypus.tableofcontents import TableOfContents
 
@@ -33,7 +33,8 @@ _ALARM, _ALARM_TINT = colors.HexColor("#a4161a"), colors.HexColor("#fdf0f0")
 _NOTE, _NOTE_TINT, _TINT = colors.HexColor("#2f6db3"), colors.HexColor("#eef4fb"), colors.HexColor("#f4f6f8")
 _SERIES = (colors.HexColor("#2f6db3"), colors.HexColor("#c2570c"), colors.HexColor("#2d7d46"))
 _DASHES = (None, (6, 3), (2, 3))
-_MOST_CODE = 90  # characters of a line of code that fit
+_CODE_LINE = 120  # characters that fit
+_MOST_CELL = 500  # characters: a row is never higher than a page, because reportlab does not split one
 
 
 def write_pdf(data: ReportData, fonts: Fonts | None = None) -> bytes:
@@ -100,12 +101,15 @@ class _Page:
         self.value = ParagraphStyle("value", base)
         self.code = ParagraphStyle("code", base, fontName=fonts.mono, fontSize=6.5, leading=8.8, wordWrap="CJK")
         self.entry = ParagraphStyle("entry", base, leading=16)
+        self.face = ("FONTNAME", (0, 0), (-1, -1), fonts.plain)  # of cells without a paragraph: none of them may ask for another font
 
     # ---- the whole ---------------------------------------------------------------------------------------------------------------
     def story(self, data: ReportData, sections: list[Section]) -> Iterator[Flowable]:
         yield Paragraph(_markup(self.fonts.writable(clean(title_of(data)))), self.title)
         yield Paragraph(_markup(self.fonts.writable(clean(subtitle_of(data)))), self.subtitle)
-        contents = TableOfContents(levelStyles=[self.entry], dotsMinLevel=0)
+        contents = TableOfContents(
+            levelStyles=[self.entry], dotsMinLevel=0, tableStyle=TableStyle([self.face, ("LEFTPADDING", (0, 0), (-1, -1), 0)])
+        )
         yield contents
         yield Spacer(0, 6)
         yield Paragraph(f"Made {moment(data.made)} from the log's records up to size {data.notary.checkpoint.size}.", self.body)
@@ -158,6 +162,7 @@ class _Page:
         table = PdfTable(rows, colWidths=[self.width * 0.22, self.width * 0.78], spaceBefore=4, spaceAfter=8)
         table.setStyle(
             [
+                self.face,
                 ("VALIGN", (0, 0), (-1, -1), "TOP"),
                 ("LINEBELOW", (0, 0), (-1, -1), 0.4, _LINE),
                 ("LINEABOVE", (0, 0), (-1, 0), 0.4, _LINE),
@@ -175,14 +180,15 @@ class _Page:
         ]
         styles = {"number": self.right, "code": self.mono}
         rows = [
-            [Paragraph(_markup(cell), styles.get(kind, self.cell)) for cell, kind in zip(row, block.kinds, strict=True)]
+            [Paragraph(_markup(_shorten(cell)), styles.get(kind, self.cell)) for cell, kind in zip(row, block.kinds, strict=True)]
             for row in block.rows
         ]
         if not rows:
             rows = [[Paragraph("none in the period", self.cell), *[""] * (len(block.head) - 1)]]
-        table = PdfTable([head, *rows], colWidths=self._widths(block), repeatRows=1, spaceAfter=8, splitInRow=1)
+        table = PdfTable([head, *rows], colWidths=self._widths(block), repeatRows=1, spaceAfter=8)
         table.setStyle(
             [
+                self.face,
                 ("VALIGN", (0, 0), (-1, -1), "TOP"),
                 ("LINEBELOW", (0, 0), (-1, -1), 0.3, _LINE),
                 ("LINEBELOW", (0, 0), (-1, 0), 1, _LINE),
@@ -199,21 +205,28 @@ class _Page:
 
     def _widths(self, block: Table) -> list[float]:
         """Numbers and times get what they need; what is left goes to text and digests by the length of what they hold."""
-        needs = []
+        needs, least = [], []
         for column, kind in enumerate(block.kinds):
             longest = max((len(row[column]) for row in block.rows), default=0)
-            head = max(len(word) for word in block.head[column].split(" ") or [""])
-            letters = max(longest, head) if kind in ("number", "time") else max(min(longest, 64), head)
-            needs.append(letters * (4.1 if kind == "code" else 4.6) + 12)
-        fixed = sum(need for need, kind in zip(needs, block.kinds, strict=True) if kind in ("number", "time"))
-        flexible = sum(needs) - fixed
-        factor = (self.width - fixed) / flexible
-        return [need if kind in ("number", "time") else need * factor for need, kind in zip(needs, block.kinds, strict=True)]
+            head = max(len(word) for word in block.head[column].split(" "))
+            is_fixed = kind in ("number", "time")
+            letter = 4.1 if kind == "code" else 4.6
+            needs.append(max((longest if is_fixed else min(longest, 64)) * letter, head * 5.4) + 12)
+            least.append(needs[-1] if is_fixed else min(needs[-1], 56.0))
+        left = self.width - sum(least)
+        if left < 0:
+            return [width * self.width / sum(least) for width in least]
+        wanted = [need - width for need, width in zip(needs, least, strict=True)]
+        if not sum(wanted):
+            widest = block.kinds.index("text") if "text" in block.kinds else 0
+            wanted[widest] = 1.0
+        return [width + left * extra / sum(wanted) for width, extra in zip(least, wanted, strict=True)]
 
     def _code(self, block: Code) -> Iterator[Flowable]:
         yield from self._heading(block.caption)
-        lines = [Paragraph(_markup(line) or "&nbsp;", self.code) for line in block.text.rstrip("\n").split("\n")]
-        table = PdfTable([[line] for line in lines], colWidths=[self.width], spaceAfter=8, splitInRow=1)
+        cut = [line[at : at + _CODE_LINE] for line in block.text.rstrip("\n").split("\n") for at in range(0, max(1, len(line)), _CODE_LINE)]
+        lines = [Paragraph(_markup(line) or "&nbsp;", self.code) for line in cut]
+        table = PdfTable([[line] for line in lines], colWidths=[self.width], spaceAfter=8)
         edges = [("TOPPADDING", (0, 0), (-1, -1), 0), ("BOTTOMPADDING", (0, 0), (-1, -1), 0), ("BACKGROUND", (0, 0), (-1, -1), _TINT)]
         table.setStyle(
             [*edges, ("TOPPADDING", (0, 0), (-1, 0), 5), ("BOTTOMPADDING", (0, -1), (-1, -1), 5), ("BOX", (0, 0), (-1, -1), 0.4, _LINE)]
@@ -247,6 +260,10 @@ class _NumberedCanvas(Canvas):  # type: ignore[misc]
 def _markup(text: str) -> str:
     """Text as reportlab's paragraphs take it: nothing in it is markup."""
     return escape(text).replace("\n", "<br/>")
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _MOST_CELL else f"{text[:_MOST_CELL]} … ({len(text)} characters in the log)"
 
 
 def _drawing(shape: Chart, fonts: Fonts, width: float) -> Drawing:

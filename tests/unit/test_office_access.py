@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -208,3 +209,13 @@ def test_a_role_does_not_see_what_it_may_not_beside_a_record(office: OfficeNetwo
     seen = {role: office.client(str(role)).get(f"/audit/v1/records/{index}").json() for role in Role}
     assert {role for role in Role if seen[role]["holds"]} == RIGHTS[Right.SEE_HOLDS]
     assert {role for role in Role if seen[role]["reviews"]} == RIGHTS[Right.SEE_REVIEWS]
+
+
+# ---- the page ----------------------------------------------------------------------------------------------------------------------------
+def test_the_page_has_the_table_of_rights_and_every_route(shared: OfficeNetwork) -> None:
+    page = (Path(__file__).parents[2] / "docs/office.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|((?: (?:yes )?\|){5})$", page, re.MULTILINE)
+    table = {Right(name): {role for role, cell in zip(Role, cells.split("|"), strict=False) if cell.strip()} for name, cells in rows}
+    assert table == {right: set(roles) for right, roles in RIGHTS.items()}
+    listed = re.findall(r"^\| `(GET|POST|DELETE) (/audit/v1/[^`]*)` \| `?([a-z_ ]+?)`? \|$", page, re.MULTILINE)
+    assert {(method, path): need for method, path, need in listed} == {(m, p): str(need) for m, p, need in routes(shared.app)}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
+import json
 import subprocess
 import sys
 import zipfile
@@ -18,6 +20,7 @@ from oracle.audit.note import parse_vkey
 from oracle.audit.proof import verify_proof
 from oracle.audit.sample import draw_places
 from oracle.audit.seal import opening_from_json, verify_opening
+from oracle.audit.tree import hash_leaf
 from oracle.encoding import parse_bytes32, to_hex
 from oracle.http import PROBLEM
 from oracle.office.gate import COOKIE, CSRF_HEADER
@@ -168,6 +171,23 @@ def test_a_bundle_verifies_offline_with_the_script_inside(office: OfficeNetwork,
         ("call_id=0x", 422),
     ):
         assert client.get(f"{BASE}/bundle?{query}").status_code == status, query
+
+
+def test_a_table_of_what_was_found(office: OfficeNetwork) -> None:
+    for number in range(3):
+        office.log_call(number)
+    client = office.client("dpo")
+    lines = client.get(f"{BASE}/export?format=jsonl&kind=intent").text.splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [row["index"] for row in rows] == [0, 2, 4]
+    assert to_hex(hash_leaf(rows[0]["record"].encode())) == rows[0]["leaf_hash"]
+    table = client.get(f"{BASE}/export?format=csv")
+    assert table.headers["content-disposition"] == 'attachment; filename="records.csv"'
+    assert len(list(csv.reader(io.StringIO(table.text)))) == 7
+    assert client.get(f"{BASE}/export?format=parquet").content[:4] == b"PAR1"
+    assert SECRET not in table.text
+    for query in ("", "format=xml", "format=csv&from=x"):
+        assert client.get(f"{BASE}/export?{query}").status_code in (400, 422)
 
 
 @pytest.mark.parametrize(("format", "start"), [("html", b"<!doctype html>"), ("pdf", b"%PDF-")])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, BinaryIO, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
+from fastapi.responses import StreamingResponse
 
 from oracle.audit.bundle import Place, make_bundle, write_zip
+from oracle.audit.table import MEDIA_TYPES, TableFormat, read_rows, write_table
 from oracle.encoding import parse_bytes32
 from oracle.errors import MalformedInput, RecordUnknown
 from oracle.office.desk import Office
@@ -20,7 +23,7 @@ from oracle.office.report_html import write_html
 from oracle.office.report_pdf import write_pdf
 from oracle.office.routes.answering import ASKED, refusals
 from oracle.office.routes.overview import period_of
-from oracle.office.routes.records import judge_now
+from oracle.office.routes.records import TheFilter, judge_now
 from oracle.office.sessions import Caller
 from oracle.office.wire import MAX_INDEX
 from oracle.records import Bytes32
@@ -60,6 +63,41 @@ def bundle(
         data = path.read_bytes()
     name = f"call-{call_id[2:14]}" if call_id is not None else f"entry-{index}"
     return Response(data, media_type=ZIP, headers={"content-disposition": f'attachment; filename="evidence-{name}.zip"'})
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------------------------------
+CHUNK_BYTES = 1 << 16
+_TABLES = {
+    media.partition(";")[0]: {"schema": {"type": "string", **({"format": "binary"} if form is TableFormat.PARQUET else {})}}
+    for form, media in MEDIA_TYPES.items()
+}
+
+
+@router.get(
+    "/export", summary="A table of records", response_class=Response, responses={200: {"content": _TABLES}, **refusals(*ASKED, 409)}
+)
+def export(
+    _caller: MayExport, office: TheOffice, wanted: TheFilter, format: Annotated[TableFormat, Query(description="What to write.")]
+) -> StreamingResponse:
+    """Every record that the filters of /records find, oldest first, each held against the tree before any of it leaves."""
+    view = office.reader.view()
+    office.index.follow(view)
+    file = tempfile.TemporaryFile(prefix="affidavit-export-")  # noqa: SIM115 - closed by the answer
+    try:
+        write_table(read_rows(office.index, view, office.index.matching(wanted)), format, file, view.checkpoint, wanted)
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    headers = {"content-disposition": f'attachment; filename="records.{format}"'}
+    return StreamingResponse(read_chunks(file), media_type=MEDIA_TYPES[format], headers=headers)
+
+
+def read_chunks(file: BinaryIO) -> Iterator[bytes]:
+    """Its content in pieces; closes it at the end, also where nobody reads on."""
+    with file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
 
 
 # ---- reports ---------------------------------------------------------------------------------------------------------------------------
