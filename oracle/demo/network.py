@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from oracle.attest.keys import LIGHT_SCRYPT_N, write_keystore
 from oracle.attest.sign import AccountSigner
@@ -28,6 +29,7 @@ from oracle.pipeline.keys import new_log
 from oracle.pipeline.registering import register_directory
 from oracle.pipeline.seat import take_seat
 from oracle.pipeline.session import Session, load_signer, save_deployment
+from oracle.pipeline.witness import new_witness
 from oracle.records import Address, Bytes32
 from oracle.relay.anvil import EmbeddedChain, start_chain
 from oracle.relay.contracts import Contracts, Endpoint
@@ -35,6 +37,7 @@ from oracle.relay.deployment import Deployment
 from oracle.relay.sender import Sender
 
 ORIGIN = "affidavit.local/log"
+WITNESS = "affidavit.local/witness"
 STAKE_WEI = 10**18
 _OFFICE_DATABASES = {"database": "office", "log_database": "log", "custody_database": "custody", "index_database": "index"}
 WATCHER = "operator-5"
@@ -50,6 +53,7 @@ class Plan:
     operators: int = 3
     provers: int = 1  # so many of the nodes, from the first on, make proofs
     is_watched: bool = True  # a watcher executes deliveries again
+    is_witnessed: bool = True  # a witness cosigns the log's checkpoints
     models: tuple[str, ...] = ("digits-mlp/canonical", "digits-cnn/opaque")
     unregistered_models: tuple[str, ...] = ()
     block_seconds: float = 1.0
@@ -72,6 +76,7 @@ class Network:
     relay_url: str = ""
     api_url: str = ""
     watch_url: str = ""
+    witness_url: str = ""
     node_urls: tuple[str, ...] = ()
     model_ids: dict[str, Bytes32] = field(default_factory=dict)
 
@@ -84,6 +89,11 @@ class Network:
         return self.directory / "password"
 
     @property
+    def policy_file(self) -> Path:
+        """Whose cosignatures an auditor of this network's log asks for."""
+        return self.directory / "witness-policy"
+
+    @property
     def auditor_token_file(self) -> Path:
         return self.directory / "log-keys/auditor.token"
 
@@ -94,7 +104,8 @@ class Network:
 
     def environment(self) -> dict[str, str]:
         """What the `affidavit` command reads from the environment to find this network."""
-        return {
+        policy = {"AFFIDAVIT_WITNESS_POLICY": str(self.policy_file)} if self.plan.is_witnessed else {}
+        return policy | {
             "AFFIDAVIT_RPC": self.chain.rpc,
             "AFFIDAVIT_DEPLOYMENT": str(self.deployment_file),
             "AFFIDAVIT_API": self.api_url,
@@ -188,9 +199,9 @@ def _write_configurations(network: Network) -> None:
     names = [network.node(i) for i in range(plan.operators)]
     log = new_log(directory / "log-keys", ORIGIN, network.password_file, [*names, "relay", "office", "application"], ["auditor", "api"])
     network.vkey = log.vkey
-    ports = [find_free_port() for _ in range(plan.operators + 3)]
-    network.log_url, network.relay_url, network.watch_url = (f"http://127.0.0.1:{port}" for port in ports[:3])
-    network.node_urls = tuple(f"http://127.0.0.1:{port}" for port in ports[3:])
+    ports = [find_free_port() for _ in range(plan.operators + 4)]
+    network.log_url, network.relay_url, network.watch_url, network.witness_url = (f"http://127.0.0.1:{port}" for port in ports[:4])
+    network.node_urls = tuple(f"http://127.0.0.1:{port}" for port in ports[4:])
     models = [str(find_seeds() / "models" / name) for name in plan.models + plan.unregistered_models]
     relay_database = f"sqlite:///{directory}/relay.sqlite"
     common = {"password_file": "password", "log_url": network.log_url}
@@ -210,6 +221,7 @@ def _write_configurations(network: Network) -> None:
         tokens_file="log-keys/tokens.json",
         anchor_keystore="anchor.key",
         anchor_seconds=plan.anchor_seconds,
+        **_make_witness(network),
     )
     for number, (name, url) in enumerate(zip(names, network.node_urls, strict=True)):
         _write_toml(
@@ -258,6 +270,22 @@ def _write_configurations(network: Network) -> None:
     )
 
 
+def _make_witness(network: Network) -> dict[str, Any]:
+    """A witness's key, the policy that asks for it, and what the log is told of it."""
+    if not network.plan.is_witnessed:
+        return {}
+    made = new_witness(network.directory / "witness-keys", WITNESS, network.password_file)
+    lines = [f"log {network.vkey} {network.log_url}", f"witness local {made.vkey} {network.witness_url}", "quorum local"]
+    network.policy_file.write_text("\n".join(lines) + "\n")
+    return {"witnesses": network.policy_file.name}
+
+
+def _witness_command(network: Network) -> list[str]:
+    keys = ["--key-file", str(network.directory / "witness-keys/witness-key.json"), "--password-file", str(network.password_file)]
+    database = ["--database", f"sqlite:///{network.directory}/witness.sqlite"]
+    return ["witness", "serve", *keys, *database, "--log", network.vkey, "--listen", _listen(network.witness_url)]
+
+
 def _make_office(network: Network) -> dict[str, object]:
     """Five people, one with each role, and the settings of the office they work in."""
     directory = network.directory
@@ -299,6 +327,8 @@ def _start(network: Network) -> None:
         return ["--config", str(network.directory / f"{name}.toml")]
 
     processes = network.processes
+    if network.plan.is_witnessed:
+        processes.start("witness", _witness_command(network), network.witness_url)
     processes.start("log", ["log", "serve", *config("log")], network.log_url)
     for index, url in enumerate(network.node_urls):
         processes.start(network.node(index), ["node", *config(network.node(index))], url)
