@@ -37,7 +37,8 @@ export interface Overview {
   volume: { time: string; calls: number; errors: number }[];
   verdicts: Record<string, number>;
   outcomes: Record<string, number>;
-  evidence: { quorum: number; proof: number; none: number };
+  /** "quorum", "proof", "none": those that occurred. */
+  evidence: Record<string, number>;
   latency: { p50_ms: number | null; p95_ms: number | null; series: { time: string; p50_ms: number | null; p95_ms: number | null }[] };
   models: { model: string; calls: number }[];
   alarms: Alarm[];

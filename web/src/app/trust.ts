@@ -18,15 +18,18 @@ export interface OwnAnchors {
   auditAnchor: string;
   anchorKey: string;
   witnessPolicy: string;
+  /** Where the auditor looks transactions up, with {hash} in its place. Nothing is verified there. */
+  explorer: string;
 }
 
-export const NO_ANCHORS: OwnAnchors = { vkey: "", rpcUrl: "", chainId: "", auditAnchor: "", anchorKey: "", witnessPolicy: "" };
+export const NO_ANCHORS: OwnAnchors = { vkey: "", rpcUrl: "", chainId: "", auditAnchor: "", anchorKey: "", witnessPolicy: "", explorer: "" };
 
 export type Source = "you" | "server" | "nobody";
 
 export interface Trust {
   anchors: TrustAnchors;
   rpcUrl: string | null;
+  explorer: string | null;
   sources: Record<keyof OwnAnchors, Source>;
 }
 
@@ -62,7 +65,7 @@ export function trustOf(settings: Settings, own: OwnAnchors): Trust {
     anchorKey: pick("anchorKey", settings.anchor_key),
     witnessPolicy: pick("witnessPolicy", settings.witness_policy),
   };
-  return { anchors, rpcUrl: pick("rpcUrl", settings.rpc_url), sources };
+  return { anchors, rpcUrl: pick("rpcUrl", settings.rpc_url), explorer: pick("explorer", null), sources };
 }
 
 export function useTrust(settings: Settings): Trust {

@@ -30,10 +30,6 @@ export function milliseconds(value: number | null | undefined): string {
   return value >= 10 ? `${value.toFixed(0)} ms` : `${value.toFixed(1)} ms`;
 }
 
-export function latency(microseconds: number | null): string {
-  return microseconds === null ? "—" : milliseconds(microseconds / 1000);
-}
-
 export function duration(seconds: number): string {
   const whole = Math.max(0, Math.floor(seconds));
   const [hours, minutes] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60)];
@@ -74,6 +70,8 @@ export const VERDICT_WORDS: Record<string, string> = {
 };
 
 export const OUTCOME_WORDS: Record<string, string> = { ok: "Answered", error: "Failed", refused: "Refused", cancelled: "Cancelled" };
+
+export const EVIDENCE_WORDS: Record<string, string> = { quorum: "Quorum of signatures", proof: "Proof", none: "None" };
 
 /** A scope of holds and erasures in words. */
 export function scopeWords(scope: Record<string, unknown>): string {

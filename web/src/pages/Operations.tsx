@@ -64,7 +64,7 @@ function Nodes({ operations: { nodes } }: { operations: Operations }) {
 }
 
 function Queue({ operations: { relay } }: { operations: Operations }) {
-  const states = Object.entries(relay.states);
+  const states = Object.entries(relay.states).filter(([, number]) => number > 0);
   return (
     <Section
       title="The relay's queue"

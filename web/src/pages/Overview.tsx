@@ -5,7 +5,7 @@ import { get } from "../app/client";
 import { useLoading } from "../app/loading";
 import { type Period, PeriodPicker, readPeriod } from "../parts/Period";
 import { href } from "../app/router";
-import { OUTCOME_WORDS, VERDICT_WORDS, count, milliseconds, plural, when } from "../app/words";
+import { EVIDENCE_WORDS, OUTCOME_WORDS, VERDICT_WORDS, count, milliseconds, plural, when } from "../app/words";
 import { Lines, Shares, StackedBars } from "../parts/Charts";
 import { Digest } from "../parts/Digest";
 import { HeadVerification } from "../parts/HeadVerification";
@@ -203,11 +203,12 @@ function Charts({ overview, period }: { overview: Overview; period: Period }) {
         />
         <Shares
           title="Evidence"
-          parts={[
-            { name: "Quorum of signatures", value: overview.evidence.quorum, className: "series-a" },
-            { name: "Proof", value: overview.evidence.proof, className: "series-good" },
-            { name: "None", value: overview.evidence.none, className: "series-plain" },
-          ]}
+          parts={Object.entries(overview.evidence).map(([word, value]) => ({
+            name: EVIDENCE_WORDS[word] ?? word,
+            value,
+            className: word === "quorum" ? "series-a" : word === "proof" ? "series-good" : "series-plain",
+            href: href("/records", { evidence: word, ...range }),
+          }))}
         />
         <Shares
           title="Outcomes"
@@ -246,10 +247,10 @@ function ModelName({ value, link }: { value: string; link: string }) {
   return <a href={link}>{isDigest ? <code>{`${value.slice(0, 8)}…${value.slice(-6)}`}</code> : value}</a>;
 }
 
-/** Times short enough for an axis: the day where they differ in it, else the minute. */
+/** Times short enough for an axis: the day, the time of day, or both. */
 function timeLabels(times: string[]): string[] {
   const shown = times.map(when);
+  if (shown.every((time) => time.endsWith("00:00:00"))) return shown.map((time) => time.slice(5, 10));
   const days = new Set(shown.map((time) => time.slice(0, 10)));
-  if (days.size <= 1) return shown.map((time) => time.slice(11, 16));
-  return days.size >= shown.length ? shown.map((time) => time.slice(5, 10)) : shown.map((time) => `${time.slice(5, 10)} ${time.slice(11, 13)}h`);
+  return shown.map((time) => (days.size <= 1 ? time.slice(11, 16) : `${time.slice(5, 10)} ${time.slice(11, 13)}h`));
 }

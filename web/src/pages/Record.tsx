@@ -98,7 +98,7 @@ function Shows({ view, reload }: { view: RecordView; reload: () => void }) {
         <OwnVerdict
           verification={verification}
           title="Verified by this browser"
-          words={{ passed: "This record is in the log, unchanged.", failed: "This record is not what it claims to be." }}
+          words={{ passed: "This record is in the log, unchanged.", failed: "Do not rely on this record." }}
         />
         <ServerVerdictPanel index={view.index} />
       </div>
@@ -164,7 +164,15 @@ function ChainLinks({ fields }: { fields: Fields }) {
               <>
                 <Digest value={transaction} label="transaction" />
                 <br />
-                <a href={href("/records", { transaction })}>All records with it</a>
+                {trust.explorer && (
+                  <>
+                    <a href={trust.explorer.replace("{hash}", transaction)} target="_blank" rel="noreferrer">
+                      Block explorer
+                    </a>
+                    ,{" "}
+                  </>
+                )}
+                <a href={href("/records", { transaction })}>records with it</a>
               </>
             ) : (
               <span class="muted">This record names none.</span>
@@ -172,7 +180,7 @@ function ChainLinks({ fields }: { fields: Fields }) {
           </dd>
         </div>
         <div>
-          <dt>Anchored in</dt>
+          <dt>Anchors in</dt>
           <dd>{trust.anchors.auditAnchor ? <Digest value={trust.anchors.auditAnchor} label="AuditAnchor address" /> : <span class="muted">no contract known</span>}</dd>
         </div>
         {settings.log_id && (

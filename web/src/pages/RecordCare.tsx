@@ -99,10 +99,11 @@ function Kept({ view }: { view: RecordView }) {
   if (state === "erased") return <Status tone="warn">Erased. Its proofs still hold.</Status>;
   return (
     <>
-      Encrypted{sealed && ": sealed fields"}
-      {bodies.map((body) => (
+      Encrypted: {sealed ? "sealed fields" : "bodies"}
+      {bodies.map((body, at) => (
         <Fragment key={body}>
-          , <Name name={body} />
+          {at || sealed ? ", " : " "}
+          <Name name={body} />
         </Fragment>
       ))}
     </>

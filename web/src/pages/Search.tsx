@@ -6,7 +6,7 @@ import type { RecordPage, RecordRow } from "../app/api";
 import { get } from "../app/client";
 import { useLoading } from "../app/loading";
 import { href, navigate } from "../app/router";
-import { KIND_WORDS, OUTCOME_WORDS, VERDICT_WORDS, count, latency, plural, when } from "../app/words";
+import { EVIDENCE_WORDS, KIND_WORDS, OUTCOME_WORDS, VERDICT_WORDS, count, milliseconds, plural, when } from "../app/words";
 import { SelectField, TextField } from "../parts/Form";
 import { Page } from "../parts/Page";
 import { Shortened } from "../parts/Digest";
@@ -14,7 +14,7 @@ import { Empty, Loaded, Permitted } from "../parts/States";
 import { OutcomeStatus, Status, VerdictStatus } from "../parts/Status";
 import { Table } from "../parts/Table";
 
-export const FILTERS = ["q", "kind", "model", "caller", "outcome", "verdict", "hash", "transaction", "writer", "from", "to"] as const;
+export const FILTERS = ["q", "kind", "model", "caller", "outcome", "verdict", "evidence", "call_id", "hash", "transaction", "writer", "from", "to"] as const;
 export type FilterName = (typeof FILTERS)[number];
 export type Filters = Record<FilterName, string>;
 
@@ -27,6 +27,8 @@ const FILTER_WORDS: Filters = {
   caller: "Caller",
   outcome: "Outcome",
   verdict: "Verdict",
+  evidence: "Evidence",
+  call_id: "Call",
   hash: "Digest",
   transaction: "Transaction",
   writer: "Writer",
@@ -95,9 +97,11 @@ export function FilterForm({ filters, path = "/records", submit = "Search" }: { 
         <summary>More filters</summary>
         <div class="filter-more">
           <SelectField label="Outcome" value={draft.outcome} onInput={set("outcome")} options={choices(OUTCOME_WORDS, "Any outcome")} />
+          <SelectField label="Evidence" value={draft.evidence} onInput={set("evidence")} options={choices(EVIDENCE_WORDS, "Any evidence")} />
           <TextField label="Model" value={draft.model} onInput={set("model")} />
           <TextField label="Caller" value={draft.caller} onInput={set("caller")} />
           <TextField label="Writer" value={draft.writer} onInput={set("writer")} />
+          <TextField label="Call id" value={draft.call_id} onInput={set("call_id")} isMono placeholder="0x…" />
           <TextField label="Digest in any field" value={draft.hash} onInput={set("hash")} isMono placeholder="0x…" />
           <TextField label="Transaction" value={draft.transaction} onInput={set("transaction")} isMono placeholder="0x…" />
           <TextField label="From (UTC)" type="datetime-local" value={fromTime(draft.from)} onInput={(value) => set("from")(toTime(value))} />
@@ -141,7 +145,7 @@ export function Chips({ filters, path = "/records" }: { filters: Filters; path?:
 }
 
 function words(name: FilterName, value: string): string {
-  const known = name === "kind" ? KIND_WORDS : name === "verdict" ? VERDICT_WORDS : name === "outcome" ? OUTCOME_WORDS : {};
+  const known = name === "kind" ? KIND_WORDS : name === "verdict" ? VERDICT_WORDS : name === "outcome" ? OUTCOME_WORDS : name === "evidence" ? EVIDENCE_WORDS : {};
   return known[value] ?? (name === "from" || name === "to" ? when(value) : value);
 }
 
@@ -191,7 +195,7 @@ export function RecordTable({ rows, caption }: { rows: RecordRow[]; caption: str
         { name: "Caller", cell: (row) => (row.caller ? <ShortText value={row.caller} /> : <span class="muted">{row.writer}</span>) },
         { name: "Outcome", cell: (row) => (row.outcome ? <OutcomeStatus outcome={row.outcome} /> : <None />) },
         { name: "Verdict", cell: (row) => (row.verdict ? <VerdictStatus verdict={row.verdict} /> : <None />) },
-        { name: "Latency", isNumber: true, cell: (row) => latency(row.latency_microseconds) },
+        { name: "Latency", isNumber: true, cell: (row) => (row.latency_microseconds === null ? <None /> : milliseconds(row.latency_microseconds / 1000)) },
         { name: "Content", cell: (row) => <ContentState state={row.content} /> },
       ]}
     />
@@ -199,7 +203,7 @@ export function RecordTable({ rows, caption }: { rows: RecordRow[]; caption: str
 }
 
 function None() {
-  return <span class="muted">—</span>;
+  return <span class="muted none">—</span>;
 }
 
 function ShortText({ value }: { value: string }) {
@@ -210,7 +214,7 @@ function ShortText({ value }: { value: string }) {
       </code>
     );
   }
-  return <span title={value}>{value.length > 34 ? `${value.slice(0, 32)}…` : value}</span>;
+  return <span class="short" title={value}>{value.length > 34 ? `${value.slice(0, 32)}…` : value}</span>;
 }
 
 export function ContentState({ state }: { state: string | null }) {

@@ -27,7 +27,8 @@ const NAMES: [keyof OwnAnchors, string, string][] = [
   ["anchorKey", "Anchor key", "An address. Which anchors on chain are this log's: a log that could choose it could choose one without anchors."],
   ["auditAnchor", "AuditAnchor contract", "Its address on the chain."],
   ["chainId", "Chain id", "A number."],
-  ["rpcUrl", "RPC endpoint", "Best your own node. It must answer browsers (CORS)."],
+  ["rpcUrl", "RPC endpoint", "Best your own node. It must answer browsers (CORS), and this server's policy lets yours reach only the endpoint it names and your own machine: bring a node from elsewhere to 127.0.0.1 by a tunnel."],
+  ["explorer", "Block explorer", "Where links to transactions lead, with {hash} in its place. Nothing is verified there."],
 ];
 
 function TrustSection() {
@@ -42,6 +43,7 @@ function TrustSection() {
     chainId: String(settings.chain_id),
     rpcUrl: settings.rpc_url,
     witnessPolicy: settings.witness_policy ?? "",
+    explorer: "",
   };
   const set = (name: keyof OwnAnchors) => (value: string) => setDraft((old) => ({ ...old, [name]: value }));
   const keep = async (own: OwnAnchors): Promise<void> => {
@@ -117,6 +119,7 @@ async function findFault(own: OwnAnchors): Promise<string | null> {
     if (own.vkey.trim()) parseVkey(own.vkey.trim());
     for (const name of ["anchorKey", "auditAnchor"] as const) if (own[name].trim()) parseHex(own[name].trim(), name === "anchorKey" ? "anchor key" : "AuditAnchor contract", 20);
     if (own.chainId.trim() && !/^[1-9][0-9]{0,15}$/.test(own.chainId.trim())) return "The chain id is a number.";
+    if (own.explorer.trim() && !/^https?:\/\/.*\{hash\}/.test(own.explorer.trim())) return "The block explorer is an http or https address with {hash} in it.";
     if (own.rpcUrl.trim() && !/^https?:$/.test(new URL(own.rpcUrl.trim()).protocol)) return "The RPC endpoint is an http or https address.";
     if (own.witnessPolicy.trim()) parsePolicy(own.witnessPolicy);
   } catch (error) {

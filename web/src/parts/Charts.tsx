@@ -1,9 +1,10 @@
 /** Charts drawn here, in SVG, each with its numbers as a table for whoever wants them exactly or cannot see it. */
 
-import type { ComponentChildren, RefObject } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import type { ComponentChildren } from "preact";
+import { useRef } from "preact/hooks";
 
 import { count } from "../app/words";
+import { useWidth } from "./useWidth";
 
 export interface Series {
   name: string;
@@ -81,7 +82,7 @@ function Line({ series, scale }: { series: Series; scale: Scale }) {
 
 function Chart({ title, summary, labels, series, format = count, largest, children }: ChartProps & { largest: number; children: (scale: Scale) => ComponentChildren }) {
   const frame = useRef<HTMLDivElement>(null);
-  const width = useWidth(frame);
+  const width = Math.max(240, useWidth(frame, 480));
   const top = roundUp(largest);
   const inner = width - PAD.left - PAD.right;
   const scale: Scale = {
@@ -218,16 +219,4 @@ function roundUp(value: number): number {
   if (value <= 0) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
   return [1, 2, 4, 5, 10].map((step) => step * power).find((step) => step >= value) ?? 10 * power;
-}
-
-function useWidth(frame: RefObject<HTMLDivElement | null>): number {
-  const [width, setWidth] = useState(480);
-  useEffect(() => {
-    const element = frame.current;
-    if (!element) return undefined;
-    const observer = new ResizeObserver(() => setWidth(Math.max(240, Math.floor(element.clientWidth))));
-    observer.observe(element);
-    return () => observer.disconnect();
-  }, [frame]);
-  return width;
 }

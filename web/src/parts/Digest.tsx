@@ -43,7 +43,7 @@ export function Shortened({ value }: { value: string }) {
 export function ShortenedText({ text }: { text: string }) {
   return (
     <>
-      {text.split(/(0x[0-9a-fA-F]{32,})/).map((part, at) =>
+      {text.split(/(0x[0-9a-fA-F]{32,}|\b[0-9a-f]{64}\b)/).map((part, at) =>
         at % 2 ? (
           <code key={at} title={part}>
             <Shortened value={part} />

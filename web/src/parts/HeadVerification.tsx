@@ -9,7 +9,7 @@ export function HeadVerification() {
     <OwnVerdict
       verification={verification}
       title="Verified by this browser"
-      words={{ passed: "The log is signed by its key and extends what was anchored and seen before.", failed: "This log is not what it should be." }}
+      words={{ passed: "The log is signed by its key and extends what was anchored and seen before.", failed: "Do not rely on this log." }}
     />
   );
 }

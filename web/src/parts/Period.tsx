@@ -13,6 +13,7 @@ const USUAL: [string, string, number][] = [
   ["week", "Last 7 days", 7],
   ["month", "Last 30 days", 30],
   ["half", "Last 6 months", 183],
+  ["ever", "Last 10 years", 3650],
 ];
 const DAY = 86_400_000;
 
@@ -23,7 +24,6 @@ function ago(days: number): string {
 
 export function readPeriod(query: URLSearchParams): Period {
   const name = query.get("period") ?? "week";
-  if (name === "all") return { name, from: "", to: "" };
   const days = USUAL.find(([key]) => key === name)?.[2] ?? 7;
   return { name, from: ago(days), to: "" };
 }
@@ -38,7 +38,6 @@ export function PeriodPicker({ path, period }: { path: string; period: Period })
             {words}
           </option>
         ))}
-        <option value="all">Everything</option>
       </select>
     </label>
   );

@@ -1,6 +1,12 @@
-/** Tables that become lists of cards on a phone. Roles are written out, because a table that is displayed otherwise loses them. */
+/** Tables that become lists of cards where there is little room. Roles are written out, because a table that is displayed otherwise loses them. */
 
 import type { ComponentChildren } from "preact";
+import { useRef } from "preact/hooks";
+
+import { useWidth } from "./useWidth";
+
+/** What a column needs on average; where there is less, rows are shown as cards. */
+const COLUMN_PIXELS = 96;
 
 export interface Column<T> {
   name: string;
@@ -17,30 +23,34 @@ interface TableProps<T> {
 }
 
 export function Table<T>({ caption, columns, rows, rowKey }: TableProps<T>) {
+  const frame = useRef<HTMLDivElement>(null);
+  const width = useWidth(frame, 1000);
   return (
-    <table class="table" role="table">
-      <caption class="hidden">{caption}</caption>
-      <thead role="rowgroup">
-        <tr role="row">
-          {columns.map((column) => (
-            <th key={column.name} role="columnheader" scope="col" class={column.isNumber ? "number" : undefined}>
-              {column.name}
-            </th>
-          ))}
-        </tr>
-      </thead>
-      <tbody role="rowgroup">
-        {rows.map((row) => (
-          <tr key={rowKey(row)} role="row">
+    <div ref={frame} class={width < columns.length * COLUMN_PIXELS ? "table-frame cards" : "table-frame"}>
+      <table class="table" role="table">
+        <caption class="hidden">{caption}</caption>
+        <thead role="rowgroup">
+          <tr role="row">
             {columns.map((column) => (
-              <td key={column.name} role="cell" class={cellClass(column)} data-label={column.name}>
-                {column.cell(row)}
-              </td>
+              <th key={column.name} role="columnheader" scope="col" class={column.isNumber ? "number" : undefined}>
+                {column.name}
+              </th>
             ))}
           </tr>
-        ))}
-      </tbody>
-    </table>
+        </thead>
+        <tbody role="rowgroup">
+          {rows.map((row) => (
+            <tr key={rowKey(row)} role="row">
+              {columns.map((column) => (
+                <td key={column.name} role="cell" class={cellClass(column)} data-label={column.name}>
+                  {column.cell(row)}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
   );
 }
 

@@ -142,18 +142,18 @@ export async function verifyRecord(shown: Shown, trust: TrustAnchors, seams: Sea
   const proof = await recorder.step(2, () => verifyHashes(shown));
   const proven = await recorder.step(3, () => verifySignature(proof, trust));
   if (!fields || !proven) {
-    recorder.skip([4, 5, 6, 7, 8, 9, 10], "not reached: without a signed checkpoint that contains the record nothing else means anything");
+    recorder.skip([4, 5, 6, 7, 8, 9, 10], "without a signed checkpoint that contains the record nothing else means anything");
     return recorder.steps;
   }
   const newest = await recorder.step(4, () => verifyNow(shown, proven, trust, seams));
   if (!newest) {
-    recorder.skip([5, 6, 7, 8, 9, 10], "not reached: the log's newest checkpoint was not verified");
+    recorder.skip([5, 6, 7, 8, 9, 10], "the log's newest checkpoint was not verified");
     return recorder.steps;
   }
   await recorder.step(5, () => verifyCall(newest, shown, fields));
   const head = await recorder.step(6, () => verifyAnchor(newest, trust, seams));
   if (head) await recorder.step(7, () => verifyCoverage(head, shown.index));
-  else recorder.skip([7], "not reached: the anchor was not verified");
+  else recorder.skip([7], "the anchor was not verified");
   await recorder.step(8, () => verifyMemory(newest, trust.vkey, seams.memory));
   await recorder.step(9, () => verifyTransaction(fields, trust, seams.chain));
   await recorder.step(10, () => verifyWitnesses(newest, trust, seams.files));
@@ -168,7 +168,7 @@ export async function verifyLogHead(trust: TrustAnchors, seams: Seams, onStep: O
     return passed(`${view.size} entries of ${view.checkpoint.origin}, root ${toHex(view.checkpoint.root)}`, view);
   });
   if (!newest) {
-    recorder.skip([6, 8, 10], "not reached: there is no checkpoint by the log's key");
+    recorder.skip([6, 8, 10], "there is no checkpoint by the log's key");
     return recorder.steps;
   }
   await recorder.step(6, () => verifyAnchor(newest, trust, seams));
