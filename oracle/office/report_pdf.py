@@ -7,7 +7,6 @@ from io import BytesIO
 from typing import Any
 from xml.sax.saxutils import escape
 
-from reportlab.graphics.shapes import Drawing, Line, PolyLine, Rect, String
 from reportlab.lib import colors
 from reportlab.lib.enums import TA_RIGHT
 from reportlab.lib.pagesizes import A4
@@ -32,7 +31,7 @@ _INK, _SOFT, _LINE = colors.HexColor("#1b1f24"), colors.HexColor("#57606a"), col
 _ALARM, _ALARM_TINT = colors.HexColor("#a4161a"), colors.HexColor("#fdf0f0")
 _NOTE, _NOTE_TINT, _TINT = colors.HexColor("#2f6db3"), colors.HexColor("#eef4fb"), colors.HexColor("#f4f6f8")
 _SERIES = (colors.HexColor("#2f6db3"), colors.HexColor("#c2570c"), colors.HexColor("#2d7d46"))
-_DASHES = (None, (6, 3), (2, 3))
+_DASHES: tuple[tuple[int, ...], ...] = ((), (6, 3), (2, 3))
 _CODE_LINE = 120  # characters that fit
 _MOST_CELL = 500  # characters: a row is never higher than a page, because reportlab does not split one
 
@@ -138,7 +137,7 @@ class _Page:
             yield from self._code(block)
         else:
             shape = draw(block)
-            yield KeepTogether([Paragraph(_markup(block.caption), self.h3), _drawing(shape, self.fonts, self.width), Spacer(0, 4)])
+            yield KeepTogether([Paragraph(_markup(block.caption), self.h3), _ChartFlowable(shape, self.fonts, self.width), Spacer(0, 4)])
 
     def _heading(self, text: str) -> Iterator[Flowable]:
         """Not at the foot of a page: something of what it heads stands there with it."""
@@ -151,7 +150,12 @@ class _Page:
         table = PdfTable([[Paragraph(word + _markup(block.text), self.value)]], colWidths=[self.width], spaceBefore=5, spaceAfter=5)
         bar, tint = (_ALARM, _ALARM_TINT) if block.is_alarm else (_NOTE, _NOTE_TINT)
         table.setStyle(
-            [("BACKGROUND", (0, 0), (-1, -1), tint), ("LINEBEFORE", (0, 0), (0, -1), 3, bar), ("LEFTPADDING", (0, 0), (-1, -1), 9)]
+            [
+                self.face,
+                ("BACKGROUND", (0, 0), (-1, -1), tint),
+                ("LINEBEFORE", (0, 0), (0, -1), 3, bar),
+                ("LEFTPADDING", (0, 0), (-1, -1), 9),
+            ]
         )
         return table
 
@@ -212,7 +216,8 @@ class _Page:
             is_fixed = kind in ("number", "time")
             letter = 4.1 if kind == "code" else 4.6
             needs.append(max((longest if is_fixed else min(longest, 64)) * letter, head * 5.4) + 12)
-            least.append(needs[-1] if is_fixed else min(needs[-1], 56.0))
+            word = max((len(word) for row in block.rows for word in row[column].split(" ")), default=0) if kind == "text" else 0
+            least.append(needs[-1] if is_fixed else min(needs[-1], max(56.0, min(word, 16) * 4.6 + 12)))
         left = self.width - sum(least)
         if left < 0:
             return [width * self.width / sum(least) for width in least]
@@ -229,7 +234,13 @@ class _Page:
         table = PdfTable([[line] for line in lines], colWidths=[self.width], spaceAfter=8)
         edges = [("TOPPADDING", (0, 0), (-1, -1), 0), ("BOTTOMPADDING", (0, 0), (-1, -1), 0), ("BACKGROUND", (0, 0), (-1, -1), _TINT)]
         table.setStyle(
-            [*edges, ("TOPPADDING", (0, 0), (-1, 0), 5), ("BOTTOMPADDING", (0, -1), (-1, -1), 5), ("BOX", (0, 0), (-1, -1), 0.4, _LINE)]
+            [
+                self.face,
+                *edges,
+                ("TOPPADDING", (0, 0), (-1, 0), 5),
+                ("BOTTOMPADDING", (0, -1), (-1, -1), 5),
+                ("BOX", (0, 0), (-1, -1), 0.4, _LINE),
+            ]
         )
         yield table
 
@@ -266,28 +277,54 @@ def _shorten(text: str) -> str:
     return text if len(text) <= _MOST_CELL else f"{text[:_MOST_CELL]} … ({len(text)} characters in the log)"
 
 
-def _drawing(shape: Chart, fonts: Fonts, width: float) -> Drawing:
-    """The chart, upside up: PDF counts from below."""
-    scale = width / shape.width
-    legend_height = 16 if len(shape.legend) > 1 else 0
-    drawing = Drawing(width, (shape.height + legend_height) * scale)
-    drawing.scale(scale, scale)
-    top = shape.height + legend_height
-    for y in shape.grid:
-        drawing.add(Line(56, top - y, shape.width - 8, top - y, strokeColor=_LINE, strokeWidth=0.6))
-    for r in shape.rects:
-        drawing.add(Rect(r.x, top - r.y - r.height, r.width, r.height, fillColor=_SERIES[r.series], strokeColor=None))
-    for path in shape.paths:
-        flat = [value for x, y in path.points for value in (x, top - y)]
-        line = PolyLine(flat, strokeColor=_SERIES[path.series], strokeWidth=1.6)
-        line.strokeDashArray = _DASHES[path.series]
-        drawing.add(line)
-    for label in shape.labels:
-        text = fonts.writable(label.text)
-        drawing.add(String(label.x, top - label.y, text, fontName=fonts.plain, fontSize=10, fillColor=_SOFT, textAnchor=label.anchor))
-    x = 56.0
-    for number, name in enumerate(shape.legend if legend_height else ()):
-        drawing.add(Rect(x, 2, 9, 9, fillColor=_SERIES[number], strokeColor=None))
-        drawing.add(String(x + 14, 3, name, fontName=fonts.plain, fontSize=10, fillColor=_SOFT))
-        x += 40 + 6 * len(name)
-    return drawing
+class _ChartFlowable(Flowable):  # type: ignore[misc]
+    """A chart, upside up: PDF counts from below."""
+
+    def __init__(self, shape: Chart, fonts: Fonts, width: float) -> None:
+        super().__init__()
+        self.shape, self.fonts = shape, fonts
+        self.legend = 16 if len(shape.legend) > 1 else 0
+        self.scale = width / shape.width
+        self.width, self.height = width, (shape.height + self.legend) * self.scale
+
+    def wrap(self, *_available: float) -> tuple[float, float]:
+        return self.width, self.height
+
+    def draw(self) -> None:
+        self.canv.scale(self.scale, self.scale)
+        self.canv.translate(0, self.legend)
+        self._draw_marks(self.shape.height)
+        self.canv.setFont(self.fonts.plain, 10)
+        self.canv.setFillColor(_SOFT)
+        write = {"start": self.canv.drawString, "middle": self.canv.drawCentredString, "end": self.canv.drawRightString}
+        for label in self.shape.labels:
+            write[label.anchor](label.x, self.shape.height - label.y, self.fonts.writable(label.text))
+        if self.legend:
+            self._draw_legend()
+
+    def _draw_marks(self, top: float) -> None:
+        self.canv.setLineWidth(0.6)
+        self.canv.setStrokeColor(_LINE)
+        for y in self.shape.grid:
+            self.canv.line(56, top - y, self.shape.width - 8, top - y)
+        for r in self.shape.rects:
+            self.canv.setFillColor(_SERIES[r.series])
+            self.canv.rect(r.x, top - r.y - r.height, r.width, r.height, stroke=0, fill=1)
+        self.canv.setLineWidth(1.6)
+        for path in self.shape.paths:
+            self.canv.setStrokeColor(_SERIES[path.series])
+            self.canv.setDash(*((list(_DASHES[path.series]), 0) if _DASHES[path.series] else ()))
+            drawn = self.canv.beginPath()
+            drawn.moveTo(path.points[0][0], top - path.points[0][1])
+            for x, y in path.points[1:]:
+                drawn.lineTo(x, top - y)
+            self.canv.drawPath(drawn)
+
+    def _draw_legend(self) -> None:
+        x = 56.0
+        for number, name in enumerate(self.shape.legend):
+            self.canv.setFillColor(_SERIES[number])
+            self.canv.rect(x, -14, 9, 9, stroke=0, fill=1)
+            self.canv.setFillColor(_SOFT)
+            self.canv.drawString(x + 14, -13, self.fonts.writable(name))
+            x += 40 + 6 * len(name)

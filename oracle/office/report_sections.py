@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from oracle.audit.completeness import Severity, Verdict
 from oracle.encoding import to_hex
@@ -250,9 +250,9 @@ def _incidents(data: ReportData) -> Iterator[Block]:
         (
             i.id,
             str(i.gravity).replace("_", " "),
-            moment(i.aware),
-            moment(i.due),
-            moment(i.reported) if i.reported else "–",
+            _minute(i.aware),
+            _minute(i.due),
+            _minute(i.reported) if i.reported else "–",
             "LATE" if i.is_overdue(data.made) else "in time" if i.reported else f"due in {_span(i.due - data.made)}",
             _numbers(i.told_at + i.indices),
         )
@@ -260,7 +260,7 @@ def _incidents(data: ReportData) -> Iterator[Block]:
     ]
     yield _table(
         "Incidents and their clocks (AI Act, Article 73)",
-        ("Incident", "Gravity", "Aware", "Report not later than", "Reported", "State", "Entries"),
+        ("Incident", "Gravity", "Aware (UTC)", "Report not later than", "Reported", "State", "Entries"),
         ("text", "text", "time", "time", "time", "text", "code"),
         rows,
     )
@@ -288,11 +288,11 @@ def _anchors(data: ReportData) -> Iterator[Block]:
     anchors = data.anchors
     if anchors.contract is not None:
         yield Facts((("Chain", str(anchors.chain_id)), ("AuditAnchor", anchors.contract)))
-    rows = [(thousands(a.size), a.root, str(a.block_number), moment(a.time) if a.time else "–", a.transaction) for a in anchors.rows]
+    rows = [(thousands(a.size), a.root, str(a.block_number), _minute(a.time) if a.time else "–", a.transaction) for a in anchors.rows]
     source = "as the chain has them" if anchors.is_from_chain else "as the log's own records have them; the chain was not asked"
     yield _table(
         f"Heads of this log that were anchored in the period, {source}",
-        ("Size", "Root", "Block", "Time of the block", "Transaction"),
+        ("Size", "Root", "Block", "Block's time (UTC)", "Transaction"),
         ("number", "code", "number", "time", "code"),
         rows,
     )
@@ -358,6 +358,10 @@ def _actions(caption: str, actions: Sequence[Action]) -> Block:
 
 def _numbers(indices: Sequence[int]) -> str:
     return ", ".join(map(str, indices[:12])) + (f" and {len(indices) - 12} more" if len(indices) > 12 else "")
+
+
+def _minute(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def _when(time: str) -> str:
