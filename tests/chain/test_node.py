@@ -32,7 +32,9 @@ from oracle.records import Asked, Bytes32, Policy
 from oracle.relay.deployment import write_deployment
 from oracle.wire import asked_to_json, signed_claim_from_json
 from tests.chain.conftest import FEE_WEI, World, account
+from tests.twins.log_process import LogProcess
 from tests.twins.log_service import LogService
+from tests.twins.logs import full_check
 from tests.twins.node_scene import DIGITS, digit_image, integers
 from tests.twins.operators import sign_request
 
@@ -218,7 +220,13 @@ def test_a_node_that_lost_its_log_goes_on_when_it_is_back(world: World, digits: 
     asked = ask(world, digits, 3)
     node.start()
     wait_for(lambda: "put off" in node.journals[-1].read_text(), node.tail)
-    assert httpx.get(node.url + "/ready").json() == {"ready": False, "chain": True, "log": False, "models": True}
+    assert httpx.get(node.url + "/ready").json() == {
+        "ready": False,
+        "degraded": False,
+        "chain": True,
+        "log": False,
+        "models": True,
+    }
     assert node.claim(asked).status_code == 202
     assert "affidavit_node_inference_seconds_count{" not in httpx.get(node.url + "/metrics").text
     with LogService(tmp_path / "log-2", "node-0") as late:
@@ -229,6 +237,41 @@ def test_a_node_that_lost_its_log_goes_on_when_it_is_back(world: World, digits: 
         node.start()
         wait_for(lambda: node.has_answered(asked), node.tail)
         check_answer(node, world, asked)
+
+
+def test_an_open_node_answers_while_its_log_is_killed_and_the_records_are_there_when_it_is_back(
+    world: World, digits: Bytes32, node: NodeProcess, tmp_path: Path
+) -> None:
+    """Both are killed, the node while it owes: a call is answered without the log, and after both are back the log has it, late."""
+    with LogProcess(tmp_path / "log-2", "node-0") as log:
+        (node.folder / "token").write_text(log.tokens["node-0"] + "\n")
+        lines = (node.folder / "node.toml").read_text().splitlines()
+        lines = [f'log_url = "{log.url}"' if line.startswith("log_url") else line for line in lines]
+        (node.folder / "node.toml").write_text("\n".join([*lines, 'log_policy = "open"']))
+        before = ask(world, digits, 3)
+        node.start()
+        wait_for(lambda: node.has_answered(before), node.tail)
+        log.kill()
+        during = ask(world, digits, 4)
+        wait_for(lambda: node.has_answered(during), node.tail)
+        check_answer(node, world, during)
+        told = httpx.get(node.url + "/ready")
+        assert (told.status_code, told.json()["ready"], told.json()["degraded"], told.json()["log"]) == (200, True, True, False)
+        assert "affidavit_node_owed_entries 2.0" in httpx.get(node.url + "/metrics").text
+        assert '"level": "critical"' in node.journals[-1].read_text()
+        node.stop(signal.SIGKILL)
+        log.start()
+        node.start()
+        wait_for(lambda: node.is_ready() and not httpx.get(node.url + "/ready").json()["degraded"], node.tail)
+        assert node.stop() == 0
+    records = full_check(tmp_path / "log-2")
+    assert [(r["audit.kind"], r.get("audit.is_late", False)) for r in records] == [
+        ("intent", False),
+        ("result", False),
+        ("intent", True),
+        ("result", True),
+    ]
+    assert records[3]["audit.request_id"] == to_hex(during.request_id)
 
 
 @pytest.mark.parametrize(
