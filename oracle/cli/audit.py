@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oracle.cli.console import progress, working, write_json, write_note
+from oracle.cli.console import progress, working, write_json
 from oracle.cli.options import Deployment, Json, Rpc
 
 if TYPE_CHECKING:
@@ -148,23 +148,3 @@ def _write_report(report: AuditReport, json: bool) -> None:
         typer.echo(f"   note: {remark}")
     verdict = "every step holds" if report.is_complete else "every step that could be checked holds; some were absent"
     typer.echo(f"{report.subject}: {verdict}")
-
-
-@app.command("export")
-def export(
-    out: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty directory.")],
-    log: Log,
-    vkey: Vkey,
-    rpc: Rpc,
-    deployment: Deployment,
-    request_id: Annotated[str | None, typer.Option("--request", help="Only this call's proofs and bodies.", metavar="REQUEST_ID")] = None,
-    token_file: TokenFile = None,
-) -> None:
-    """Copy a log, or one call's proofs, so that it can be verified without its operator."""
-    from oracle.encoding import parse_bytes32
-
-    with working("Exporting"):
-        auditor = open_auditor_of(log, vkey, rpc, deployment, None, token_file)
-        only = None if request_id is None else parse_bytes32(request_id, "request id")
-        count = auditor.export_log(out) if only is None else auditor.export_call(only, out)
-    write_note(f"{count} entries in {out}")

@@ -12,6 +12,8 @@ from oracle.cli import (
     audit_monitor,
     audit_office,
     audit_receipt,
+    audit_report,
+    audit_search,
     bench,
     deploy,
     keys,
@@ -60,9 +62,16 @@ audit.app.add_typer(audit_office.disclose, name="disclose")
 audit.app.add_typer(audit_office.hold, name="hold")
 audit.app.add_typer(audit_office.erase, name="erase")
 audit.app.add_typer(audit_office.review, name="review")
+audit.app.command("search")(audit_search.search)
+audit.app.command("show")(audit_search.show)
+audit.app.command("sample")(audit_search.sample)
+audit.app.command("completeness")(audit_search.completeness)
+audit.app.command("export")(audit_search.export)
 audit.app.command("receipt")(audit_receipt.receipt)
 audit.app.command("monitor")(audit_monitor.monitor)
 audit.app.command("bundle")(audit_bundle.bundle)
+audit.app.command("report")(audit_report.report)
+audit.app.command("incident")(audit_report.incident)
 app.add_typer(proxy.app, name="proxy")
 app.add_typer(operator.app, name="operator")
 app.add_typer(proving.setup_app, name="setup")

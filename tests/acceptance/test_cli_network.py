@@ -156,7 +156,8 @@ def check_the_api(network: Network, request_id: str) -> None:
 def check_the_audit(cli: Cli, network: Network, chain: list[str], request_id: str, tmp_path: Path) -> None:
     last = max(settled_indices(network, parse_bytes32(request_id, "id")))
     wait_anchored(network, last)
-    where = ["--log", network.log_url, "--vkey", network.vkey, *chain, "--token-file", network.auditor_token_file]
+    log = ["--log", network.log_url, "--vkey", network.vkey, "--token-file", network.auditor_token_file]
+    where = [*log, *chain]
     anchored = ["--anchor-key", local_account("log").address]
     one = cli.ok("audit", "verify", request_id, *where, *anchored, "--model", DIGITS, "--require-complete", "--json").json()
     assert [step["number"] for step in one["steps"]] == [1, 2, 3, 4, 5, 6, 7, 8]
@@ -164,11 +165,11 @@ def check_the_audit(cli: Cli, network: Network, chain: list[str], request_id: st
     assert cli.ok("audit", "verify", last, *where, *anchored).out.splitlines()[0].startswith("1. entry")
     assert cli("audit", "verify", request_id, *where, "--require-complete").code == 2, "no anchor key, so step 4 is absent"
     assert cli.ok("audit", "verify", *where, *anchored, "--json").json()["holds"]
-    cli.ok("audit", "export", tmp_path / "log", *where)
+    cli.ok("audit", "export", tmp_path / "log", *log)
     offline = ["--log", tmp_path / "log", "--vkey", network.vkey, *chain, *anchored]
     assert cli.ok("audit", "verify", request_id, *offline, "--json").json()["holds"]
     check_tampering(cli, offline, request_id, tmp_path / "log", network)
-    cli.ok("audit", "export", tmp_path / "call", *where, "--request", request_id)
+    cli.ok("audit", "export", tmp_path / "call", *log, "--request", request_id)
     assert list((tmp_path / "call").rglob("*.tlog-proof"))
 
 
