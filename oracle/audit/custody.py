@@ -232,6 +232,12 @@ class Custody:
             query = select(_keys.c.index).where(_keys.c.subject == subject).order_by(_keys.c.index)
             return list(connection.execute(query).scalars())
 
+    def without_keys(self, indices: Sequence[int]) -> list[int]:
+        """Which of these records custody knows nothing of, not even that they were erased."""
+        with storing("read the custody database"), reading(self._custody) as connection:
+            known = {i for c in _chunks(indices) for i in connection.execute(select(_keys.c.index).where(_keys.c.index.in_(c))).scalars()}
+        return [index for index in indices if index not in known]
+
     # ---- holds --------------------------------------------------------------------------------------------------------------------
     def place_hold(self, hold: Hold) -> None:
         """Durable when it returns; the same hold placed again changes nothing."""

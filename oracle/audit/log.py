@@ -32,7 +32,7 @@ from oracle.audit.custody import Custody, Keeping
 from oracle.audit.custodykey import CustodyKey
 from oracle.audit.note import SignerKey
 from oracle.audit.publisher import Publisher
-from oracle.audit.record import Previous, check_entry, encode_record, read_call_id, require_writer
+from oracle.audit.record import Previous, check_entry, encode_record, parse_record, read_call_id, require_writer
 from oracle.audit.retention import Retention
 from oracle.audit.seal import Sealed
 from oracle.audit.store import CheckpointStore, EntryStore, Row
@@ -337,6 +337,10 @@ class Log:
         rows = self.entries.read(size - len(hashes), size)
         if [hash_leaf(row.record) for row in rows] != hashes or [row.leaf_hash for row in rows] != hashes:
             raise LogRefused("log database", "the entries of the last tile", "others")
+        kept = [row.index for row in rows if parse_record(row.record).retention is not None]
+        if lost := self.custody.without_keys(kept):
+            # The log itself is whole and goes on; that content cannot be read any more is for people to know, now.
+            self._journal.critical("the custody database has no keys of entries it kept: restored from a backup?", entries=lost)
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from oracle.audit.retention import prune_once
 from oracle.bench.postgres import PostgresServer, find_binaries
 from oracle.errors import LogRefused, StoreError
 from tests.twins.logs import KEEPER, KEY, START, TickingClock, check_secret, entry, full_check, secret_entry
+from tests.twins.logs import open_log as open_plain
 from tests.twins.postgres import NewDatabase
 
 OpenLog = Callable[[], Log]
@@ -120,3 +122,28 @@ def append_until_taken(log: Log, number: int) -> int:
         except StoreError:
             continue
     raise AssertionError("the log did not recover")
+
+
+def test_a_restored_custody_database_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
+    """The log goes on: its records are whole. That content of theirs is lost is said loudly."""
+    log = open_plain(tmp_path)
+    log.append("w", secret_entry(0))
+    log.close()
+    shutil.copy(tmp_path / "custody.sqlite", tmp_path / "backup")
+    log = open_plain(tmp_path)
+    log.append("w", secret_entry(1))
+    log.append("w", entry(2))
+    log.close()
+    assert "custody" not in capsys.readouterr().out
+    for name in ("custody.sqlite-wal", "custody.sqlite-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    shutil.copy(tmp_path / "backup", tmp_path / "custody.sqlite")
+    log = open_plain(tmp_path)
+    said = capsys.readouterr().out + caplog.text
+    assert "restored from a backup" in said
+    assert "[1]" in said
+    check_secret(log, 0, 0)
+    assert log.custody.content(1) is None
+    log.append("w", secret_entry(3))
+    check_secret(log, 3, 3)
+    log.close()
