@@ -14,10 +14,10 @@ from oracle.audit.client import LogClient
 from oracle.audit.late import LogPolicy
 from oracle.config import ProxyConfig, read_secret
 from oracle.errors import ConfigRejected
-from oracle.http import serve
 from oracle.ingest.proxy import Proxy, make_app
 from oracle.ingest.recorder import Recorder
 from oracle.ingest.spool import Spool
+from oracle.pipeline.background import Background
 
 
 def run_proxy(config: ProxyConfig) -> None:
@@ -26,7 +26,7 @@ def run_proxy(config: ProxyConfig) -> None:
     proxy = open_proxy(config)
     journal.get("proxy").info("started", upstream=urlsplit(config.upstream).hostname, content=config.content, log_policy=config.log_policy)
     try:
-        serve(make_app(proxy), config.listen)
+        Background().run({}, make_app(proxy), config.listen)
     finally:
         proxy.recorder.close()
     journal.get("proxy").info("stopped")
