@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 
 import httpx
 
@@ -18,10 +19,11 @@ from oracle.audit.custody import Custody
 from oracle.audit.custodykey import read_custody_key
 from oracle.audit.index import Index
 from oracle.audit.policy import Policy, parse_policy
+from oracle.audit.view import LogView
 from oracle.audit.witnessed import WitnessVerdict, judge_witnesses
 from oracle.config import Config, OfficeConfig, OidcConfig, read_address, read_secret
 from oracle.encoding import compute_log_id, to_hex
-from oracle.errors import ConfigRejected, Rejected
+from oracle.errors import ConfigRejected, LogRefused, Rejected
 from oracle.office.duties import Duties
 from oracle.office.oidc import Oidc, OidcSettings
 from oracle.office.people import PeopleFile, Role
@@ -75,6 +77,7 @@ class Office:
     pages: Path = PAGES
     anchor_late_seconds: float = 3600.0
     transport: httpx.BaseTransport | None = None
+    _following: Lock = field(default_factory=Lock)
 
     def anchors(self) -> Sequence[Anchor]:
         """Those of this log on the chain, oldest first; asked once a block. None of them where no anchor key is known."""
@@ -105,9 +108,24 @@ class Office:
         self.duties.run_once()
         return DUTIES_PAUSE_SECONDS
 
+    def catch_up(self, view: LogView) -> None:
+        """The index takes in what the view has. Another thread or process may be further already, which a view must not refuse.
+
+        Raises LogRefused where the log does not extend what was followed.
+        """
+        with self._following:
+            built = self.index.checkpoint
+            if built is not None and built.size >= view.size:
+                return
+            try:
+                self.index.follow(view)
+            except LogRefused:
+                if self.index.size < view.size:
+                    raise
+
     def _follow(self) -> float:
         try:
-            self.index.follow(self.reader.view())
+            self.catch_up(self.reader.view())
         except Rejected as error:  # a log that does not extend what was followed: a person must look, and the pages say so
             journal.get("index").critical("not followed", reason=str(error))
             return 10 * INDEX_PAUSE_SECONDS

@@ -203,6 +203,25 @@ def test_a_report_on_a_period(office: OfficeNetwork, format: str, start: bytes) 
     assert office.client("authority").get(f"{BASE}/reports?from=2026-02-01&to=2026-01-01").status_code == 400
 
 
+def test_an_empty_log_is_shown_as_one(office: OfficeNetwork) -> None:
+    office.add_person("everything", *Role)
+    client = office.client("everything")
+    for path in ("overview", "records", "completeness", "readers", "reviews", "samples", "operations", "export?format=csv", "reports"):
+        answer = client.get(f"{BASE}/{path}")
+        assert answer.status_code == 200, (path, answer.text[:300])
+    assert client.get(f"{BASE}/records/0").status_code == 404
+    assert client.post(f"{BASE}/samples", json={"size": 1}).status_code in (201, 409)
+
+
+def test_an_index_that_is_ahead_of_a_view_is_no_fork(office: OfficeNetwork) -> None:
+    office.log_call(1)
+    old = office.office.reader.view()
+    office.log_call(2)
+    office.office.catch_up(old)
+    assert office.office.index.size == 4
+    assert got(office.client("auditor"), "/completeness")["size"] == 4
+
+
 # ---- four eyes -------------------------------------------------------------------------------------------------------------------------
 def test_a_disclosure_from_request_to_reading(office: OfficeNetwork) -> None:
     index, _ = office.log_call()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Cookie, Request, Response
 from fastapi.responses import RedirectResponse
 
-from oracle.errors import CaseUnknown
+from oracle.errors import CaseUnknown, Unauthorised
 from oracle.office.desk import Office, public_to_json
 from oracle.office.gate import COOKIE, PREFIX, Anybody, SignedIn, TheOffice, end_session, is_loopback, set_session
 from oracle.office.oidc import SIGN_IN_SECONDS, Oidc
@@ -102,7 +103,12 @@ def callback(
     browser: Annotated[str | None, Cookie(alias=BROWSER_COOKIE, include_in_schema=False)] = None,
 ) -> Response:
     """Verifies what the provider says, and opens a session."""
-    identity = oidc_of(office).finish(query_of(request), browser)
+    try:
+        identity = oidc_of(office).finish(query_of(request), browser)
+    except Unauthorised as error:
+        if "text/html" not in request.headers.get("accept", ""):
+            raise
+        return RedirectResponse(f"{_HOME}?{urlencode({'problem': str(error)})}", 303)  # a person is told on the page they came from
     response = RedirectResponse(_HOME, 303)
     set_session(request, response, office.sessions.open(identity))
     response.delete_cookie(BROWSER_COOKIE, path=_OIDC_PATH)

@@ -19,8 +19,6 @@ from oracle.office.gate import PREFIX, TheOffice, needs
 from oracle.office.people import Right
 from oracle.office.report import Period, ReportData
 from oracle.office.report_collect import Asked, chain_anchors, collect
-from oracle.office.report_html import write_html
-from oracle.office.report_pdf import write_pdf
 from oracle.office.routes.answering import ASKED, refusals
 from oracle.office.routes.overview import period_of
 from oracle.office.routes.records import TheFilter, judge_now
@@ -81,7 +79,7 @@ def export(
 ) -> StreamingResponse:
     """Every record that the filters of /records find, oldest first, each held against the tree before any of it leaves."""
     view = office.reader.view()
-    office.index.follow(view)
+    office.catch_up(view)
     file = tempfile.TemporaryFile(prefix="affidavit-export-")  # noqa: SIM115 - closed by the answer
     try:
         write_table(read_rows(office.index, view, office.index.matching(wanted)), format, file, view.checkpoint, wanted)
@@ -129,13 +127,23 @@ def report(
 ) -> Response:
     """Volumes, verdicts, completeness, samples, reviews, incidents, and the proof material of a period. Nothing sealed is in it."""
     first, last = period_of(start, end, office.clock.now())
-    data = report_data(office, Period(first, last))
-    content = write_html(data) if format == "html" else write_pdf(data)
+    content = write_report(report_data(office, Period(first, last)), format)
     headers = {
         "content-disposition": f'attachment; filename="report-{first:%Y-%m-%d}-{last:%Y-%m-%d}.{format}"',
         "content-security-policy": REPORT_POLICY,
     }
     return Response(content, media_type=MEDIA[format], headers=headers)
+
+
+def write_report(data: ReportData, format: Literal["html", "pdf"]) -> bytes:
+    """Imported at need: setting pages takes much that nothing else here does."""
+    if format == "html":
+        from oracle.office.report_html import write_html
+
+        return write_html(data)
+    from oracle.office.report_pdf import write_pdf
+
+    return write_pdf(data)
 
 
 def report_data(office: Office, period: Period) -> ReportData:

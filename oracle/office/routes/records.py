@@ -191,14 +191,14 @@ def completeness(_caller: MayRead, office: TheOffice) -> dict[str, Any]:
 
 def judge_now(office: Office) -> Completeness:
     """The report as of now."""
-    view = office.reader.view()
-    chain = OfChain(office.desk.chain, office.public.log_id, lambda index: _log_time(view, index))
+    office.catch_up(office.reader.view())
     while True:
-        office.index.follow(view)
         checkpoint, ledger = office.index.checkpoint, office.index.ledger()
-        if checkpoint is not None and ledger.size == checkpoint.size:
-            limits = Limits(anchor_seconds=int(office.anchor_late_seconds))
-            return judge(ledger, checkpoint, office.clock.now(), limits, chain)
+        if checkpoint is not None and ledger.size == checkpoint.size:  # else the index was taken further in between
+            break
+    view = office.reader.view()  # now: so that it has every entry that the ledger tells of
+    chain = OfChain(office.desk.chain, office.public.log_id, lambda index: _log_time(view, index))
+    return judge(ledger, checkpoint, office.clock.now(), Limits(anchor_seconds=int(office.anchor_late_seconds)), chain)
 
 
 def _log_time(view: LogView, index: int) -> int:

@@ -81,7 +81,7 @@ def filter_of(sent: FilterIn) -> Filter:
 def _draw(office: Office, wanted: Filter, size: int, seed: Bytes32) -> Drawn:
     """From the newest checkpoint. The index may be taken further meanwhile: then again."""
     for attempt in range(DRAW_ATTEMPTS):
-        office.index.follow(office.reader.view())
+        office.catch_up(office.reader.view())
         try:
             return draw(office.index, wanted, size, seed)
         except LogRefused:
