@@ -18,13 +18,14 @@ from pathlib import Path
 from rich.console import Console
 
 from oracle.attest.sign import sign_claim
-from oracle.audit.report import AuditReport
+from oracle.audit.report import AuditReport, StepStatus
 from oracle.demo import digits
 from oracle.demo.auditing import audit_call, audit_log, find_changed_bytes, settled_indices, wait_anchored
 from oracle.demo.digits import Gate, Image
 from oracle.demo.local_keys import find_seeds
 from oracle.demo.network import STAKE_WEI, Network, Plan, running_network
-from oracle.encoding import keccak256, pack_int16, pack_quorum_evidence, to_hex, unpack_int16, unpack_proof_evidence
+from oracle.demo.officing import disclose, find_records, hold_and_erase, open_offices
+from oracle.encoding import keccak256, pack_int16, pack_quorum_evidence, parse_bytes32, to_hex, unpack_int16, unpack_proof_evidence
 from oracle.errors import PeerError
 from oracle.pipeline.catalogue import describe_directory
 from oracle.pipeline.client import ApiClient
@@ -267,6 +268,22 @@ class Story:
         for what, found in find_changed_bytes(self._network, request_id):
             self.say(f"  a byte of {what}: the audit fails at {found}")
 
+    def show_office(self, request_id: Bytes32) -> None:
+        """Content by four eyes, a hold that is stronger than an erasure, and proofs that outlive the content."""
+        self.chapter("People see content by four eyes, and erase it; the proofs stay")
+        people = open_offices(self._network)
+        records = find_records(people, request_id, len(settled_indices(self._network, request_id)))
+        intent = next(record for record in records if record["kind"] == "intent")
+        request = self._api.request(request_id)["request"]
+        for line in disclose(people, intent["index"], parse_bytes32(request["input_digest"], "input_digest")):
+            self.say(f"  {line}")
+        kept = [record["index"] for record in records if record["content"] == "present"]
+        for line in hold_and_erase(people, request_id, kept):
+            self.say(f"  {line}")
+        report = audit_call(self._network, request_id)
+        passed = [step.name for step in report.steps if step.status is StepStatus.PASSED]
+        self.say(f"  the call is audited again: {', '.join(passed)} still hold.")
+
 
 def short(value: bytes) -> str:
     return f"0x{value.hex()[:8]}…"
@@ -312,6 +329,7 @@ def tell(story: Story) -> None:
     story.show_forgery(answered[0])
     story.show_fraud(answered[0])
     story.show_tampering(answered[0].asked.request_id)
+    story.show_office(signed)
     if any(one.settled.status.callback is not CallbackStatus.SUCCEEDED for one in (*answered, *proven)):
         raise PeerError("a callback of the demo did not succeed")
 

@@ -47,6 +47,12 @@ def test_the_whole_story(tmp_path: Path) -> None:
     assert "the same scores as before" in text
     for what, step in (("a record", 1), ("a tile of hashes", 2), ("the checkpoint", 3)):
         assert f"a byte of {what}: the audit fails at step {step}, " in text
+    assert "the auditor's own approval is refused: " in text
+    assert re.search(r"approves, and \d+ bytes are shown: the input that was asked about", text)
+    assert re.search(r"the log of readers has it: auditor read entry \d+, record \d+", text)
+    assert re.search(r"the key custodian's approval is refused: entry \d+: expected no legal hold on it", text)
+    assert re.search(r"the keys of [1-9]\d* records are destroyed", text)
+    assert re.search(r"the call is audited again: entry, inclusion, checkpoint signature, anchors, .*on-chain receipt", text)
     assert list(tmp_path.iterdir()) == []
     assert running(str(tmp_path)) == []
 
