@@ -1,6 +1,7 @@
 """A service that speaks OpenAI's wire format over real HTTP and streams word by word: the outside's twin for the recording proxy.
 
-It answers with the words of the question, backwards. What it does wrong is said by `behaviour`, and what it was sent is kept.
+It answers with the words of the question, backwards, or with what `speak` says: a real model (`tests.twins.titler`). What it does wrong
+is said by `behaviour`, and what it was sent is kept.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -55,6 +56,7 @@ class Upstream:
     seen: list[Seen] = field(default_factory=list)
     is_hung_up_on: threading.Event = field(default_factory=threading.Event)
     url: str = ""
+    speak: Callable[[str], Iterator[str]] | None = None
 
     def __enter__(self) -> Upstream:
         config = uvicorn.Config(
@@ -99,6 +101,9 @@ class Upstream:
             await _send(send, b.status, b.content_type, data, b.headers)
             return
         asked = json.loads(body) if body else {}
+        if self.speak is not None:
+            await self._speak(asked, send)
+            return
         if not asked.get("stream"):
             await _send(send, 200, "application/json", json.dumps(_whole(path, asked)).encode(), b.headers)
             return
@@ -112,6 +117,22 @@ class Upstream:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
             await asyncio.sleep(b.pause)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _speak(self, asked: dict[str, Any], send: Any) -> None:
+        """A chat with a real model: each piece leaves when the model has made it."""
+        assert self.speak is not None
+        pieces = self.speak(asked["messages"][-1]["content"])
+        head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": asked["model"]}
+        if not asked.get("stream"):
+            message = {"role": "assistant", "content": "".join(pieces)}
+            choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+            await _send(send, 200, "application/json", json.dumps(head | {"object": "chat.completion", "choices": choices}).encode(), ())
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+            await send({"type": "http.response.body", "body": _event(_chunk(head, True, piece, None)), "more_body": True})
+        end = _event(_chunk(head, True, None, "stop")) + b"data: [DONE]\n\n"
+        await send({"type": "http.response.body", "body": end, "more_body": False})
 
     async def _pieces(self, path: str, asked: dict[str, Any]) -> AsyncIterator[bytes]:
         b = self.behaviour
@@ -195,8 +216,12 @@ def stream_events(path: str, asked: dict[str, Any]) -> list[bytes]:
     chunks.append(_chunk(head, is_chat, None, "stop"))
     if (asked.get("stream_options") or {}).get("include_usage"):
         chunks.append(head | {"choices": [], "usage": USAGE})
-    events = [b": keep-alive\n\n", *(b"data: " + json.dumps(chunk, ensure_ascii=False).encode() + b"\n\n" for chunk in chunks)]
+    events = [b": keep-alive\n\n", *map(_event, chunks)]
     return [*events, b"data: [DONE]\n\n"]
+
+
+def _event(document: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(document, ensure_ascii=False).encode() + b"\n\n"
 
 
 def _chunk(head: dict[str, Any], is_chat: bool, word: str | None, reason: str | None) -> dict[str, Any]:
