@@ -42,7 +42,7 @@ def make_sections(data: ReportData) -> list[Section]:
         ("clocks", "Clocks", _clocks),
         ("people", "Samples, reviews and overrides", _people),
         ("incidents", "Incidents", _incidents),
-        ("content", "Disclosures, readers, holds and erasures", _content),
+        ("disclosures", "Disclosures, readers, holds and erasures", _content),
         ("changes", "Changes of configuration and keys", _changes),
         ("anchors", "Anchors and witnesses", _anchors),
         ("provisions", "What the law asks, and what this log shows", _provisions),

@@ -61,13 +61,27 @@ _ACTS: list[tuple[EntryKind, dict[str, Any]]] = [
     (EntryKind.REVIEW, {"audit__review__action": "review", "audit__review__index": 21, "audit__review__outcome": "accepted"}),
     (EntryKind.REVIEW, {"audit__review__action": "review", "audit__review__index": 28, "audit__review__outcome": "escalated"}),
     (EntryKind.OVERRIDE, {"audit__override__action": "answer replaced by a person", "audit__subject__index": 28}),
-    (EntryKind.DISCLOSURE, {"audit__disclosure__action": "requested", "audit__disclosure__indices": ["21", "28"], "audit__disclosure__minutes": 60}),
+    (
+        EntryKind.DISCLOSURE,
+        {"audit__disclosure__action": "requested", "audit__disclosure__indices": ["21", "28"], "audit__disclosure__minutes": 60},
+    ),
     (EntryKind.DISCLOSURE, {"audit__disclosure__action": "approved", "audit__disclosure__indices": ["21", "28"], "audit__actor": "p-99aa"}),
     (EntryKind.DISCLOSURE, {"audit__disclosure__action": "read", "audit__disclosure__indices": ["28"]}),
-    (EntryKind.HOLD, {"audit__hold__action": "placed", "audit__hold__first_index": 20, "audit__hold__last_index": 40, "audit__hold__id": "h-1"}),
-    (EntryKind.ERASURE, {"audit__erasure__action": "erased", "audit__erasure__cause": "request", "audit__erasure__indices": ["3"], "audit__erasure__id": "e-1"}),
+    (
+        EntryKind.HOLD,
+        {"audit__hold__action": "placed", "audit__hold__first_index": 20, "audit__hold__last_index": 40, "audit__hold__id": "h-1"},
+    ),
+    (
+        EntryKind.ERASURE,
+        {
+            "audit__erasure__action": "erased",
+            "audit__erasure__cause": "request",
+            "audit__erasure__indices": ["3"],
+            "audit__erasure__id": "e-1",
+        },
+    ),
     (EntryKind.CONFIG, {"audit__config__file": "office.toml", "audit__config__digest": "0x" + "c0" * 32}),
-]  # fmt: skip
+]
 _ANCHOR: dict[str, Any] = {
     "audit__anchor__size": 3000,
     "audit__anchor__root": "0x" + "ab" * 32,
