@@ -37,8 +37,14 @@ def _begin(connection: Connection) -> None:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A transaction that only reads: one snapshot, beside the writer instead of behind it. Writing in it can fail as locked."""
-    with engine.execution_options(**{_READING: True}).begin() as connection:
+    """A transaction that only reads: one snapshot, beside the writer instead of behind it. Writing in it can fail as locked.
+
+    PostgreSQL would otherwise take a new snapshot for every statement.
+    """
+    options: dict[str, Any] = {_READING: True}
+    if engine.dialect.name == "postgresql":
+        options["isolation_level"] = "REPEATABLE READ"
+    with engine.execution_options(**options).begin() as connection:
         yield connection
 
 

@@ -19,7 +19,7 @@ from math import floor, log
 from typing import Any
 
 import numpy as np
-from sqlalchemy import BigInteger, Boolean, Column, Connection, Integer, LargeBinary, MetaData, String, Table, Text, insert, select
+from sqlalchemy import BigInteger, Boolean, Column, Connection, Integer, LargeBinary, MetaData, String, Table, Text, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from oracle.audit import bits
@@ -30,6 +30,7 @@ from oracle.audit.terms import MAX_TERM, Keys, collect
 from oracle.encoding import parse_hex
 from oracle.errors import MalformedInput
 from oracle.records import Bytes32
+from oracle.store import insert_all
 
 metadata = MetaData()
 followed = Table(
@@ -352,8 +353,7 @@ def chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
 def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     """New rows. PostgreSQL takes many of them by COPY, which is several times as fast as statements are."""
     if connection.dialect.name != "postgresql" or len(rows) < _CHUNK:
-        if rows:
-            connection.execute(insert(table), rows)
+        insert_all(connection, table, rows)
         return
     names = list(rows[0])
     columns = ", ".join(f'"{name}"' for name in names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import create_engine, text
 
 from oracle.bench.postgres import PostgresServer
-from oracle.store import open_database
+from oracle.store import open_database, reading
 from tests.twins.postgres import NewDatabase
 
 
@@ -32,3 +32,17 @@ def test_what_was_committed_survives_a_crash() -> None:
         server.start()
         with create_engine(url).connect() as connection:
             assert connection.execute(text("SELECT n FROM kept")).scalar_one() == 7
+
+
+def test_a_reader_sees_one_state_of_the_database(new_database: NewDatabase) -> None:
+    """Whatever is committed beside it meanwhile."""
+    engine = open_database(new_database(), "checkpoint")
+    count = text("SELECT count(*) FROM checkpoints")
+    with reading(engine) as reader:
+        assert reader.execute(count).scalar_one() == 0
+        with engine.begin() as writer:
+            writer.execute(text("INSERT INTO checkpoints (origin, size, root, note) VALUES ('a', 1, :r, 'n')"), {"r": b"\x01" * 32})
+        assert reader.execute(count).scalar_one() == 0
+    with reading(engine) as reader:
+        assert reader.execute(count).scalar_one() == 1
+    engine.dispose()
