@@ -131,6 +131,7 @@ def test_what_is_invisible_or_turns_text_around_is_shown_as_its_code_point(hosti
     assert clean("שלום Αθήνα Москва 日本 — “x” 1\u202f000") == "שלום Αθήνα Москва 日本 — “x” 1\u202f000"
 
 
+@pytest.mark.skipif(load_fonts().plain != "DejaVu", reason="DejaVu is not installed")
 def test_a_pdf_takes_hostile_words_and_breaks_long_ones(hostile: ReportData) -> None:
     data = write_pdf(hostile)
     text = squeezed(pdf_text(data))
@@ -487,3 +488,10 @@ def test_an_incident_is_written_into_the_log_once_a_step(
     found = read_incidents(enumerate(records))
     assert [(i.id, i.gravity, i.indices, i.told_at) for i in found] == [("INC-1", Gravity.DEATH, (0,), (0, 1))]
     assert not any("wrong dose" in str(record.fields) for record in records)
+
+
+def test_the_page_has_every_provision_in_the_words_of_the_reports() -> None:
+    page = (Path(__file__).parents[2] / "docs/reports.md").read_text()
+    for provision in PROVISIONS:
+        assert f"| [{provision.name}]({provision.source}) | {provision.asks} | " in page
+        assert f" | {provision.does_not} |" in page
