@@ -159,9 +159,6 @@ class Monitor:
 
     def _finish(self, looked: _Looked) -> MonitorRound:
         self._save(looked, sorted(looked.looked_at))
-        for alarm in looked.changed:
-            tell = self._journal.critical if alarm.severity is Severity.CRITICAL else self._journal.warning
-            tell(f"alarm {alarm.state}", kind=str(alarm.kind), subject=alarm.subject, text=alarm.text)
         head = looked.state.head
         standing = tuple(self._store.open_alarms(self.origin))
         return MonitorRound(head.size if head else 0, looked.state.audited, tuple(looked.changed), standing, tuple(looked.unseen))

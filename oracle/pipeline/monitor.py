@@ -12,7 +12,7 @@ from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
 
 from oracle import journal
-from oracle.audit.alarms import AlarmKind
+from oracle.audit.alarms import AlarmKind, Severity
 from oracle.audit.monitor import Beside, Limits, Monitor, MonitorRound
 from oracle.audit.monitor_store import MonitorStore
 from oracle.audit.note import parse_vkey
@@ -122,6 +122,7 @@ def _refusal_reader(log: str) -> Callable[[], str | None]:
 # ---- once, or for ever ----------------------------------------------------------------------------------------------------------------
 def watch_once(settings: MonitorSettings) -> MonitorRound:
     """One round, in which nothing is given time: whoever asks wants to know what is so now. The webhook is told as far as it answers."""
+    journal.configure("monitor")  # on standard error: the result is the command's
     limits = replace(settings.limits, silence_seconds=0)
     opened = open_monitor(replace(settings, limits=limits))
     try:
@@ -161,8 +162,15 @@ def run_monitor(settings: MonitorSettings, listen: str, pause_seconds: float) ->
 
 
 def _watch_step(opened: OpenMonitor, metrics: MonitorMetrics, pause_seconds: float) -> Step:
+    logger = journal.get("monitor")
+
     def step() -> float:
-        metrics.on_round(opened.monitor.run_once(), SystemClock().now().timestamp())
+        done = opened.monitor.run_once()
+        metrics.on_round(done, SystemClock().now().timestamp())
+        for alarm in done.changed:
+            is_standing = alarm in done.alarms
+            tell = logger.critical if is_standing and alarm.severity is Severity.CRITICAL else logger.warning
+            tell("alarm" if is_standing else "resolved", kind=str(alarm.kind), subject=alarm.subject, text=alarm.text, id=alarm.id)
         return pause_seconds
 
     return step

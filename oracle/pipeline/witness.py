@@ -20,8 +20,7 @@ from oracle.audit.witness_server import make_app
 from oracle.audit.witness_store import CosignedStore
 from oracle.config import LogConfig, read_new_password, read_secret
 from oracle.errors import ConfigRejected, LogRefused
-from oracle.http import serve
-from oracle.pipeline.background import Step
+from oracle.pipeline.background import Background, Step
 from oracle.seams import Clock, SystemClock
 
 
@@ -92,7 +91,7 @@ def run_witness(listen: str, database: str, key_file: Path, password_file: Path,
     witness = Witness.open(database, read_witness_key(key_file, read_secret(password_file)), keys, SystemClock())
     try:
         journal.get("witness").info("started", vkey=str(witness.signer.verifier), logs=sorted(witness.logs))
-        serve(make_app(witness), listen)
+        Background().run({}, make_app(witness), listen)
     finally:
         witness.close()
     journal.get("witness").info("stopped")

@@ -12,9 +12,10 @@ import uvicorn
 from oracle.audit.access import Access, hash_token, new_token
 from oracle.audit.log import Log
 from oracle.audit.metrics import LogMetrics
+from oracle.audit.receipts import add_receipts
 from oracle.audit.server import make_app
 from oracle.audit.source import DirectorySource
-from tests.twins.logs import open_log
+from tests.twins.logs import KEY, open_log
 
 
 class LogService:
@@ -27,6 +28,7 @@ class LogService:
         self.directory = directory
         self.log: Log = open_log(directory)
         app = make_app(self.log, DirectorySource(directory / "log"), self.access, LogMetrics())
+        add_receipts(app, self.log, DirectorySource(directory / "log"), KEY)
         self.url = ""
         # The server opens its own socket, as in production: one that is handed in would be without TCP_NODELAY, and each answer 40 ms late.
         self._server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="off"))
