@@ -48,6 +48,18 @@ def show_line() -> None:
     show("The whole line, 3 nodes, quorum 2 or a proof, one machine", ("what", "figure"), line.measure())
 
 
+def show_audit(records: int) -> None:
+    """A million records on each database take half an hour, so it runs only where it is named."""
+    from oracle.bench import audit
+
+    notes, wide = Console(stderr=True), Console(width=max(PROOF_WIDTH, console.width))
+    rows = audit.measure(audit.Sizes.of(records), notes.print)
+    table = Table(*audit.COLUMNS, title=f"The audit log, {records:,} records", title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    wide.print(table)
+
+
 def show_proofs(only: Sequence[str], with_ezkl: bool) -> None:
     """Takes from minutes (ours alone) to an hour, so it runs only where it is named; its tables come as they are known."""
     from circuits.bench import proofs

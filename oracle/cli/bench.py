@@ -9,24 +9,33 @@ import typer
 
 
 class Bench(StrEnum):
+    AUDIT = "audit"
     GAS = "gas"
     INFERENCE = "inference"
     LINE = "line"
     PROOFS = "proofs"
 
 
+LONG = (Bench.AUDIT, Bench.PROOFS)
+
+
 def bench(
     names: Annotated[
-        list[Bench] | None, typer.Argument(metavar="[gas] [inference] [line] [proofs]", help="All but proofs where left out.")
+        list[Bench] | None,
+        typer.Argument(metavar="[audit] [gas] [inference] [line] [proofs]", help="All but audit and proofs where left out."),
     ] = None,
     without_ezkl: Annotated[bool, typer.Option("--without-ezkl", help="proofs: ours alone; nothing is installed.")] = False,
     only: Annotated[list[str] | None, typer.Option("--only", metavar="NAME", help="proofs: this model or sweep; may be repeated.")] = None,
+    records: Annotated[int, typer.Option("--records", min=1000, help="audit: how many records the log is filled with.")] = 1_000_000,
 ) -> None:
-    """Measure gas per delivery, latency of an inference, requests per second through the whole line; what proofs cost, beside ezkl."""
-    from oracle.bench.tables import run, show_proofs
+    """Measure gas per delivery, latency of an inference, requests per second through the whole line; the audit log; what proofs cost."""
+    from oracle.bench.tables import run, show_audit, show_proofs
 
     chosen = list(names or [])
-    if Bench.PROOFS not in chosen or len(chosen) > 1:
-        run([name.value for name in chosen if name is not Bench.PROOFS])
+    short = [name for name in chosen if name not in LONG]
+    if short or not chosen:
+        run([name.value for name in short])
+    if Bench.AUDIT in chosen:
+        show_audit(records)
     if Bench.PROOFS in chosen:
         show_proofs(only or (), not without_ezkl)
