@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
-from sqlalchemy import insert
+from sqlalchemy import Engine, insert
 
 from oracle.audit.content import Content
 from oracle.audit.custody import Custody, Keeping
@@ -24,16 +24,23 @@ FOREVER = 1 << 40
 class OfficeScene:
     """`restart` gives new objects on the same databases, as after a crash."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, new_database: Callable[[], str]) -> None:
         self.clock = MovedClock()
         self.log = LogTwin()
-        self._database = f"sqlite:///{directory}/office.sqlite"
-        self.custody = Custody.open(f"sqlite:///{directory}/log.sqlite", f"sqlite:///{directory}/custody.sqlite", CustodyKey(bytes(32)))
+        self._database = new_database()
+        self._engines: list[Engine] = []
+        self.custody = Custody.open(new_database(), new_database(), CustodyKey(bytes(32)))
         self.duties = self.restart()
 
     def restart(self) -> Duties:
-        self.duties = Duties(open_database(self._database, "office"), self.log, self.custody, self.clock, lambda: SIZE)
+        self._engines.append(open_database(self._database, "office"))
+        self.duties = Duties(self._engines[-1], self.log, self.custody, self.clock, lambda: SIZE)
         return self.duties
+
+    def close(self) -> None:
+        for engine in self._engines:
+            engine.dispose()
+        self.custody.close()
 
     def keep(self, index: int, secret: str = "a secret", reference: str = "", writer: str = "app", call_id: bytes | None = None) -> None:
         """Content of an entry: one sealed field and one body, both the secret."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,16 @@ from oracle.office.cases import STEPS, Case, CaseKind, CaseState
 from oracle.office.duties import Duties, HoldScope
 from oracle.records import Entry
 from tests.twins.office import SIZE, OfficeScene
+from tests.twins.postgres import NewDatabase
 
 ADA, BOB, EVE = (f"person-{letter * 32}" for letter in "abe")
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> OfficeScene:
-    return OfficeScene(tmp_path)
+def scene(new_database: NewDatabase) -> Iterator[OfficeScene]:
+    made = OfficeScene(new_database)
+    yield made
+    made.close()
 
 
 class Crash(BaseException):
@@ -431,8 +435,11 @@ def test_the_story_has_every_step_a_person_takes() -> None:
 @pytest.mark.parametrize("crash", CRASHES, ids=lambda c: c.__name__)
 @pytest.mark.parametrize("at", STORY)
 def test_a_crash_changes_nothing_of_the_story(tmp_path: Path, crash: Callable[[OfficeScene], None], at: str) -> None:
-    undisturbed, disturbed = OfficeScene(tmp_path / "a"), OfficeScene(tmp_path / "b")
+    numbers = count()
+    undisturbed, disturbed = (OfficeScene(lambda: f"sqlite:///{tmp_path}/{next(numbers)}.sqlite") for _ in range(2))
     assert tell(disturbed, crash, at) == tell(undisturbed, None, at)
+    for scene in (undisturbed, disturbed):
+        scene.close()
 
 
 @pytest.mark.parametrize("is_done", [False, True])

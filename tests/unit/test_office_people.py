@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from oracle.office.schema import ACTORS, SESSIONS
 from oracle.office.sessions import IDLE_SECONDS, LIFETIME_SECONDS, Identity, Sessions, csrf_of
 from oracle.store import open_database
 from tests.twins.clock import MovedClock
+from tests.twins.postgres import NewDatabase
 
 
 @pytest.fixture
@@ -33,9 +35,11 @@ def people(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def sessions(tmp_path: Path, people: Path, clock: MovedClock) -> Sessions:
+def sessions(new_database: NewDatabase, people: Path, clock: MovedClock) -> Iterator[Sessions]:
     add_person(people, "nobody", [])
-    return Sessions(open_database(f"sqlite:///{tmp_path}/office.sqlite", "office"), PeopleFile(people), clock)
+    engine = open_database(new_database(), "office")
+    yield Sessions(engine, PeopleFile(people), clock)
+    engine.dispose()
 
 
 # ---- rights ------------------------------------------------------------------------------------------------------------------------------
