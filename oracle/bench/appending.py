@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -47,18 +48,23 @@ def open_log(places: Places) -> Log:
     return Log.open(places, KEY, KEEPER, SystemClock())
 
 
-def fill(log: Log, count: int, traffic: Traffic) -> float:
+def fill(log: Log, count: int, traffic: Traffic, is_sealed: bool = True) -> float:
     """Appends `count` entries in batches of MAX_BATCH, intents and their results; returns entries a second. Planning is not timed."""
+    keep = (lambda entry: entry) if is_sealed else _without_content
     appended, seconds = 0, 0.0
     while appended < count:
         calls = [traffic.next_call() for _ in range(min(_PLANNED, -(-(count - appended) // 2)))]
-        intents = [call.asking_entry() for call in calls]
+        intents = [keep(call.asking_entry()) for call in calls]
         started = time.perf_counter()
         places = _submit(log, intents)
-        _submit(log, [call.ending_entry(Previous(p.index, p.leaf_hash)) for call, p in zip(calls, places, strict=True)])
+        _submit(log, [keep(call.ending_entry(Previous(p.index, p.leaf_hash))) for call, p in zip(calls, places, strict=True)])
         seconds += time.perf_counter() - started
         appended += 2 * len(calls)
     return appended / seconds
+
+
+def _without_content(entry: Entry) -> Entry:
+    return replace(entry, sealed={})
 
 
 def _submit(log: Log, entries: Sequence[Entry]) -> list[Appended]:
