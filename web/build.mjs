@@ -1,15 +1,17 @@
 /** Bundles the pages into web/dist: assets under names with their digests, and the one HTML file that names them. */
 
-import { rmSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const out = join(here, "dist");
+const built = join(here, "dist");
+const out = join(here, ".new", "dist"); // built beside its place and then moved there: what is being served is never half a build
 
 rmSync(out, { recursive: true, force: true });
+mkdirSync(out, { recursive: true });
 const { metafile } = await build({
   absWorkingDir: here,
   entryPoints: { app: "src/main.tsx", style: "src/style.css" },
@@ -35,3 +37,5 @@ const named = (entry) => {
 };
 const html = readFileSync(join(here, "src/index.html"), "utf8");
 writeFileSync(join(out, "index.html"), html.replace("{{app}}", named("src/main.tsx")).replace("{{style}}", named("src/style.css")));
+rmSync(built, { recursive: true, force: true });
+renameSync(out, built);

@@ -293,15 +293,20 @@ def _make_office(network: Network) -> dict[str, object]:
         token = add_person(network.people_file, str(role), [role])
         write_secret(network.person_token_file(role), "token file", f"{token}\n")
     databases = {name: f"sqlite:///{directory}/{file}.sqlite" for name, file in _OFFICE_DATABASES.items()}
-    return databases | {
-        "people_file": "office/people.json",
-        "log_token_file": "log-keys/office.token",
-        "custody_key_file": "log-keys/custody-key.json",
-        "custody_password_file": "password",
-        "rpc_url": network.chain.rpc,
-        "anchor_key": local_account("log").address,
-        "nodes": list(network.node_urls),
-    }
+    witnessed = {"witness_policy_file": network.policy_file.name} if network.plan.is_witnessed else {}
+    return (
+        databases
+        | witnessed
+        | {
+            "people_file": "office/people.json",
+            "log_token_file": "log-keys/office.token",
+            "custody_key_file": "log-keys/custody-key.json",
+            "custody_password_file": "password",
+            "rpc_url": network.chain.rpc,
+            "anchor_key": local_account("log").address,
+            "nodes": list(network.node_urls),
+        }
+    )
 
 
 def _write_toml(network: Network, section: str, *, file: str | None = None, **settings: object) -> None:

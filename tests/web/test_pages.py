@@ -13,7 +13,7 @@ from tests.web.conftest import Desk
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["lies", "work", "cases", "looks"])
+@pytest.mark.parametrize("name", ["lies", "work", "cases", "provider", "looks"])
 def test_in_a_browser(desk: Desk, name: str) -> None:
     script = f"tests/web/browser/{name}.test.mjs"
     environment = os.environ | {"AFFIDAVIT_DESK": str(desk.file)}

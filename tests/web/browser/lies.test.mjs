@@ -51,10 +51,10 @@ test("the proof of another record", () =>
     inRecord((view) => ({ proof: view.proof.replace(/index \d+/, "index 0") })),
   ));
 
-test("a proof whose checkpoint tells another size", () =>
+test("a proof whose checkpoint has a false signature", () =>
   failsAt(
     3,
-    inRecord((view) => ({ proof: view.proof.replace(/(affidavit\.local\/log\n)(\d+)\n/, (_all, origin, size) => `${origin}${Number(size) + 1}\n`) })),
+    inRecord((view) => ({ proof: view.proof.replace(/(— affidavit\.local\/log .{20})(.)/, (_all, front, digit) => front + (digit === "A" ? "B" : "A")) })),
   ));
 
 test("a checkpoint that another key signed", async () => {
@@ -92,6 +92,25 @@ test("a log that was truncated behind its anchor", async () => {
   assert.deepEqual([steps[3], steps[6]], ["passed", "failed"], text);
   await context.close();
 });
+
+const witnessed = (body, status = 200) => (context) => context.route("**/log/witnessed", async (route) => route.fulfill({ status, contentType: "text/plain", body: await body(route) }));
+
+test("a false cosignature of a witness", () =>
+  failsAt(
+    10,
+    witnessed(async (route) => {
+      const note = await (await route.fetch()).text();
+      const at = note.lastIndexOf("=") - 9;
+      return note.slice(0, at) + (note[at] === "A" ? "B" : "A") + note.slice(at + 1);
+    }),
+  ));
+
+/** The older checkpoint with the log's own signature alone. */
+const unsigned = scene.older.split("\n").filter((line) => !line.startsWith("— ") || line.startsWith("— affidavit.local/log ")).join("\n");
+
+test("a checkpoint that no witness signed", () => failsAt(10, witnessed(() => unsigned)));
+
+test("a log that shows no cosigned checkpoint at all", () => failsAt(10, witnessed(() => "none", 404)));
 
 test("a chain whose anchor has another root", () => failsAt(6, anchorAs((size, root) => [size, root.replace(/.$/, (digit) => (digit === "0" ? "1" : "0"))])));
 

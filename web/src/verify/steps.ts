@@ -156,7 +156,7 @@ export async function verifyRecord(shown: Shown, trust: TrustAnchors, seams: Sea
   else recorder.skip([7], "the anchor was not verified");
   await recorder.step(8, () => verifyMemory(newest, trust.vkey, seams.memory));
   await recorder.step(9, () => verifyTransaction(fields, trust, seams.chain));
-  await recorder.step(10, () => verifyWitnesses(newest, trust, seams.files));
+  await recorder.step(10, () => verifyWitnesses(newest, trust, seams.files, shown.index));
   return recorder.steps;
 }
 
@@ -173,7 +173,7 @@ export async function verifyLogHead(trust: TrustAnchors, seams: Seams, onStep: O
   }
   await recorder.step(6, () => verifyAnchor(newest, trust, seams));
   await recorder.step(8, () => verifyMemory(newest, trust.vkey, seams.memory));
-  await recorder.step(10, () => verifyWitnesses(newest, trust, seams.files));
+  await recorder.step(10, () => verifyWitnesses(newest, trust, seams.files, null));
   return recorder.steps;
 }
 
@@ -288,7 +288,7 @@ export async function verifyTransaction(fields: Fields, trust: TrustAnchors, cha
 }
 
 /** Witnesses sign a little later than the log: what they signed last must be of this log, and the log must extend it. */
-async function verifyWitnesses(view: LogView, trust: TrustAnchors, files: LogFiles): Promise<Outcome<true>> {
+async function verifyWitnesses(view: LogView, trust: TrustAnchors, files: LogFiles, index: bigint | null): Promise<Outcome<true>> {
   if (!trust.witnessPolicy?.trim()) return absent("no witness policy is set");
   const policy = parsePolicy(trust.witnessPolicy);
   if (policy.quorum === null) return absent("the policy asks for no witness");
@@ -300,5 +300,7 @@ async function verifyWitnesses(view: LogView, trust: TrustAnchors, files: LogFil
   if (!isMet) throw new Rejected("witness quorum", policy.quorum, `signatures by ${names}; none by ${missing.join(", ")}`);
   const current = seen.size > view.size ? await readNewest(files, parseVkey(trust.vkey)) : view;
   await current.verifyExtends(seen.size, seen.root, "the cosigned checkpoint");
-  return passed(`${names} signed ${seen.size} entries, and the log extends them`);
+  const when = signed.map((one) => one.time.toISOString().slice(0, 19).replace("T", " ")).sort().at(-1) ?? "";
+  if (index !== null && index >= seen.size) return absent(`${names} signed ${seen.size} entries, last at ${when} UTC: entry ${index} is newer`);
+  return passed(`${names} signed ${seen.size} entries, last at ${when} UTC, and the log extends them`);
 }
