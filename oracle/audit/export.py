@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from oracle.audit.checkpoint import open_checkpoint
 from oracle.audit.content import Content, content_to_json
 from oracle.audit.files import replace_file
 from oracle.audit.proof import LogProof, write_proof
@@ -38,7 +39,18 @@ def export_log(view: LogView, directory: Path) -> int:
         records = [view.parse(index) for index in range(start, min(start + WIDTH, view.size))]
         _export_contents(view.contents(records), directory)
     replace_file(directory / "checkpoint", view.checkpoint.note.encode())
+    _export_witnessed(view, directory)
     return view.size
+
+
+def _export_witnessed(view: LogView, directory: Path) -> None:
+    """The checkpoint that the log calls witnessed, where the copy reaches so far. Whether its cosignatures are enough, a policy says."""
+    if (note := view.source.read_witnessed()) is None:
+        return
+    witnessed = open_checkpoint(note, view.key)
+    if witnessed.size <= view.size:
+        view.verify_extends(witnessed)
+        replace_file(directory / "witnessed", note)
 
 
 def export_call(view: LogView, request_id: Bytes32, directory: Path) -> Sequence[LoggedRecord]:

@@ -22,12 +22,15 @@ import pytest
 import structlog
 
 from oracle.audit.checkpoint import parse_checkpoint, sign_checkpoint
+from oracle.audit.client import LogClient
 from oracle.audit.cosign import WitnessKey, read_cosignatures
 from oracle.audit.note import parse
 from oracle.audit.submission import Submission, write_submission
 from oracle.audit.tree import compute_consistency_proof, compute_root, hash_leaf
 from oracle.audit.witness_key import read_witness_key
 from oracle.demo.processes import find_free_port
+from oracle.errors import LogRefused
+from oracle.pipeline.keys import new_log
 from tests.twins.log_service import LogService
 from tests.twins.logs import KEY, entry
 from tests.unit.cli_runner import Cli
@@ -81,18 +84,20 @@ def test_what_a_witness_does_not_start_with(cli: Cli, tmp_path: Path, password: 
 class WitnessProcess:
     """`affidavit witness serve` as a process that can be killed."""
 
-    def __init__(self, directory: Path, password: Path, cli: Cli) -> None:
+    def __init__(self, directory: Path, password: Path, cli: Cli, start: bool = True) -> None:
         made = cli.ok("witness", "new", directory / "keys", "--name", "witness.example/w", "--password-file", password, "--json").json()
         self.key: WitnessKey = read_witness_key(Path(made["key_file"]), password.read_text().strip()).verifier
         self.url = f"http://127.0.0.1:{find_free_port()}"
         self.database = directory / "witness.sqlite"
         keys = ["--key-file", made["key_file"], "--password-file", str(password)]
         place = ["--database", f"sqlite:///{self.database}", "--listen", self.url.removeprefix("http://")]
-        self._command = [sys.executable, "-m", "oracle.cli", "witness", "serve", *keys, *place, "--log", VKEY]
-        self.start()
+        self._command = [sys.executable, "-m", "oracle.cli", "witness", "serve", *keys, *place]
+        if start:
+            self.start()
 
-    def start(self) -> None:
-        self._process = subprocess.Popen(self._command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    def start(self, vkey: str = VKEY) -> None:
+        command = [*self._command, "--log", vkey]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
         while not self._is_ready():
             assert self._process.poll() is None, "the witness ended"
@@ -175,6 +180,99 @@ def test_a_witness_is_killed_in_a_loop_and_forgets_nothing(witness: WitnessProce
         text = parse(sign_checkpoint(size, compute_root(LEAVES[:size]), KEY).note.encode()).text
         assert len(read_cosignatures((text + "\n" + line).encode(), [witness.key])) == 1
     assert witness.stop() == 0
+
+
+# ---- a log and its witness ------------------------------------------------------------------------------------------------------------
+class LogServe:
+    """`affidavit log serve` with one witness, in a directory that can be copied and put back whole."""
+
+    def __init__(self, directory: Path, password: Path, witness: WitnessProcess) -> None:
+        made = new_log(directory / "keys", KEY.name, password, ["app"], [])
+        (directory / "policy").write_text(f"witness w {witness.key} {witness.url}\nquorum w\n")
+        self.directory, self.vkey = directory, made.vkey
+        self.token = made.token_files["app"].read_text().strip()
+        self.url = f"http://127.0.0.1:{find_free_port()}"
+        databases = "".join(
+            f'{name} = "sqlite:///{directory}/{name}.sqlite"\n' for name in ("database", "checkpoint_database", "custody_database")
+        )
+        (directory / "log.toml").write_text(
+            f"""[chain]
+rpc = "http://127.0.0.1:1"
+deployment = "none"
+[log]
+listen = "{self.url.removeprefix("http://")}"
+origin = "{KEY.name}"
+directory = "files"
+{databases}custody_key_file = "{made.custody_key_file}"
+custody_password_file = "{password}"
+key_file = "{made.key_file}"
+password_file = "{password}"
+tokens_file = "{made.tokens_file}"
+witnesses = "policy"
+witness_seconds = 0.1
+"""
+        )
+
+    def start(self) -> int:
+        """The status of /ready once the door is open."""
+        command = [sys.executable, "-m", "oracle.cli", "log", "serve", "--config", str(self.directory / "log.toml")]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 90
+        while True:
+            try:
+                return httpx.get(f"{self.url}/ready", timeout=5).status_code
+            except httpx.HTTPError:
+                assert self._process.poll() is None, "the log ended"
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(30)
+
+    def append(self, count: int) -> None:
+        client = LogClient(self.url, self.token)
+        for number in range(count):
+            client.append(entry(number))
+        client.close()
+
+    def wait_witnessed(self) -> int:
+        size, deadline = parse_checkpoint(httpx.get(f"{self.url}/checkpoint").content).size, time.monotonic() + 60
+        while True:
+            answer = httpx.get(f"{self.url}/witnessed")
+            if answer.status_code == 200 and parse_checkpoint(answer.content).size >= size:
+                return size
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def test_a_restored_backup_stops_loudly(tmp_path: Path, password: Path, cli: Cli) -> None:
+    """Everything of a log is put back as it was, its checkpoint database too: only its witness knows that there was more."""
+    (tmp_path / "live").mkdir()
+    witness = WitnessProcess(tmp_path, password, cli, start=False)
+    log = LogServe(tmp_path / "live", password, witness)
+    witness.start(log.vkey)
+    try:
+        assert log.start() == 200
+        log.append(3)
+        log.wait_witnessed()
+        log.stop()
+        backup = shutil.copytree(tmp_path / "live", tmp_path / "backup")
+        assert log.start() == 200
+        log.append(4)
+        size = log.wait_witnessed()
+        log.stop()
+        shutil.rmtree(tmp_path / "live")
+        shutil.copytree(backup, tmp_path / "live")
+        assert log.start() == 409
+        reason = httpx.get(f"{log.url}/ready").json()["detail"]
+        assert f"at least the {size} entries that witness w has, by this log's own signature" in reason
+        with pytest.raises(LogRefused):
+            log.append(1)
+        assert parse_checkpoint(httpx.get(f"{log.url}/checkpoint").content).size < size
+        log.stop()
+    finally:
+        witness.kill()
 
 
 # ---- receipt --------------------------------------------------------------------------------------------------------------------------
