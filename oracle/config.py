@@ -160,7 +160,7 @@ class ProxyConfig:
     content: str = "sealed"  # or "digests", or "none": what is never sent to the log
     log_policy: str = "closed"  # or "open": forward with an alarm when the log does not answer
     spool: Path | None = None  # where records wait for the log; needed when open
-    callers_file: Path | None = None  # JSON as of a log's tokens: who may call, by token; addresses are recorded where not given
+    callers_file: Path | None = None  # JSON as of a log's tokens: who may call, by token; digests of addresses are recorded where not given
     upstream_key_file: Path | None = None  # the key the upstream wants; the caller's own is passed on where not given
     other_paths: str = "refuse"  # or "forward"
     forward_headers: tuple[str, ...] = ("openai-beta", "openai-organization", "openai-project")  # of requests, in lower case

@@ -8,6 +8,7 @@ OpenTelemetry's names (semantic conventions for GenAI) are used where there is o
 from __future__ import annotations
 
 SEALED_NAMES: dict[str, str] = {
+    "audit.caller.address": "network address of who asked",
     "audit.override.reason": "why a person decided otherwise than the model",
     "audit.reason": "why something was held, erased, disclosed or changed",
     "audit.review.note": "what a reviewer wrote",

@@ -191,6 +191,18 @@ def _dict(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _encode(output: object) -> bytes | None:
+    """An upstream's JSON may hold what RFC 8785 cannot write (NaN), or be nested without sense."""
+    try:
+        return encode_content(output)
+    except MalformedInput:
+        pass
+    try:
+        return json.dumps(output).encode()
+    except (ValueError, RecursionError):
+        return None
+
+
 # ---- answers that come in pieces ------------------------------------------------------------------------------------------------------
 class Transcript:
     """Puts the events of a stream together again. `is_complete` from the event on that ends the answer: that one is to be held back."""
@@ -225,7 +237,7 @@ class Transcript:
         if self._text and "output" not in document:
             document = document | {"output": [{"content": [{"text": "".join(self._text), "type": "output_text"}], "type": "message"}]}
         output = document.get(self._endpoint.output)
-        return Answering(describe_answer(self._endpoint, document), None if not output else encode_content(output))
+        return Answering(describe_answer(self._endpoint, document), _encode(output) if output else None)
 
     def _add_event(self, event: dict[str, Any]) -> None:
         """Of the responses API: the last event has the whole answer, those before it have its text in pieces."""

@@ -10,6 +10,7 @@ or the journal.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -53,6 +54,7 @@ class Proxy:
     recorder: Recorder
     upstream: httpx.AsyncClient
     is_log_ready: Callable[[], bool]
+    pseudonym_key: bytes
     provider: str = "openai"
     retention: str = ""
     callers: Access | None = None
@@ -80,6 +82,14 @@ class Proxy:
 
 
 @dataclass(frozen=True)
+class Caller:
+    """Who asked: a pseudonym for the record, and, where nothing but the address is known, that address, to be sealed."""
+
+    pseudonym: str
+    address: str = ""
+
+
+@dataclass(frozen=True)
 class Forwarding:
     """One request that passed the door. `asking` is None for a path that is forwarded without being understood."""
 
@@ -90,7 +100,7 @@ class Forwarding:
     body: bytes
     endpoint: Endpoint
     asking: Asking | None
-    caller: str
+    caller: Caller
 
 
 def make_app(proxy: Proxy) -> FastAPI:
@@ -162,23 +172,25 @@ def _query(request: Request) -> bytes:
     return query
 
 
-def _read_caller(proxy: Proxy, request: Request) -> str:
-    """The caller's pseudonym by its token, or its address. Raises Unauthorised."""
+def _read_caller(proxy: Proxy, request: Request) -> Caller:
+    """By its token, or by its address. Raises Unauthorised."""
     if any(len(request.headers.getlist(name)) > 1 for name in ("authorization", CALLER_HEADER, "content-type")):
         raise MalformedInput("headers", "each once", "one twice")
     if proxy.callers is None:
-        return _read_address(request.client.host if request.client else "")
+        return _read_address(proxy.pseudonym_key, request.client.host if request.client else "")
     if proxy.upstream_key is None:
-        return proxy.callers.writer(f"Bearer {request.headers.get(CALLER_HEADER, '')}")
-    return proxy.callers.writer(request.headers.get("authorization"))
+        return Caller(proxy.callers.writer(f"Bearer {request.headers.get(CALLER_HEADER, '')}"))
+    return Caller(proxy.callers.writer(request.headers.get("authorization")))
 
 
-def _read_address(text: str) -> str:
-    """A proxy in front of this one names the address in a header, in which a caller could write anything."""
+def _read_address(key: bytes, text: str) -> Caller:
+    """An address tells of a person, so what is public is a keyed digest of it. A proxy in front of this one names the address in a
+    header, in which a caller could write anything: what is no address is unknown."""
     try:
-        return str(ip_address(text))
+        address = str(ip_address(text))
     except ValueError:
-        return "unknown"
+        return Caller("unknown")
+    return Caller("address-" + hmac.digest(key, address.encode(), "sha256").hex()[:16], address)
 
 
 def _read_headers(proxy: Proxy, request: Request) -> dict[str, str]:
@@ -224,8 +236,9 @@ async def _forward(proxy: Proxy, forwarding: Forwarding, call: Call) -> Response
 
 
 def _call_of(proxy: Proxy, forwarding: Forwarding) -> Call:
-    fields: dict[str, FieldValue] = {"audit.caller": forwarding.caller}
-    told: dict[str, Any] = {"provider": proxy.provider, "retention": proxy.retention, "fields": fields}
+    fields: dict[str, FieldValue] = {"audit.caller": forwarding.caller.pseudonym}
+    sealed = {"audit.caller.address": forwarding.caller.address} if forwarding.caller.address else {}
+    told: dict[str, Any] = {"provider": proxy.provider, "retention": proxy.retention, "fields": fields, "sealed": sealed}
     asking = forwarding.asking
     if asking is None:
         fields |= {"audit.http.method": forwarding.method, "audit.http.path": PREFIX + forwarding.path}

@@ -16,7 +16,7 @@ from oracle.config import ProxyConfig, read_secret
 from oracle.errors import ConfigRejected
 from oracle.ingest.proxy import Proxy, make_app
 from oracle.ingest.recorder import Recorder
-from oracle.ingest.spool import Spool
+from oracle.ingest.spool import Spool, derive_key
 from oracle.pipeline.background import Background
 
 
@@ -45,6 +45,7 @@ def open_proxy(config: ProxyConfig) -> Proxy:
         recorder=recorder,
         upstream=open_upstream(config.upstream, timeout),
         is_log_ready=log.is_ready,
+        pseudonym_key=derive_key(token, b"affidavit proxy callers"),
         provider=config.provider,
         retention=config.retention,
         callers=None if config.callers_file is None else load_access(config.callers_file),

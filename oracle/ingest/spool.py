@@ -83,9 +83,9 @@ class Spooled:
     entry: Entry
 
 
-def derive_spool_key(token: str) -> bytes:
-    """32 bytes for this purpose alone: whoever has them cannot write to the log."""
-    return HKDF(SHA256(), 32, None, b"affidavit recorder spool").derive(token.encode())
+def derive_key(token: str, purpose: bytes) -> bytes:
+    """32 bytes for one purpose alone, from a writer's token: whoever has them cannot write to the log."""
+    return HKDF(SHA256(), 32, None, purpose).derive(token.encode())
 
 
 class Spool:
@@ -100,7 +100,7 @@ class Spool:
     def open(cls, path: Path, token: str, max_bytes: int = DEFAULT_MAX_BYTES) -> Spool:
         """The spool in a file, made where there is none. Raises ConfigRejected where others may read it, StoreError for a bad disk."""
         _make_private(path)
-        return cls(open_database(f"sqlite:///{path}", SCHEMA), derive_spool_key(token), max_bytes)
+        return cls(open_database(f"sqlite:///{path}", SCHEMA), derive_key(token, b"affidavit recorder spool"), max_bytes)
 
     def close(self) -> None:
         self._engine.dispose()
