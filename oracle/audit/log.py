@@ -107,6 +107,7 @@ class Log:
         self._journal = journal.get("log")
         self._refusal: LogRefused | None = None
         self._publisher: Publisher | None = None
+        self._replacing = threading.Lock()  # of the publisher: what is attached goes to the present one
         self.witnessed: Checkpoint | None = None  # the newest that enough witnesses cosigned
         self._sequences: dict[str, int] = {}
         self._gate = threading.Lock()
@@ -134,14 +135,15 @@ class Log:
     @property
     def checkpoint(self) -> Checkpoint:
         """The last published checkpoint."""
-        if self._publisher is None:
+        publisher = self._publisher
+        if publisher is None:
             raise StoreError("the log is recovering from a failed write")
-        return self._publisher.checkpoint
+        return publisher.checkpoint
 
     def attach(self, cosigned: Checkpoint) -> bool:
         """Publishes the last checkpoint again, with its witnesses' cosignatures. False where a newer one was published meanwhile."""
-        publisher = self._publisher
-        return publisher is not None and publisher.attach(cosigned)
+        with self._replacing:
+            return self._publisher is not None and self._publisher.attach(cosigned)
 
     def checkpoint_for(self, index: int) -> Checkpoint:
         """What a proof of that entry leads to: a checkpoint that enough witnesses cosigned, where one covers it."""
@@ -256,7 +258,8 @@ class Log:
             self.refuse(refusal)
             _fail(groups, refusal)
         except StoreError as error:
-            self._publisher = None
+            with self._replacing:
+                self._publisher = None
             self._journal.error("a write failed; the log will recover", error=str(error), cause=repr(error.__cause__))
             _fail(groups, error)
         except BaseException as error:

@@ -101,6 +101,7 @@ class Publisher:
         self._signer = signer
         self._edge = edge
         self._naming = threading.Lock()  # of the file `checkpoint`
+        self._is_usable = True
         self.checkpoint = checkpoint
 
     @classmethod
@@ -134,6 +135,8 @@ class Publisher:
         """Publishes records that follow the last checkpoint. Any error leaves this object unusable: load another."""
         if not records:
             return self.checkpoint
+        with self._naming:
+            self._is_usable = False
         files, full = self._edge.extend(records)
         write_immutable(self._directory, files)
         new = sign_checkpoint(self._edge.size, self._edge.frontier.root(), self._signer)
@@ -141,13 +144,18 @@ class Publisher:
         with self._naming:
             self.checkpoint = new
             replace_file(self._directory / "checkpoint", new.note.encode())
+            self._is_usable = True
         remove_partials(self._directory, [tile.path() for tile in full])
         return new
 
     def attach(self, cosigned: Checkpoint) -> bool:
-        """Publishes the last checkpoint again, with more signatures. False where it is not the last one any more. For any thread."""
+        """Publishes the last checkpoint again, with more signatures. For any thread.
+
+        False where it is not the last one any more, or will not be in a moment, and where a write failed: others may have published since.
+        """
         with self._naming:
-            if (cosigned.size, cosigned.root) != (self.checkpoint.size, self.checkpoint.root):
+            is_last = (cosigned.size, cosigned.root) == (self.checkpoint.size, self.checkpoint.root)
+            if not is_last or not self._is_usable:
                 return False
             replace_file(self._directory / "checkpoint", cosigned.note.encode())
             self.checkpoint = cosigned

@@ -18,12 +18,13 @@ from oracle.audit.note import SignerKey, parse
 from oracle.audit.proof import verify_proof
 from oracle.audit.server import make_proof
 from oracle.audit.source import DirectorySource
+from oracle.audit.store import CheckpointStore
 from oracle.audit.submission import SIZE_TYPE
 from oracle.audit.tree import compute_root, hash_leaf
 from oracle.audit.witness import REFRESH_SECONDS, Witnessing
 from oracle.audit.witness_store import CosignedStore, CosignedTree
-from oracle.errors import LogRefused, PeerError
-from oracle.records import Bytes32
+from oracle.errors import LogRefused, PeerError, StoreError
+from oracle.records import Bytes32, Checkpoint
 from tests.twins.logs import KEY, START, entry, full_check, open_log, places
 from tests.twins.witnesses import SIGNERS, SetClock, WitnessTwin, client_maker, policy_of, say
 
@@ -254,6 +255,30 @@ def test_under_load_every_published_checkpoint_is_whole(scene: Scene) -> None:
     scene.witnessing.run_once()
     assert scene.signed_by(scene.published()) == NAMES
     full_check(scene.directory)
+
+
+def test_what_failed_in_the_middle_publishes_nothing_more(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A publisher whose write failed was replaced by another: a cosignature that comes in late must not bring its older checkpoint back."""
+    scene.append(3)
+    older, publisher = scene.log.checkpoint, scene.log._publisher
+    assert publisher is not None
+    advance = CheckpointStore.advance
+
+    def commit_and_fail(store: CheckpointStore, old: Checkpoint, new: Checkpoint) -> None:
+        advance(store, old, new)
+        raise StoreError("the answer was lost") from OSError("twin")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CheckpointStore, "advance", commit_and_fail)
+        with pytest.raises(StoreError):
+            scene.append(1)
+    assert not publisher.attach(older)
+    scene.append(1)
+    assert not publisher.attach(older)
+    assert not scene.log.attach(older)
+    assert open_checkpoint(scene.published(), KEY.verifier).size == 5
+    scene.witnessing.run_once()
+    assert scene.signed_by(scene.published()) == NAMES
 
 
 # ---- what it refuses ---------------------------------------------------------------------------------------------------------------------
