@@ -62,12 +62,12 @@ class Line:
     log: LogService
 
 
-@pytest.fixture(scope="module", params=["refuse", "forward"])
-def line(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Line]:
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     directory = tmp_path_factory.mktemp("line")
     with ExitStack() as stack:
         upstream, log = stack.enter_context(Upstream()), stack.enter_context(LogService(directory, "proxy"))
-        service = ProxyService(directory, upstream.url, log.url, log.tokens["proxy"], other_paths=request.param)
+        service = ProxyService(directory, upstream.url, log.url, log.tokens["proxy"], other_paths="forward")
         yield Line(stack.enter_context(service), upstream, log)
 
 
@@ -465,6 +465,13 @@ def test_too_many_at_once_are_refused(tmp_path: Path, upstream: Upstream, log: L
 
 
 # ---- as it should be, with the real client ---------------------------------------------------------------------------------------------
+def test_other_paths_are_refused_unless_said_otherwise(proxy: ProxyService, upstream: Upstream, log: LogService) -> None:
+    answers = [httpx.get(proxy.url + "/models"), post(proxy, ASK, "/audio/speech"), httpx.get(proxy.url + "/chat/completions")]
+    assert [answer.status_code for answer in answers] == [404] * 3
+    assert not upstream.seen
+    assert log.log.entries.size() == 0
+
+
 def test_a_chat(proxy: ProxyService, upstream: Upstream, log: LogService, tmp_path: Path) -> None:
     answer = client_of(proxy).chat.completions.create(**ASK, temperature=0.25, max_completion_tokens=50, seed=7, user="countess")
     assert answer.choices[0].message.content == answer_to(ASK)
