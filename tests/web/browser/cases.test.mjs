@@ -1,9 +1,10 @@
 /** What people do with records: samples, reviews, disclosure by four eyes, holds. Two people, two browsers. */
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { goTo, openAs, scene, settle } from "./browser.mjs";
+import { goTo, openAs, readVerdict, scene, settle } from "./browser.mjs";
 
 const receipt = scene.receipts[0];
 
@@ -69,8 +70,11 @@ async function reloadUntil(page, shown) {
 
 /** The intent of the receipt's call: it keeps the input. */
 async function intentOf(page) {
-  const view = await (await page.context().request.get(`${scene.base}/audit/v1/records/${receipt}`)).json();
-  return view.call.find((place) => place.kind === "intent").index;
+  return (await callOf(page, receipt)).find((place) => place.kind === "intent").index;
+}
+
+async function callOf(page, index) {
+  return (await (await page.context().request.get(`${scene.base}/audit/v1/records/${index}`)).json()).call;
 }
 
 test("a hold is placed, its release asked for, and not approved by who asked", async () => {
@@ -88,3 +92,44 @@ test("a hold is placed, its release asked for, and not approved by who asked", a
   await custodian.page.getByText("Released", { exact: true }).first().waitFor();
   assert.deepEqual([...page.faults, ...custodian.page.faults], []);
 });
+
+test("what was erased is gone, and its proofs still hold", async () => {
+  const officer = await openAs("dpo");
+  const index = (await callOf(officer.page, scene.receipts.at(-1))).find((place) => place.kind === "result").index;
+  await goTo(officer.page, `/audit/erasures?indices=${index}`);
+  await officer.page.getByLabel("Reason").fill("Recorded by mistake.");
+  await officer.page.getByRole("button", { name: "Send to the key custodian" }).click();
+  await officer.page.getByText("Waits for the key custodian").waitFor();
+  assert.equal(await officer.page.getByRole("button", { name: "Approve and destroy the keys" }).count(), 0);
+  const custodian = await openAs("custodian");
+  await goTo(custodian.page, "/audit/erasures");
+  await custodian.page.getByRole("button", { name: "Approve and destroy the keys" }).click();
+  await custodian.page.getByText("Erased: the keys are destroyed").waitFor();
+  await goTo(custodian.page, `/audit/records/${index}`);
+  await custodian.page.getByText("Erased. Its proofs still hold.").waitFor();
+  const { verdict, text } = await readVerdict(custodian.page);
+  assert.equal(verdict, "passed", text);
+  assert.deepEqual([...officer.page.faults, ...custodian.page.faults], []);
+});
+
+test("tables, a bundle and a report can be taken away", async () => {
+  const { page } = await openAs("auditor");
+  await goTo(page, "/audit/export?kind=receipt");
+  const csv = await download(page, () => page.getByRole("link", { name: "CSV" }).click());
+  assert.equal(csv.toString().trim().split("\n").length, scene.receipts.length + 1, csv.toString().slice(0, 400));
+  const lines = await download(page, () => page.getByRole("link", { name: "JSON Lines" }).click());
+  for (const line of lines.toString().trim().split("\n")) assert.equal(typeof JSON.parse(line), "object");
+  const parquet = await download(page, () => page.getByRole("link", { name: "Parquet" }).click());
+  assert.equal(parquet.subarray(0, 4).toString(), "PAR1");
+  const pdf = await download(page, () => page.getByRole("link", { name: "PDF" }).click());
+  assert.equal(pdf.subarray(0, 5).toString(), "%PDF-");
+  await page.getByLabel("Record number or call id").fill(String(receipt));
+  const bundle = await download(page, () => page.getByRole("link", { name: "Bundle", exact: true }).click());
+  assert.equal(bundle.subarray(0, 2).toString(), "PK");
+  assert.deepEqual(page.faults, []);
+});
+
+async function download(page, click) {
+  const [started] = await Promise.all([page.waitForEvent("download"), click()]);
+  return readFileSync(await started.path());
+}
