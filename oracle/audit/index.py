@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -25,7 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from oracle.audit import bits
 from oracle.audit.bits import BLOCK
 from oracle.audit.callstate import CallState
-from oracle.audit.ledger import Ledger, micros, moment_of
+from oracle.audit.ledger import Ledger, micros, micros_of, moment_of
 from oracle.audit.note import VerifierKey
 from oracle.audit.overview import Overview, read_overview
 from oracle.audit.projection import (
@@ -142,8 +142,7 @@ class _Query:
 def _micros_of(moment: datetime) -> int:
     if moment.tzinfo is None:
         raise MalformedInput("time", "one with its zone", moment.isoformat())
-    utc = moment.astimezone(UTC)
-    return int(utc.timestamp()) * 1_000_000 + utc.microsecond
+    return micros_of(moment)
 
 
 def _make_query(wanted: Filter, keys: Keys) -> _Query:

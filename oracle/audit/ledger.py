@@ -18,23 +18,28 @@ from typing import Any
 from oracle.audit.record import CALL_ID, Record
 from oracle.encoding import to_hex
 from oracle.records import EntryKind
-from oracle.seams import format_time
 
 MAX_EXAMPLES = 20
 _SECOND = 1_000_000  # microseconds
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _LEAST_CLOCK_GAP = 600 * _SECOND
 _ENDS = (EntryKind.RESULT, EntryKind.ERROR)
 
 
 def micros(text: str) -> int:
     """A record's time as microseconds since 1970."""
-    moment = datetime.fromisoformat(text)
-    return int(moment.timestamp()) * _SECOND + moment.microsecond
+    return micros_of(datetime.fromisoformat(text))
+
+
+def micros_of(moment: datetime) -> int:
+    """An aware moment as microseconds since 1970, exactly."""
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def moment_of(time: int) -> str:
-    """And back to the record's form."""
-    return format_time(datetime.fromtimestamp(time // _SECOND, UTC) + timedelta(microseconds=time % _SECOND))
+    """And back to the record's form, also in years of three digits, which `strftime` does not pad."""
+    return (_EPOCH + time * _MICROSECOND).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -375,6 +376,34 @@ def test_a_batch_that_fails_leaves_nothing(tmp_path: Path, new_database: NewData
     index.follow(log.view())
     naive = NaiveSearch(log.records, log.data)
     assert found(index, Filter(verdict="signed")) == naive.search(Filter(verdict="signed"))
+
+
+def test_two_processes_that_follow_at_once_take_in_every_entry_once(
+    tmp_path: Path, new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oracle.audit.index._BATCH", 256)
+    log = traffic(tmp_path / "log", 3000)
+    url = new_database()
+    opened = [Index.open(url) for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda index: index.follow(log.view()), opened))
+    naive = NaiveSearch(log.records, log.data)
+    for wanted in (Filter(), Filter(verdict="signed"), Filter(outcome="error", text="desk")):
+        assert found(opened[0], wanted) == naive.search(wanted)
+    assert opened[1].ledger().size == 3000
+    assert opened[1].overview(datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 10, 2, tzinfo=UTC)).calls == len(naive.calls)
+
+
+def test_a_record_of_nothing_but_words_and_the_oldest_of_times(tmp_path: Path, new_database: NewDatabase) -> None:
+    log = PlainLog(tmp_path / "log")
+    words = " ".join(f"w{number:x}" for number in range(900))
+    for name in ("one", "two", "three", "four"):
+        log.clock(at=-20_000_000_000 if name == "one" else 0, **{f"test__{name}": words.replace("w", name)})
+    index = index_of(new_database(), log.publish())
+    assert [item.index for item in index.search(Filter(text="one2db two2db")).items] == []
+    assert [item.index for item in index.search(Filter(text="one2db one0")).items] == [0]
+    assert index.show([0])[0].time == log.records[0]["audit.time"]
+    assert [item.index for item in index.search(Filter(end=datetime(1970, 1, 1, tzinfo=UTC))).items] == [0]
 
 
 def test_bundles_are_read_once(tmp_path: Path) -> None:
