@@ -14,7 +14,7 @@ from __future__ import annotations
 import stat
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from oracle.audit.files import replace_file
 from oracle.audit.note import VerifierKey
 from oracle.audit.proof import LogProof, write_proof
 from oracle.audit.seal import opening_to_json
+from oracle.audit.source import cut_tile
+from oracle.audit.tiles import Tile, tile_at
 from oracle.audit.tree import compute_consistency_from, compute_inclusion_from, sha256
 from oracle.audit.verify import read_call
 from oracle.audit.view import LoggedRecord, LogView
@@ -91,6 +93,7 @@ def make_bundle(place: Place, subject: Bytes32 | int, disclosed: Disclosed = Dis
     Raises AuditFailed where something does not hold, ChainError, PeerError or StoreError where the world does not answer.
     """
     about = find_subject(place.view, subject)
+    place = replace(place, view=choose_head(place, about.last_index))
     chain = _Chain()
     files = {"checkpoint": place.view.checkpoint.note.encode()}
     for logged in about.records:
@@ -115,6 +118,52 @@ def find_subject(view: LogView, subject: Bytes32 | int) -> Subject:
     named = view.read(subject)
     call_id = named.record.call_id
     return Subject("record", subject, [named]) if call_id is None else _call(view, call_id)
+
+
+def choose_head(place: Place, last_index: int) -> LogView:
+    """The head that witnesses cosigned, where it covers the records, and no anchor that does is only in the newest one.
+
+    Raises ProofRejected or NoteRejected where it is not of this log.
+    """
+    view = place.view
+    note = view.source.read_witnessed()
+    if note is None:
+        return view
+    witnessed = LogView(_Head(view, note), view.key)
+    view.verify_extends(witnessed.checkpoint)
+    if last_index >= witnessed.size:
+        return view
+    covering = [anchor.size for anchor in _anchors_of(place) if last_index < anchor.size <= view.size]
+    return view if covering and covering[0] > witnessed.size else witnessed
+
+
+class _Head:
+    """A log as it was at an older checkpoint: its tiles are the fronts of those that the newer one has."""
+
+    def __init__(self, newest: LogView, note: bytes) -> None:
+        self._source, self._size, self._note = newest.source, newest.size, note
+
+    def read_checkpoint(self) -> bytes:
+        return self._note
+
+    def read_witnessed(self) -> bytes | None:
+        return self._note
+
+    def read_tile(self, tile: Tile) -> bytes:
+        return cut_tile(self._source.read_tile(tile_at(tile.level, tile.index, self._size)), tile)
+
+    def read_contents(self, first: int, end: int) -> Mapping[int, Content]:
+        return self._source.read_contents(first, end)
+
+    def find_entries(self, request_id: Bytes32) -> Sequence[int] | None:
+        return self._source.find_entries(request_id)
+
+
+def _anchors_of(place: Place) -> Sequence[Anchor]:
+    """Of this log, oldest first; none where nobody said whose key anchors it."""
+    if place.anchor_key is None:
+        return []
+    return place.chain.anchors(compute_log_id(place.view.key.name, place.anchor_key))
 
 
 def _call(view: LogView, call_id: Bytes32) -> Subject:
@@ -158,9 +207,7 @@ def _content_files(logged: LoggedRecord, content: Content | None, disclosed: Dis
 
 def _anchor_files(place: Place, about: Subject, chain: _Chain) -> dict[str, bytes]:
     view = place.view
-    if place.anchor_key is None:
-        return {}
-    anchors = [a for a in place.chain.anchors(compute_log_id(view.key.name, place.anchor_key)) if a.size <= view.size]
+    anchors = [anchor for anchor in _anchors_of(place) if anchor.size <= view.size]
     files = {}
     for anchor in anchors:
         view.verify_anchor(anchor)

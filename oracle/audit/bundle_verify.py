@@ -1090,12 +1090,23 @@ class Verification:
             self.leave("that the request was made on chain: its transaction is not in the bundle")
 
     def _verify_signed_request(self, intents: list[Record], requester: bytes) -> None:
+        """By the signature that the log shows, or that the delivery carries."""
         bodies = [self.body(i.digest("audit.request.signature_digest")) for i in intents]
-        shown = [b for b in bodies if b is not None]
+        shown = [b for b in bodies if b is not None] + [c.signature for c in self._carried()]
         if shown and all(len(b) == 65 and self._is_signed_by(requester, b) for b in shown):
             self.tell(f"the request was signed by 0x{requester.hex()}")
         else:
             self.leave("the requester's signature: the bundle does not show it, or it is that of a contract")
+
+    def _carried(self) -> list[Carried]:
+        """This call's delivery in the calldata, where it is there: anyone may deliver, in calldata that no strict decoder reads."""
+        for mined in self.mined_as("delivery")[:1]:
+            try:
+                carried = read_deliveries(mined.calldata) if mined.to == self.coprocessor else []
+            except Refuted:
+                carried = []
+            return [c for c in carried[self._position(mined) :][:1] if c.request == self.request]
+        return []
 
     def _is_signed_by(self, account: bytes, signature: bytes) -> bool:
         try:
@@ -1118,7 +1129,7 @@ class Verification:
         self.at = 7
         digest = self._verify_event(mined)
         self.at = 6
-        self._verify_calldata(mined, digest)
+        self._verify_calldata(digest)
         self.at = 7
         self._verify_receipt_records(mined, digest)
         self._verify_replacement(digest)
@@ -1152,21 +1163,26 @@ class Verification:
         self.tell(f"the Coprocessor accepted the output with digest 0x{digest.hex()} in {self._block(mined)}")
         return digest
 
-    def _verify_calldata(self, mined: Mined, digest: bytes) -> None:
-        carried = read_deliveries(mined.calldata) if mined.to == self.coprocessor else []
-        position = self._position(mined)
-        if position >= len(carried) or carried[position].request != self.request:
+    def _verify_calldata(self, digest: bytes) -> None:
+        carried = self._carried()
+        if not carried:
             self.leave("the evidence itself: it was delivered through another contract, and the calldata does not show it")
             return
-        delivery = carried[position]
+        delivery = carried[0]
         require_same("the output in the calldata", digest, keccak256(delivery.output))
         policy = self.request[128:160]
         pieces = (policy[1] > 0) + bin(policy[2]).count("1")
         require_same("pieces of evidence", pieces, len(delivery.evidence))
-        if policy[1]:
-            self._verify_quorum(delivery, digest, policy[1])
+        signers = self._verify_quorum(delivery, digest, policy[1]) if policy[1] else []
         if policy[2]:
             self.leave("the proof in the evidence: that needs the model's files (`affidavit audit verify --model DIR`)")
+        for record in self.of_kind("receipt")[-1:]:
+            digests = ["0x" + keccak256(data).hex() for _, data in delivery.evidence]
+            require_same(f"the evidence in record {record.place}", digests, record.get("audit.evidence_digests"))
+            logged = record.get("audit.signers")
+            require(isinstance(logged, list), f"record {record.place} names no signers")
+            require_same(f"the signers in record {record.place}", sorted(signers), sorted(address(a) for a in logged))
+            self.tell(f"the evidence and its signers are those of the receipt record {record.place}")
 
     def _position(self, mined: Mined) -> int:
         """Which delivery of a batch was accepted for this request: the codes DELIVERED to DELIVERED_PENDING."""
@@ -1174,7 +1190,8 @@ class Verification:
         accepted = [i for i, e in enumerate(items) if e.topics[1:] == [self.request_id] and abi_word(e.data, 0) in (1, 2, 3)]
         return accepted[0] if accepted else 0
 
-    def _verify_quorum(self, delivery: Carried, digest: bytes, quorum: int) -> None:
+    def _verify_quorum(self, delivery: Carried, digest: bytes, quorum: int) -> list[bytes]:
+        """The signers."""
         selector, data = delivery.evidence[0]
         require_same("the verifier of the evidence", keccak256(b"affidavit.verifier.quorum-ecdsa.v1")[:4], selector)
         bitmap = int.from_bytes(data[:32], "big")
@@ -1192,15 +1209,7 @@ class Verification:
         self.leave(
             "that these operators were registered then: the maker read that from a node (step 7 shows that the contract accepted them)"
         )
-        for record in self.of_kind("receipt")[-1:]:
-            logged = record.get("audit.signers")
-            require(isinstance(logged, list), f"record {record.place} names no signers")
-            require_same(f"signers in record {record.place}", sorted(signers), sorted(address(a) for a in logged))
-            require_same(
-                f"evidence in record {record.place}",
-                ["0x" + keccak256(d).hex() for _, d in delivery.evidence],
-                record.get("audit.evidence_digests"),
-            )
+        return signers
 
     def _operators(self) -> dict[int, list[bytes]]:
         listed: dict[int, list[bytes]] = {}

@@ -13,6 +13,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,15 +26,17 @@ from oracle.audit import bundle_verify as script
 from oracle.audit.blocks import BlockNotKnown, RpcBlocks
 from oracle.audit.bundle import Disclosed, make_bundle, require_holds, write_directory, write_zip
 from oracle.audit.export import export_log
-from oracle.audit.trie import encode_rlp
+from oracle.audit.trie import Trie, encode_number, encode_rlp
+from oracle.audit.view import LogView
 from oracle.encoding import canonical_json, keccak256, to_hex
 from oracle.errors import AuditFailed, ChainError, ConfigRejected
 from oracle.records import Bytes32
 from oracle.relay.deployment import write_deployment
 from oracle.signatures import recover_signer
 from tests.chain.conftest import World
-from tests.twins.evidence import ANCHOR, OUTSIDE, QUESTION, Scene, tell_on_chain
-from tests.twins.logs import KEY
+from tests.twins.audited import ShownSource
+from tests.twins.evidence import ANCHOR, OUTSIDE, QUESTION, Scene, deliver_batch, tell_on_chain
+from tests.twins.logs import KEY, open_log
 from tests.unit.cli_runner import Cli
 
 MUTATIONS = 1000
@@ -322,6 +325,95 @@ def with_role(files: Files, source: Files, scene: Scene, role: str) -> Files:
         next(r for r in manifest["evidence"] if r["role"] == role)["transaction"] = "0x" + path[6:-5]
 
     return edited(files, "manifest.json", edit)
+
+
+# ---- other ways to deliver ------------------------------------------------------------------------------------------------------------
+def mined_with(events: list[tuple[bytes, list[bytes], bytes]], to: bytes, calldata: bytes) -> tuple[bytes, dict[str, Any]]:
+    """(transaction hash, chain evidence) of a block that nobody mined: one transaction with these events."""
+    transaction = b"\x02" + encode_rlp([b"\x01", b"", b"", b"", b"", to, b"", calldata, [], b"", b"\x01", b"\x01"])
+    receipt = b"\x02" + encode_rlp([b"\x01", encode_number(50_000), bytes(256), [[a, topics, data] for a, topics, data in events]])
+    transactions, receipts = Trie.of([transaction]), Trie.of([receipt])
+    header = [
+        bytes(32),
+        bytes(32),
+        bytes(20),
+        bytes(32),
+        transactions.root,
+        receipts.root,
+        bytes(256),
+        b"",
+        b"\x63",
+        b"",
+        b"",
+        b"\x64",
+        b"",
+        b"",
+        b"",
+    ]
+    document = {
+        "header": to_hex(encode_rlp(header)),
+        "transaction_index": 0,
+        "transaction_proof": [to_hex(node) for node in transactions.prove(0)],
+        "receipt_proof": [to_hex(node) for node in receipts.prove(0)],
+        "previous_receipt_proof": None,
+    }
+    return keccak256(transaction), document
+
+
+def with_mined(files: Files, role: str, transaction: bytes, document: dict[str, Any]) -> Files:
+    files = files | {f"chain/{transaction.hex()}.json": canonical_json(document)}
+    return edited(files, "manifest.json", lambda m: m["evidence"].append({"role": role, "transaction": to_hex(transaction)}))
+
+
+@pytest.mark.usefixtures("fast")
+def test_a_replaced_answer_is_told_and_must_be_the_delivered_one(scene: Scene, bundles: dict[str, Files]) -> None:
+    files = bundles["asked"]
+    contract = bytes.fromhex(scene.world.deployment.coprocessor[2:])
+    topics = [keccak256(b"InferenceReplaced(bytes32,bytes32,bytes32,bytes,address[])"), scene.asked.request_id]
+    delivered = json.loads(next(data for path, data in files.items() if path.startswith("records/") and b'"receipt"' in data))
+    digest = bytes.fromhex(delivered["audit.output_digest"][2:])
+    for replaced, is_true in ((digest, True), (bytes(32), False)):
+        mined = mined_with([(contract, list(topics), replaced + b"n" * 32 + bytes(96))], contract, b"")
+        forged = with_mined(files, "replacement", *mined)
+        reason, lines = judge(forged, informed(scene, forged))
+        assert (reason is None) == is_true, reason
+        assert any("a challenge replaced the answer by the output with digest 0x6e6e" in line for line in lines) == is_true
+
+
+@pytest.mark.usefixtures("fast")
+def test_evidence_of_a_failed_or_of_another_contracts_transaction_is_refused(scene: Scene, bundles: dict[str, Files]) -> None:
+    files, contract = bundles["asked"], bytes.fromhex(scene.world.deployment.coprocessor[2:])
+    other = mined_with([(bytes(20), [keccak256(b"x")], b"")], contract, b"")
+    forged = with_mined(files, "replacement", *other)
+    assert "the replacement is not one" in str(judge(forged, informed(scene, forged))[0])
+    forged = with_mined(files, "anchor", *other)
+    assert "anchored nothing of this log" in str(judge(forged, informed(scene, forged))[0])
+
+
+def test_a_batch_and_a_delivery_whose_calldata_is_hidden(scene: Scene, tmp_path: Path) -> None:
+    world = scene.world
+    log = open_log(tmp_path)
+    asked = [world.ask(bytes([i]) * 128) for i in range(2)]
+    deliver_batch(world, log, asked)
+    view = LogView(ShownSource(tmp_path / "log", log), KEY.verifier)
+    place = replace(scene.place, view=view, anchor_key=None)
+    for each in asked:
+        files = make_bundle(place, each.request_id, Disclosed())
+        reason, lines = judge(files, script.Given())
+        assert reason is None
+        assert any("the delivered claim is signed by operators 0" in line for line in lines)
+        assert any("the signatures of 3 logged claims" in line for line in lines)
+        hidden = script.Verification(dict(files), script.Given())
+        hidden._carried = list  # type: ignore[method-assign, assignment]
+        hidden.run()
+        assert any("through another contract" in line for line in hidden.lines())
+    log.close()
+
+
+def test_a_signed_request_is_verified_without_content_from_the_delivery(scene: Scene) -> None:
+    reason, lines = judge(scene.bundle(scene.signed.request_id, with_content=False), script.Given())
+    assert reason is None
+    assert any("the request was signed by" in line for line in lines)
 
 
 # ---- a thousand mutations of every kind of file ----------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ anchors. The first delivery is the second transaction of its block, so that its 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from oracle.audit.source import DirectorySource
 from oracle.audit.view import LogView
 from oracle.encoding import keccak256
 from oracle.pipeline.log import ContractAnchors
-from oracle.records import Asked, Bytes32, Claim, Delivery, Inference, Receipt, Runtime
+from oracle.records import Asked, Bytes32, Claim, Delivery, Inference, Receipt, Runtime, TransactionReceipt
 from oracle.relay.sender import AnchorSender
 from tests.chain.conftest import World, account
 from tests.twins.audited import ShownSource
@@ -77,6 +78,22 @@ def tell_on_chain(world: World, directory: Path) -> Scene:
 
 def answer_and_deliver(world: World, log: Log, asked: Asked, is_second: bool = False) -> None:
     """Three operators answer, the relay delivers; everybody logs."""
+    delivery = _answer(world, log, asked)
+    if is_second:
+        _queue_another(world)
+    sent = world.sender(7).send(world.contracts.deliver_call([delivery]))
+    if is_second:
+        world.rpc_call("evm_setAutomine", True)
+    _log_receipts(world, log, sent, [delivery])
+
+
+def deliver_batch(world: World, log: Log, asked: Sequence[Asked]) -> None:
+    """All in one transaction; everybody logs."""
+    deliveries = [_answer(world, log, each) for each in asked]
+    _log_receipts(world, log, world.sender(7).send(world.contracts.deliver_call(deliveries), gas=5_000_000), deliveries)
+
+
+def _answer(world: World, log: Log, asked: Asked) -> Delivery:
     domain, claims = world.contracts.domain, []
     for index in range(3):
         writer, name = LocalWriter(log, f"node-{index}"), f"node-{index}"
@@ -86,16 +103,15 @@ def answer_and_deliver(world: World, log: Log, asked: Asked, is_second: bool = F
         inference = Inference(world.model_id, asked.request.input_digest, keccak256(OUTPUT), OUTPUT, RUNTIME, 0.001)
         writer.append(result_entry(intent, asked, domain, signed, inference, name, "digits", START))
         claims.append(signed)
-    delivery = Delivery(asked, claims[0].claim, OUTPUT, (assemble_quorum(claims, 3, world.contracts.operators()),))
-    if is_second:
-        _queue_another(world)
-    sent = world.sender(7).send(world.contracts.deliver_call([delivery]))
-    if is_second:
-        world.rpc_call("evm_setAutomine", True)
-    where = (sent.transaction, sent.block_number, sent.block_hash)
-    event = sent.delivered[0]
-    receipt = Receipt(asked.request_id, *where, event.output_digest, event.callback, sent.gas_used, tuple(c.signer for c in claims))
-    LocalWriter(log, "relay").append(receipt_entry(receipt, delivery, domain, "relay", START))
+    return Delivery(asked, claims[0].claim, OUTPUT, (assemble_quorum(claims, 3, world.contracts.operators()),))
+
+
+def _log_receipts(world: World, log: Log, sent: TransactionReceipt, deliveries: Sequence[Delivery]) -> None:
+    where, signers = (sent.transaction, sent.block_number, sent.block_hash), tuple(signer.address for signer in world.signers[:3])
+    for delivery in deliveries:
+        event = next(e for e in sent.delivered if e.request_id == delivery.asked.request_id)
+        receipt = Receipt(event.request_id, *where, event.output_digest, event.callback, sent.gas_used, signers)
+        LocalWriter(log, "relay").append(receipt_entry(receipt, delivery, world.contracts.domain, "relay", START))
 
 
 def _queue_another(world: World) -> None:
