@@ -143,9 +143,9 @@ contract ProofMutationsTest is ProofFixture {
         expect(abi.encodeWithSelector(Precompiles.PrecompileFailed.selector, 11, 0), flip(endOf("quotient")));
     }
 
-    /// @dev A true proof but for a summand of A whose order divides the cofactor. Addition does not look for it, and no
-    ///      pairing sees it: what refuses it is that point evaluation, or the pairing's precompile, wants the whole in the
-    ///      group.
+    /// @dev A true proof but for a summand of A whose order divides the cofactor. Addition does not look for it, and
+    ///      no pairing sees it: what refuses it is that point evaluation, or the pairing's precompile, wants the
+    ///      whole in the group.
     function test_APartOutsideTheGroup() public {
         use("outside");
         expect(abi.encodeWithSelector(Precompiles.PrecompileFailed.selector, 10, 0), v.proof);

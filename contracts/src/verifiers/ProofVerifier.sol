@@ -136,9 +136,9 @@ contract ProofVerifier is IVerifier {
         if (image.code.length == 0) return address(0);
     }
 
-    /// @notice Keeps what the verifier reads of a model in the form in which it needs it: every proof then takes less gas.
-    ///         Anyone may; nothing depends on it. A model of more than some 250 commitments takes more than one call: until
-    ///         an address is returned. Reverts for a descriptor that is not well formed.
+    /// @notice Keeps what the verifier reads of a model in the form in which it needs it: every proof then takes less
+    ///         gas. Anyone may; nothing depends on it. A model of more than some 250 commitments takes more than one
+    ///         call: until an address is returned. Reverts for a descriptor that is not well formed.
     function prepare(bytes32 modelId) external returns (address image) {
         image = imageOf(modelId);
         if (image != address(0)) return image;
@@ -186,8 +186,8 @@ contract ProofVerifier is IVerifier {
 
     // ---- before the first hash ----------------------------------------------------------------------------------
 
-    /// @dev Brings what is known of the model into memory, as it was kept or as the reader makes it, and the entries of the
-    ///      proof's points behind the model's.
+    /// @dev Brings what is known of the model into memory, as it was kept or as the reader makes it, and the entries
+    ///      of the proof's points behind the model's.
     function _readModel(bytes32 modelId) private view {
         unchecked {
             Memory.begin();
@@ -269,8 +269,8 @@ contract ProofVerifier is IVerifier {
         }
     }
 
-    /// @dev e(F − y + ζ·Q, [1]_2) = e(Q, [τ]_2) for y = −V·ζ^n: the two products join the one multi-scalar multiplication. It is
-    ///      infinite exactly where Q is.
+    /// @dev e(F − y + ζ·Q, [1]_2) = e(Q, [τ]_2) for y = −V·ζ^n: the two products join the one multi-scalar
+    ///      multiplication. It is infinite exactly where Q is.
     function _isPaired() private view returns (bool) {
         unchecked {
             uint256 count = load(ALL_POINTS);
@@ -290,8 +290,8 @@ contract ProofVerifier is IVerifier {
         }
     }
 
-    /// @dev The multiplication's sum and A, which counts once: adding it costs a tenth of one more entry. That A is of the
-    ///      prime-order group is checked of the whole, by point evaluation as by pairing.
+    /// @dev The multiplication's sum and A, which counts once: adding it costs a tenth of one more entry. That A is
+    ///      of the prime-order group is checked of the whole, by point evaluation as by pairing.
     function _combine(uint256 count, uint256 to) private view {
         unchecked {
             uint256 pair = Memory.allocate(256);

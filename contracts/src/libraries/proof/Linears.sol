@@ -138,8 +138,8 @@ library Linears {
         return PublicTensor.evaluate(load(INPUT_DATA), Sizes.ofTensor(tensor), tensor.get(OFFSET), point);
     }
 
-    /// @dev The coefficient, which has 2^-(missing variables) in it, times eq over shared axes, on true positions of the axes the term repeats
-    ///      along.
+    /// @dev The coefficient, which has 2^-(missing variables) in it, times eq over shared axes, on true positions of
+    ///      the axes the term repeats along.
     function _factor(Tensor tensor, Term term) private pure returns (uint256 factor) {
         unchecked {
             factor = term.get(COEFFICIENT);

@@ -155,8 +155,8 @@ library Points {
         store(list, seed);
     }
 
-    /// @dev Multiplies the list, in free memory, with eq of the variables in [first, last): by two for an odd one, then by
-    ///      four for two of them, which takes four products an entry where one after the other would take six.
+    /// @dev Multiplies the list, in free memory, with eq of the variables in [first, last): by two for an odd one, then
+    ///      by four for two of them, which takes four products an entry where one after the other would take six.
     function _stretch(uint256 point, uint256 first, uint256 last, uint256 list, uint256 count) private pure {
         assembly ("memory-safe") {
             let r := mload(MODULUS)

@@ -69,8 +69,8 @@ library Precompiles {
         }
     }
 
-    /// @notice The sum of two points, 256 bytes, goes to `to`. Checks that both are of the curve, but not that they are of
-    ///         the prime-order group: the sum is if both are, and if one is, the sum shows whether the other is.
+    /// @notice The sum of two points, 256 bytes, goes to `to`. Checks that both are of the curve, but not that they are
+    ///         of the prime-order group: the sum is if both are, and if one is, the sum shows whether the other is.
     function add(uint256 pair, uint256 to) internal view {
         callExactly(G1ADD, G1ADD_GAS, pair, 256, to, 128);
     }

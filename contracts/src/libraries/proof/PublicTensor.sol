@@ -28,6 +28,13 @@ library PublicTensor {
     /// @dev −2048 in every lane, its sign turned.
     uint256 private constant LEAST = 0x7800780078007800780078007800780078007800780078007800780078007800;
 
+    /// @dev Words of SCRATCH behind the first: what turns the signs, the lists, the calldata, and room for a row.
+    uint256 private constant AT_SIGNS = 0x920;
+    uint256 private constant AT_INNER = 0x940;
+    uint256 private constant AT_OUTER = 0x960;
+    uint256 private constant AT_DATA = 0x980;
+    uint256 private constant AT_ROW = 0x9a0;
+
     /// @notice Whether every value is in its format's range: [−2048, 2047] where `offset` is 2048, else [0, 4095].
     function isInRange(bytes calldata data, uint256 offset) internal pure returns (bool) {
         uint256 seen;
@@ -78,7 +85,7 @@ library PublicTensor {
             // The outer list ends where free memory begins.
             (uint256 list,) = Points.expand(point, sizes, groupBits, UNIT);
             store(SCRATCH, offset == 0 ? 0 : Field.negate(Field.mul(SIGN, maskOf(point, sizes))));
-            store(SCRATCH + 0x20, offset == 0 ? 0 : SIGNS);
+            store(AT_SIGNS, offset == 0 ? 0 : SIGNS);
             result = _addWords(data, size, inner, list);
             Memory.reset(free);
         }
@@ -113,8 +120,8 @@ library PublicTensor {
         }
     }
 
-    /// @dev One axis of a few values, each weighted by itself: tables of lanes and words would cost more. What is allocated
-    ///      is left.
+    /// @dev One axis of a few values, each weighted by itself: tables of lanes and words would cost more. What is
+    ///      allocated is left.
     function _addFew(uint256 data, uint256 size, uint256 point) private pure returns (uint256 sum) {
         uint256 list = Points.eqList(point, size);
         assembly ("memory-safe") {
@@ -128,9 +135,9 @@ library PublicTensor {
         }
     }
 
-    /// @dev What each lane of a word counts. Lane i stands 2^(240 − 16i) too high; with 2^(16i) in its entry all of them are
-    ///      2^240 too high, and no lane is shifted. An entry is the product of one of four for the two low bits and one of
-    ///      four for the high ones. Missing coordinates are zero.
+    /// @dev What each lane of a word counts. Lane i stands 2^(240 − 16i) too high; with 2^(16i) in its entry all of
+    ///      them are 2^240 too high, and no lane is shifted. An entry is the product of one of four for the two low
+    ///      bits and one of four for the high ones. Missing coordinates are zero.
     function _makeLanes(uint256 point, uint256 cut) private pure {
         unchecked {
             uint256 missing = type(uint256).max >> (8 * cut);
@@ -166,95 +173,72 @@ library PublicTensor {
         }
     }
 
-    /// @dev Adds to SCRATCH, over rows of `size` values, words of 16, each weighted with its entry of the inner list,
-    ///      and groups of words with theirs of the outer one. A row begins a new group. What turns the signs is behind.
+    /// @dev What lies in SCRATCH, plus the sum over rows of `size` values: words of 16, each weighted with its entry
+    ///      of the inner list, and groups of words with theirs of the outer one. A row begins a new group. Behind the
+    ///      sum lies what turns the signs; what is needed once a group is kept there too, because the products need
+    ///      the stack.
     function _addWords(uint256 data, uint256 size, uint256 inner, uint256 list) private pure returns (uint256) {
-        assembly ("memory-safe") {
-            // The products need the stack, so what is needed once a group is kept in memory.
-            let row := mload(0x40)
-            mstore(add(SCRATCH, 0x40), inner)
-            mstore(add(SCRATCH, 0x60), list)
-            mstore(add(SCRATCH, 0x80), data)
-            mstore(add(SCRATCH, 0xa0), shl(1, size))
-            mstore(add(SCRATCH, 0xc0), row)
+        unchecked {
+            uint256 row = Memory.free();
+            uint256 end = row + ((2 * size + 31) & ~uint256(31));
+            store(AT_INNER, inner);
+            store(AT_OUTER, list);
+            store(AT_DATA, data);
+            store(AT_ROW, row);
             // Lanes behind a row's last one stay as they are here: nothing, once the sign is turned.
-            let end := add(row, and(add(shl(1, size), 0x1f), not(0x1f)))
-            mstore(sub(end, 0x20), mload(add(SCRATCH, 0x20)))
-            let r := mload(MODULUS)
+            store(end - 32, load(AT_SIGNS));
             // The outer list ends where the row begins.
-            for {} lt(mload(add(SCRATCH, 0x60)), mload(add(SCRATCH, 0xc0))) {} {
-                let place := mload(add(SCRATCH, 0xc0))
-                calldatacopy(place, mload(add(SCRATCH, 0x80)), mload(add(SCRATCH, 0xa0)))
-                mstore(add(SCRATCH, 0x80), add(mload(add(SCRATCH, 0x80)), mload(add(SCRATCH, 0xa0))))
-                for {} lt(place, end) {} {
-                    let weight := mload(add(SCRATCH, 0x40))
-                    let sum := 0
-                    let last := add(place, GROUP_BYTES)
-                    if gt(last, end) { last := end }
-                    for {} lt(place, last) {} {
-                        let word := xor(mload(place), mload(add(SCRATCH, 0x20)))
-                        // Two products, or a product and a sum modulo r, are below 2^256 together. Half of it goes through memory:
-                        // as one expression, which the compiler makes of it, it would not fit on the stack.
-                        let value :=
-                            add(
-                                mulmod(and(word, shl(224, 0xffff)), mload(add(LANES, 0x20)), r),
-                                mulmod(and(word, shl(240, 0xffff)), mload(LANES), r)
-                            )
-                        value := addmod(
-                            add(
-                                mulmod(and(word, shl(192, 0xffff)), mload(add(LANES, 0x60)), r),
-                                mulmod(and(word, shl(208, 0xffff)), mload(add(LANES, 0x40)), r)
-                            ),
-                            value,
-                            r
-                        )
-                        value := add(mulmod(and(word, shl(176, 0xffff)), mload(add(LANES, 0x80)), r), value)
-                        value := addmod(
-                            add(
-                                mulmod(and(word, shl(144, 0xffff)), mload(add(LANES, 0xc0)), r),
-                                mulmod(and(word, shl(160, 0xffff)), mload(add(LANES, 0xa0)), r)
-                            ),
-                            value,
-                            r
-                        )
-                        mstore(0x00, value)
-                        value := add(mulmod(and(word, shl(128, 0xffff)), mload(add(LANES, 0xe0)), r), mload(0x00))
-                        value := addmod(
-                            add(
-                                mulmod(and(word, shl(96, 0xffff)), mload(add(LANES, 0x120)), r),
-                                mulmod(and(word, shl(112, 0xffff)), mload(add(LANES, 0x100)), r)
-                            ),
-                            value,
-                            r
-                        )
-                        value := add(mulmod(and(word, shl(80, 0xffff)), mload(add(LANES, 0x140)), r), value)
-                        value := addmod(
-                            add(
-                                mulmod(and(word, shl(48, 0xffff)), mload(add(LANES, 0x180)), r),
-                                mulmod(and(word, shl(64, 0xffff)), mload(add(LANES, 0x160)), r)
-                            ),
-                            value,
-                            r
-                        )
-                        value := add(mulmod(and(word, shl(32, 0xffff)), mload(add(LANES, 0x1a0)), r), value)
-                        value := addmod(
-                            add(
-                                mulmod(and(word, 0xffff), mload(add(LANES, 0x1e0)), r),
-                                mulmod(and(word, shl(16, 0xffff)), mload(add(LANES, 0x1c0)), r)
-                            ),
-                            value,
-                            r
-                        )
-                        sum := addmod(sum, mulmod(mload(weight), value, r), r)
-                        weight := add(weight, 0x20)
-                        place := add(place, 0x20)
-                    }
-                    sum := mulmod(sum, mload(mload(add(SCRATCH, 0x60))), r)
-                    mstore(SCRATCH, addmod(mload(SCRATCH), sum, r))
-                    mstore(add(SCRATCH, 0x60), add(mload(add(SCRATCH, 0x60)), 0x20))
+            while (load(AT_OUTER) < load(AT_ROW)) {
+                uint256 place = load(AT_ROW);
+                assembly ("memory-safe") {
+                    calldatacopy(place, mload(AT_DATA), shl(1, size))
+                }
+                store(AT_DATA, load(AT_DATA) + 2 * size);
+                while (place < end) {
+                    uint256 last = place + GROUP_BYTES < end ? place + GROUP_BYTES : end;
+                    uint256 part = _weigh(place, last, load(AT_INNER));
+                    store(SCRATCH, Field.mulAdd(load(SCRATCH), part, load(load(AT_OUTER))));
+                    store(AT_OUTER, load(AT_OUTER) + 32);
+                    place = last;
                 }
             }
+            return load(SCRATCH);
         }
-        return load(SCRATCH);
+    }
+
+    /// @dev Words of one group, each weighted with its entry of the list from `weight` on.
+    function _weigh(uint256 place, uint256 last, uint256 weight) private pure returns (uint256 sum) {
+        assembly ("memory-safe") {
+            let r := mload(MODULUS)
+            for {} lt(place, last) { place := add(place, 0x20) } {
+                let word := xor(mload(place), mload(AT_SIGNS))
+                // Two products, or a product and a sum modulo r, are below 2^256 together. Half of it goes through
+                // memory: as one expression, which the compiler makes of it, it would not fit on the stack.
+                let value := mulmod(and(word, shl(240, 0xffff)), mload(LANES), r)
+                value := add(mulmod(and(word, shl(224, 0xffff)), mload(add(LANES, 0x20)), r), value)
+                let pair := mulmod(and(word, shl(208, 0xffff)), mload(add(LANES, 0x40)), r)
+                pair := add(mulmod(and(word, shl(192, 0xffff)), mload(add(LANES, 0x60)), r), pair)
+                value := addmod(pair, value, r)
+                value := add(mulmod(and(word, shl(176, 0xffff)), mload(add(LANES, 0x80)), r), value)
+                pair := mulmod(and(word, shl(160, 0xffff)), mload(add(LANES, 0xa0)), r)
+                pair := add(mulmod(and(word, shl(144, 0xffff)), mload(add(LANES, 0xc0)), r), pair)
+                value := addmod(pair, value, r)
+                mstore(0x00, value)
+                value := add(mulmod(and(word, shl(128, 0xffff)), mload(add(LANES, 0xe0)), r), mload(0x00))
+                pair := mulmod(and(word, shl(112, 0xffff)), mload(add(LANES, 0x100)), r)
+                pair := add(mulmod(and(word, shl(96, 0xffff)), mload(add(LANES, 0x120)), r), pair)
+                value := addmod(pair, value, r)
+                value := add(mulmod(and(word, shl(80, 0xffff)), mload(add(LANES, 0x140)), r), value)
+                pair := mulmod(and(word, shl(64, 0xffff)), mload(add(LANES, 0x160)), r)
+                pair := add(mulmod(and(word, shl(48, 0xffff)), mload(add(LANES, 0x180)), r), pair)
+                value := addmod(pair, value, r)
+                value := add(mulmod(and(word, shl(32, 0xffff)), mload(add(LANES, 0x1a0)), r), value)
+                pair := mulmod(and(word, shl(16, 0xffff)), mload(add(LANES, 0x1c0)), r)
+                pair := add(mulmod(and(word, 0xffff), mload(add(LANES, 0x1e0)), r), pair)
+                value := addmod(pair, value, r)
+                sum := addmod(sum, mulmod(mload(weight), value, r), r)
+                weight := add(weight, 0x20)
+            }
+        }
     }
 }

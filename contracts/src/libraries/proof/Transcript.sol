@@ -119,8 +119,8 @@ library Transcript {
                 let c1 := calldataload(place)
                 let c2 := calldataload(add(place, 0x20))
                 // claim − τ_j·(c1 + c2) + challenge·(c1 + challenge·c2)
-                let constant := addmod(end, sub(r, mulmod(mload(add(TAU, j)), add(c1, c2), r)), r)
-                end := addmod(constant, mulmod(challenge, add(c1, mulmod(challenge, c2, r)), r), r)
+                let start := addmod(end, sub(r, mulmod(mload(add(TAU, j)), add(c1, c2), r)), r)
+                end := addmod(start, mulmod(challenge, add(c1, mulmod(challenge, c2, r)), r), r)
                 place := add(place, 0x40)
             }
             mstore(STATE, mload(LANES))
