@@ -798,7 +798,8 @@ class Verification:
             raise Unusable("there is no manifest.json")
         manifest: dict[str, Any] = read_json(self.take("manifest.json"), "manifest.json")
         keys = {"format", "subject", "log", "chain", "operators", "evidence", "remarks", "files"}
-        require(isinstance(manifest, dict) and manifest.get("format") == FORMAT, f"manifest.json is not of the format {FORMAT}")
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            raise Unusable(f"manifest.json is not of the format {FORMAT}, which is the only one that this script knows")
         require(manifest.keys() == keys, "manifest.json has other fields than it should")
         listed = manifest["files"]
         shape = {"path", "bytes", "sha256"}

@@ -414,7 +414,9 @@ def run(*arguments: object) -> tuple[int, str]:
 def test_exit_codes_of_what_is_no_bundle(tmp_path: Path) -> None:
     assert run(tmp_path)[0] == script.UNUSABLE
     assert "no manifest.json" in run(tmp_path)[1]
-    (tmp_path / "manifest.json").write_text("{}")
+    (tmp_path / "manifest.json").write_text('{"format":"affidavit/bundle@2"}')
+    assert run(tmp_path)[0] == script.UNUSABLE
+    (tmp_path / "manifest.json").write_text('{"format":"affidavit/bundle@1"}')
     code, text = run(tmp_path)
     assert (code, "VERDICT: FALSE" in text) == (script.FALSE, True)
     for wrong in (["--anchor-key", "0x12"], ["--block-hash", "12"], ["--nonsense"]):
