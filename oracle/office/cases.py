@@ -4,7 +4,7 @@
                      │ └──close──▶ CLOSED   └──its time──▶ EXPIRED                      ▲ └────deny──────────────────────┘ │
                      └──deny──▶ DENIED                                                                              approve▼ RELEASED
 
-    erasure      REQUESTED ──approve──▶ APPROVED ──erased──▶ LOGGED ──keys destroyed──▶ DESTROYED        review, sample   FILED
+    erasure      REQUESTED ──approve──▶ APPROVED ──erased──▶ LOGGED ──keys destroyed──▶ DESTROYED        review, sample, override   FILED
                      └──deny──▶ DENIED
 
 A step is three writes, each durable before the next: the intention, in this database (at most one a case); the record, in the log, under
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -39,12 +39,17 @@ OFFICE = "office"
 """Who acts where nobody does: a time that is over, and the steps that follow from an approval."""
 
 
+WORDS = {"reason", "note", "first", "second"}
+"""Details that people wrote. They are sealed in the log, and go from here when they go from there."""
+
+
 class CaseKind(StrEnum):
     DISCLOSURE = "disclosure"
     HOLD = "hold"
     ERASURE = "erasure"
     REVIEW = "review"
     SAMPLE = "sample"
+    OVERRIDE = "override"
 
 
 class CaseState(StrEnum):
@@ -100,6 +105,7 @@ STEPS: Mapping[CaseKind, Mapping[str, Step]] = {
         ),
         CaseKind.REVIEW: (_step("reviewed", "new", CaseState.FILED),),
         CaseKind.SAMPLE: (_step("drawn", "new", CaseState.FILED),),
+        CaseKind.OVERRIDE: (_step("overridden", "new", CaseState.FILED),),
     }.items()
 }
 
@@ -291,6 +297,17 @@ class Cases:
             same = (CASES.c.id == case.id) & (CASES.c.state == str(case.state))
             connection.execute(update(CASES).where(same).values(state=str(state), problem=problem))
         return self._find(case.id)
+
+    def forget(self, indices: Sequence[int]) -> None:
+        """Takes the words out of cases whose first record is among these entries: what was erased there must not stay here."""
+        with world("forget words"), self._engine.begin() as connection:
+            for index in indices:
+                first = (TRANSITIONS.c.index == index) & (TRANSITIONS.c.number == 1)
+                for case_id in connection.execute(select(TRANSITIONS.c.case_id).where(first)).scalars().all():
+                    details = _read_case(connection, case_id).details
+                    left = {name: ("" if name in WORDS else value) for name, value in details.items()}
+                    values = {"details": json.dumps(left, ensure_ascii=False)}
+                    connection.execute(update(CASES).where(CASES.c.id == case_id).values(**values))
 
     # ---- recovery --------------------------------------------------------------------------------------------------------------------
     def intended(self) -> list[Case]:

@@ -202,11 +202,12 @@ class Duties:
         return case
 
     def _destroy(self, case: Case) -> None:
-        subject = case.details.get("subject")
+        subject, indices = case.details.get("subject"), self.entries_of(case)
         if subject is None:
-            self._custody.destroy_records(case.details["indices"])
+            self._custody.destroy_records(indices)
         else:
             self._custody.destroy_subject(_subject_bytes(subject))
+        self.cases.forget(indices)
 
     def _advance_all(self) -> None:
         for case in self.cases.unfinished_erasures():
@@ -216,6 +217,10 @@ class Duties:
     def review(self, actor: str, index: int, leaf_hash: str, outcome: str, note: str) -> Case:
         details = {"index": index, "leaf_hash": leaf_hash, "outcome": outcome, "note": note}
         return self.cases.begin(CaseKind.REVIEW, actor, details)
+
+    def override(self, actor: str, details: dict[str, Any]) -> Case:
+        """`details`: index, leaf_hash, action, reason, and the people who verified it, first and second, where there were any."""
+        return self.cases.begin(CaseKind.OVERRIDE, actor, details)
 
     def file_sample(self, actor: str, details: dict[str, Any]) -> Case:
         """`details`: seed, population, population_digest, tree_size, root, indices, size, filter."""

@@ -9,6 +9,10 @@ from typing import Any
 from oracle.office.cases import Case, CaseKind
 from oracle.records import Entry, EntryKind, FieldValue
 
+_WORDS = {"reason": "audit.reason", "note": "audit.review.note", "filter": "audit.sample.filter"}
+_OVERRIDE_WORDS = {"reason": "audit.override.reason", "first": "audit.verifier.first", "second": "audit.verifier.second"}
+"""Where the words of a case's details stand in its first record, sealed."""
+
 
 def describe(case: Case, step: str, actor: str, time: str) -> Entry:
     """The record of a case's step."""
@@ -32,7 +36,7 @@ def _sealed(case: Case) -> dict[str, FieldValue]:
     """Words are given where a case begins; later steps refer to it."""
     if case.history:
         return {}
-    names = {"reason": "audit.reason", "note": "audit.review.note", "filter": "audit.sample.filter"}
+    names = dict(_OVERRIDE_WORDS if case.kind is CaseKind.OVERRIDE else _WORDS)
     given = {field: case.details[name] for name, field in names.items() if case.details.get(name)}
     return {field: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for field, value in given.items()}
 
@@ -92,6 +96,15 @@ def _sample(case: Case, _step: str) -> dict[str, FieldValue]:
     }
 
 
+def _override(case: Case, _step: str) -> dict[str, FieldValue]:
+    return {
+        "audit.override.action": str(case.details["action"]),
+        "audit.override.id": case.id,
+        "audit.subject.index": int(case.details["index"]),
+        "audit.subject.leaf_hash": str(case.details["leaf_hash"]),
+    }
+
+
 def _indices(details: dict[str, Any]) -> list[str]:
     return [str(index) for index in details["indices"]]
 
@@ -102,4 +115,5 @@ _FIELDS: dict[CaseKind, tuple[EntryKind, Callable[[Case, str], dict[str, FieldVa
     CaseKind.ERASURE: (EntryKind.ERASURE, _erasure),
     CaseKind.REVIEW: (EntryKind.REVIEW, _review),
     CaseKind.SAMPLE: (EntryKind.REVIEW, _sample),
+    CaseKind.OVERRIDE: (EntryKind.OVERRIDE, _override),
 }

@@ -49,6 +49,7 @@ class Right(StrEnum):
     SEE_OPERATIONS = "see_operations"
     SEE_REVIEWS = "see_reviews"
     REVIEW = "review"
+    OVERRIDE = "override"
     SEE_DISCLOSURES = "see_disclosures"
     REQUEST_DISCLOSURE = "request_disclosure"
     APPROVE_DISCLOSURE = "approve_disclosure"
@@ -69,6 +70,7 @@ RIGHTS: Mapping[Right, frozenset[Role]] = {
     Right.SEE_OPERATIONS: frozenset({_OPERATOR, _AUDITOR}),
     Right.SEE_REVIEWS: frozenset({_OPERATOR, _AUDITOR, _DPO, _AUTHORITY}),
     Right.REVIEW: frozenset({_AUDITOR}),
+    Right.OVERRIDE: frozenset({_OPERATOR}),
     Right.SEE_DISCLOSURES: frozenset({_AUDITOR, _DPO, _AUTHORITY}),
     Right.REQUEST_DISCLOSURE: frozenset({_AUDITOR, _DPO, _AUTHORITY}),
     Right.APPROVE_DISCLOSURE: frozenset({_DPO}),

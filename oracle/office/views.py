@@ -19,6 +19,7 @@ from oracle.office.wire import (
     OpenedBody,
     OpenedField,
     OpenedOut,
+    OverrideOut,
     ReviewOut,
     SampleOut,
     TakenOut,
@@ -94,6 +95,17 @@ class CaseViews:
             index=case.details["index"],
             outcome=case.details["outcome"],
             note=case.details["note"] or None,
+            by=self.name(case.requester),
+            time=case.requested,
+            record=case.history[0].index,
+        )
+
+    def override(self, case: Case) -> OverrideOut:
+        return OverrideOut(
+            id=case.id,
+            index=case.details["index"],
+            action=case.details["action"],
+            reason=case.details["reason"],
             by=self.name(case.requester),
             time=case.requested,
             record=case.history[0].index,

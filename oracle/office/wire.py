@@ -47,6 +47,16 @@ class ReviewIn(Strict):
     note: Annotated[str, StringConstraints(max_length=MAX_TEXT)] = ""
 
 
+class OverrideIn(Strict):
+    """A person decided otherwise than the model."""
+
+    index: Index
+    action: Literal["replaced", "withdrawn", "upheld"]
+    reason: Text
+    first: Annotated[str, StringConstraints(max_length=200)] | None = Field(default=None, description="Who verified the answer.")
+    second: Annotated[str, StringConstraints(max_length=200)] | None = Field(default=None, description="And who else.")
+
+
 class DisclosureIn(Strict):
     indices: Indices
     reason: Text
@@ -204,6 +214,16 @@ class ReviewOut(Answer):
     record: int | None
 
 
+class OverrideOut(Answer):
+    id: str
+    index: int
+    action: Literal["replaced", "withdrawn", "upheld"]
+    reason: str
+    by: str
+    time: str
+    record: int | None
+
+
 class SampleOut(Answer):
     id: str
     seed: str
@@ -236,6 +256,11 @@ class ErasuresOut(Answer):
 
 class ReviewsOut(Answer):
     items: list[ReviewOut]
+    next: int | None
+
+
+class OverridesOut(Answer):
+    items: list[OverrideOut]
     next: int | None
 
 

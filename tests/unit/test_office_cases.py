@@ -390,6 +390,7 @@ STORY: dict[str, Callable[[Duties, str], Case]] = {
     "erasure requested": lambda d, _id: d.request_erasure(ADA, [7], "why"),
     "erasure approved": lambda d, i: d.approve_erasure(BOB, i),
     "review reviewed": lambda d, _id: d.review(ADA, 7, "0x" + "00" * 32, "accepted", "fine"),
+    "override overridden": lambda d, _id: d.override(ADA, {"index": 7, "leaf_hash": "0x00", "action": "upheld", "reason": "why"}),
     "sample drawn": lambda d, _id: d.file_sample(ADA, SAMPLE),
 }
 SAMPLE = {

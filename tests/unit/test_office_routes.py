@@ -305,6 +305,16 @@ def test_a_hold_blocks_an_erasure_until_two_people_release_it(office: OfficeNetw
     assert any("erased" in remark for remark in verdict["remarks"])
 
 
+def test_what_people_wrote_goes_with_its_record(office: OfficeNetwork) -> None:
+    """A review's note is sealed in the log and kept by the office too: erased there, it is gone here."""
+    index, _ = office.log_call()
+    auditor, dpo = office.client("auditor"), office.client("dpo")
+    review = posted(auditor, "/reviews", {"index": index, "outcome": "rejected", "note": "mary was here"}, 201)
+    case = posted(dpo, "/erasures", {"scope": {"indices": [review["record"]]}, "reason": "names somebody"}, 201)
+    posted(office.client("custodian"), f"/erasures/{case['id']}/approve")
+    assert got(auditor, "/reviews")["items"] == [review | {"note": None}]
+
+
 def test_a_person_is_erased_by_the_writers_reference(office: OfficeNetwork) -> None:
     first, _ = office.log_call(1)
     other, _ = office.log_call(2, "paul@example.org")
@@ -394,6 +404,26 @@ def test_a_review_is_in_the_log_with_the_leaf_it_is_about(office: OfficeNetwork)
     assert got(auditor, f"/records/{index}")["reviews"] == [review]
     assert auditor.post(f"{BASE}/reviews", json={"index": 99, "outcome": "accepted", "note": ""}).status_code == 404
     assert auditor.post(f"{BASE}/reviews", json={"index": 0, "outcome": "fine", "note": ""}).status_code == 422
+
+
+def test_an_override_is_a_statement_whose_people_are_sealed(office: OfficeNetwork) -> None:
+    index, _ = office.log_call()
+    operator = office.client("operator")
+    said = {"index": index, "action": "replaced", "reason": "the applicant is known", "first": "Ada", "second": "Grace"}
+    made = posted(operator, "/overrides", said, 201)
+    [fields] = office.records("override")
+    assert (fields["audit.subject.index"], fields["audit.override.action"]) == (index, "replaced")
+    assert not any(word in str(fields) for word in ("Ada", "Grace", "known"))
+    content = office.office.custody.content(made["record"])
+    assert content is not None
+    assert content.sealed is not None
+    assert content.sealed.values == {
+        "audit.override.reason": "the applicant is known",
+        "audit.verifier.first": "Ada",
+        "audit.verifier.second": "Grace",
+    }
+    assert got(office.client("auditor"), "/overrides")["items"] == [made]
+    assert operator.post(f"{BASE}/overrides", json=said | {"index": 99}).status_code == 404
 
 
 def test_a_sample_is_drawn_by_a_seed_and_anybody_can_draw_it_again(office: OfficeNetwork) -> None:

@@ -1,4 +1,4 @@
-"""Judging records: reviews of one, samples of many."""
+"""Judging records: reviews of one, samples of many, and what people decided otherwise."""
 
 from __future__ import annotations
 
@@ -18,13 +18,25 @@ from oracle.office.people import Right
 from oracle.office.routes.answering import ASKED, Before, CaseId, Limit, next_of, refusals, views_for
 from oracle.office.routes.records import parse_time
 from oracle.office.sessions import Caller
-from oracle.office.wire import FilterIn, ReviewIn, ReviewOut, ReviewsOut, SampleIn, SampleOut, SamplesOut
+from oracle.office.wire import (
+    FilterIn,
+    OverrideIn,
+    OverrideOut,
+    OverridesOut,
+    ReviewIn,
+    ReviewOut,
+    ReviewsOut,
+    SampleIn,
+    SampleOut,
+    SamplesOut,
+)
 from oracle.records import Bytes32
 
 router = APIRouter(prefix=PREFIX, tags=["office"])
 
 MaySee = Annotated[Caller, Depends(needs(Right.SEE_REVIEWS))]
 MayReview = Annotated[Caller, Depends(needs(Right.REVIEW))]
+MayOverride = Annotated[Caller, Depends(needs(Right.OVERRIDE))]
 
 
 @router.get("/reviews", summary="Reviews", responses=refusals(401, 403, 422, 503))
@@ -41,6 +53,23 @@ def review(sent: ReviewIn, caller: MayReview, office: TheOffice) -> ReviewOut:
     _view, logged, _data = office.reader.read(sent.index)
     case = office.duties.review(caller.actor, sent.index, to_hex(logged.leaf_hash), sent.outcome, sent.note)
     return views_for(office, caller).review(case)
+
+
+# ---- overrides -------------------------------------------------------------------------------------------------------------------------
+@router.get("/overrides", summary="Overrides", responses=refusals(401, 403, 422, 503))
+def overrides(caller: MaySee, office: TheOffice, before: Before = None, limit: Limit = 50) -> OverridesOut:
+    """Newest first."""
+    cases = office.duties.cases.page(CaseKind.OVERRIDE, limit, before)
+    views = views_for(office, caller)
+    return OverridesOut(items=[views.override(case) for case in cases], next=next_of(cases, limit))
+
+
+@router.post("/overrides", summary="Decide otherwise", status_code=201, responses=refusals(*ASKED, 404, 409))
+def override(sent: OverrideIn, caller: MayOverride, office: TheOffice) -> OverrideOut:
+    """Records that a person decided otherwise than a model, or upheld it after looking. Reason and people are sealed in the log."""
+    _view, logged, _data = office.reader.read(sent.index)
+    details = sent.model_dump(exclude_none=True) | {"leaf_hash": to_hex(logged.leaf_hash)}
+    return views_for(office, caller).override(office.duties.override(caller.actor, details))
 
 
 # ---- samples ---------------------------------------------------------------------------------------------------------------------------
