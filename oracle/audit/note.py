@@ -1,4 +1,4 @@
-"""C2SP signed notes: text signed by one or more keys. Ed25519 only (signature type 0x01; type 0x04 is in `oracle.audit.cosign`).
+"""C2SP signed notes: text signed by one or more keys. Ed25519 only (type 0x01; those of witnesses are in `oracle.audit.cosign`).
 
     example.org/affidavit            text, ends in a newline
     …
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -122,35 +122,39 @@ def generate_key(name: str) -> SignerKey:
 
 def parse_vkey(text: str) -> VerifierKey:
     """Raises NoteRejected."""
-    return VerifierKey(*split_vkey(text, ED25519))
+    name, _kind, public = split_vkey(text, {ED25519: 32})
+    return VerifierKey(name, public)
 
 
-def split_vkey(text: str, kind: int) -> tuple[str, bytes]:
-    """Name and public key of a verifier key of that signature type, its key id checked. Raises NoteRejected."""
+def split_vkey(text: str, kinds: Mapping[int, int]) -> tuple[str, int, bytes]:
+    """Name, signature type and public key of a verifier key, its key id checked. Raises NoteRejected.
+
+    `kinds` are the signature types that are read, each with the bytes of its public keys.
+    """
     parts = text.split("+", 2)
     if len(parts) != 3:
         raise NoteRejected("verifier key", "<name>+<key id>+<base64 key>", text[:80])
     name, key_id, encoded = parts
-    public = _key_material(encoded, "verifier key", kind)
+    kind, public = _key_material(encoded, "verifier key", kinds)
     if (expected := compute_key_id(require_name(name), public, kind).hex()) != key_id:
         raise NoteRejected("verifier key id", expected, key_id[:16])
-    return name, public
+    return name, kind, public
 
 
 def parse_skey(text: str) -> SignerKey:
     """Raises NoteRejected, without any of the key in its message."""
-    name, key_id, seed = split_skey(text, ED25519)
+    name, key_id, _kind, seed = split_skey(text, {ED25519: 32})
     key = SignerKey(name, seed)
     require_key_id(key.verifier, key_id)
     return key
 
 
-def split_skey(text: str, kind: int) -> tuple[str, str, bytes]:
-    """Name, key id (not checked yet) and seed of a signer key of that signature type. Raises NoteRejected, without any of the key."""
+def split_skey(text: str, kinds: Mapping[int, int]) -> tuple[str, str, int, bytes]:
+    """Name, key id (not checked yet), signature type and seed of a signer key. Raises NoteRejected, without any of the key."""
     parts = text.split("+", 4)
     if len(parts) != 5 or parts[:2] != ["PRIVATE", "KEY"]:
         raise NoteRejected("signer key", "PRIVATE+KEY+<name>+<key id>+<base64 key>", "another text")
-    return require_name(parts[2]), parts[3], _key_material(parts[4], "signer key", kind)
+    return require_name(parts[2]), parts[3], *_key_material(parts[4], "signer key", kinds)
 
 
 def require_key_id(key: NoteKey, key_id: str) -> None:
@@ -158,11 +162,12 @@ def require_key_id(key: NoteKey, key_id: str) -> None:
         raise NoteRejected("signer key id", key.key_id.hex(), key_id[:16])
 
 
-def _key_material(encoded: str, what: str, kind: int) -> bytes:
+def _key_material(encoded: str, what: str, kinds: Mapping[int, int]) -> tuple[int, bytes]:
     data = decode_base64(encoded, what)
-    if len(data) != 33 or data[0] != kind:
-        raise NoteRejected(what, f"the type byte {kind:#04x} and 32 bytes", f"{len(data)} bytes")
-    return data[1:]
+    if not data or kinds.get(data[0]) != len(data) - 1:
+        expected = " or ".join(f"the type byte {kind:#04x} and {length} bytes" for kind, length in kinds.items())
+        raise NoteRejected(what, expected, f"{len(data)} bytes")
+    return data[0], data[1:]
 
 
 def require_name(name: str) -> str:

@@ -7,7 +7,7 @@
     quorum both                         # a witness, a group, or none
 
 Lines end in a newline, words are separated by spaces and tabs, `#` begins a comment line. Names are opaque bytes; they mean nothing outside
-the file. What is used must stand on a line above. Source: c2sp.org/tlog-policy. Witness keys are Ed25519 (signature type 0x04).
+the file. What is used must stand on a line above. Source: c2sp.org/tlog-policy. Witness keys are of signature types 0x04 and 0x06.
 """
 
 from __future__ import annotations

@@ -243,7 +243,7 @@ class Witnessing:
         return found
 
     def _cosign(self, client: WitnessClient, submitted: Checkpoint, now: float) -> Cosignature:
-        key = str(client.witness.key)
+        key = _name(client.witness.key)
         known = self._store.tree(self._log.origin, key)
         old = known.size if known is not None else 0
         for _attempt in range(_ATTEMPTS):
@@ -284,7 +284,7 @@ class Witnessing:
         """
         if old == 0:
             return
-        known = self._store.tree(self._log.origin, str(client.witness.key))
+        known = self._store.tree(self._log.origin, _name(client.witness.key))
         if known is not None and known.size == old and known.root == self._root_at(old):
             self._journal.critical("a witness denies a tree it cosigned", witness=client.witness.name, size=old, reason=str(refusal))
             return
@@ -319,6 +319,11 @@ class Witnessing:
             self._store.witness(cosigned)
             replace_file(self._directory / "witnessed", cosigned.note.encode())
             self._log.witnessed = cosigned
+
+
+def _name(key: WitnessKey) -> str:
+    """What a witness is remembered by: its verifier key would be long for some algorithms."""
+    return f"{key.name}+{key.key_id.hex()}"
 
 
 def _without_cosignatures(checkpoint: Checkpoint, key: VerifierKey) -> Checkpoint:

@@ -41,7 +41,7 @@ _witnessed = Table(
 class CosignedTree:
     """The newest tree of this log that a witness cosigned, as far as this log was told."""
 
-    witness: str  # its verifier key
+    witness: str  # name and key id
     size: int
     root: Bytes32
     time: int  # POSIX seconds, by the witness's clock

@@ -18,12 +18,16 @@ def new(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the key.")],
     name: Annotated[str, typer.Option("--name", help="The witness's name: a URL without scheme, such as example.org/witness.")],
     password_file: PasswordFile,
+    ml_dsa: Annotated[
+        bool,
+        typer.Option("--ml-dsa", help="An ML-DSA-44 key, safe from quantum computers, instead of Ed25519; not every log reads it yet."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Make a witness's key, and print the verifier key that logs and auditors put into their policies."""
     from oracle.pipeline.witness import new_witness
 
-    made = new_witness(directory, name, password_file)
+    made = new_witness(directory, name, password_file, ml_dsa)
     if json:
         write_json({"vkey": made.vkey, "key_file": str(made.key_file)})
         return

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oracle import journal
-from oracle.audit.cosign import generate_witness_key
+from oracle.audit.cosign import COSIGNATURE, COSIGNATURE_ML_DSA_44, generate_witness_key
 from oracle.audit.cosigner import Witness
 from oracle.audit.log import Log
 from oracle.audit.metrics import LogMetrics
@@ -74,9 +74,10 @@ class NewWitness:
     key_file: Path
 
 
-def new_witness(directory: Path, name: str, password_file: Path) -> NewWitness:
+def new_witness(directory: Path, name: str, password_file: Path, is_quantum_safe: bool = False) -> NewWitness:
     """A witness's key, encrypted. Raises ConfigRejected where one is there already, NoteRejected for a name no key may have."""
-    password, key = read_new_password(password_file), generate_witness_key(name)
+    kind = COSIGNATURE_ML_DSA_44 if is_quantum_safe else COSIGNATURE
+    password, key = read_new_password(password_file), generate_witness_key(name, kind)
     directory.mkdir(parents=True, exist_ok=True)
     write_witness_key(directory / "witness-key.json", key, password)
     return NewWitness(str(key.verifier), directory / "witness-key.json")

@@ -1,10 +1,11 @@
 module affidavit.example/interop
 
-go 1.24.0
+go 1.25.0
 
 tool filippo.io/torchwood/cmd/litewitness
 
 require (
+	filippo.io/mldsa v1.0.0
 	filippo.io/torchwood v0.6.1
 	github.com/fxamacker/cbor/v2 v2.10.0
 	github.com/veraison/go-cose v1.3.0

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from oracle.audit.checkpoint import open_checkpoint, sign_checkpoint
-from oracle.audit.cosign import WitnessKey, WitnessSigner, parse_witness_vkey, read_cosignatures
+from oracle.audit.cosign import COSIGNATURE_ML_DSA_44, WitnessKey, WitnessSigner, parse_witness_vkey, read_cosignatures
 from oracle.audit.log import Log
 from oracle.audit.note import SignerKey
 from oracle.audit.policy import parse_policy
@@ -51,13 +51,13 @@ def compute_stamp(version: str) -> str:
 
 @pytest.fixture(scope="session")
 def tools() -> Path:
-    """The folder of the programs. Skips where there is no Go of at least 1.24."""
+    """The folder of the programs. Skips where there is no Go of at least 1.25."""
     if shutil.which("go") is None:
         pytest.skip("go is not installed: tiles, proofs and cosignatures are not held against Go's programs here")
     version = subprocess.run(["go", "version"], capture_output=True, text=True, check=True).stdout.strip()
     found = re.search(r"go1\.(\d+)", version)
-    if found is None or int(found[1]) < 24:
-        pytest.skip(f"{version}: Go 1.24 or newer is needed")
+    if found is None or int(found[1]) < 25:
+        pytest.skip(f"{version}: Go 1.25 or newer is needed")
     stamp = BUILD / "stamp"
     if not stamp.exists() or stamp.read_text() != compute_stamp(version):
         command = ["go", "build", "-mod=readonly", "-trimpath", "-o", f"{BUILD}/", "./interop", LITEWITNESS]
@@ -167,10 +167,11 @@ def test_go_cose_verifies_our_receipts(interop: Interop, grown: tuple[Path, Log,
 
 
 # ---- cosignatures -----------------------------------------------------------------------------------------------------------------------
-def test_torchwood_verifies_our_witnesses(interop: Interop, tmp_path: Path) -> None:
+def test_others_verify_our_witnesses(interop: Interop, tmp_path: Path) -> None:
     log = open_log(tmp_path)
     log.append("w", entry(1))
-    twins = [WitnessTwin(tmp_path, signer, [KEY.verifier], SystemClock()) for signer in SIGNERS[:2]]
+    quantum_safe = WitnessSigner("q.example", bytes(range(9, 41)), COSIGNATURE_ML_DSA_44)
+    twins = [WitnessTwin(tmp_path, signer, [KEY.verifier], SystemClock()) for signer in (*SIGNERS[:2], quantum_safe)]
     store, source = CosignedStore.open(places(tmp_path).checkpoint_database), DirectorySource(tmp_path / "log")
     policy = policy_of(twins, "all", KEY.verifier)
     witnessing = Witnessing(log, source, tmp_path / "log", KEY.verifier, policy, store, SystemClock(), client_maker(twins))

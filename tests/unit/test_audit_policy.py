@@ -125,7 +125,7 @@ MALFORMED = {
     + "".join(f"group g{i} any {'a' if i == 0 else f'g{i - 1}'}\n" for i in range(MAX_LINES_OF_A_KIND + 1))
     + "quorum a\n",
     "too long": "#" + "x" * MAX_POLICY_BYTES + "\nquorum none\n",
-    "key of a kind that is not read": f"witness a w+00000000+{encode_base64(bytes([6]) + bytes(1312))}\nquorum a\n",
+    "key of a kind that is not read": f"witness a w+00000000+{encode_base64(bytes([7]) + bytes(1312))}\nquorum a\n",
 }
 
 

@@ -12,11 +12,13 @@ from fastapi.testclient import TestClient
 
 from oracle.audit.checkpoint import sign_checkpoint
 from oracle.audit.cosign import (
+    COSIGNATURE_ML_DSA_44,
     MAX_AHEAD_SECONDS,
     MAX_TIME,
     WitnessKey,
     WitnessSigner,
     compute_message,
+    compute_subtree_message,
     generate_witness_key,
     open_cosignature,
     parse_witness_skey,
@@ -163,6 +165,37 @@ def test_of_several_by_one_witness_the_newest_counts() -> None:
     lines = [SIGNER.cosign(note.text, time) for time in (5, 9, 7)]
     found = read_cosignatures(Note(note.text, (*note.signatures, *lines)).encode(), [SIGNER.verifier])
     assert [c.time for c in found] == [9]
+
+
+def test_a_witness_that_is_safe_from_quantum_computers() -> None:
+    """ML-DSA-44: the specification's `cosigned_message`, which names the witness and covers origin, size and root."""
+    signer = WitnessSigner("witness.example/w1", SIGNER.seed, COSIGNATURE_ML_DSA_44)
+    key = parse_witness_vkey(str(signer.verifier))
+    assert (key, len(key.public), key.key_id) == (signer.verifier, 1312, sha256(b"witness.example/w1\n\x06" + key.public)[:4])
+    assert parse_witness_skey(signer.encode()) == signer
+    text = parse(checkpoint(3)).text
+    root = compute_root(LEAVES[:3])
+    message = b"subtree/v1\n\0\x12witness.example/w1" + (1000).to_bytes(8, "big") + b"\x15log.example/affidavit"
+    assert compute_subtree_message(signer.name, text, 1000) == message + bytes(8) + (3).to_bytes(8, "big") + root
+    line = signer.cosign(text, 1000)
+    assert len(line.data) == 8 + 2420
+    assert open_cosignature(text, line, key).time == 1000
+    for other in (checkpoint(4), checkpoint(3, OTHER_LOG), b"x\n"):
+        with pytest.raises(NoteRejected, match="false"):
+            open_cosignature(other.decode().split("\n\n")[0] + "\n", line, key)
+    renamed = WitnessSigner("witness.example/w2", SIGNER.seed, COSIGNATURE_ML_DSA_44)
+    assert not renamed.verifier.is_signature(text, line.data)
+    for changed in (line.data[:-1], line.data + b"\0", bytes([line.data[0] ^ 1]) + line.data[1:], line.data[:9] + b"?" + line.data[10:]):
+        assert not key.is_signature(text, changed)
+    assert not key.is_signature(text, SIGNER.cosign(text, 1000).data)
+    for malformed in (
+        "",
+        "x\n",
+        "x\ny\nz\n",
+        f"x\n{10**30}\n{encode_base64(bytes(32))}\n",
+        f"{'x' * 256}\n1\n{encode_base64(bytes(32))}\n",
+    ):
+        assert not key.is_signature(malformed, line.data)
 
 
 def test_same_name_and_another_key_is_a_stranger() -> None:

@@ -69,6 +69,9 @@ def test_a_new_witness(cli: Cli, tmp_path: Path, password: Path) -> None:
     assert str(key.verifier) == made["vkey"]
     assert stat.S_IMODE(Path(made["key_file"]).stat().st_mode) == 0o600
     assert key.encode() not in Path(made["key_file"]).read_text()
+    safe = cli.ok("witness", "new", tmp_path / "q", "--name", "q.example", "--password-file", password, "--ml-dsa", "--json").json()
+    assert str(read_witness_key(Path(safe["key_file"]), password.read_text().strip()).verifier) == safe["vkey"]
+    assert len(safe["vkey"]) > 1700
     assert "existing file" in cli.refused(2, "witness", "new", tmp_path / "w", "--name", "witness.example/w", "--password-file", password)
     assert "key name" in cli.refused(2, "witness", "new", tmp_path / "v", "--name", "two words", "--password-file", password)
 

@@ -112,13 +112,16 @@ func cosignatures(data []byte, vkeys []string) (map[string]int64, error) {
 // publicKey stands where torchwood wants a signer, and signs nothing: its verifier needs the public half alone.
 type publicKey struct{ ed25519.PrivateKey }
 
-// cosigner is torchwood's verifier for a witness's vkey (signature type 0x04), whose key id it computes anew.
+// cosigner is torchwood's verifier for a witness's vkey of signature type 0x04, whose key id it computes anew, or one of type 0x06.
 func cosigner(vkey string) (note.Verifier, error) {
 	parts := strings.SplitN(vkey, "+", 3)
 	if len(parts) != 3 {
 		return nil, fmt.Errorf("malformed vkey %q", vkey)
 	}
 	key, err := base64.StdEncoding.DecodeString(parts[2])
+	if err == nil && len(key) > 0 && key[0] == algMLDSA44 {
+		return newQuantumSafe(parts[0], key[1:])
+	}
 	if err != nil || len(key) != 33 || key[0] != 4 {
 		return nil, fmt.Errorf("vkey %q is no witness's", vkey)
 	}
