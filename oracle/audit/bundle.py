@@ -37,8 +37,8 @@ from oracle.records import Address, Anchor, Bytes32, EntryKind, Operator
 from oracle.seams import ChainReader
 
 FORMAT = bundle_verify.FORMAT
-PROVEN_ANCHORS = 2
-"""Anchors whose transactions are taken along: the first that covers the records, and the newest. Of all others, the consistency proof."""
+MAX_ANCHORS = 256
+"""Anchors with a consistency proof: the first that covers the records, and the newest. Of that first and the very newest, the transactions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,13 +208,17 @@ def _content_files(logged: LoggedRecord, content: Content | None, disclosed: Dis
 def _anchor_files(place: Place, about: Subject, chain: _Chain) -> dict[str, bytes]:
     view = place.view
     anchors = [anchor for anchor in _anchors_of(place) if anchor.size <= view.size]
+    worth = _worth_proving(anchors, about.last_index)
+    taken = {anchor.size: anchor for anchor in [*anchors[-(MAX_ANCHORS - 1) :], *worth]}
+    if left_out := len(anchors) - len(taken):
+        chain.remarks.append(f"the log has {left_out} older anchors, which are not in this bundle")
     files = {}
-    for anchor in anchors:
+    for anchor in taken.values():
         view.verify_anchor(anchor)
         proof = compute_consistency_from(anchor.size, view.size, view.subtree)
         document = {"size": anchor.size, "root": to_hex(anchor.root), "consistency": [to_hex(h) for h in proof]}
         files[f"anchors/{anchor.size}.json"] = canonical_json(document)
-    for anchor in _worth_proving(anchors, about.last_index):
+    for anchor in worth:
         _prove(place.blocks, chain, "anchor", anchor.block_hash, anchor.transaction)
     return files
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from oracle.audit import bundle_verify as script
-from oracle.audit.bundle import Disclosed, Place, choose_head, make_bundle
+from oracle.audit.blocks import BlockNotKnown, RawBlock
+from oracle.audit.bundle import MAX_ANCHORS, Disclosed, Place, choose_head, make_bundle
 from oracle.audit.checkpoint import sign_checkpoint
 from oracle.audit.cosign import WitnessSigner
 from oracle.audit.note import SignerKey
@@ -98,3 +100,18 @@ def test_an_anchor_that_only_the_newest_head_reaches_decides_for_it(tmp_path: Pa
 
 def test_without_a_cosigned_head_the_newest_is_taken(tmp_path: Path) -> None:
     assert choose_head(place_of(log_of(tmp_path, 9)), 4).size == 9
+
+
+def test_of_very_many_anchors_the_covering_one_and_the_newest_are_taken(tmp_path: Path) -> None:
+    class NoBlocks:
+        def read_block(self, block_hash: Bytes32) -> RawBlock:
+            raise BlockNotKnown("not here") from KeyError(block_hash.hex())
+
+    log = log_of(tmp_path, 400)
+    place = replace(place_of(log, [anchor(log, size) for size in range(1, 400)]), blocks=NoBlocks())
+    files = make_bundle(place, 4, Disclosed())
+    sizes = {int(path[8:-5]) for path in files if path.startswith("anchors/")}
+    assert sizes == {5, *range(400 - (MAX_ANCHORS - 1), 400)}
+    verification = script.Verification(dict(files), script.Given())
+    verification.run()
+    assert f"the log has {399 - MAX_ANCHORS} older anchors, which are not in this bundle" in verification.manifest["remarks"]
