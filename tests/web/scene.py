@@ -15,12 +15,13 @@ from oracle.audit.checkpoint import open_checkpoint
 from oracle.audit.note import parse_vkey, verify
 from oracle.audit.policy import parse_policy
 from oracle.audit.proof import verify_proof
+from oracle.audit.record import parse_record
 from oracle.audit.server import make_proof
 from oracle.audit.source import DirectorySource
 from oracle.audit.tiles import subtree_reader
 from oracle.audit.tree import compute_inclusion_from, compute_root, compute_root_from, hash_leaf, read_leaves, sha256
 from oracle.encoding import canonical_flat_json, compute_log_id, to_hex
-from oracle.errors import Rejected
+from oracle.errors import EntryRejected, Rejected
 from tests.twins.logs import KEY, entry, open_log
 
 SIZE = 601  # two full tiles of leaves, one of them the subject of a level above, and a partial one
@@ -60,7 +61,11 @@ def make_scene(directory: Path) -> dict[str, Any]:
         "call": call,
         "proofs": {str(index): file.decode() for index, file in files.items()},
         "records": {str(index): _base64(verify_proof(file, key)[2]) for index, file in files.items()},
-        "judged": [_judge("older", "checkpoint", older), *_judged(checkpoint, files[call[1]], cosigned["policies"][3]["text"].encode())],
+        "judged": [
+            _judge("older", "checkpoint", older),
+            *_judged(checkpoint, files[call[1]], cosigned["policies"][3]["text"].encode()),
+            *_records(files[call[1]]),
+        ],
         "sealings": [_seal(random.Random(number)) for number in range(4)],
         "cosigned": cosigned,
     }
@@ -72,6 +77,7 @@ CHECKS: dict[str, Callable[[bytes], object]] = {
     "checkpoint": lambda data: open_checkpoint(data, KEY.verifier),
     "proof": lambda data: verify_proof(data, KEY.verifier),
     "policy": parse_policy,
+    "record": parse_record,
     "vkey": lambda data: parse_vkey(data.decode("utf-8", "replace")),
 }
 
@@ -102,6 +108,59 @@ def _judged(checkpoint: bytes, proof: bytes, policy: bytes) -> Iterator[dict[str
             name, mutated = _mutate(data, chance)
             yield _judge(f"{kind} {number}: {name}", kind, mutated)
     yield from (_judge(f"checkpoint: {name}", "checkpoint", data) for name, data in _named_lies(checkpoint))
+
+
+def _records(proof: bytes) -> Iterator[dict[str, Any]]:
+    """Mutated bytes, and records that are canonical and wrong in one field."""
+    chance = random.Random(11)
+    record = verify_proof(proof, KEY.verifier)[2]
+    fields = json.loads(record)
+    yield _judge("record, untouched", "record", record)
+    for number in range(400):
+        name, mutated = _mutate(record, chance)
+        if not _lacks_a_field(mutated):
+            yield _judge(f"record {number}: {name}", "record", mutated)
+    for name, values in LIES.items():
+        for value in values:
+            changed = {key: v for key, v in (fields | {name: value}).items() if v is not None}
+            yield _judge(f"record with {name} {str(value)[:40]}", "record", canonical_flat_json(changed))
+
+
+def _lacks_a_field(record: bytes) -> bool:
+    """The one thing that the browser leaves to others: which fields a record of its kind must have."""
+    try:
+        parse_record(record)
+    except EntryRejected as error:
+        return error.what.endswith(" record") and error.expected.startswith("the field")
+    return False
+
+
+LIES: dict[str, list[Any]] = {
+    "audit.record": [None, "affidavit/record@1", 2, ["affidavit/record@2"]],
+    "audit.kind": [None, "gossip", "", 7, "Error"],
+    "audit.time": [
+        None,
+        "2026-02-30T10:00:00.000000Z",
+        "2026-11-22T10:00:00Z",
+        "2026-11-22T24:00:00.000000Z",
+        "0000-01-01T00:00:00.000000Z",
+        1,
+    ],
+    "audit.log.time": [None, "2026-11-22 10:00:00.000000Z", "2024-02-29T00:00:00.000000Z", "2023-02-29T00:00:00.000000Z"],
+    "audit.writer": [None, "", "Upper", "a" * 64, "a" * 65, "-a", "a b"],
+    "audit.sequence.writer": [None, 0, -1, 1, "1", True, (1 << 53) - 1],
+    "audit.call.previous_index": [None, "7", -1, True, 0],
+    "audit.call.previous_leaf": [None, "0x", "0x" + "0" * 62, "0x" + "A" * 64, 7],
+    "audit.sealed": ["0x", "0x" + "a" * 64, "a" * 64, 1, False],
+    "free": ["x"],
+    "Free.name": ["x"],
+    "free.": ["x"],
+    "free.a-b": ["x"],
+    "free." + "a" * 95: ["x"],
+    "free." + "a" * 96: ["x"],
+    "free.text": ["", "x" * 8192, "x" * 8193, "😀" * 8192, "😀" * 8193, '\u2028\x7f<&>"\\\n'],
+    "free.list": [[], ["x"] * 256, ["x"] * 257, ["x" * 8193]],
+}
 
 
 def _mutate(data: bytes, chance: random.Random) -> tuple[str, bytes]:

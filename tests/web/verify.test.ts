@@ -15,6 +15,7 @@ import type { LogFiles } from "../../web/src/verify/log";
 import type { Memory } from "../../web/src/verify/memory";
 import { encodeVkey, parseNote, parseVkey, verifyNote } from "../../web/src/verify/note";
 import { readProof, verifyProof } from "../../web/src/verify/proof";
+import { parseRecord } from "../../web/src/verify/record";
 import { Rejected, Unreachable } from "../../web/src/verify/rejected";
 import { type Opening, verifyOpening } from "../../web/src/verify/seal";
 import { type Step, type TrustAnchors, judge, verifyLogHead, verifyRecord, verifyTransaction } from "../../web/src/verify/steps";
@@ -24,7 +25,7 @@ import { parsePolicy, readWitnesses } from "../../web/src/verify/witness";
 
 interface Judged {
   name: string;
-  kind: "note" | "checkpoint" | "proof" | "vkey" | "policy";
+  kind: "note" | "checkpoint" | "proof" | "vkey" | "policy" | "record";
   data: string;
   holds: boolean;
 }
@@ -90,6 +91,7 @@ test("mutated notes, checkpoints, proofs and keys get Python's verdict", () => {
     checkpoint: (data: Uint8Array) => void openCheckpoint(data, key),
     proof: (data: Uint8Array) => void verifyProof(readProof(data), key),
     policy: (data: Uint8Array) => void parsePolicy(new TextDecoder("utf-8", { ignoreBOM: true }).decode(data)),
+    record: (data: Uint8Array) => void parseRecord(data),
     vkey: (data: Uint8Array) => void parseVkey(new TextDecoder("utf-8", { ignoreBOM: true }).decode(data)),
   };
   assert.ok(scene.judged.length > 1000, `${scene.judged.length} files`);

@@ -14,7 +14,8 @@ import { Loaded, Permitted, ProblemNotice } from "../parts/States";
 import { Status } from "../parts/Status";
 import { TimeLeft, useSecondsLeft } from "../parts/TimeLeft";
 import { decodeBase64, parseHex } from "../verify/bytes";
-import { type Fields, parseCanonical } from "../verify/canonical";
+import type { Fields } from "../verify/canonical";
+import { parseRecord } from "../verify/record";
 
 export function DisclosurePage({ id, index }: { id: string; index: number }) {
   return (
@@ -82,7 +83,7 @@ function Opening({ disclosure, id, index }: { disclosure: Disclosure | null; id:
 }
 
 function readFields(record: RecordView): Fields {
-  return parseCanonical(decodeBase64(record.record_base64, "record"));
+  return parseRecord(decodeBase64(record.record_base64, "record"));
 }
 
 function Shown({ read: { content, checks } }: { read: Read }) {

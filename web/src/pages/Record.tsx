@@ -19,7 +19,8 @@ import { ServerVerdictPanel } from "../parts/ServerVerdict";
 import { Loaded, Permitted } from "../parts/States";
 import { useVerification } from "../parts/useVerification";
 import { decodeBase64, encodeUtf8, toHex } from "../verify/bytes";
-import { type Fields, parseCanonical } from "../verify/canonical";
+import type { Fields } from "../verify/canonical";
+import { parseRecord } from "../verify/record";
 import { Rejected } from "../verify/rejected";
 import type { Shown } from "../verify/steps";
 import { hashLeaf } from "../verify/tree";
@@ -72,7 +73,7 @@ interface Own {
 function readOwn(view: RecordView): Own {
   try {
     const bytes = decodeBase64(view.record_base64, "record");
-    return { bytes, fields: parseCanonical(bytes), refusal: null };
+    return { bytes, fields: parseRecord(bytes), refusal: null };
   } catch (error) {
     if (error instanceof Rejected) return { bytes: new Uint8Array(), fields: {}, refusal: error.message };
     throw error;

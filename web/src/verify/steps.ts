@@ -19,13 +19,14 @@
  */
 
 import { areEqual, toHex } from "./bytes";
-import { type Fields, parseCanonical } from "./canonical";
+import type { Fields } from "./canonical";
 import { type Chain, type Head, computeLogId } from "./chain";
 import { type Checkpoint, openCheckpoint, parseCheckpoint } from "./checkpoint";
 import { LogView, type LogFiles } from "./log";
 import type { Memory } from "./memory";
 import { type VerifierKey, parseNote, parseVkey } from "./note";
 import { type LogProof, readProof, verifyPath } from "./proof";
+import { parseRecord, readPrevious } from "./record";
 import { Rejected, Unreachable } from "./rejected";
 import { hashLeaf } from "./tree";
 import { parsePolicy, readWitnesses } from "./witness";
@@ -136,8 +137,8 @@ async function readNewest(files: LogFiles, key: VerifierKey): Promise<LogView> {
 export async function verifyRecord(shown: Shown, trust: TrustAnchors, seams: Seams, onStep: OnStep = () => undefined): Promise<Step[]> {
   const recorder = new Recorder(onStep);
   const fields = await recorder.step(1, () => {
-    const read = parseCanonical(shown.record);
-    return passed(`${shown.record.length} bytes, canonical; leaf ${toHex(hashLeaf(shown.record))}`, read);
+    const read = parseRecord(shown.record);
+    return passed(`${shown.record.length} bytes, a canonical record; leaf ${toHex(hashLeaf(shown.record))}`, read);
   });
   const proof = await recorder.step(2, () => verifyHashes(shown));
   const proven = await recorder.step(3, () => verifySignature(proof, trust));
@@ -217,7 +218,7 @@ async function verifyCall(view: LogView, shown: Shown, fields: Fields): Promise<
   for (const index of places) {
     const bytes = await view.read(index);
     await view.verifyInclusion(index, bytes);
-    const record = parseCanonical(bytes);
+    const record = parseRecord(bytes);
     requireLink(record, index, previous);
     if (readCallId(record) !== callId) throw new Rejected(`call of record ${index}`, String(callId), String(readCallId(record)));
     previous = { index, leaf: hashLeaf(bytes) };
@@ -230,14 +231,14 @@ function readCallId(fields: Fields): unknown {
 }
 
 function requireLink(record: Fields, index: bigint, previous: { index: bigint; leaf: Uint8Array } | null): void {
-  const place = record["audit.call.previous_index"];
-  const leaf = record["audit.call.previous_leaf"];
   if (!previous) {
+    const place = record["audit.call.previous_index"];
     if (place !== undefined) throw new Rejected("call", `record ${String(place)} before record ${index}`, "a list without it");
     return;
   }
-  if (typeof place !== "number" || BigInt(place) !== previous.index) throw new Rejected(`record before ${index}`, String(place ?? "none"), previous.index);
-  if (leaf !== toHex(previous.leaf)) throw new Rejected(`leaf of record ${previous.index} as named by ${index}`, String(leaf), toHex(previous.leaf));
+  const named = readPrevious(record);
+  if (named.index !== previous.index) throw new Rejected(`record before ${index}`, String(named.index), previous.index);
+  if (!areEqual(named.leaf, previous.leaf)) throw new Rejected(`leaf of record ${previous.index} as named by ${index}`, toHex(named.leaf), toHex(previous.leaf));
 }
 
 async function verifyAnchor(view: LogView, trust: TrustAnchors, seams: Seams): Promise<Outcome<Head>> {
