@@ -170,18 +170,19 @@ def encode_content(value: object) -> bytes:
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace")
     try:
-        return canonical_json(_plain(value))
+        return canonical_json(plain(value))
     except (TypeError, ValueError, RecursionError) as error:
         raise MalformedInput("content", "text, bytes or a JSON value", type(value).__name__) from error
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as JSON has it: objects of pydantic dumped, integers beyond 2^53 as text."""
     if hasattr(value, "model_dump"):
-        return _plain(value.model_dump(mode="json"))
+        return plain(value.model_dump(mode="json"))
     if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
+        return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 1 << 53:

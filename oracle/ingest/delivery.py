@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from oracle import journal
 from oracle.audit.late import LogPolicy
-from oracle.errors import AffidavitError, LogRefused, StoreError, TooLarge, Unauthorised, WorldError
+from oracle.errors import AffidavitError, LogRefused, PeerError, StoreError, TooLarge, Unauthorised, WorldError
 from oracle.ingest.metrics import RecorderMetrics
 from oracle.ingest.spool import Spool
 from oracle.records import Appended, Bytes32, Entry
@@ -30,13 +30,17 @@ class Alarm:
 
 
 class Delivery:
-    """One writer's way into the log. With a spool a thread of its own delivers what waits, also what an earlier process left."""
+    """One writer's way into the log. With a spool a thread of its own delivers what waits, also what an earlier process left.
+
+    `is_away` is set from the first record that could not be logged until the spool is empty. With the policy open nobody asks the log
+    meanwhile but that thread: a log that swallows connections would cost each call its timeouts.
+    """
 
     def __init__(
         self, log: EntryLog, policy: LogPolicy, spool: Spool | None, metrics: RecorderMetrics, on_alarm: Callable[[Alarm], None] | None
     ) -> None:
         self._log, self.policy, self._spool, self._metrics, self._on_alarm = log, policy, spool, metrics, on_alarm
-        self._bell, self._stopping = threading.Event(), threading.Event()
+        self._bell, self._stopping, self.is_away = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._deliver_until_closed, name="spool", daemon=True)
         if spool is not None:
             self._metrics.spooled.set(spool.count())
@@ -49,8 +53,8 @@ class Delivery:
         `is_behind` says that an earlier record of the call waits there, which this one must not overtake.
         Raises what the log answered: always for an entry it will never take, with the policy closed also for one it does not take now.
         """
-        if is_behind:
-            self._keep(call_id, entry, key, StoreError("an earlier record of the call waits in the spool"))
+        if is_behind or (self.policy is LogPolicy.OPEN and self.is_away.is_set()):
+            self._keep(call_id, entry, key, PeerError("earlier records wait for the log"))
             return None
         try:
             appended = self._log.append(entry, key)
@@ -66,8 +70,11 @@ class Delivery:
             self._spool_it(call_id, entry, key)
 
     def _keep(self, call_id: Bytes32, entry: Entry, key: str, error: AffidavitError) -> None:
+        is_first = not self.is_away.is_set()
         is_kept = self._spool_it(call_id, entry, key)
-        self._raise_alarm(Alarm(call_id, str(entry.kind), error, not is_kept))
+        if is_kept:
+            self.is_away.set()
+        self._raise_alarm(Alarm(call_id, str(entry.kind), error, not is_kept), is_first)
         if self.policy is LogPolicy.CLOSED:
             raise error
 
@@ -83,14 +90,16 @@ class Delivery:
         self._bell.set()
         return True
 
-    def _raise_alarm(self, alarm: Alarm) -> None:
+    def _raise_alarm(self, alarm: Alarm, is_first: bool) -> None:
+        """Counted and told for each record; in the journal once for each outage, and for each record that is lost."""
         fate = "lost" if alarm.is_lost else "spooled"
         self._metrics.records.labels(alarm.kind, fate).inc()
         self._metrics.alarms.labels(type(alarm.error).__name__).inc()
         if alarm.is_lost:
             self._metrics.lost.inc()
         fields = {"call_id": alarm.call_id, "kind": alarm.kind, "fate": fate, "policy": self.policy, "error": str(alarm.error)}
-        journal.get("recorder").critical("not logged in time", **fields)
+        if is_first or alarm.is_lost:
+            journal.get("recorder").critical("not logged in time", **fields)
         if self._on_alarm is not None:
             self._on_alarm(alarm)
 
@@ -106,7 +115,9 @@ class Delivery:
         try:
             return self._spool.deliver(self._log)
         finally:
-            self._metrics.spooled.set(self._spool.count())
+            self._metrics.spooled.set(waiting := self._spool.count())
+            if not waiting:
+                self.is_away.clear()
 
     def _deliver_until_closed(self) -> None:
         pause = FIRST_PAUSE_SECONDS

@@ -34,6 +34,12 @@ async def record_end(call: Call, answering: Answering, failure: str = "", outcom
     await run_in_threadpool(call.finish)
 
 
+async def record_bug(call: Call, error: Exception) -> None:
+    """A mistake of ours showed on this call. Its intent is not left open for it."""
+    journal.get("proxy").error("a bug", call_id=call.call_id, exc_info=error)
+    await run_in_threadpool(call.finish, error)
+
+
 @dataclass
 class StreamRelay:
     """Server-sent events from the upstream to one caller. What ends the answer is held back until the result is in the log."""
@@ -55,6 +61,9 @@ class StreamRelay:
         """To the end, whatever the end is. Raises nothing that is not a bug."""
         try:
             await self._run()
+        except Exception as error:
+            await record_bug(self.call, error)
+            raise
         finally:
             await self._pass_on(None)
 

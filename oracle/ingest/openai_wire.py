@@ -64,6 +64,7 @@ _ENDPOINTS = (
     Endpoint("embeddings", "embeddings", "input", "data"),
     Endpoint("responses", "chat", "input", "output", frozenset({"response.completed", "response.incomplete", "response.failed", "error"})),
 )
+_PATHS = {"chat.completion": "chat/completions", "text_completion": "completions", "list": "embeddings", "response": "responses"}
 ENDPOINTS = {endpoint.path: endpoint for endpoint in _ENDPOINTS}
 
 
@@ -123,6 +124,15 @@ def read_answer(endpoint: Endpoint, body: bytes) -> Answering:
         return Answering(describe_answer(endpoint, document), None if output is None else encode_content(output))
     except (ValueError, RecursionError, AttributeError, MalformedInput):
         return Answering({}, body)
+
+
+def describe(document: Mapping[str, Any]) -> Answering:
+    """A whole answer whose endpoint is told by its `object`; one that tells none is output as it is."""
+    path = _PATHS.get(str(document.get("object")))
+    if path is None:
+        return Answering({}, _encode(document))
+    endpoint = ENDPOINTS[path]
+    return Answering(describe_answer(endpoint, document), _encode(document.get(endpoint.output)))
 
 
 def describe_answer(endpoint: Endpoint, document: Mapping[str, Any]) -> dict[str, FieldValue]:
@@ -246,7 +256,7 @@ class Transcript:
             self._text.append(event["delta"])
         if isinstance(event.get("response"), dict):
             self._whole = {**self._whole, **{name: value for name, value in event["response"].items() if value not in (None, [])}}
-        if kind in self._endpoint.final:
+        if isinstance(kind, str) and kind in self._endpoint.final:
             self.is_complete = True
             self.failure = "UpstreamFailed" if kind in ("response.failed", "error") else ""
 

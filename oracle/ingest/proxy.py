@@ -32,7 +32,7 @@ from oracle.audit.calls_door import parse_strict_json
 from oracle.audit.late import LogPolicy
 from oracle.errors import AffidavitError, EntryRejected, MalformedInput, RateLimited, RequestUnknown, TooLarge
 from oracle.http import PROBLEM, STATUS_OF, BodyLimit
-from oracle.ingest.exchange import StreamAnswer, StreamRelay, record_end
+from oracle.ingest.exchange import StreamAnswer, StreamRelay, record_bug, record_end
 from oracle.ingest.openai_wire import ENDPOINTS, Answering, Asking, Endpoint, read_answer, read_asking
 from oracle.ingest.recorder import Call, Recorder
 from oracle.records import FieldValue
@@ -217,6 +217,9 @@ async def _exchange(proxy: Proxy, forwarding: Forwarding) -> Response:
         return await _forward(proxy, forwarding, call)
     except AffidavitError as error:
         return _unlogged(error, "its answer may not leave")
+    except Exception as error:
+        await record_bug(call, error)
+        raise
 
 
 async def _forward(proxy: Proxy, forwarding: Forwarding, call: Call) -> Response:

@@ -37,6 +37,7 @@ from oracle.audit.calls import (
     intent_key,
     new_call_id,
     parameter_fields,
+    plain,
 )
 from oracle.audit.client import LogClient
 from oracle.audit.late import LogPolicy, late
@@ -45,6 +46,7 @@ from oracle.config import read_secret
 from oracle.errors import AffidavitError, ConfigRejected, EntryRejected, InvariantBroken, MalformedInput, TooLarge
 from oracle.ingest.delivery import NOT_NOW, Alarm, Delivery
 from oracle.ingest.metrics import RecorderMetrics
+from oracle.ingest.openai_wire import Answering, describe
 from oracle.ingest.spool import Spool
 from oracle.ingest.stream import CallerStream
 from oracle.records import Appended, Bytes32, Entry, EntryKind, FieldValue
@@ -90,12 +92,20 @@ class Recorder:
 
     @classmethod
     def open(
-        cls, url: str, token_file: Path | str, actor: str, system: str = "", *, spool: Path | str | None = None, **options: Any
+        cls,
+        url: str,
+        token_file: Path | str,
+        actor: str,
+        system: str = "",
+        *,
+        spool: Path | str | None = None,
+        timeout_seconds: float = 5.0,
+        **options: Any,
     ) -> Recorder:
         """A recorder for the log at `url`, as the writer whose token is in the file. Raises ConfigRejected, StoreError."""
         token = read_secret(Path(token_file))
         kept = None if spool is None else Spool.open(Path(spool), token)
-        return cls(LogClient(url, token), actor, system, spool=kept, **options)
+        return cls(LogClient(url, token, timeout_seconds), actor, system, spool=kept, **options)
 
     def call(
         self,
@@ -212,6 +222,12 @@ class Call:
         self._ending = replace(
             ending, fields={**ending.fields, **public}, sealed={**ending.sealed, **(sealed or {})}, content={**ending.content, **kept}
         )
+
+    def response(self, answer: object) -> None:
+        """As `output`, for an answer of OpenAI's API, an object of its package or its JSON: it tells model, tokens, reasons and tools."""
+        document = plain(answer)
+        told = describe(document) if isinstance(document, dict) else Answering({}, encode_content(answer))
+        self.output(told.output, fields=told.fields)
 
     def fail(self, error_type: str, outcome: Outcome = Outcome.ERROR) -> None:
         """The call did not give an answer, though no exception says so: `refused` for a guard that stopped it."""

@@ -6,7 +6,7 @@ import json
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oracle.audit.calls import encode_content
@@ -52,6 +52,7 @@ def test_no_byte_is_lost_or_invented_whatever_they_are(data: bytes, places: list
     assert [event.data for event in split(cut(data, places))] == [event.data for event in split([data])]
 
 
+@settings(max_examples=300)
 @given(ENDPOINT, SHAPED)
 def test_an_answer_of_any_form_is_described(path: str, document: Any) -> None:
     answering = read_answer(ENDPOINTS[path], json.dumps(document).encode())
@@ -59,6 +60,7 @@ def test_an_answer_of_any_form_is_described(path: str, document: Any) -> None:
         assert isinstance(value, str | int | list)
 
 
+@settings(max_examples=500)
 @given(ENDPOINT, st.lists(SHAPED, max_size=6))
 def test_a_stream_of_anything_is_put_together(path: str, documents: list[Any]) -> None:
     transcript = Transcript(ENDPOINTS[path], 1)

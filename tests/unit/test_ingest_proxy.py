@@ -375,6 +375,18 @@ def test_a_stream_that_breaks_off_is_an_error_and_looks_like_one(
         assert body_of(log, 1, "gen_ai.output.messages")[0]["message"]["content"].startswith("question")
 
 
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_bug_of_ours_leaves_no_intent_open(proxy: ProxyService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_stream: bool) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("oracle.ingest.exchange.Transcript.add" if is_stream else "oracle.ingest.proxy.read_answer", fail)
+    answer = post(proxy, ASK | {"stream": is_stream})
+    assert b"[DONE]" not in answer.content
+    assert (answer.status_code, "a bug" in answer.text) == (200 if is_stream else 500, False)
+    assert [r.get("error.type") for r in records_of(tmp_path)] == [None, "ZeroDivisionError"]
+
+
 # ---- when the log is away ---------------------------------------------------------------------------------------------------------------
 class Broken:
     """A log that takes intents, or not even those."""

@@ -189,6 +189,25 @@ def test_intent_before_the_model_and_result_before_the_answer(recorder: Recorder
     assert SECRET not in repr(intent.fields | result.fields)
 
 
+def test_an_answer_of_openais_api_tells_everything_itself(recorder: Recorder, log: LogTwin) -> None:
+    from openai.types.chat import ChatCompletion
+
+    from tests.twins.openai_upstream import _whole
+
+    whole = _whole("/v1/chat/completions", {"model": "m", "messages": [{"role": "user", "content": "one two"}]})
+    for answer in (whole, ChatCompletion.model_validate(whole)):
+        with recorder.call("m") as call:
+            call.response(answer)
+        result = log.entries[-1]
+        expected = {"gen_ai.response.model": "m-2026", "gen_ai.usage.output_tokens": 3, "gen_ai.response.finish_reasons": ["stop"]}
+        assert expected.items() <= result.fields.items()
+        assert b"two one" in result.bodies["gen_ai.output.messages.digest"]
+    for odd in ("text", {"a": 1}, [1], {"object": "list"}):
+        with recorder.call("m") as call:
+            call.response(odd)
+    assert log.kinds() == [INTENT, RESULT] * 6
+
+
 @pytest.mark.parametrize(
     ("error", "outcome", "name"),
     [
@@ -371,7 +390,7 @@ def test_open_the_call_goes_on_with_an_alarm_and_is_told_later_in_order(log: Log
         with recorder.call("m", f"question {number}", user="u-1") as call:
             call.output(f"answer {number}")
     assert [(alarm.kind, alarm.is_lost) for alarm in alarms] == [("intent", False), ("result", False)] * 3
-    assert recorder.metrics.alarms.labels("PeerError")._value.get() == 3
+    assert recorder.metrics.alarms.labels("PeerError")._value.get() == 6
     assert recorder.metrics.records.labels("intent", "spooled")._value.get() == 3
     assert spool.count() == 6
     log.is_down = False
@@ -384,6 +403,23 @@ def test_open_the_call_goes_on_with_an_alarm_and_is_told_later_in_order(log: Log
     assert [entry.fields["audit.caller.sequence"] for entry in log.entries[::2]] == [1, 2, 3]
     assert log.entries[0].bodies["gen_ai.input.messages.digest"] == b"question 0"
     assert (log.entries[0].subject, log.entries[0].sealed["audit.user"]) == ("u-1", "u-1")
+    recorder.close()
+
+
+def test_open_a_log_that_swallows_connections_costs_its_timeout_once(log: LogTwin, spool: Spool) -> None:
+    asked: list[str] = []
+
+    class Swallowing:
+        def append(self, entry: Entry, key: str | None = None) -> Any:
+            asked.append(threading.current_thread().name)
+            raise PeerError("no answer in time")
+
+    recorder = opened(Swallowing(), spool)  # type: ignore[arg-type]
+    for _ in range(20):
+        with recorder.call("m") as call:
+            call.output("y")
+    assert asked.count(threading.current_thread().name) == 1
+    assert spool.count() == 40
     recorder.close()
 
 
