@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import islice
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ from oracle.audit.callstate import CallState
 from oracle.audit.ledger import Ledger, micros, micros_of, moment_of
 from oracle.audit.note import VerifierKey
 from oracle.audit.overview import Overview, read_overview
+from oracle.audit.parallel import Workers
+from oracle.audit.prepared import Prepared, prepare_entries
 from oracle.audit.projection import (
     Projection,
     calls,
@@ -40,8 +43,6 @@ from oracle.audit.projection import (
     records,
     shards,
 )
-from oracle.audit.record import parse_record
-from oracle.audit.report import ENTRY, failing_at
 from oracle.audit.source import LogSource
 from oracle.audit.terms import KEY_BYTES, Keys, facet, hex_term, read_hex, word_terms
 from oracle.audit.tiles import WIDTH
@@ -59,6 +60,7 @@ MAX_COUNTED = 256  # blocks, about four million records: beyond them a page has 
 _GROUP = 64  # blocks that are looked at together
 _BATCH = BLOCK  # entries a transaction
 _MAX_STATES = 1 << 17
+_WORTH_PROCESSES = 1 << 14  # entries: below, starting processes takes longer than they save
 
 OnProgress = Callable[[str, int, int], None]
 """(what, done, of how many)"""
@@ -184,6 +186,7 @@ class Index:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._states: dict[Bytes32, CallState | None] = {}
+        self._following = Lock()  # one thread of this process at a time
 
     @classmethod
     def open(cls, url: str) -> Index:
@@ -230,25 +233,29 @@ class Index:
         self.follow(view, known=known)
         return view
 
-    def follow(self, view: LogView, on_progress: OnProgress = _no_progress, known: int | None = None) -> int:
+    def follow(self, view: LogView, on_progress: OnProgress = _no_progress, known: int | None = None, processes: int = 1) -> int:
         """Takes in what the view has beyond the index; returns how many entries that were. `known` is the index's size from before the
-        view's checkpoint was read, where others write to it too.
+        view's checkpoint was read, where others write to it too. Many entries are parsed by several processes (`oracle.audit.parallel`).
 
         Raises LogRefused where the view's log is not the one that was followed, or does not extend it; AuditFailed for entries that are
         not in its tree or do not parse. What was taken in before stays.
         """
-        before = self._begin(view, known)
-        if before >= view.size:
-            return 0
-        tiles, size = VerifiedTiles(view), before
-        heads = _Heads(tiles)
-        while size < view.size:
-            size = self._take_in(view, tiles, heads, size)
-            on_progress("entries", min(size, view.size), view.size)
-        return view.size - before
+        with self._following:
+            size, secret = self._begin(view, known)
+            if (before := size) >= view.size:
+                return 0
+            tiles = VerifiedTiles(view)
+            heads = _Heads(tiles)
+            with Workers(processes if view.size - size >= _WORTH_PROCESSES else 1) as workers:
+                while size < view.size:  # again where another process was faster
+                    entries = prepare_entries(tiles, size, secret, workers)
+                    for reached in self._take_in(view, heads, size, entries):
+                        size = reached
+                        on_progress("entries", min(size, view.size), view.size)
+            return view.size - before
 
-    def _begin(self, view: LogView, known: int | None) -> int:
-        """Holds the view against what was followed so far; returns its size."""
+    def _begin(self, view: LogView, known: int | None) -> tuple[int, bytes]:
+        """Holds the view against what was followed so far; returns its size, and the index's secret."""
         checkpoint = view.checkpoint
         first = {"origin": checkpoint.origin, "size": 0, "root": EMPTY_ROOT, "note": "", "ledger": Ledger().dump()}
         with _world("write"), self._engine.begin() as connection:
@@ -258,47 +265,45 @@ class Index:
         if row.origin != checkpoint.origin:
             raise LogRefused("log of this index", row.origin, checkpoint.origin)
         if known is not None and known <= view.size < row.size:
-            return int(row.size)
+            return int(row.size), bytes(row.secret)
         try:
             view.verify_extends(Checkpoint(row.origin, row.size, Bytes32(row.root), row.note))
         except ProofRejected as error:
             raise LogRefused(
                 f"log {checkpoint.origin}", f"one that extends size {row.size} and root {row.root.hex()}", str(error)
             ) from error
-        return int(row.size)
+        return int(row.size), bytes(row.secret)
 
-    def _take_in(self, view: LogView, tiles: VerifiedTiles, heads: _Heads, size: int) -> int:
-        """One batch, in one transaction; ends at a bundle's end or at the view's. Returns the size then."""
-        end = min(view.size, (size // _BATCH + 1) * _BATCH)
-        batch = list(tiles.leaves(size, end))
-        try:
-            with _world("write"), self._engine.begin() as connection:
-                row = connection.execute(select(followed).with_for_update()).one()
-                if row.size != size:  # another process was here
-                    self._states.clear()
-                    return int(row.size)
-                ledger = self._project(connection, Keys(row.secret), Ledger.load(row.ledger), batch, size)
-                root, note = (view.checkpoint.root, view.checkpoint.note) if end == view.size else (heads.root_at(end), "")
-                connection.execute(update(followed).values(size=end, root=root, note=note, ledger=ledger.dump()))
-        except BaseException:
-            self._states.clear()
-            raise
-        return end
+    def _take_in(self, view: LogView, heads: _Heads, size: int, entries: Iterator[Prepared]) -> Iterator[int]:
+        """Batch by batch, each in one transaction, up to the view's end; gives the size after each. Ends where another process was here."""
+        while size < view.size:
+            end = min(view.size, (size // _BATCH + 1) * _BATCH)
+            batch = list(islice(entries, end - size))
+            try:
+                with _world("write"), self._engine.begin() as connection:
+                    row = connection.execute(select(followed).with_for_update()).one()
+                    if row.size == size:
+                        ledger = self._project(connection, Ledger.load(row.ledger), batch, size)
+                        root, note = (view.checkpoint.root, view.checkpoint.note) if end == view.size else (heads.root_at(end), "")
+                        connection.execute(update(followed).values(size=end, root=root, note=note, ledger=ledger.dump()))
+            except BaseException:
+                self._states.clear()
+                raise
+            if row.size != size:
+                self._states.clear()
+                yield int(row.size)
+                return
+            size = end
+            yield size
 
-    def _project(
-        self, connection: Connection, keys: Keys, ledger: Ledger, batch: Sequence[tuple[int, Bytes32, bytes]], size: int
-    ) -> Ledger:
-        parsed = []
-        for index, leaf_hash, data in batch:
-            with failing_at(ENTRY, f"entry {index}"):
-                parsed.append((index, leaf_hash, parse_record(data)))
-        earlier = self._load_states(connection, {call_id for _, _, record in parsed if (call_id := record.call_id) is not None})
-        projection = Projection(keys, self._states)
-        for index, leaf_hash, record in parsed:
-            time = micros(record.time)
-            call_id = record.call_id
-            projection.enter(index, leaf_hash, record, time, () if call_id is None else earlier.get(call_id, ()))
-            ledger.enter(index, leaf_hash, record, time, micros(record.log_time))
+    def _project(self, connection: Connection, ledger: Ledger, batch: Sequence[Prepared], size: int) -> Ledger:
+        of_calls = [(entry, entry.record.call_id) for entry in batch]
+        earlier = self._load_states(connection, {call_id for _, call_id in of_calls if call_id is not None})
+        projection = Projection(self._states)
+        for entry, call_id in of_calls:
+            time = micros(entry.record.time)
+            projection.enter(entry, call_id, time, () if call_id is None else earlier.get(call_id, ()))
+            ledger.enter(entry.index, entry.leaf_hash, entry.record, time, micros(entry.record.log_time))
         projection.write(connection, size)
         return ledger
 

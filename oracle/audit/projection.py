@@ -25,8 +25,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from oracle.audit import bits
 from oracle.audit.bits import BLOCK
 from oracle.audit.callstate import CallState
+from oracle.audit.prepared import Prepared
 from oracle.audit.record import Record
-from oracle.audit.terms import MAX_TERM, Keys, collect
+from oracle.audit.terms import MAX_TERM
 from oracle.encoding import parse_hex
 from oracle.errors import MalformedInput
 from oracle.records import Bytes32
@@ -138,7 +139,6 @@ def shown(text: str) -> str:
 class Projection:
     """What one transaction will write. `states` are calls seen before, as they were read from the database or written by it."""
 
-    keys: Keys
     states: dict[Bytes32, CallState | None]
     places: dict[int, list[int]] = field(default_factory=dict)  # of calls that are in `rows`: their records here, by first index
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -151,17 +151,14 @@ class Projection:
     volumes: Counter[Volume] = field(default_factory=Counter)
     latencies: Counter[tuple[int, int]] = field(default_factory=Counter)  # (hour's start, bin)
 
-    def enter(self, index: int, leaf_hash: Bytes32, record: Record, time: int, earlier: Collection[int]) -> None:
-        """The next record. `earlier` are the records of its call that are in the database already."""
+    def enter(self, entry: Prepared, call_id: Bytes32 | None, time: int, earlier: Collection[int]) -> None:
+        """The next record, of `call_id`. `earlier` are the records of its call that are in the database already."""
+        index, record = entry.index, entry.record
         block, position = divmod(index, BLOCK)
-        terms, identifiers = collect(record, leaf_hash.hex(), self.keys)
-        call_id = record.call_id
         state = None if call_id is None else self._enter_call(index, call_id, record, time, earlier)
-        if state is not None:
-            terms |= state.terms
-        self._add(terms, block, position)
+        self._add(entry.terms if state is None else entry.terms | state.terms, block, position)
         self.times[block].append(time)
-        self.identifiers[block].extend((key, position) for key in identifiers)
+        self.identifiers[block].extend((key, position) for key in entry.identifiers)
         self.rows.append(
             {
                 "index": index,

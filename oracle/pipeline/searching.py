@@ -15,6 +15,7 @@ from oracle.audit.content import Content
 from oracle.audit.index import Filter, Index, OnProgress
 from oracle.audit.ledger import micros
 from oracle.audit.note import VerifierKey, parse_vkey
+from oracle.audit.parallel import usable_processes
 from oracle.audit.sample import Drawn, draw
 from oracle.audit.source import LogSource, open_source
 from oracle.audit.tiles import Tile
@@ -106,7 +107,7 @@ def open_searcher(
     source: LogSource = open_source(log, token)
     view = LogView(source if kept is None else KeptHead(source, kept), key)
     opened = Index.open(_database(index, log, key, view if kept is not None else None))
-    opened.follow(view, on_progress)
+    opened.follow(view, on_progress, processes=usable_processes())
     return Searcher(view, opened)
 
 

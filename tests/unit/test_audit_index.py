@@ -394,6 +394,22 @@ def test_two_processes_that_follow_at_once_take_in_every_entry_once(
     assert opened[1].overview(datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 10, 2, tzinfo=UTC)).calls == len(naive.calls)
 
 
+def test_an_index_built_by_several_processes_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And stops at the same entry, with the same words."""
+    monkeypatch.setattr("oracle.audit.index._WORTH_PROCESSES", 0)
+    monkeypatch.setattr("oracle.audit.index._BATCH", 512)
+    log = traffic(tmp_path / "log", 1500)
+    one, two = (Index.open(f"sqlite:///{tmp_path}/{name}.sqlite") for name in ("one", "two"))
+    assert one.follow(log.view()) == two.follow(log.view(), processes=2) == 1500
+    for wanted in (Filter(), Filter(text="chat"), Filter(verdict="signed", kind="result")):
+        assert one.search(wanted, limit=MAX_PAGE) == two.search(wanted, limit=MAX_PAGE)
+    assert one.books() == two.books()
+    log.extend([b'{"audit.kind":"intent"}'])
+    for index, processes in ((one, 1), (two, 2)):
+        with pytest.raises(AuditFailed, match="step 1, entry, entry 1500: record: expected the field"):
+            index.follow(log.view(), processes=processes)
+
+
 def test_a_record_of_nothing_but_words_and_the_oldest_of_times(tmp_path: Path, new_database: NewDatabase) -> None:
     log = PlainLog(tmp_path / "log")
     words = " ".join(f"w{number:x}" for number in range(900))

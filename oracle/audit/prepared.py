@@ -1,0 +1,64 @@
+"""Entries made ready for the index: parsed, and what each can be found by worked out, by several processes where there is much to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from oracle.audit.parallel import Workers
+from oracle.audit.record import Record, parse_record
+from oracle.audit.report import ENTRY, failing_at
+from oracle.audit.terms import Keys, collect
+from oracle.audit.tiles import WIDTH
+from oracle.audit.verified import VerifiedTiles
+from oracle.errors import InvariantBroken, Rejected
+from oracle.records import Bytes32
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One entry, in the tree. `terms` and `identifiers` (keys) are without those of its call."""
+
+    index: int
+    leaf_hash: Bytes32
+    record: Record
+    terms: set[str]
+    identifiers: set[int]
+
+
+_Task = tuple[int, list[tuple[Bytes32, bytes]], bytes]
+"""(index of the first, (leaf hash, entry) of each, the index's secret)"""
+
+
+def prepare_entries(tiles: VerifiedTiles, start: int, secret: bytes, workers: Workers) -> Iterator[Prepared]:
+    """Every entry from `start`. Raises AuditFailed for one that is not in the tree or does not parse, after all that come before it."""
+    tasks = _read_tasks(tiles, start, secret)
+    for prepared, failed in workers.map(_prepare, tasks):
+        yield from (item for item in prepared if item.index >= start)
+        if failed is not None:
+            _parse_failed(tiles, failed)
+
+
+def _read_tasks(tiles: VerifiedTiles, start: int, secret: bytes) -> Iterator[_Task]:
+    for number in range(start // WIDTH, -(-tiles.size // WIDTH)):
+        yield number * WIDTH, tiles.bundle(number), secret
+
+
+def _prepare(task: _Task) -> tuple[list[Prepared], int | None]:
+    """In whatever process. Up to the first entry that does not parse, whose index is the second value."""
+    start, leaves, secret = task
+    keys, prepared = Keys(secret), list[Prepared]()
+    for index, (leaf_hash, data) in enumerate(leaves, start):
+        try:
+            record = parse_record(data)
+        except Rejected:
+            return prepared, index
+        prepared.append(Prepared(index, leaf_hash, record, *collect(record, leaf_hash.hex(), keys)))
+    return prepared, None
+
+
+def _parse_failed(tiles: VerifiedTiles, index: int) -> None:
+    """Parses it again, for its error."""
+    with failing_at(ENTRY, f"entry {index}"):
+        parse_record(tiles.bundle(index // WIDTH)[index % WIDTH][1])
+    raise InvariantBroken(f"entry {index} parses once and not the next time")
