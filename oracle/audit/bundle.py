@@ -38,7 +38,7 @@ from oracle.seams import ChainReader
 
 FORMAT = bundle_verify.FORMAT
 MAX_ANCHORS = 256
-"""Anchors with a consistency proof: the first that covers the records, and the newest. Of that first and the very newest, the transactions."""
+"""Anchors with a consistency proof: the first that covers the records, and the newest. Of that first and the newest, transactions too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -443,7 +443,7 @@ def strict_base64(text: str) -> bytes:
 
 class NoteKey(NamedTuple):
     name: str
-    kind: int  # 1: Ed25519; 4: timestamped Ed25519 cosignature of a witness
+    kind: int  # 1: a log's, Ed25519; of witnesses, with a time: 4 Ed25519, 6 ML-DSA-44
     key_id: bytes
     public: bytes
 
@@ -453,7 +453,8 @@ def parse_key(text: str) -> NoteKey:
     name, _, rest = text.partition("+")
     key_id, _, encoded = rest.partition("+")
     data = strict_base64(encoded)
-    require(len(data) == 33 and data[0] in (1, 4) and name, "a verifier key is malformed")
+    size = {1: 32, 4: 32, 6: 1312}.get(data[0] if data else 0)
+    require(name and size is not None and len(data) == 1 + (size or 0), "a verifier key is malformed, or of an unknown kind")
     computed = sha256(name.encode() + b"\n" + data)[:4]
     require(key_id == computed.hex(), "a verifier key does not have the key id it names")
     return NoteKey(name, data[0], computed, data[1:])
@@ -507,13 +508,42 @@ def verify_log_signature(note: Note, key: NoteKey) -> None:
 
 
 def verify_cosignature(note: Note, key: NoteKey) -> int:
-    """C2SP tlog-cosignature, cosignature/v1: 8 bytes of time and an Ed25519 signature. Returns the time, seconds since 1970."""
+    """C2SP tlog-cosignature: 8 bytes of time and a signature, Ed25519 or ML-DSA-44. Returns the time, seconds since 1970."""
     found = signatures_of(note, key)
-    require(found, f"the witness {key.name} did not sign the checkpoint")
+    require(found, f"the witness {show(key.name)} did not sign the checkpoint")
     moment, data = int.from_bytes(found[0][:8], "big"), found[0][8:]
-    message = f"cosignature/v1\ntime {moment}\n{note.text}".encode()
-    require(len(found) == 1 and is_ed25519(key.public, data, message), f"the signature of the witness {key.name} is false")
+    if key.kind == 4:
+        is_true = is_ed25519(key.public, data, f"cosignature/v1\ntime {moment}\n{note.text}".encode())
+    else:
+        checkpoint = read_checkpoint(note)
+        numbers = found[0][:8], bytes(8) + checkpoint.size.to_bytes(8, "big")
+        message = b"subtree/v1\n\0" + _short(key.name) + numbers[0] + _short(checkpoint.origin) + numbers[1] + checkpoint.root
+        is_true = is_ml_dsa_44(key.public, data, message)
+    require(len(found) == 1 and is_true, f"the signature of the witness {show(key.name)} is false")
     return moment
+
+
+def _short(text: str) -> bytes:
+    """After its length in one byte."""
+    data = text.encode()
+    require(1 <= len(data) <= 255, "a name under the checkpoint is longer than 255 bytes")
+    return bytes([len(data)]) + data
+
+
+def is_ml_dsa_44(public: bytes, signature: bytes, message: bytes) -> bool:
+    """FIPS 204. Raises Unusable where the installed `cryptography` does not have it yet."""
+    try:
+        from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
+    except ImportError:
+        raise Unusable("the installed `cryptography` is too old to verify a witness of the type 0x06 (ML-DSA-44)") from None
+    try:
+        MLDSA44PublicKey.from_public_bytes(public).verify(signature, message)
+    except UnsupportedAlgorithm:
+        raise Unusable("the installed `cryptography` cannot verify a witness of the type 0x06 (ML-DSA-44)") from None
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 class Checkpoint(NamedTuple):
@@ -830,8 +860,8 @@ class Verification:
         self.at = 3
         key = parse_key(self.manifest["log"]["vkey"])
         require(key.kind == 1, "the log's key is no Ed25519 key")
-        if self.given.vkey is not None:
-            require_same("the log's key, as you gave it", self.given.vkey, self.manifest["log"]["vkey"])
+        if self.given.vkey is not None and _given_key(self.given.vkey, (1,)) != key:
+            raise Refuted(f"the bundle names {show(self.manifest['log']['vkey'])} as the log's key, and not the one that you gave")
         self.checkpoint_bytes = self.take("checkpoint")
         note = parse_note(self.checkpoint_bytes)
         verify_log_signature(note, key)
@@ -848,8 +878,7 @@ class Verification:
 
     def _verify_witnesses(self, note: Note, key: NoteKey) -> None:
         for text in self.given.witnesses:
-            witness = parse_key(text)
-            require(witness.kind == 4, "a witness key is not of the type 0x04")
+            witness = _given_key(text, (4, 6))
             moment = verify_cosignature(note, witness)
             self.tell(f"the witness {show(witness.name)} signed this checkpoint, by its own clock at {show_time(moment)}")
         others = len(note.signatures) - len(signatures_of(note, key)) - len(self.given.witnesses)
@@ -1254,6 +1283,16 @@ class Verification:
             self.tell(f"a challenge replaced the answer by the output with digest 0x{events[0].data[32:64].hex()} in {self._block(mined)}")
         if not self.mined_as("replacement"):
             self.leave("whether a challenge replaced the answer later: that needs a node")
+
+
+def _given_key(text: str, kinds: tuple[int, ...]) -> NoteKey:
+    """A key that the reader gave. One that is none is not the bundle's fault."""
+    try:
+        key = parse_key(text)
+        require(key.kind in kinds, "a verifier key is of another kind than is needed here")
+    except Refuted as error:
+        raise Unusable(f"{show(text[:60])} is no key that can be used here: {error}") from None
+    return key
 
 
 def _surplus(listed: object, files: dict[str, bytes]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from oracle.audit import bundle_verify as script
 from oracle.audit.blocks import BlockNotKnown, RawBlock
 from oracle.audit.bundle import MAX_ANCHORS, Disclosed, Place, choose_head, make_bundle
 from oracle.audit.checkpoint import sign_checkpoint
-from oracle.audit.cosign import WitnessSigner
+from oracle.audit.cosign import COSIGNATURE, COSIGNATURE_ML_DSA_44, WitnessSigner
 from oracle.audit.note import SignerKey
 from oracle.audit.tree import compute_root, hash_leaf
 from oracle.errors import NoteRejected, ProofRejected
@@ -87,6 +88,29 @@ def test_the_cosigned_head_is_taken_where_it_covers_the_record(tmp_path: Path, s
     unasked = script.Verification(dict(files), script.Given())
     unasked.run()
     assert any("1 other signature under the checkpoint" in line for line in unasked.lines())
+
+
+@pytest.mark.parametrize("kind", [COSIGNATURE, COSIGNATURE_ML_DSA_44])
+def test_both_kinds_of_witnesses_are_verified(tmp_path: Path, kind: int) -> None:
+    log = log_of(tmp_path, 5)
+    key = WitnessSigner("witness.example/both", bytes(range(7, 39)), kind)
+    note = log.view().checkpoint.note
+    line = key.cosign(note.partition("\n\n")[0] + "\n", 1_700_000_000).line()
+    parsed = script.parse_key(str(key.verifier))
+    assert script.verify_cosignature(script.parse_note((note + line).encode()), parsed) == 1_700_000_000
+    name, _, encoded = line[2:-1].partition(" ")
+    data = b64decode(encoded)
+    for at in (4, 11, 12, 50, len(data) - 1):
+        false = f"— {name} {b64encode(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]).decode()}\n"
+        with pytest.raises(script.Refuted, match="is false"):
+            script.verify_cosignature(script.parse_note((note + false).encode()), parsed)
+
+
+def test_a_key_that_the_reader_mistyped_is_not_the_bundles_fault(tmp_path: Path) -> None:
+    files = make_bundle(place_of(log_of(tmp_path, 5)), 4, Disclosed())
+    for given in (script.Given("log.example"), script.Given(witnesses=("nonsense",)), script.Given(witnesses=(str(KEY.verifier),))):
+        with pytest.raises(script.Unusable, match="is no key that can be used here"):
+            script.Verification(dict(files), given).run()
 
 
 def test_an_anchor_that_only_the_newest_head_reaches_decides_for_it(tmp_path: Path) -> None:
