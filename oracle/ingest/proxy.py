@@ -30,6 +30,7 @@ from oracle.audit.access import Access
 from oracle.audit.calls import Outcome, encode_content
 from oracle.audit.calls_door import parse_strict_json
 from oracle.audit.late import LogPolicy
+from oracle.encoding import to_hex
 from oracle.errors import AffidavitError, EntryRejected, MalformedInput, RateLimited, RequestUnknown, TooLarge
 from oracle.http import PROBLEM, STATUS_OF, BodyLimit
 from oracle.ingest.exchange import StreamAnswer, StreamRelay, record_bug, record_end
@@ -38,6 +39,7 @@ from oracle.ingest.recorder import Call, Recorder
 from oracle.records import FieldValue
 
 CALLER_HEADER = "x-affidavit-caller"
+CALL_HEADER = "x-affidavit-call-id"
 PREFIX = "/v1/"
 _ANSWER_HEADERS = re.compile(r"content-type|cache-control|retry-after|x-request-id|openai-[a-z-]+|x-ratelimit-[a-z-]+")
 _PATH = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.:-]+)*")
@@ -268,7 +270,7 @@ def _begin_stream(proxy: Proxy, forwarding: Forwarding, call: Call, upstream: ht
 
     relay = StreamRelay(upstream, call, forwarding.endpoint, choices, proxy.max_answer_bytes, started, on_end, _error_event)
     proxy.start(relay.run())
-    return StreamAnswer(relay, upstream.status_code, _answer_headers(upstream))
+    return StreamAnswer(relay, upstream.status_code, _answer_headers(upstream, call))
 
 
 async def _read_whole(upstream: httpx.Response, limit: int) -> bytes:
@@ -292,7 +294,7 @@ async def _answer(proxy: Proxy, forwarding: Forwarding, call: Call, upstream: ht
     else:
         await record_end(call, Answering({"audit.http.status": upstream.status_code}), f"UpstreamStatus{upstream.status_code}")
     proxy.calls.labels(forwarding.endpoint.operation, "ok" if upstream.is_success else "error").inc()
-    return Response(body, upstream.status_code, _answer_headers(upstream))
+    return Response(body, upstream.status_code, _answer_headers(upstream, call))
 
 
 async def _fail(proxy: Proxy, forwarding: Forwarding, call: Call, error: Exception) -> Response:
@@ -302,7 +304,9 @@ async def _fail(proxy: Proxy, forwarding: Forwarding, call: Call, error: Excepti
     proxy.calls.labels(forwarding.endpoint.operation, str(Outcome.ERROR)).inc()
     journal.get("proxy").warning("the upstream failed", call_id=call.call_id, error=kind)
     is_late = isinstance(error, httpx.TimeoutException)
-    return _problem(504 if is_late else 502, kind, "the model's service did not answer" + (" in time" if is_late else ""))
+    refusal = _problem(504 if is_late else 502, kind, "the model's service did not answer" + (" in time" if is_late else ""))
+    refusal.headers[CALL_HEADER] = to_hex(call.call_id)
+    return refusal
 
 
 async def _pass_through(proxy: Proxy, forwarding: Forwarding) -> Response:
@@ -314,8 +318,10 @@ async def _pass_through(proxy: Proxy, forwarding: Forwarding) -> Response:
     return Response(body, upstream.status_code, _answer_headers(upstream))
 
 
-def _answer_headers(upstream: httpx.Response) -> dict[str, str]:
-    return {name: value for name, value in upstream.headers.items() if _ANSWER_HEADERS.fullmatch(name)}
+def _answer_headers(upstream: httpx.Response, call: Call | None = None) -> dict[str, str]:
+    """Those of the upstream that pass, and by which id the call is found in the log."""
+    headers = {name: value for name, value in upstream.headers.items() if _ANSWER_HEADERS.fullmatch(name)}
+    return headers if call is None else headers | {CALL_HEADER: to_hex(call.call_id)}
 
 
 # ---- refusals -------------------------------------------------------------------------------------------------------------------------

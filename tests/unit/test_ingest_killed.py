@@ -7,12 +7,15 @@ import threading
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from oracle.errors import PeerError
 from oracle.ingest.recorder import Recorder
 from tests.twins.log_process import LogProcess
 from tests.twins.logs import full_check
+from tests.twins.openai_upstream import Upstream
+from tests.twins.proxy_service import ProxyService
 
 
 def test_closed_calls_fail_while_the_log_is_away_and_every_call_that_was_let_through_is_there(tmp_path: Path) -> None:
@@ -76,6 +79,48 @@ def test_open_no_call_fails_and_all_are_told_in_the_end(tmp_path: Path) -> None:
     late = {record["audit.caller.sequence"] for record in intents if record.get("audit.is_late")}
     assert set(range(11, 21)) <= late <= set(range(11, 31)), "those asked while it was away, and perhaps some before it was back"
     assert "question" not in json.dumps(records)
+
+
+def test_a_closed_proxy_lets_no_answer_out_whose_records_are_not_there(tmp_path: Path) -> None:
+    """Answers whole and in pieces, from several callers at once, while the log is killed and started again."""
+    ask = {"model": "m", "messages": [{"role": "user", "content": "one two three"}]}
+    answered, refused, is_over = list[str](), list[int](), threading.Event()
+
+    def call_on(url: str, is_stream: bool) -> None:
+        with httpx.Client(timeout=30) as client:
+            while not is_over.is_set():
+                answer = client.post(url + "/chat/completions", json=ask | {"stream": is_stream})
+                is_whole = answer.status_code == 200 and (b"[DONE]" in answer.content) is is_stream
+                if is_whole:
+                    answered.append(answer.headers["x-affidavit-call-id"])
+                else:
+                    refused.append(answer.status_code)
+
+    with (
+        Upstream() as upstream,
+        LogProcess(tmp_path, "proxy") as log,
+        ProxyService(tmp_path / "proxy", upstream.url, log.url, log.tokens["proxy"]) as proxy,
+    ):
+        threads = [threading.Thread(target=call_on, args=(proxy.url, number % 2 == 0)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for _ in range(2):
+            time.sleep(0.8)
+            log.kill()
+            time.sleep(0.3)
+            log.start()
+        time.sleep(0.8)
+        is_over.set()
+        for thread in threads:
+            thread.join()
+    assert answered
+    assert refused
+    by_call: dict[str, list[str]] = {}
+    for record in full_check(tmp_path):
+        by_call.setdefault(record["audit.call_id"], []).append(record["audit.kind"])
+    assert all(by_call[call_id] == ["intent", "result"] for call_id in answered)
+    assert all(kinds in (["intent"], ["intent", "result"]) for kinds in by_call.values())
+    assert len(upstream.seen) <= len(by_call), "the model was never asked without an intent"
 
 
 @pytest.mark.parametrize("content", [True, False])
