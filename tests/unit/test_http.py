@@ -6,6 +6,7 @@ import inspect
 import json
 
 import pytest
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
@@ -73,6 +74,7 @@ def test_what_a_rejection_says() -> None:
 def test_secrets_never_reach_the_journal(capsys: pytest.CaptureFixture[str]) -> None:
     journal.configure("test")
     journal.get("part").info("start", password="swordfish", log_token="swordfish", digest=b"\x01", Authorization="swordfish")
+    structlog.reset_defaults()
     line = json.loads(capsys.readouterr().err)
     assert "swordfish" not in json.dumps(line)
     assert line["digest"] == "0x01"
