@@ -117,17 +117,27 @@ test("sealed fields open, and every changed opening is refused", () => {
 
 test("disclosed content is held against its record", () => {
   for (const { root, openings } of scene.sealings) {
-    const record = { "audit.sealed": root, "audit.input_digest": toKeccak("input"), "audit.evidence_digests": [toKeccak("a"), toKeccak("b")] };
+    const record = {
+      "audit.sealed": root,
+      "audit.input_digest": toKeccak("input"),
+      "audit.evidence_digests": [toKeccak("a"), toKeccak("b")],
+    };
     const bodies = [
       { name: "audit.input_digest", hex: asHex("input") },
       { name: "audit.evidence_digests[1]", hex: asHex("b") },
     ];
     assert.ok(checkContent(record, { sealed: openings, bodies }).every((check) => check.holds));
-    const swapped = [{ name: "audit.evidence_digests[0]", hex: asHex("b") }, { name: "audit.reason", hex: asHex("x") }];
+    const swapped = [
+      { name: "audit.evidence_digests[0]", hex: asHex("b") },
+      { name: "audit.reason", hex: asHex("x") },
+    ];
     assert.ok(checkContent(record, { sealed: [], bodies: swapped }).every((check) => !check.holds));
     const [first] = openings;
     assert.ok(first);
-    const lies = [{ ...first, value: "other" }, { name: first.name, value: first.value }];
+    const lies = [
+      { ...first, value: "other" },
+      { name: first.name, value: first.value },
+    ];
     assert.ok(checkContent(record, { sealed: lies, bodies: [] }).every((check) => !check.holds));
   }
 });
@@ -169,14 +179,16 @@ const trust: TrustAnchors = { vkey: scene.vkey, chainId: 31337, auditAnchor: CON
 
 /** The log's files as they lie, each through `change` first. */
 function files(change: (path: string, data: Uint8Array) => Uint8Array = (_path, data) => data): LogFiles {
-  const read = (path: string): Promise<Uint8Array> => Promise.resolve(change(path, new Uint8Array(readFileSync(join(scene.directory, path)))));
+  const read = (path: string): Promise<Uint8Array> =>
+    Promise.resolve(change(path, new Uint8Array(readFileSync(join(scene.directory, path)))));
   return { readCheckpoint: () => read("checkpoint"), readWitnessed: () => Promise.resolve(null), readTile: (tile) => read(tilePath(tile)) };
 }
 
 function chain(head: Head, chainId = 31337): Chain {
   return {
     readChainId: () => Promise.resolve(chainId),
-    readHead: (contract, logId) => Promise.resolve(contract === CONTRACT && logId === scene.logId ? head : { size: 0n, root: new Uint8Array(32) }),
+    readHead: (contract, logId) =>
+      Promise.resolve(contract === CONTRACT && logId === scene.logId ? head : { size: 0n, root: new Uint8Array(32) }),
     findTransaction: () => Promise.resolve(null),
   };
 }
@@ -203,7 +215,11 @@ test("a true log passes, record by record", async () => {
     assert.equal(judge(steps), "passed", JSON.stringify(steps));
     assert.equal(steps[6]?.status, index < scene.older.size ? "passed" : "absent");
   }
-  const steps = await verifyRecord(shown(scene.call[1] ?? 0, scene.call), trust, { files: files(), chain: chain(anchored), memory: memory() });
+  const steps = await verifyRecord(shown(scene.call[1] ?? 0, scene.call), trust, {
+    files: files(),
+    chain: chain(anchored),
+    memory: memory(),
+  });
   assert.equal(statuses(steps.slice(0, 7)), "1 passed, 2 passed, 3 passed, 4 passed, 5 passed, 6 passed, 7 passed", JSON.stringify(steps));
 });
 
@@ -217,7 +233,12 @@ function find(data: Uint8Array, part: Uint8Array): number {
   return Buffer.from(data).indexOf(Buffer.from(part));
 }
 
-async function failsAt(number: number, lie: Partial<Parameters<typeof verifyRecord>[0]>, seams: Partial<Parameters<typeof verifyRecord>[2]> = {}, other = trust): Promise<void> {
+async function failsAt(
+  number: number,
+  lie: Partial<Parameters<typeof verifyRecord>[0]>,
+  seams: Partial<Parameters<typeof verifyRecord>[2]> = {},
+  other = trust,
+): Promise<void> {
   const index = scene.call[1] ?? 0;
   const honest = { files: files(), chain: chain(anchored), memory: memory(anchored) };
   const steps = await verifyRecord({ ...shown(index, scene.call), ...lie }, other, { ...honest, ...seams });
@@ -234,9 +255,17 @@ test("each lie fails at its own step", async () => {
   await failsAt(2, { proof: shown(scene.places[0] ?? 0).proof });
   await failsAt(3, {}, {}, { ...trust, vkey: "log.example/affidavit+e9ce4fd5+AQ==" });
   await failsAt(4, {}, { files: files((path, data) => (path.startsWith("tile/0/") ? flip(data, 40) : data)) });
-  await failsAt(4, {}, { files: files((path, data) => (path.startsWith("tile/entries/") ? flip(data, find(data, honest.record) + 9) : data)) });
+  await failsAt(
+    4,
+    {},
+    { files: files((path, data) => (path.startsWith("tile/entries/") ? flip(data, find(data, honest.record) + 9) : data)) },
+  );
   await failsAt(4, {}, { files: files((path, data) => (path === "checkpoint" ? flip(data, 30) : data)) });
-  await failsAt(4, {}, { files: { ...files(), readCheckpoint: () => Promise.resolve(base64(scene.judged.find((one) => one.name === "older")?.data ?? "")) } });
+  await failsAt(
+    4,
+    {},
+    { files: { ...files(), readCheckpoint: () => Promise.resolve(base64(scene.judged.find((one) => one.name === "older")?.data ?? "")) } },
+  );
   await failsAt(5, { call: honest.call.filter((_, at) => at !== 0) });
   await failsAt(5, { call: honest.call.filter((index) => index !== honest.index) });
   await failsAt(6, {}, { chain: chain({ ...anchored, root: flip(anchored.root, 5) }) });
@@ -263,7 +292,10 @@ test("witnesses must have signed a checkpoint that the log extends", async () =>
   const [met, unmet] = scene.cosigned.policies;
   const judged = async (policy: string | undefined, note: string | null, other: Partial<LogFiles> = {}): Promise<string> => {
     const readWitnessed = (): Promise<Uint8Array | null> => Promise.resolve(note === null ? null : base64(note));
-    const steps = await verifyLogHead({ ...trust, witnessPolicy: policy ?? "" }, { files: { ...files(), readWitnessed, ...other }, chain: null, memory: memory() });
+    const steps = await verifyLogHead(
+      { ...trust, witnessPolicy: policy ?? "" },
+      { files: { ...files(), readWitnessed, ...other }, chain: null, memory: memory() },
+    );
     return steps.find((step) => step.number === 10)?.status ?? "";
   };
   assert.equal(await judged(met?.text, scene.cosigned.note), "passed");
@@ -278,7 +310,10 @@ test("witnesses must have signed a checkpoint that the log extends", async () =>
 test("a final receipt's transaction must be on the chain, where it says", async () => {
   const [block, other] = [`0x${"b1".repeat(32)}`, `0x${"b2".repeat(32)}`];
   const fields = { "audit.kind": "receipt", "audit.transaction": `0x${"7a".repeat(32)}`, "audit.block_hash": block };
-  const with_ = (found: Awaited<ReturnType<Chain["findTransaction"]>>): Chain => ({ ...chain(anchored), findTransaction: () => Promise.resolve(found) });
+  const with_ = (found: Awaited<ReturnType<Chain["findTransaction"]>>): Chain => ({
+    ...chain(anchored),
+    findTransaction: () => Promise.resolve(found),
+  });
   const there = { blockNumber: 9n, blockHash: block, hasSucceeded: true };
   assert.equal((await verifyTransaction(fields, trust, with_(there))).status, "passed");
   assert.equal((await verifyTransaction({}, trust, with_(null))).status, "absent");

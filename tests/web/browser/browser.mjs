@@ -7,7 +7,14 @@ import { after, before } from "node:test";
 import { chromium } from "playwright-core";
 
 export const scene = JSON.parse(readFileSync(process.env.AFFIDAVIT_DESK, "utf8"));
-const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"];
+const FLAGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--no-first-run",
+];
 const PATIENCE_MS = 60_000;
 
 let browser;
@@ -44,7 +51,9 @@ export async function goTo(page, path) {
 
 /** Waits until nothing on the page is loading or being verified. */
 export async function settle(page) {
-  await page.waitForFunction(() => !document.querySelector(".spinner, [aria-busy=true], [data-verdict=running]"), null, { timeout: PATIENCE_MS });
+  await page.waitForFunction(() => !document.querySelector(".spinner, [aria-busy=true], [data-verdict=running]"), null, {
+    timeout: PATIENCE_MS,
+  });
 }
 
 /** The browser's own verification: its one word, and the status of each step by its number. */
@@ -52,7 +61,9 @@ export async function readVerdict(page) {
   const panel = page.locator("[data-verdict]").first();
   await page.locator("[data-verdict]:not([data-verdict=running])").first().waitFor();
   await settle(page);
-  const steps = await panel.locator("[data-step]").evaluateAll((items) => items.map((item) => [Number(item.dataset.step), item.dataset.status]));
+  const steps = await panel
+    .locator("[data-step]")
+    .evaluateAll((items) => items.map((item) => [Number(item.dataset.step), item.dataset.status]));
   return { verdict: await panel.getAttribute("data-verdict"), steps: Object.fromEntries(steps), text: await panel.innerText() };
 }
 

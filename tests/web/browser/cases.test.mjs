@@ -45,7 +45,10 @@ test("content is opened by four eyes, each field verified, each reading logged",
   await officer.page.getByText("Open", { exact: true }).first().waitFor();
 
   await auditor.page.reload();
-  await auditor.page.getByRole("link", { name: /^Open record/ }).first().click();
+  await auditor.page
+    .getByRole("link", { name: /^Open record/ })
+    .first()
+    .click();
   await auditor.page.getByText("Reading is logged").waitFor();
   await auditor.page.getByRole("button", { name: "Read the content" }).click();
   await auditor.page.locator("pre.body").first().waitFor();

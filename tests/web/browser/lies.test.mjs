@@ -14,7 +14,9 @@ async function failsAt(number, lie) {
   await goTo(page, `/audit/records/${receipt}`);
   const { verdict, steps, text } = await readVerdict(page);
   assert.equal(verdict, "failed", text);
-  const failed = Object.entries(steps).filter(([, status]) => status === "failed").map(([step]) => Number(step));
+  const failed = Object.entries(steps)
+    .filter(([, status]) => status === "failed")
+    .map(([step]) => Number(step));
   assert.equal(failed[0], number, text);
   assert.match(text, /Does not hold/);
   await context.close();
@@ -41,9 +43,23 @@ function flip(body, at) {
 const text = (encoded) => Buffer.from(encoded, "base64").toString();
 const encode = (plain) => Buffer.from(plain).toString("base64");
 
-test("a record whose bytes were changed", () => failsAt(2, inRecord((view) => ({ record_base64: encode(text(view.record_base64).replace(/"audit\.gas_used":(\d+)/, '"audit.gas_used":1$1').replace('"audit.actor":"', '"audit.actor":"x')) }))));
+test("a record whose bytes were changed", () =>
+  failsAt(
+    2,
+    inRecord((view) => ({
+      record_base64: encode(
+        text(view.record_base64)
+          .replace(/"audit\.gas_used":(\d+)/, '"audit.gas_used":1$1')
+          .replace('"audit.actor":"', '"audit.actor":"x'),
+      ),
+    })),
+  ));
 
-test("a record that is not canonical", () => failsAt(1, inRecord((view) => ({ record_base64: encode(text(view.record_base64).replace("{", "{ ")) }))));
+test("a record that is not canonical", () =>
+  failsAt(
+    1,
+    inRecord((view) => ({ record_base64: encode(text(view.record_base64).replace("{", "{ ")) })),
+  ));
 
 test("the proof of another record", () =>
   failsAt(
@@ -54,7 +70,9 @@ test("the proof of another record", () =>
 test("a proof whose checkpoint has a false signature", () =>
   failsAt(
     3,
-    inRecord((view) => ({ proof: view.proof.replace(/(— affidavit\.local\/log .{20})(.)/, (_all, front, digit) => front + (digit === "A" ? "B" : "A")) })),
+    inRecord((view) => ({
+      proof: view.proof.replace(/(— affidavit\.local\/log .{20})(.)/, (_all, front, digit) => front + (digit === "A" ? "B" : "A")),
+    })),
   ));
 
 test("a checkpoint that another key signed", async () => {
@@ -67,9 +85,17 @@ test("a checkpoint that another key signed", async () => {
   );
 });
 
-test("a hidden record of the call", () => failsAt(5, inRecord((view) => ({ call: view.call.slice(1) }))));
+test("a hidden record of the call", () =>
+  failsAt(
+    5,
+    inRecord((view) => ({ call: view.call.slice(1) })),
+  ));
 
-test("a tile whose hash was changed", () => failsAt(4, changing("**/log/tile/0/**", (body) => flip(body, 32 * ((receipt + 1) % Math.floor(body.length / 32)) + 3))));
+test("a tile whose hash was changed", () =>
+  failsAt(
+    4,
+    changing("**/log/tile/0/**", (body) => flip(body, 32 * ((receipt + 1) % Math.floor(body.length / 32)) + 3)),
+  ));
 
 test("a bundle with another record", () =>
   failsAt(4, async (context) => {
@@ -77,9 +103,14 @@ test("a bundle with another record", () =>
     await changing("**/log/tile/entries/**", (body) => flip(body, body.indexOf(Buffer.from(view.record_base64, "base64")) + 20))(context);
   }));
 
-test("a newest checkpoint that was changed", () => failsAt(4, changing("**/log/checkpoint", (body) => flip(body, body.indexOf("\n") + 1))));
+test("a newest checkpoint that was changed", () =>
+  failsAt(
+    4,
+    changing("**/log/checkpoint", (body) => flip(body, body.indexOf("\n") + 1)),
+  ));
 
-const older = (context) => context.route("**/log/checkpoint", (route) => route.fulfill({ status: 200, contentType: "text/plain", body: scene.older }));
+const older = (context) =>
+  context.route("**/log/checkpoint", (route) => route.fulfill({ status: 200, contentType: "text/plain", body: scene.older }));
 
 test("a log that shows an older checkpoint of its own than the proof leads to", () => failsAt(4, older));
 
@@ -93,7 +124,10 @@ test("a log that was truncated behind its anchor", async () => {
   await context.close();
 });
 
-const witnessed = (body, status = 200) => (context) => context.route("**/log/witnessed", async (route) => route.fulfill({ status, contentType: "text/plain", body: await body(route) }));
+const witnessed =
+  (body, status = 200) =>
+  (context) =>
+    context.route("**/log/witnessed", async (route) => route.fulfill({ status, contentType: "text/plain", body: await body(route) }));
 
 test("a false cosignature of a witness", () =>
   failsAt(
@@ -106,15 +140,34 @@ test("a false cosignature of a witness", () =>
   ));
 
 /** The older checkpoint with the log's own signature alone. */
-const unsigned = scene.older.split("\n").filter((line) => !line.startsWith("— ") || line.startsWith("— affidavit.local/log ")).join("\n");
+const unsigned = scene.older
+  .split("\n")
+  .filter((line) => !line.startsWith("— ") || line.startsWith("— affidavit.local/log "))
+  .join("\n");
 
-test("a checkpoint that no witness signed", () => failsAt(10, witnessed(() => unsigned)));
+test("a checkpoint that no witness signed", () =>
+  failsAt(
+    10,
+    witnessed(() => unsigned),
+  ));
 
-test("a log that shows no cosigned checkpoint at all", () => failsAt(10, witnessed(() => "none", 404)));
+test("a log that shows no cosigned checkpoint at all", () =>
+  failsAt(
+    10,
+    witnessed(() => "none", 404),
+  ));
 
-test("a chain whose anchor has another root", () => failsAt(6, anchorAs((size, root) => [size, root.replace(/.$/, (digit) => (digit === "0" ? "1" : "0"))])));
+test("a chain whose anchor has another root", () =>
+  failsAt(
+    6,
+    anchorAs((size, root) => [size, root.replace(/.$/, (digit) => (digit === "0" ? "1" : "0"))]),
+  ));
 
-test("a chain whose anchor is larger than the log", () => failsAt(6, anchorAs((_size, root) => [1_000_000n, root])));
+test("a chain whose anchor is larger than the log", () =>
+  failsAt(
+    6,
+    anchorAs((_size, root) => [1_000_000n, root]),
+  ));
 
 test("another chain than the one that was named", () =>
   failsAt(6, (context) =>
@@ -139,7 +192,12 @@ function anchorAs(change) {
 
 function answer(route, result) {
   const { id } = route.request().postDataJSON();
-  return route.fulfill({ status: 200, headers: { "access-control-allow-origin": "*" }, contentType: "application/json", body: JSON.stringify({ jsonrpc: "2.0", id, result }) });
+  return route.fulfill({
+    status: 200,
+    headers: { "access-control-allow-origin": "*" },
+    contentType: "application/json",
+    body: JSON.stringify({ jsonrpc: "2.0", id, result }),
+  });
 }
 
 test("a log that goes back between two visits is found out by this browser's memory", async () => {

@@ -33,5 +33,8 @@ test("somebody without a mapped role stays outside", async () => {
   await signInAs(page, "mallory");
   await page.getByText("Not signed in").waitFor();
   assert.equal(await page.locator("h1").innerText(), "Sign in");
-  assert.equal((await context.cookies()).some((one) => one.name === "affidavit_session"), false);
+  assert.equal(
+    (await context.cookies()).some((one) => one.name === "affidavit_session"),
+    false,
+  );
 });

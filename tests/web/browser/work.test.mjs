@@ -32,7 +32,18 @@ test("signing in, searching and opening a record by keyboard alone", async () =>
   assert.equal(await page.evaluate(() => document.activeElement.tagName), "H1", "a new page begins at its heading");
   const { verdict, steps, text } = await readVerdict(page);
   assert.equal(verdict, "passed", text);
-  assert.deepEqual(steps, { 1: "passed", 2: "passed", 3: "passed", 4: "passed", 5: "passed", 6: "passed", 7: "passed", 8: steps[8], 9: "passed", 10: "passed" });
+  assert.deepEqual(steps, {
+    1: "passed",
+    2: "passed",
+    3: "passed",
+    4: "passed",
+    5: "passed",
+    6: "passed",
+    7: "passed",
+    8: steps[8],
+    9: "passed",
+    10: "passed",
+  });
   assert.deepEqual(page.faults, []);
 });
 
@@ -81,9 +92,48 @@ test("who is signed out is asked to sign in, and what a role lacks is not offere
   assert.equal(await page.getByRole("link", { name: "Disclosures" }).count(), 0);
   await goTo(page, `/audit/records/${scene.receipts[0]}`);
   await settle(page);
-  for (const name of ["Ask for disclosure", "Place a hold", "Evidence bundle"]) assert.equal(await page.getByRole("link", { name }).count(), 0, name);
+  for (const name of ["Ask for disclosure", "Place a hold", "Evidence bundle"])
+    assert.equal(await page.getByRole("link", { name }).count(), 0, name);
   assert.equal(await page.locator("summary", { hasText: "Sign off" }).count(), 0);
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.getByRole("heading", { level: 1, name: "Sign in" }).waitFor();
-  assert.deepEqual((await context.cookies()).filter((cookie) => cookie.name === "affidavit_session"), []);
+  assert.deepEqual(
+    (await context.cookies()).filter((cookie) => cookie.name === "affidavit_session"),
+    [],
+  );
+});
+
+test("what fails is told in words, and can be tried again", async () => {
+  const { context, page } = await openAs("auditor");
+  const problem = {
+    type: "urn:affidavit:error:StoreError",
+    title: "StoreError",
+    status: 503,
+    detail: "index: expected an answer, got a timeout",
+  };
+  const refuse = (route) => route.fulfill({ status: 503, contentType: "application/problem+json", body: JSON.stringify(problem) });
+  await context.route("**/audit/v1/records?**", refuse);
+  await goTo(page, "/audit/records");
+  const notice = page.getByRole("alert");
+  await notice.waitFor();
+  assert.match(await notice.innerText(), /Something behind the server does not answer[^]*expected an answer, got a timeout/);
+  await context.unroute("**/audit/v1/records?**", refuse);
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.locator("a.record-link").first().waitFor();
+  await goTo(page, "/audit/records?writer=nobody");
+  await page.getByText("No record fits.").waitFor();
+  await goTo(page, "/audit/records/999999");
+  assert.match(await page.getByRole("alert").innerText(), /There is nothing here/);
+});
+
+test("a session that ended leads to the page to sign in, and back to where one was", async () => {
+  const { context, page } = await openAs("auditor");
+  await goTo(page, "/audit/records?kind=receipt");
+  await settle(page);
+  await context.clearCookies();
+  await page.getByRole("link", { name: "Reviews" }).click();
+  await page.getByRole("heading", { level: 1, name: "Sign in" }).waitFor();
+  await page.getByLabel("Access token").fill(scene.tokens.auditor);
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
+  await page.getByRole("heading", { level: 1, name: "Reviews" }).waitFor();
 });

@@ -32,7 +32,12 @@ export interface Alarm {
 
 export interface Overview {
   log: { origin: string; size: number; root: string; time: string | null };
-  anchors: { count: number; last: { size: number; block_number: number; transaction: string; time: string | null } | null; lag_entries: number; is_late: boolean };
+  anchors: {
+    count: number;
+    last: { size: number; block_number: number; transaction: string; time: string | null } | null;
+    lag_entries: number;
+    is_late: boolean;
+  };
   witnesses: { quorum_met: boolean | null; text: string; names: string[] };
   volume: { time: string; calls: number; errors: number }[];
   verdicts: Record<string, number>;

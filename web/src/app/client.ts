@@ -31,9 +31,14 @@ export function onSignedOut(listener: () => void): () => void {
   return () => signedOut.removeEventListener("signed-out", listener);
 }
 
-export async function get<T>(path: string, query: Record<string, string | number | null | undefined> = {}, signal?: AbortSignal): Promise<T> {
+export async function get<T>(
+  path: string,
+  query: Record<string, string | number | null | undefined> = {},
+  signal?: AbortSignal,
+): Promise<T> {
   const search = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) if (value !== null && value !== undefined && value !== "") search.set(name, String(value));
+  for (const [name, value] of Object.entries(query))
+    if (value !== null && value !== undefined && value !== "") search.set(name, String(value));
   const text = search.toString();
   return ask<T>(`${API}${path}${text ? `?${text}` : ""}`, signal ? { signal } : {});
 }
@@ -68,6 +73,7 @@ async function readProblem(response: Response): Promise<Problem> {
 /** Where a file can be fetched, as a link's address. */
 export function fileUrl(path: string, query: Record<string, string | number | null | undefined>): string {
   const search = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) if (value !== null && value !== undefined && value !== "") search.set(name, String(value));
+  for (const [name, value] of Object.entries(query))
+    if (value !== null && value !== undefined && value !== "") search.set(name, String(value));
   return `${API}${path}?${search.toString()}`;
 }

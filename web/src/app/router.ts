@@ -18,7 +18,8 @@ export function currentPlace(): Place {
 
 export function href(path: string, query: Record<string, string | number | null | undefined> = {}): string {
   const search = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) if (value !== null && value !== undefined && value !== "") search.set(name, String(value));
+  for (const [name, value] of Object.entries(query))
+    if (value !== null && value !== undefined && value !== "") search.set(name, String(value));
   const text = search.toString();
   return `${BASE}${path}${text ? `?${text}` : ""}`;
 }

@@ -22,7 +22,15 @@ export interface OwnAnchors {
   explorer: string;
 }
 
-export const NO_ANCHORS: OwnAnchors = { vkey: "", rpcUrl: "", chainId: "", auditAnchor: "", anchorKey: "", witnessPolicy: "", explorer: "" };
+export const NO_ANCHORS: OwnAnchors = {
+  vkey: "",
+  rpcUrl: "",
+  chainId: "",
+  auditAnchor: "",
+  anchorKey: "",
+  witnessPolicy: "",
+  explorer: "",
+};
 
 export type Source = "you" | "server" | "nobody";
 
@@ -91,6 +99,10 @@ export async function seamsOf(settings: Settings, trust: Trust): Promise<Seams> 
 /** Plain words for what stands behind a verification. */
 export function describeTrust(trust: Trust): string {
   const key = trust.sources.vkey === "you" ? "the log key you entered" : "the log key that this server names";
-  const chain = trust.rpcUrl ? (trust.sources.rpcUrl === "you" ? "the chain as your own endpoint shows it" : "the chain as this server's endpoint shows it") : "no chain";
+  const chain = trust.rpcUrl
+    ? trust.sources.rpcUrl === "you"
+      ? "the chain as your own endpoint shows it"
+      : "the chain as this server's endpoint shows it"
+    : "no chain";
   return `Trusted: ${key}, and ${chain}.`;
 }

@@ -79,7 +79,8 @@ export function scopeWords(scope: Record<string, unknown>): string {
   const parts: string[] = [];
   if (index !== undefined) parts.push(`record ${String(index)}`);
   if (from !== undefined || to !== undefined) parts.push(rangeWords(from, to));
-  if (Array.isArray(indices)) parts.push(`${plural(indices.length, "record")} (${indices.slice(0, 8).join(", ")}${indices.length > 8 ? " …" : ""})`);
+  if (Array.isArray(indices))
+    parts.push(`${plural(indices.length, "record")} (${indices.slice(0, 8).join(", ")}${indices.length > 8 ? " …" : ""})`);
   if (callId !== undefined) parts.push(`the call ${String(callId)}`);
   if (subject !== undefined) parts.push(`everything about the person ${String(subject)}`);
   for (const [name, value] of Object.entries(rest)) parts.push(`${name.replaceAll("_", " ")} ${String(value)}`);

@@ -48,7 +48,10 @@ function Report({ report }: { report: Completeness }) {
           ["Looked at", `${plural(report.size, "record")}, ${when(report.time)} UTC`],
           ["Root", <Digest key="root" value={report.root} label="root" />],
           ["Intents", `${count(report.intents.count)}, ${count(report.intents.open)} without a result or error`],
-          ["Callers' own numbers", `${plural(report.streams.count, "stream")}, ${plural(report.streams.numbers, "number")}, ${count(report.streams.missing)} missing`],
+          [
+            "Callers' own numbers",
+            `${plural(report.streams.count, "stream")}, ${plural(report.streams.numbers, "number")}, ${count(report.streams.missing)} missing`,
+          ],
         ]}
       />
       <Findings findings={report.findings} />
@@ -95,7 +98,14 @@ function Findings({ findings }: { findings: Finding[] }) {
         rowKey={(row) => `${row.kind} ${row.text}`}
         columns={[
           { name: "Finding", isMain: true, cell: (row) => row.text },
-          { name: "Weight", cell: (row) => <Status tone={row.severity === "gap" ? "bad" : "warn"} icon={row.severity === "gap" ? "cross" : "question"}>{row.severity === "gap" ? "Gap" : "Doubt"}</Status> },
+          {
+            name: "Weight",
+            cell: (row) => (
+              <Status tone={row.severity === "gap" ? "bad" : "warn"} icon={row.severity === "gap" ? "cross" : "question"}>
+                {row.severity === "gap" ? "Gap" : "Doubt"}
+              </Status>
+            ),
+          },
           { name: "Records", cell: (row) => <IndexLinks indices={row.examples} /> },
         ]}
       />

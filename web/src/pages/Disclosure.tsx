@@ -66,7 +66,8 @@ function Opening({ disclosure, id, index }: { disclosure: Disclosure | null; id:
         <div>
           <strong>Reading is logged</strong>
           <p>
-            The log says who read which record, under which disclosure, before the content leaves. {disclosure && <TimeLeft until={disclosure.expires_at} />}
+            The log says who read which record, under which disclosure, before the content leaves.{" "}
+            {disclosure && <TimeLeft until={disclosure.expires_at} />}
           </p>
           {!read && !isOver && (
             <button type="button" class="primary" disabled={action.isRunning} onClick={() => void open()}>

@@ -165,7 +165,8 @@ function Case({ item, reload }: { item: Disclosure; reload: () => void }) {
       </div>
       <p class="quote">{item.reason}</p>
       <p class="case-line">
-        <strong>{item.by === me.name ? "You" : item.by}</strong> {item.by === me.name ? "ask" : "asks"} for {plural(item.indices.length, "record")}, for {item.minutes} minutes: <IndexLinks indices={item.indices} />
+        <strong>{item.by === me.name ? "You" : item.by}</strong> {item.by === me.name ? "ask" : "asks"} for{" "}
+        {plural(item.indices.length, "record")}, for {item.minutes} minutes: <IndexLinks indices={item.indices} />
       </p>
       {item.decided_by && (
         <p class="case-line muted">

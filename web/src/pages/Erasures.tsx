@@ -107,7 +107,14 @@ function RequestForm({ indices: given, onDone }: { indices: string; onDone: () =
           ) : (
             <>
               <TextField label="Writer" hint="The application that recorded the person" value={writer} onInput={setWriter} isRequired />
-              <TextField label="Reference" hint="As that application names the person" value={reference} onInput={setReference} isRequired autoComplete="off" />
+              <TextField
+                label="Reference"
+                hint="As that application names the person"
+                value={reference}
+                onInput={setReference}
+                isRequired
+                autoComplete="off"
+              />
             </>
           )}
         </div>

@@ -30,7 +30,14 @@ const FORMATS: [string, string, string][] = [
 function Tables({ query }: { query: URLSearchParams }) {
   const filters = readFilters(query);
   return (
-    <Section title="Records as a table" note={<>Choose as in the <a href={href("/records", filters)}>search</a>; without a filter everything is exported.</>}>
+    <Section
+      title="Records as a table"
+      note={
+        <>
+          Choose as in the <a href={href("/records", filters)}>search</a>; without a filter everything is exported.
+        </>
+      }
+    >
       <FilterForm filters={filters} path="/export" submit="Apply" />
       <Chips filters={filters} path="/export" />
       <ul class="downloads">
@@ -52,7 +59,10 @@ function Bundle() {
   const text = value.trim();
   const scope = /^[0-9]{1,15}$/.test(text) ? { index: text } : /^0x[0-9a-fA-F]{64}$/.test(text) ? { call_id: text } : null;
   return (
-    <Section title="Evidence bundle" note="An archive of one call with its proofs. The script in it verifies everything offline, and says in plain words what it checked.">
+    <Section
+      title="Evidence bundle"
+      note="An archive of one call with its proofs. The script in it verifies everything offline, and says in plain words what it checked."
+    >
       <div class="form-row">
         <TextField label="Record number or call id" value={value} onInput={setValue} isMono placeholder="17 or 0x…" />
       </div>
@@ -74,7 +84,10 @@ function Report() {
   const isPeriod = from !== "" && to !== "" && from <= to;
   const range = { from: `${from}T00:00:00Z`, to: `${to}T23:59:59Z` };
   return (
-    <Section title="Report" note="Volumes, verdicts, failures, completeness, samples, reviews and incidents of a period, with the proof material.">
+    <Section
+      title="Report"
+      note="Volumes, verdicts, failures, completeness, samples, reviews and incidents of a period, with the proof material."
+    >
       <div class="form-row">
         <TextField label="From" type="date" value={from} onInput={setFrom} isRequired />
         <TextField label="To" type="date" value={to} onInput={setTo} isRequired />

@@ -55,7 +55,12 @@ function Nodes({ operations: { nodes } }: { operations: Operations }) {
           rowKey={(node) => node.url}
           columns={[
             { name: "Node", isMain: true, cell: (node) => <code>{node.url}</code> },
-            { name: "State", cell: (node) => <Status tone={node.is_ready ? "good" : "bad"}>{node.is_ready ? "Ready" : `Not ready: ${node.detail}`}</Status> },
+            {
+              name: "State",
+              cell: (node) => (
+                <Status tone={node.is_ready ? "good" : "bad"}>{node.is_ready ? "Ready" : `Not ready: ${node.detail}`}</Status>
+              ),
+            },
           ]}
         />
       )}
@@ -68,7 +73,9 @@ function Queue({ operations: { relay } }: { operations: Operations }) {
   return (
     <Section
       title="The relay's queue"
-      {...(relay.oldest_seconds !== null ? { note: `The oldest unfinished request is ${duration(relay.oldest_seconds)} old.` } : { note: "Nothing waits." })}
+      {...(relay.oldest_seconds !== null
+        ? { note: `The oldest unfinished request is ${duration(relay.oldest_seconds)} old.` }
+        : { note: "Nothing waits." })}
     >
       {states.length > 0 && (
         <Table
@@ -98,9 +105,17 @@ function Operators({ operations: { operators } }: { operations: Operations }) {
           columns={[
             { name: "Operator", isMain: true, cell: (operator) => operator.index },
             { name: "Address", cell: (operator) => <Digest value={operator.address} label={`address of operator ${operator.index}`} /> },
-            { name: "Signs with", cell: (operator) => <Digest value={operator.signer} label={`signing key of operator ${operator.index}`} /> },
+            {
+              name: "Signs with",
+              cell: (operator) => <Digest value={operator.signer} label={`signing key of operator ${operator.index}`} />,
+            },
             { name: "Stake", isNumber: true, cell: (operator) => etherDown(operator.stake_wei) },
-            { name: "State", cell: (operator) => <Status tone={operator.is_active ? "good" : "warn"}>{operator.is_active ? "Active" : "Not active"}</Status> },
+            {
+              name: "State",
+              cell: (operator) => (
+                <Status tone={operator.is_active ? "good" : "warn"}>{operator.is_active ? "Active" : "Not active"}</Status>
+              ),
+            },
           ]}
         />
       )}

@@ -31,26 +31,29 @@ export function ReadersPage({ query }: { query: URLSearchParams }) {
 function Content({ before }: { before: string }) {
   const { loading, reload } = useLoading(`readers ${before}`, (signal) => get<Items<Reading>>("/readers", { before }, signal));
   return (
-    <Page title="Log of readers" lead="Made from the log's own records. Readers stand there under pseudonyms; opening this list is not logged, opening content is.">
+    <Page
+      title="Log of readers"
+      lead="Made from the log's own records. Readers stand there under pseudonyms; opening this list is not logged, opening content is."
+    >
       <Loaded loading={loading} reload={reload}>
         {({ items, next }) =>
           items.length === 0 ? (
             <Empty>Nobody has read any content.</Empty>
           ) : (
             <>
-            <Table
-              caption="Readers"
-              rows={items}
-              rowKey={(row) => row.index}
-              columns={[
-                { name: "Time (UTC)", cell: (row) => when(row.time) },
-                { name: "Who", isMain: true, cell: (row) => row.reader },
-                { name: "What", cell: (row) => ACTIONS[row.action] ?? row.action },
-                { name: "Records", cell: (row) => <IndexLinks indices={row.indices} /> },
-                { name: "Logged as", cell: (row) => <a href={href(`/records/${row.index}`)}>{row.index}</a> },
-              ]}
-            />
-            <Older path="/readers" next={next} before={before} />
+              <Table
+                caption="Readers"
+                rows={items}
+                rowKey={(row) => row.index}
+                columns={[
+                  { name: "Time (UTC)", cell: (row) => when(row.time) },
+                  { name: "Who", isMain: true, cell: (row) => row.reader },
+                  { name: "What", cell: (row) => ACTIONS[row.action] ?? row.action },
+                  { name: "Records", cell: (row) => <IndexLinks indices={row.indices} /> },
+                  { name: "Logged as", cell: (row) => <a href={href(`/records/${row.index}`)}>{row.index}</a> },
+                ]}
+              />
+              <Older path="/readers" next={next} before={before} />
             </>
           )
         }

@@ -92,7 +92,8 @@ function Shows({ view, reload }: { view: RecordView; reload: () => void }) {
   return (
     <>
       <p class="record-line">
-        Written by <strong>{String(own.fields["audit.writer"] ?? "—")}</strong> at <time>{when(String(own.fields["audit.time"] ?? ""))}</time> UTC. Leaf{" "}
+        Written by <strong>{String(own.fields["audit.writer"] ?? "—")}</strong> at{" "}
+        <time>{when(String(own.fields["audit.time"] ?? ""))}</time> UTC. Leaf{" "}
         <Digest value={toHex(hashLeaf(own.bytes))} label="leaf hash" />
       </p>
       <div class="columns">
@@ -182,7 +183,13 @@ function ChainLinks({ fields }: { fields: Fields }) {
         </div>
         <div>
           <dt>Anchors in</dt>
-          <dd>{trust.anchors.auditAnchor ? <Digest value={trust.anchors.auditAnchor} label="AuditAnchor address" /> : <span class="muted">no contract known</span>}</dd>
+          <dd>
+            {trust.anchors.auditAnchor ? (
+              <Digest value={trust.anchors.auditAnchor} label="AuditAnchor address" />
+            ) : (
+              <span class="muted">no contract known</span>
+            )}
+          </dd>
         </div>
         {settings.log_id && (
           <div>

@@ -11,7 +11,11 @@ import { Empty, Loaded, Permitted } from "../parts/States";
 import { Status, type Tone } from "../parts/Status";
 import { Table } from "../parts/Table";
 
-const OUTCOMES: Record<string, [Tone, string]> = { accepted: ["good", "Accepted"], rejected: ["bad", "Rejected"], escalated: ["warn", "Escalated"] };
+const OUTCOMES: Record<string, [Tone, string]> = {
+  accepted: ["good", "Accepted"],
+  rejected: ["bad", "Rejected"],
+  escalated: ["warn", "Escalated"],
+};
 
 export function ReviewOutcome({ outcome }: { outcome: string }) {
   const [tone, words] = OUTCOMES[outcome] ?? ["plain", outcome];
@@ -38,19 +42,22 @@ function Content({ before }: { before: string }) {
             </Empty>
           ) : (
             <>
-            <Table
-              caption="Reviews"
-              rows={items}
-              rowKey={(row) => `${row.index} ${row.time} ${row.by}`}
-              columns={[
-                { name: "Record", isMain: true, cell: (row) => <a href={href(`/records/${row.index}`)}>{row.index}</a> },
-                { name: "Outcome", cell: (row) => <ReviewOutcome outcome={row.outcome} /> },
-                { name: "By", cell: (row) => row.by },
-                { name: "Time (UTC)", cell: (row) => when(row.time) },
-                { name: "Logged as", cell: (row) => (row.record === null ? "—" : <a href={href(`/records/${row.record}`)}>{row.record}</a>) },
-              ]}
-            />
-            <Older path="/reviews" next={next} before={before} />
+              <Table
+                caption="Reviews"
+                rows={items}
+                rowKey={(row) => `${row.index} ${row.time} ${row.by}`}
+                columns={[
+                  { name: "Record", isMain: true, cell: (row) => <a href={href(`/records/${row.index}`)}>{row.index}</a> },
+                  { name: "Outcome", cell: (row) => <ReviewOutcome outcome={row.outcome} /> },
+                  { name: "By", cell: (row) => row.by },
+                  { name: "Time (UTC)", cell: (row) => when(row.time) },
+                  {
+                    name: "Logged as",
+                    cell: (row) => (row.record === null ? "—" : <a href={href(`/records/${row.record}`)}>{row.record}</a>),
+                  },
+                ]}
+              />
+              <Older path="/reviews" next={next} before={before} />
             </>
           )
         }

@@ -55,7 +55,16 @@ function Drawn({ sample, reviews }: Both) {
             ["Population", `${count(sample.population)}: ${filterWords(sample.filter)}`],
             ["Digest of the population", <Digest key="digest" value={sample.population_digest} label="digest of the population" />],
             ["Drawn by", `${sample.by}, ${when(sample.time)} UTC`],
-            ["Logged as", sample.index === null ? "—" : <a key="index" href={href(`/records/${sample.index}`)}>record {sample.index}</a>],
+            [
+              "Logged as",
+              sample.index === null ? (
+                "—"
+              ) : (
+                <a key="index" href={href(`/records/${sample.index}`)}>
+                  record {sample.index}
+                </a>
+              ),
+            ],
           ]}
         />
         <p class="note">

@@ -34,19 +34,23 @@ function Content({ before }: { before: string }) {
             <Empty>No sample was drawn yet.</Empty>
           ) : (
             <>
-            <Table
-              caption="Samples"
-              rows={items}
-              rowKey={(row) => row.id}
-              columns={[
-                { name: "Sample", isMain: true, cell: (row) => <a href={href(`/samples/${encodeURIComponent(row.id)}`)}>Sample {row.id.slice(0, 8)}</a> },
-                { name: "Drawn", isNumber: true, cell: (row) => `${count(row.indices.length)} of ${count(row.population)}` },
-                { name: "From", cell: (row) => filterWords(row.filter) },
-                { name: "By", cell: (row) => row.by },
-                { name: "Time (UTC)", cell: (row) => when(row.time) },
-              ]}
-            />
-            <Older path="/samples" next={next} before={before} />
+              <Table
+                caption="Samples"
+                rows={items}
+                rowKey={(row) => row.id}
+                columns={[
+                  {
+                    name: "Sample",
+                    isMain: true,
+                    cell: (row) => <a href={href(`/samples/${encodeURIComponent(row.id)}`)}>Sample {row.id.slice(0, 8)}</a>,
+                  },
+                  { name: "Drawn", isNumber: true, cell: (row) => `${count(row.indices.length)} of ${count(row.population)}` },
+                  { name: "From", cell: (row) => filterWords(row.filter) },
+                  { name: "By", cell: (row) => row.by },
+                  { name: "Time (UTC)", cell: (row) => when(row.time) },
+                ]}
+              />
+              <Older path="/samples" next={next} before={before} />
             </>
           )
         }
@@ -79,10 +83,21 @@ function DrawForm() {
         <div class="form-row">
           <TextField label="How many" type="number" value={size} onInput={setSize} isRequired inputMode="numeric" />
           <SelectField label="Kind" value={kind} onInput={setKind} options={[["", "All kinds"], ...Object.entries(KIND_WORDS)]} />
-          <SelectField label="Verdict" value={verdict} onInput={setVerdict} options={[["", "Any verdict"], ...Object.entries(VERDICT_WORDS)]} />
+          <SelectField
+            label="Verdict"
+            value={verdict}
+            onInput={setVerdict}
+            options={[["", "Any verdict"], ...Object.entries(VERDICT_WORDS)]}
+          />
           <TextField label="Model" value={model} onInput={setModel} />
         </div>
-        <TextField label="Seed" hint="0x and 64 hex digits. Leave it empty and the server draws one. Bring your own, thrown with dice or agreed with others, and nobody can say it was chosen." value={seed} onInput={setSeed} isMono />
+        <TextField
+          label="Seed"
+          hint="0x and 64 hex digits. Leave it empty and the server draws one. Bring your own, thrown with dice or agreed with others, and nobody can say it was chosen."
+          value={seed}
+          onInput={setSeed}
+          isMono
+        />
       </ActionForm>
     </Section>
   );

@@ -14,7 +14,21 @@ import { Empty, Loaded, Permitted } from "../parts/States";
 import { OutcomeStatus, Status, VerdictStatus } from "../parts/Status";
 import { Table } from "../parts/Table";
 
-export const FILTERS = ["q", "kind", "model", "caller", "outcome", "verdict", "evidence", "call_id", "hash", "transaction", "writer", "from", "to"] as const;
+export const FILTERS = [
+  "q",
+  "kind",
+  "model",
+  "caller",
+  "outcome",
+  "verdict",
+  "evidence",
+  "call_id",
+  "hash",
+  "transaction",
+  "writer",
+  "from",
+  "to",
+] as const;
 export type FilterName = (typeof FILTERS)[number];
 export type Filters = Record<FilterName, string>;
 
@@ -86,7 +100,13 @@ export function FilterForm({ filters, path = "/records", submit = "Search" }: { 
       }}
     >
       <div class="filter-main">
-        <TextField label={path === "/records" ? "Words, a digest, or a record's number" : "Words"} type="search" value={draft.q} onInput={set("q")} inputMode="search" />
+        <TextField
+          label={path === "/records" ? "Words, a digest, or a record's number" : "Words"}
+          type="search"
+          value={draft.q}
+          onInput={set("q")}
+          inputMode="search"
+        />
         <SelectField label="Kind" value={draft.kind} onInput={set("kind")} options={choices(KIND_WORDS, "All kinds")} />
         <SelectField label="Verdict" value={draft.verdict} onInput={set("verdict")} options={choices(VERDICT_WORDS, "Any verdict")} />
         <button type="submit" class="primary">
@@ -97,14 +117,24 @@ export function FilterForm({ filters, path = "/records", submit = "Search" }: { 
         <summary>More filters</summary>
         <div class="filter-more">
           <SelectField label="Outcome" value={draft.outcome} onInput={set("outcome")} options={choices(OUTCOME_WORDS, "Any outcome")} />
-          <SelectField label="Evidence" value={draft.evidence} onInput={set("evidence")} options={choices(EVIDENCE_WORDS, "Any evidence")} />
+          <SelectField
+            label="Evidence"
+            value={draft.evidence}
+            onInput={set("evidence")}
+            options={choices(EVIDENCE_WORDS, "Any evidence")}
+          />
           <TextField label="Model" value={draft.model} onInput={set("model")} />
           <TextField label="Caller" value={draft.caller} onInput={set("caller")} />
           <TextField label="Writer" value={draft.writer} onInput={set("writer")} />
           <TextField label="Call id" value={draft.call_id} onInput={set("call_id")} isMono placeholder="0x…" />
           <TextField label="Digest in any field" value={draft.hash} onInput={set("hash")} isMono placeholder="0x…" />
           <TextField label="Transaction" value={draft.transaction} onInput={set("transaction")} isMono placeholder="0x…" />
-          <TextField label="From (UTC)" type="datetime-local" value={fromTime(draft.from)} onInput={(value) => set("from")(toTime(value))} />
+          <TextField
+            label="From (UTC)"
+            type="datetime-local"
+            value={fromTime(draft.from)}
+            onInput={(value) => set("from")(toTime(value))}
+          />
           <TextField label="To (UTC)" type="datetime-local" value={fromTime(draft.to)} onInput={(value) => set("to")(toTime(value))} />
         </div>
       </details>
@@ -145,7 +175,16 @@ export function Chips({ filters, path = "/records" }: { filters: Filters; path?:
 }
 
 function words(name: FilterName, value: string): string {
-  const known = name === "kind" ? KIND_WORDS : name === "verdict" ? VERDICT_WORDS : name === "outcome" ? OUTCOME_WORDS : name === "evidence" ? EVIDENCE_WORDS : {};
+  const known =
+    name === "kind"
+      ? KIND_WORDS
+      : name === "verdict"
+        ? VERDICT_WORDS
+        : name === "outcome"
+          ? OUTCOME_WORDS
+          : name === "evidence"
+            ? EVIDENCE_WORDS
+            : {};
   return known[value] ?? (name === "from" || name === "to" ? when(value) : value);
 }
 
@@ -158,7 +197,10 @@ function Results({ page, filters, before }: { page: RecordPage; filters: Filters
   return (
     <>
       <p class="result-count" role="status">
-        {page.total === null ? plural(page.items.length, "record") + (page.next === null ? "" : " of more") : `${plural(page.total, "record")}, ${count(page.items.length)} shown`}, newest first
+        {page.total === null
+          ? plural(page.items.length, "record") + (page.next === null ? "" : " of more")
+          : `${plural(page.total, "record")}, ${count(page.items.length)} shown`}
+        , newest first
       </p>
       <RecordTable rows={page.items} caption="Records that fit" />
       <nav class="pager" aria-label="Pages of results">
@@ -195,7 +237,11 @@ export function RecordTable({ rows, caption }: { rows: RecordRow[]; caption: str
         { name: "Caller", cell: (row) => (row.caller ? <ShortText value={row.caller} /> : <span class="muted">{row.writer}</span>) },
         { name: "Outcome", cell: (row) => (row.outcome ? <OutcomeStatus outcome={row.outcome} /> : <None />) },
         { name: "Verdict", cell: (row) => (row.verdict ? <VerdictStatus verdict={row.verdict} /> : <None />) },
-        { name: "Latency", isNumber: true, cell: (row) => (row.latency_microseconds === null ? <None /> : milliseconds(row.latency_microseconds / 1000)) },
+        {
+          name: "Latency",
+          isNumber: true,
+          cell: (row) => (row.latency_microseconds === null ? <None /> : milliseconds(row.latency_microseconds / 1000)),
+        },
         { name: "Content", cell: (row) => <ContentState state={row.content} /> },
       ]}
     />
@@ -214,11 +260,25 @@ function ShortText({ value }: { value: string }) {
       </code>
     );
   }
-  return <span class="short" title={value}>{value.length > 34 ? `${value.slice(0, 32)}…` : value}</span>;
+  return (
+    <span class="short" title={value}>
+      {value.length > 34 ? `${value.slice(0, 32)}…` : value}
+    </span>
+  );
 }
 
 export function ContentState({ state }: { state: string | null }) {
-  if (state === "present") return <Status tone="plain" icon="check">Kept</Status>;
-  if (state === "erased") return <Status tone="warn" icon="cross">Erased</Status>;
+  if (state === "present")
+    return (
+      <Status tone="plain" icon="check">
+        Kept
+      </Status>
+    );
+  if (state === "erased")
+    return (
+      <Status tone="warn" icon="cross">
+        Erased
+      </Status>
+    );
   return <None />;
 }

@@ -24,10 +24,18 @@ export function SettingsPage() {
 
 const NAMES: [keyof OwnAnchors, string, string][] = [
   ["vkey", "The log's verifier key", "<name>+<key id>+<key>. Who signs checkpoints."],
-  ["anchorKey", "Anchor key", "An address. Which anchors on chain are this log's: a log that could choose it could choose one without anchors."],
+  [
+    "anchorKey",
+    "Anchor key",
+    "An address. Which anchors on chain are this log's: a log that could choose it could choose one without anchors.",
+  ],
   ["auditAnchor", "AuditAnchor contract", "Its address on the chain."],
   ["chainId", "Chain id", "A number."],
-  ["rpcUrl", "RPC endpoint", "Best your own node. It must answer browsers (CORS), and this server's policy lets yours reach only the endpoint it names and your own machine: bring a node from elsewhere to 127.0.0.1 by a tunnel."],
+  [
+    "rpcUrl",
+    "RPC endpoint",
+    "Best your own node. It must answer browsers (CORS), and this server's policy lets yours reach only the endpoint it names and your own machine: bring a node from elsewhere to 127.0.0.1 by a tunnel.",
+  ],
   ["explorer", "Block explorer", "Where links to transactions lead, with {hash} in its place. Nothing is verified there."],
 ];
 
@@ -62,7 +70,10 @@ function TrustSection() {
       <div class="notice notice-plain">
         <Icon name="warning" />
         <div>
-          <p>The program of these pages comes from the server too. Whoever must not trust it verifies with the command line or an evidence bundle, which do the same.</p>
+          <p>
+            The program of these pages comes from the server too. Whoever must not trust it verifies with the command line or an evidence
+            bundle, which do the same.
+          </p>
         </div>
       </div>
       <form
@@ -73,7 +84,14 @@ function TrustSection() {
         }}
       >
         {NAMES.map(([name, label, hint]) => (
-          <TextField key={name} label={label} value={draft[name]} onInput={set(name)} isMono hint={<Hint text={hint} source={trust.sources[name]} offered={offered[name]} />} />
+          <TextField
+            key={name}
+            label={label}
+            value={draft[name]}
+            onInput={set(name)}
+            isMono
+            hint={<Hint text={hint} source={trust.sources[name]} offered={offered[name]} />}
+          />
         ))}
         <AreaField
           label="Witness policy"
@@ -114,12 +132,18 @@ function Hint({ text, source, offered }: { text: string; source: Source; offered
 
 /** Why these cannot be used, null when they can. The verifier's own parsers say it. */
 async function findFault(own: OwnAnchors): Promise<string | null> {
-  const [{ parseVkey }, { parseHex }, { parsePolicy }] = await Promise.all([import("../verify/note"), import("../verify/bytes"), import("../verify/witness")]);
+  const [{ parseVkey }, { parseHex }, { parsePolicy }] = await Promise.all([
+    import("../verify/note"),
+    import("../verify/bytes"),
+    import("../verify/witness"),
+  ]);
   try {
     if (own.vkey.trim()) parseVkey(own.vkey.trim());
-    for (const name of ["anchorKey", "auditAnchor"] as const) if (own[name].trim()) parseHex(own[name].trim(), name === "anchorKey" ? "anchor key" : "AuditAnchor contract", 20);
+    for (const name of ["anchorKey", "auditAnchor"] as const)
+      if (own[name].trim()) parseHex(own[name].trim(), name === "anchorKey" ? "anchor key" : "AuditAnchor contract", 20);
     if (own.chainId.trim() && !/^[1-9][0-9]{0,15}$/.test(own.chainId.trim())) return "The chain id is a number.";
-    if (own.explorer.trim() && !/^https?:\/\/.*\{hash\}/.test(own.explorer.trim())) return "The block explorer is an http or https address with {hash} in it.";
+    if (own.explorer.trim() && !/^https?:\/\/.*\{hash\}/.test(own.explorer.trim()))
+      return "The block explorer is an http or https address with {hash} in it.";
     if (own.rpcUrl.trim() && !/^https?:$/.test(new URL(own.rpcUrl.trim()).protocol)) return "The RPC endpoint is an http or https address.";
     if (own.witnessPolicy.trim()) parsePolicy(own.witnessPolicy);
   } catch (error) {
@@ -135,7 +159,10 @@ function MemorySection() {
     setForgotten(true);
   };
   return (
-    <Section title="What this browser remembers" note="The largest checkpoint it has seen of each log. A log that shows less later, or something else, has gone back or forked, and is found out here.">
+    <Section
+      title="What this browser remembers"
+      note="The largest checkpoint it has seen of each log. A log that shows less later, or something else, has gone back or forked, and is found out here."
+    >
       <div class="actions">
         <button type="button" onClick={forget}>
           Forget the checkpoints seen

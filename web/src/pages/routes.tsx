@@ -29,7 +29,10 @@ const PAGES: [RegExp, (parts: string[], query: URLSearchParams) => ComponentChil
   [/^\/samples\/([^/]+)$/, ([id]) => <SamplePage key={id} id={decodeURIComponent(id ?? "")} />],
   [/^\/reviews$/, (_, query) => <ReviewsPage query={query} />],
   [/^\/disclosures$/, (_, query) => <DisclosuresPage query={query} />],
-  [/^\/disclosures\/([^/]+)\/records\/([0-9]{1,15})$/, ([id, index]) => <DisclosurePage id={decodeURIComponent(id ?? "")} index={Number(index)} />],
+  [
+    /^\/disclosures\/([^/]+)\/records\/([0-9]{1,15})$/,
+    ([id, index]) => <DisclosurePage id={decodeURIComponent(id ?? "")} index={Number(index)} />,
+  ],
   [/^\/holds$/, (_, query) => <HoldsPage query={query} />],
   [/^\/erasures$/, (_, query) => <ErasuresPage query={query} />],
   [/^\/readers$/, (_, query) => <ReadersPage query={query} />],

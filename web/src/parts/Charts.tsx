@@ -50,7 +50,17 @@ function Stack({ at, series, scale, slots }: { at: number; series: Series[]; sca
         const from = sum;
         sum += one.values[at] ?? 0;
         const height = scale.y(from) - scale.y(sum);
-        return <rect key={one.name} class={one.className} x={scale.x(at) - width / 2} y={scale.y(sum)} width={width} height={Math.max(0, height)} rx={height > 3 ? 1.5 : 0} />;
+        return (
+          <rect
+            key={one.name}
+            class={one.className}
+            x={scale.x(at) - width / 2}
+            y={scale.y(sum)}
+            width={width}
+            height={Math.max(0, height)}
+            rx={height > 3 ? 1.5 : 0}
+          />
+        );
       })}
     </>
   );
@@ -68,7 +78,9 @@ export function Lines(props: ChartProps) {
 
 function Line({ series, scale }: { series: Series; scale: Scale }) {
   const points = series.values.map((value, at) => (value === null ? null : ([scale.x(at), scale.y(value)] as const)));
-  const path = points.map((point, at) => (point ? `${at > 0 && points[at - 1] ? "L" : "M"}${point[0].toFixed(1)} ${point[1].toFixed(1)}` : "")).join("");
+  const path = points
+    .map((point, at) => (point ? `${at > 0 && points[at - 1] ? "L" : "M"}${point[0].toFixed(1)} ${point[1].toFixed(1)}` : ""))
+    .join("");
   const dots = points.length > 40 ? [] : points.filter((point) => point !== null);
   return (
     <g class={series.className}>
@@ -80,7 +92,15 @@ function Line({ series, scale }: { series: Series; scale: Scale }) {
   );
 }
 
-function Chart({ title, summary, labels, series, format = count, largest, children }: ChartProps & { largest: number; children: (scale: Scale) => ComponentChildren }) {
+function Chart({
+  title,
+  summary,
+  labels,
+  series,
+  format = count,
+  largest,
+  children,
+}: ChartProps & { largest: number; children: (scale: Scale) => ComponentChildren }) {
   const frame = useRef<HTMLDivElement>(null);
   const width = Math.max(240, useWidth(frame, 480));
   const top = roundUp(largest);
@@ -145,7 +165,17 @@ function Ticks({ labels, scale }: { labels: string[]; scale: Scale }) {
   );
 }
 
-function Numbers({ title, labels, series, format }: { title: string; labels: string[]; series: Series[]; format: (value: number) => string }) {
+function Numbers({
+  title,
+  labels,
+  series,
+  format,
+}: {
+  title: string;
+  labels: string[];
+  series: Series[];
+  format: (value: number) => string;
+}) {
   return (
     <details class="numbers">
       <summary>As a table</summary>

@@ -19,7 +19,13 @@ export function Decide({ choices, onDone }: { choices: Choice[]; onDone: () => v
     <div class="decide">
       <div class="actions">
         {choices.map((choice) => (
-          <button key={choice.words} type="button" class={choice.isDanger ? "danger" : undefined} disabled={action.isRunning} onClick={() => void take(choice)}>
+          <button
+            key={choice.words}
+            type="button"
+            class={choice.isDanger ? "danger" : undefined}
+            disabled={action.isRunning}
+            onClick={() => void take(choice)}
+          >
             {choice.words}
           </button>
         ))}

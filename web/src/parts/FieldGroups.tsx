@@ -7,9 +7,15 @@ import { Digest } from "./Digest";
 
 const GROUPS: [string, RegExp][] = [
   ["Stamped by the log", /^audit\.(record|kind|time|log\.time|writer|sequence\.writer|call\.previous_\w+)$/],
-  ["Call", /^(audit\.(request_id|call_id|actor|caller(\..+)?|request\..+|tenant|system(\..+)?|purpose|risk_class|trace_id|span_id|intent\..+|outcome|verdict|latency_\w+|cost_\w+)|error\..+)$/],
+  [
+    "Call",
+    /^(audit\.(request_id|call_id|actor|caller(\..+)?|request\..+|tenant|system(\..+)?|purpose|risk_class|trace_id|span_id|intent\..+|outcome|verdict|latency_\w+|cost_\w+)|error\..+)$/,
+  ],
   ["Model", /^(gen_ai\..+|audit\.(model_id|model\..+|runtime(\..+)?|prompt_template_digest|policy|guardrails|tool_names|reference_data))$/],
-  ["Input and output", /^audit\.(input_digest|output_digest|claim_digest|signature_digest|signer|signers|evidence_digests|sealed|redactions|is_disclosed)$/],
+  [
+    "Input and output",
+    /^audit\.(input_digest|output_digest|claim_digest|signature_digest|signer|signers|evidence_digests|sealed|redactions|is_disclosed)$/,
+  ],
   ["Chain", /^audit\.(chain_id|coprocessor|transaction|block_\w+|finality|gas_used|callback|log_id|anchor\..+|fee_\w+)$/],
 ];
 

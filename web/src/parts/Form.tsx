@@ -67,7 +67,17 @@ export function AreaField({ label, hint, value, onInput, isRequired, isMono, row
   );
 }
 
-export function SelectField({ label, value, onInput, options }: { label: string; value: string; onInput: (value: string) => void; options: [string, string][] }) {
+export function SelectField({
+  label,
+  value,
+  onInput,
+  options,
+}: {
+  label: string;
+  value: string;
+  onInput: (value: string) => void;
+  options: [string, string][];
+}) {
   const id = useId();
   return (
     <div class="field">

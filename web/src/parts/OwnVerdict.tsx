@@ -32,7 +32,12 @@ export function OwnVerdict({ verification, title, words }: { verification: Verif
         {summary === "failed" && (
           <Status tone="bad">
             {words.failed}
-            {failed && <> Step {failed.number}, {failed.name.toLowerCase()}, does not hold.</>}
+            {failed && (
+              <>
+                {" "}
+                Step {failed.number}, {failed.name.toLowerCase()}, does not hold.
+              </>
+            )}
           </Status>
         )}
         {summary === "unreachable" && (

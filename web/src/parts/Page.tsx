@@ -39,7 +39,17 @@ export function Page({ title, lead, actions, children }: PageProps) {
   );
 }
 
-export function Section({ title, note, actions, children }: { title: string; note?: ComponentChildren; actions?: ComponentChildren; children: ComponentChildren }) {
+export function Section({
+  title,
+  note,
+  actions,
+  children,
+}: {
+  title: string;
+  note?: ComponentChildren;
+  actions?: ComponentChildren;
+  children: ComponentChildren;
+}) {
   return (
     <section class="section">
       <div class="section-head">

@@ -11,7 +11,10 @@ import { Steps } from "./Steps";
 export function ServerVerdictPanel({ index }: { index: number }) {
   const { loading, reload } = useLoading(`verify ${index}`, () => post<ServerVerdict>(`/records/${index}/verify`));
   return (
-    <Section title="Verified by the server" note="Also holds evidence, signatures and the delivery against the chain. This part is the server's word.">
+    <Section
+      title="Verified by the server"
+      note="Also holds evidence, signatures and the delivery against the chain. This part is the server's word."
+    >
       <Loaded loading={loading} reload={reload}>
         {(verdict) => (
           <>

@@ -54,7 +54,15 @@ export function ProblemNotice({ problem, onRetry }: { problem: Problem; onRetry?
 }
 
 /** The value when it is there, and otherwise why not. While a new value loads the old one stays, dimmed. */
-export function Loaded<T>({ loading, reload, children }: { loading: Loading<T>; reload?: () => void; children: (value: T) => ComponentChildren }) {
+export function Loaded<T>({
+  loading,
+  reload,
+  children,
+}: {
+  loading: Loading<T>;
+  reload?: () => void;
+  children: (value: T) => ComponentChildren;
+}) {
   if (loading.state === "failed") return <ProblemNotice problem={loading.problem} {...(reload ? { onRetry: reload } : {})} />;
   if (loading.value === null) return loading.state === "ready" ? null : <Waiting />;
   return (

@@ -18,7 +18,14 @@ export function Status({ tone, icon, children }: { tone: Tone; icon?: IconName; 
   );
 }
 
-const VERDICT_TONES: Record<string, Tone> = { proven: "good", signed: "good", attested: "good", replaced: "warn", rejected: "bad", unverified: "plain" };
+const VERDICT_TONES: Record<string, Tone> = {
+  proven: "good",
+  signed: "good",
+  attested: "good",
+  replaced: "warn",
+  rejected: "bad",
+  unverified: "plain",
+};
 
 export function VerdictStatus({ verdict }: { verdict: string | null }) {
   if (!verdict) return <span class="muted">—</span>;

@@ -37,9 +37,11 @@ export function Steps({ steps, label }: { steps: StepLine[]; label: string }) {
                   {words}
                 </Status>
               </div>
-              {step.detail && <p class="step-detail">
+              {step.detail && (
+                <p class="step-detail">
                   <ShortenedText text={step.detail} />
-                </p>}
+                </p>
+              )}
             </div>
           </li>
         );

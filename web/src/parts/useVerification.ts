@@ -29,7 +29,9 @@ export function useVerification(key: string, shown: Shown | null): Verification 
     setState({ steps: [], isDone: false, fault: null });
     verify(shown, trust, settings, (step) => update((old) => ({ ...old, steps: [...old.steps, step] })))
       .then(() => update((old) => ({ ...old, isDone: true })))
-      .catch((error: unknown) => update((old) => ({ ...old, isDone: true, fault: error instanceof Error ? error.message : String(error) })));
+      .catch((error: unknown) =>
+        update((old) => ({ ...old, isDone: true, fault: error instanceof Error ? error.message : String(error) })),
+      );
     return () => {
       isCurrent = false;
     };
@@ -37,7 +39,12 @@ export function useVerification(key: string, shown: Shown | null): Verification 
   return { ...state, trust, again: useCallback(() => setRound((old) => old + 1), []) };
 }
 
-async function verify(shown: Shown | null, trust: Trust, settings: Parameters<typeof seamsOf>[0], onStep: (step: Step) => void): Promise<void> {
+async function verify(
+  shown: Shown | null,
+  trust: Trust,
+  settings: Parameters<typeof seamsOf>[0],
+  onStep: (step: Step) => void,
+): Promise<void> {
   const [{ verifyLogHead, verifyRecord }, seams] = await Promise.all([import("../verify/steps"), seamsOf(settings, trust)]);
   if (shown) await verifyRecord(shown, trust.anchors, seams, onStep);
   else await verifyLogHead(trust.anchors, seams, onStep);

@@ -10,7 +10,8 @@ export function toHex(bytes: Uint8Array): string {
 
 /** Bytes of `0x…`, of exactly `length` where it is given. Throws Rejected. */
 export function parseHex(text: unknown, what: string, length?: number): Uint8Array {
-  if (typeof text !== "string" || !/^0x([0-9a-fA-F]{2})*$/.test(text)) throw new Rejected(what, "0x and pairs of hex digits", describe(text));
+  if (typeof text !== "string" || !/^0x([0-9a-fA-F]{2})*$/.test(text))
+    throw new Rejected(what, "0x and pairs of hex digits", describe(text));
   const bytes = Uint8Array.from(text.slice(2).match(/../g) ?? [], (pair) => parseInt(pair, 16));
   if (length !== undefined && bytes.length !== length) throw new Rejected(what, `${length} bytes`, bytes.length);
   return bytes;

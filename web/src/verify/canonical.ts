@@ -19,7 +19,8 @@ export function parseCanonical(bytes: Uint8Array): Fields {
   const value = parseJson(text);
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Rejected("record", "a JSON object", typeof value);
   for (const [name, field] of Object.entries(value)) {
-    if (!isFieldValue(field)) throw new Rejected(`field ${name}`, "a string, an integer below 2^53, a boolean or a list of strings", typeof field);
+    if (!isFieldValue(field))
+      throw new Rejected(`field ${name}`, "a string, an integer below 2^53, a boolean or a list of strings", typeof field);
   }
   if (canonicalJson(value as Fields) !== text) throw new Rejected("record", "a JSON object in RFC 8785 form", "another form");
   return value as Fields;

@@ -75,7 +75,11 @@ async function reaching<T>(url: string, ask: () => Promise<T>): Promise<T> {
     return await ask();
   } catch (error) {
     const first = error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
-    if (error instanceof Error && error.name === "ContractFunctionExecutionError" && /returned no data|reverted|out of bounds/.test(first)) {
+    if (
+      error instanceof Error &&
+      error.name === "ContractFunctionExecutionError" &&
+      /returned no data|reverted|out of bounds/.test(first)
+    ) {
       throw new Rejected("AuditAnchor contract", "an answer to latest(logId)", first);
     }
     throw new Unreachable(`the RPC endpoint ${url} gives no answer: ${first}`, { cause: error });

@@ -44,7 +44,10 @@ export function filesAt(base: string, get: typeof fetch = fetch): LogFiles {
 function cutFront(full: Uint8Array, tile: Tile): Uint8Array {
   if (tile.level !== ENTRIES) return full.slice(0, tile.width * HASH_BYTES);
   const records = parseBundle(full, WIDTH).slice(0, tile.width);
-  return full.slice(0, records.reduce((sum, record) => sum + 2 + record.length, 0));
+  return full.slice(
+    0,
+    records.reduce((sum, record) => sum + 2 + record.length, 0),
+  );
 }
 
 /** One checkpoint of one log. */

@@ -53,7 +53,8 @@ export function parseVkey(text: string, type: number = ED25519): VerifierKey {
   if (first < 0 || second < 0) throw new Rejected("verifier key", "<name>+<key id>+<base64 key>", text.slice(0, 80));
   const name = requireName(text.slice(0, first));
   const material = decodeBase64(text.slice(second + 1), "verifier key");
-  if (material.length !== 33 || material[0] !== type) throw new Rejected("verifier key", `the type byte ${type} and 32 bytes`, `${material.length} bytes`);
+  if (material.length !== 33 || material[0] !== type)
+    throw new Rejected("verifier key", `the type byte ${type} and 32 bytes`, `${material.length} bytes`);
   const publicKey = material.slice(1);
   const keyId = computeKeyId(name, type, publicKey);
   const got = text.slice(first + 1, second);
@@ -63,8 +64,8 @@ export function parseVkey(text: string, type: number = ED25519): VerifierKey {
 
 /** Key names are non-empty, without Unicode spaces, control characters and plus signs. */
 function requireName(name: string): string {
-  // eslint-disable-next-line no-control-regex
-  if (!name || /[+\s\u0000-\u001f\u0085]/u.test(name)) throw new Rejected("key name", "a name without spaces and plus signs", JSON.stringify(name).slice(0, 80));
+  if (!name || /[+\s\u0000-\u001f\u0085]/u.test(name))
+    throw new Rejected("key name", "a name without spaces and plus signs", JSON.stringify(name).slice(0, 80));
   return name;
 }
 
@@ -72,7 +73,6 @@ function requireName(name: string): string {
 export function parseNote(data: Uint8Array): Note {
   if (data.length > MAX_NOTE_BYTES) throw new Rejected("note", `at most ${MAX_NOTE_BYTES} bytes`, data.length);
   const whole = decodeUtf8(data, "note");
-  // eslint-disable-next-line no-control-regex
   if (/[\u0000-\u0009\u000b-\u001f]/.test(whole)) throw new Rejected("note", "no control characters but newline", "one");
   const cut = whole.lastIndexOf("\n\n");
   if (cut < 0 || !whole.endsWith("\n") || cut + 2 === whole.length) {

@@ -22,7 +22,8 @@ export function readProof(data: Uint8Array): LogProof {
   if (data.length > MAX_PROOF_BYTES) throw new Rejected("tlog-proof", `at most ${MAX_PROOF_BYTES} bytes`, data.length);
   const cut = findEmptyLine(data);
   const head = data.slice(0, Math.max(cut, 0));
-  if (cut < 0 || head.some((byte) => byte > 0x7f)) throw new Rejected("tlog-proof", "a header, an empty line and a checkpoint", "another form");
+  if (cut < 0 || head.some((byte) => byte > 0x7f))
+    throw new Rejected("tlog-proof", "a header, an empty line and a checkpoint", "another form");
   const lines = decodeUtf8(head, "tlog-proof").split("\n");
   if (lines.shift() !== HEADER) throw new Rejected("tlog-proof", HEADER, "another first line");
   const extra = lines[0]?.startsWith("extra ") ? decodeBase64((lines.shift() ?? "").slice(6), "tlog-proof extra") : null;

@@ -8,7 +8,21 @@ import { type Fields, parseCanonical } from "./canonical";
 import { Rejected } from "./rejected";
 
 const FORMAT = "affidavit/record@2";
-const KINDS = ["intent", "result", "error", "receipt", "anchor", "clock", "config", "key_rotation", "override", "review", "disclosure", "hold", "erasure"];
+const KINDS = [
+  "intent",
+  "result",
+  "error",
+  "receipt",
+  "anchor",
+  "clock",
+  "config",
+  "key_rotation",
+  "override",
+  "review",
+  "disclosure",
+  "hold",
+  "erasure",
+];
 const MAX_FIELDS = 128;
 const MAX_NAME = 100;
 const MAX_STRING = 8192;
@@ -30,9 +44,11 @@ export function parseRecord(bytes: Uint8Array): Fields {
 }
 
 function requireField(name: string, value: unknown): void {
-  if (name.length > MAX_NAME || !NAME.test(name)) throw new Rejected("field name", "dotted lower-case words", JSON.stringify(name).slice(0, 120));
+  if (name.length > MAX_NAME || !NAME.test(name))
+    throw new Rejected("field name", "dotted lower-case words", JSON.stringify(name).slice(0, 120));
   const texts = Array.isArray(value) ? (value as string[]) : [value];
-  const isLong = texts.length > MAX_LIST || texts.some((text) => typeof text === "string" && text.length > MAX_STRING && [...text].length > MAX_STRING);
+  const isLong =
+    texts.length > MAX_LIST || texts.some((text) => typeof text === "string" && text.length > MAX_STRING && [...text].length > MAX_STRING);
   if (isLong) throw new Rejected(`field ${name}`, "a short string or list", "a long one");
 }
 
@@ -43,7 +59,8 @@ function requireStamps(fields: Fields): void {
   for (const name of ["audit.time", "audit.log.time"]) {
     if (!isTime(text(name))) throw new Rejected(name, "RFC 3339 in UTC with microseconds", String(fields[name]));
   }
-  if (!WRITER.test(text("audit.writer"))) throw new Rejected("writer name", "up to 64 of a–z, 0–9, dot, dash, underscore", String(fields["audit.writer"]));
+  if (!WRITER.test(text("audit.writer")))
+    throw new Rejected("writer name", "up to 64 of a–z, 0–9, dot, dash, underscore", String(fields["audit.writer"]));
   const sequence = fields["audit.sequence.writer"];
   if (typeof sequence !== "number" || sequence < 1) throw new Rejected("record sequence", "an integer from 1", String(sequence));
 }

@@ -25,8 +25,10 @@ export interface Opening {
 /** Returns when the field was sealed under this root, as it is shown. Throws Rejected otherwise. */
 export function verifyOpening(opening: Opening, root: Uint8Array): void {
   const salt = parseHex(opening.salt, "opening salt", SALT_BYTES);
-  if (!Number.isInteger(opening.index) || opening.index < 0 || opening.index >= LEAVES) throw new Rejected("opening index", "0 … 15", opening.index);
-  if (!Array.isArray(opening.path) || opening.path.length !== PATH_LENGTH) throw new Rejected("opening path", `${PATH_LENGTH} hashes`, String(opening.path?.length));
+  if (!Number.isInteger(opening.index) || opening.index < 0 || opening.index >= LEAVES)
+    throw new Rejected("opening index", "0 … 15", opening.index);
+  if (!Array.isArray(opening.path) || opening.path.length !== PATH_LENGTH)
+    throw new Rejected("opening path", `${PATH_LENGTH} hashes`, String(opening.path?.length));
   const path = opening.path.map((hash, at) => parseHex(hash, `opening path ${at}`, 32));
   const leaf = hashLeaf(concat(salt, encodeUtf8(canonicalJson([opening.name, opening.value]))));
   verifyInclusion(leaf, BigInt(opening.index), BigInt(LEAVES), path, root);

@@ -204,7 +204,8 @@ async function verifyNow(shown: Shown, proven: Checkpoint, trust: TrustAnchors, 
   const view = await readNewest(seams.files, parseVkey(trust.vkey));
   await view.verifyExtends(proven.size, proven.root, "the proof's checkpoint");
   await view.verifyInclusion(shown.index, shown.record);
-  if (!areEqual(await view.read(shown.index), shown.record)) throw new Rejected(`entry ${shown.index} in its bundle`, "the record that is shown", "other bytes");
+  if (!areEqual(await view.read(shown.index), shown.record))
+    throw new Rejected(`entry ${shown.index} in its bundle`, "the record that is shown", "other bytes");
   return passed(`${view.size} entries now; it extends the proof's ${proven.size}, and its tiles have this record at ${shown.index}`, view);
 }
 
@@ -238,12 +239,14 @@ function requireLink(record: Fields, index: bigint, previous: { index: bigint; l
   }
   const named = readPrevious(record);
   if (named.index !== previous.index) throw new Rejected(`record before ${index}`, String(named.index), previous.index);
-  if (!areEqual(named.leaf, previous.leaf)) throw new Rejected(`leaf of record ${previous.index} as named by ${index}`, toHex(named.leaf), toHex(previous.leaf));
+  if (!areEqual(named.leaf, previous.leaf))
+    throw new Rejected(`leaf of record ${previous.index} as named by ${index}`, toHex(named.leaf), toHex(previous.leaf));
 }
 
 async function verifyAnchor(view: LogView, trust: TrustAnchors, seams: Seams): Promise<Outcome<Head>> {
   const none: Head = { size: 0n, root: new Uint8Array(32) };
-  if (!seams.chain || !trust.auditAnchor || !trust.anchorKey) return { ...absent("no RPC endpoint, AuditAnchor contract or anchor key is set"), value: none };
+  if (!seams.chain || !trust.auditAnchor || !trust.anchorKey)
+    return { ...absent("no RPC endpoint, AuditAnchor contract or anchor key is set"), value: none };
   await requireChain(seams.chain, trust);
   const head = await seams.chain.readHead(trust.auditAnchor, computeLogId(view.checkpoint.origin, trust.anchorKey));
   if (head.size === 0n) return { ...absent("the contract has no anchor of this log yet"), value: none };
@@ -267,7 +270,9 @@ async function verifyMemory(view: LogView, vkey: string, memory: Memory): Promis
   const seen = memory.recall(vkey);
   if (seen) await view.verifyExtends(seen.size, seen.root, "the checkpoint this browser saw before");
   memory.keep(vkey, view.checkpoint);
-  return seen ? passed(`it extends the ${seen.size} entries seen before`) : absent("nothing was seen before; this checkpoint is kept from now on");
+  return seen
+    ? passed(`it extends the ${seen.size} entries seen before`)
+    : absent("nothing was seen before; this checkpoint is kept from now on");
 }
 
 /** Step 9. A receipt that was called final must be where it says; one written when its block was seen may have been reorganised away. */
@@ -283,7 +288,8 @@ export async function verifyTransaction(fields: Fields, trust: TrustAnchors, cha
   if (isFinal && !found) throw new Rejected("transaction", hash, "none on the chain");
   if (isFinal && isElsewhere) throw new Rejected("block of the transaction", String(block), found.blockHash);
   if (!found) return absent("the chain does not have it: its block may have been reorganised away, or this node has forgotten it");
-  if (isElsewhere) return absent(`logged when it was seen in block ${String(block)}, it is now in ${found.blockHash}: the chain was reorganised`);
+  if (isElsewhere)
+    return absent(`logged when it was seen in block ${String(block)}, it is now in ${found.blockHash}: the chain was reorganised`);
   if (!found.hasSucceeded) throw new Rejected("transaction", "one that succeeded", "one that was reverted");
   return passed(`in block ${found.blockNumber}, ${found.blockHash}`);
 }
@@ -301,7 +307,12 @@ async function verifyWitnesses(view: LogView, trust: TrustAnchors, files: LogFil
   if (!isMet) throw new Rejected("witness quorum", policy.quorum, `signatures by ${names}; none by ${missing.join(", ")}`);
   const current = seen.size > view.size ? await readNewest(files, parseVkey(trust.vkey)) : view;
   await current.verifyExtends(seen.size, seen.root, "the cosigned checkpoint");
-  const when = signed.map((one) => one.time.toISOString().slice(0, 19).replace("T", " ")).sort().at(-1) ?? "";
-  if (index !== null && index >= seen.size) return absent(`${names} signed ${seen.size} entries, last at ${when} UTC: entry ${index} is newer`);
+  const when =
+    signed
+      .map((one) => one.time.toISOString().slice(0, 19).replace("T", " "))
+      .sort()
+      .at(-1) ?? "";
+  if (index !== null && index >= seen.size)
+    return absent(`${names} signed ${seen.size} entries, last at ${when} UTC: entry ${index} is newer`);
   return passed(`${names} signed ${seen.size} entries, last at ${when} UTC, and the log extends them`);
 }

@@ -47,7 +47,8 @@ export function parseBundle(data: Uint8Array, width: number): Uint8Array[] {
   while (at < data.length) {
     const length = ((data[at] ?? 0) << 8) | (data[at + 1] ?? 0);
     const record = data.slice(at + 2, at + 2 + length);
-    if (at + 2 > data.length || record.length !== length) throw new Rejected("entry bundle", `${length} bytes in entry ${records.length}`, record.length);
+    if (at + 2 > data.length || record.length !== length)
+      throw new Rejected("entry bundle", `${length} bytes in entry ${records.length}`, record.length);
     records.push(record);
     at += 2 + length;
   }

@@ -92,7 +92,8 @@ function requireHash(value: unknown, what: string): void {
 }
 
 function requireSize(value: unknown, what: string): void {
-  if (typeof value !== "bigint" || value < 0n || value > MAX_SIZE) throw new Rejected(what, "an integer in 0 … 2^64 - 1", String(value).slice(0, 40));
+  if (typeof value !== "bigint" || value < 0n || value > MAX_SIZE)
+    throw new Rejected(what, "an integer in 0 … 2^64 - 1", String(value).slice(0, 40));
 }
 
 function requireProof(proof: unknown): void {

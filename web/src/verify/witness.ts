@@ -39,7 +39,6 @@ const MAX_LINES_OF_A_KIND = 256;
 export function parsePolicy(text: string): Policy {
   const reader = new Reader();
   const lines = text.split("\n");
-  // eslint-disable-next-line no-control-regex
   if (/[\u0000-\u0008\u000b-\u001f\u007f]/.test(text)) throw new Rejected("policy", "no control characters but tab and newline", "one");
   if (lines.pop() !== "") throw new Rejected("policy", "lines that end in a newline", "a cut last line");
   lines.forEach((line, at) => {
@@ -152,7 +151,8 @@ function readCosignature(text: string, data: Uint8Array, key: VerifierKey): Date
   const seconds = new DataView(data.buffer, data.byteOffset, 8).getBigUint64(0);
   if (seconds < 1n || seconds > MAX_TIME) throw new Rejected(`cosignature of ${key.name}`, "a time in 1 … 2^63 − 1", seconds);
   const message = concat(encodeUtf8(`cosignature/v1\ntime ${seconds}\n`), encodeUtf8(text));
-  if (!isEd25519(data.slice(8), message, key.publicKey)) throw new Rejected(`cosignature of ${key.name}`, "a signature of this checkpoint", "a false one");
+  if (!isEd25519(data.slice(8), message, key.publicKey))
+    throw new Rejected(`cosignature of ${key.name}`, "a signature of this checkpoint", "a false one");
   return new Date(Number(seconds) * 1000);
 }
 
