@@ -18,7 +18,7 @@ from oracle.audit.proof import verify_proof
 from oracle.audit.record import parse_record
 from oracle.audit.server import make_proof
 from oracle.audit.source import DirectorySource
-from oracle.audit.tiles import subtree_reader
+from oracle.audit.tiles import WIDTH, Tile, subtree_reader
 from oracle.audit.tree import compute_inclusion_from, compute_root, compute_root_from, hash_leaf, read_leaves, sha256
 from oracle.encoding import canonical_flat_json, compute_log_id, to_hex
 from oracle.errors import EntryRejected, Rejected
@@ -26,6 +26,7 @@ from tests.twins.logs import KEY, entry, open_log
 
 SIZE = 601  # two full tiles of leaves, one of them the subject of a level above, and a partial one
 CALL = 7
+LARGE = 66_000
 ANCHOR_KEY = "0x00000000000000000000000000000000000000aA"
 
 
@@ -66,9 +67,27 @@ def make_scene(directory: Path) -> dict[str, Any]:
             *_judged(checkpoint, files[call[1]], cosigned["policies"][3]["text"].encode()),
             *_records(files[call[1]]),
         ],
+        "large": _grow(directory / "large"),
         "sealings": [_seal(random.Random(number)) for number in range(4)],
         "cosigned": cosigned,
     }
+
+
+def _grow(directory: Path) -> dict[str, Any]:
+    """A tree of three levels of tiles, without its entries, and its roots at sizes where levels begin and end."""
+    leaves = [hash_leaf(str(number).encode()) for number in range(LARGE)]
+    level, hashes = 0, leaves
+    while hashes:
+        for index in range(-(-len(hashes) // WIDTH)):
+            tile = Tile(level, index, min(WIDTH, len(hashes) - index * WIDTH))
+            path = directory / tile.path()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"".join(hashes[index * WIDTH : index * WIDTH + tile.width]))
+        hashes = [compute_root(hashes[at : at + WIDTH]) for at in range(0, len(hashes) - WIDTH + 1, WIDTH)]
+        level += 1
+    read = read_leaves(leaves)
+    sizes = [1, 2, 255, 256, 257, 65535, 65536, 65537, LARGE]
+    return {"directory": str(directory), "roots": {str(size): to_hex(compute_root_from(size, read)) for size in sizes}}
 
 
 # ---- mutated files, with Python's verdict -------------------------------------------------------------------------------------------

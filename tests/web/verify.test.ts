@@ -19,8 +19,8 @@ import { parseRecord } from "../../web/src/verify/record";
 import { Rejected, Unreachable } from "../../web/src/verify/rejected";
 import { type Opening, verifyOpening } from "../../web/src/verify/seal";
 import { type Step, type TrustAnchors, judge, verifyLogHead, verifyRecord, verifyTransaction } from "../../web/src/verify/steps";
-import { encodeIndex, tileAt, tilePath } from "../../web/src/verify/tiles";
-import { verifyConsistency, verifyInclusion } from "../../web/src/verify/tree";
+import { encodeIndex, subtreeReader, tileAt, tilePath } from "../../web/src/verify/tiles";
+import { computeConsistency, computeInclusion, computeRoot, hashLeaf, verifyConsistency, verifyInclusion } from "../../web/src/verify/tree";
 import { parsePolicy, readWitnesses } from "../../web/src/verify/witness";
 
 interface Judged {
@@ -47,6 +47,7 @@ interface Scene {
   records: Record<string, string>;
   call: number[];
   judged: Judged[];
+  large: { directory: string; roots: Record<string, string> };
   sealings: Sealing[];
   cosigned: { note: string; policies: { text: string; isMet: boolean }[]; spoiled: string };
 }
@@ -104,6 +105,19 @@ test("keys and tile paths are written as Python writes them", () => {
   assert.equal(tilePath(tileAt(0, 0n, 3n)), "tile/0/000.p/3");
   assert.throws(() => tileAt(1, 0n, 255n), Rejected);
   assert.equal(computeLogId(key.name, scene.anchorKey), scene.logId);
+});
+
+test("proofs computed from three levels of tiles lead to the roots that Python computed from the leaves", async () => {
+  const sizes = Object.keys(scene.large.roots).map(BigInt);
+  const size = sizes.at(-1) ?? 0n;
+  const rootOf = (of: bigint): Uint8Array => hex(scene.large.roots[String(of)] ?? "");
+  const read = subtreeReader(size, (tile) => Promise.resolve(new Uint8Array(readFileSync(join(scene.large.directory, tilePath(tile))))));
+  for (const older of sizes) {
+    assert.equal(toHex(await computeRoot(older, read)), scene.large.roots[String(older)]);
+    verifyConsistency(older, size, await computeConsistency(older, size, read), rootOf(older), rootOf(size));
+    const index = older - 1n;
+    verifyInclusion(hashLeaf(encodeUtf8(String(index))), index, size, await computeInclusion(index, size, read), rootOf(size));
+  }
 });
 
 test("sealed fields open, and every changed opening is refused", () => {
