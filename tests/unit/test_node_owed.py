@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy
+from alembic import command
+from alembic.config import Config as AlembicConfig
 from fastapi.testclient import TestClient
 
 from oracle.attest.prove import Prover
@@ -18,16 +21,19 @@ from oracle.audit.verify import verify_call
 from oracle.audit.view import LogView
 from oracle.config import NodeConfig
 from oracle.errors import ConfigRejected, EntryRejected, InvariantBroken, PeerError
-from oracle.node.jobs import JobState
+from oracle.node import jobs
+from oracle.node.jobs import JobState, JobStore
 from oracle.node.models import load_model
 from oracle.node.service import Door, make_app
 from oracle.pipeline.node import Node, open_node, work_once
 from oracle.records import Asked, Entry, EntryKind, Policy
 from oracle.signatures import recover_signer
+from oracle.store import open_database
 from tests.twins.audited import LOG_ID, ShownSource
 from tests.twins.log_process import LogProcess
 from tests.twins.logs import KEY, open_log
 from tests.twins.node_scene import Scene, digit_image, make_node, make_scene, vector
+from tests.twins.postgres import NewDatabase
 from tests.unit.test_node_answer import failing_model
 
 FAR = 1e12
@@ -302,3 +308,42 @@ def test_a_log_killed_and_back_and_the_audit_of_the_call_holds_with_a_remark(tmp
     assert not any("after the fact" in remark for remark in in_time.remarks)
     assert any("entries 2, 3 were written after the fact" in remark for remark in late.remarks)
     assert [step.status for step in late.steps] == [step.status for step in in_time.steps]
+
+
+# ---- on other databases, and older ones -------------------------------------------------------------------------------------------------
+def test_owing_on_every_kind_of_database(scene: Scene, new_database: NewDatabase) -> None:
+    node = replace(scene.node, store=JobStore(open_database(new_database(), jobs.SCHEMA)))
+    asked = scene.chain.ask(scene.digits.model_id, digit_image(), Policy(quorum=1), fee_wei=5)
+    node.store.enqueue(asked)
+    scene.log.is_down = True
+    work_once(node, FAR)
+    guarded = node.store.require_guarded(asked.request_id, scene.chain.domain)
+    assert (guarded.intent, node.store.owed.count()) == (None, 2)
+    scene.log.is_down = False
+    assert node.ledger.deliver() == 2
+    assert lateness(scene) == [(INTENT, True), (RESULT, True)]
+
+
+def test_a_guard_from_before_keeps_its_rows(tmp_path: Path) -> None:
+    """The table is made anew on SQLite: what was signed once stays, and stays unchangeable."""
+    url = f"sqlite:///{tmp_path}/node.sqlite"
+    migrations = files("oracle") / "migrations"
+    config = AlembicConfig()
+    for name, value in {"script_location": migrations, "version_locations": migrations / "node", "path_separator": "os"}.items():
+        config.set_main_option(name, str(value))
+    engine = sqlalchemy.create_engine(url)
+    values = {"chain_id": "1", "coprocessor": "0x" + 40 * "1", "signer": "0x" + 40 * "2", "runtime": "{}", "microseconds": 1}
+    values |= {"intent_index": 7, "intent_tree_size": 8, "output": b"o", "signature": bytes(65), "intent_leaf_hash": bytes(32)}
+    values |= dict.fromkeys(("request_id", "model_id", "input_digest", "output_digest"), bytes(32))
+    with engine.begin() as connection:
+        config.attributes |= {"connection": connection, "version_table": "node_version"}
+        command.upgrade(config, "node_0003")
+        names = ", ".join(values)
+        connection.execute(sqlalchemy.text(f"INSERT INTO guard ({names}) VALUES (:{', :'.join(values)})"), values)
+    engine.dispose()
+    upgraded = open_database(url, jobs.SCHEMA)
+    with upgraded.begin() as connection:
+        row = connection.execute(sqlalchemy.text("SELECT * FROM guard")).mappings().one()
+    assert dict(row) == values
+    with pytest.raises(sqlalchemy.exc.IntegrityError, match="never changed"), upgraded.begin() as connection:
+        connection.exec_driver_sql("UPDATE guard SET intent_index = 9")
