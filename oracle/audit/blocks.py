@@ -54,7 +54,7 @@ class RpcBlocks:
         try:
             listed = [Bytes32(parse_hex(item["hash"], "hash", 32)) for item in block["transactions"]]
             receipts = [_encode_receipt(item) for item in self._receipts(block_hash, listed)]
-            transactions = [_encode_transaction(item) for item in block["transactions"]]
+            transactions = [encode_transaction(item) for item in block["transactions"]]
             return _require_whole(block_hash, _encode_header(block), transactions, receipts, block, tuple(listed))
         except (AttributeError, KeyError, TypeError, ValueError, MalformedInput) as error:
             raise BlockNotKnown(f"block {to_hex(block_hash)} of the endpoint has a form that is not known here") from error
@@ -144,7 +144,7 @@ _FEES = {
 _FEES |= {3: _FEES[2], 4: _FEES[2]}
 
 
-def _encode_transaction(transaction: Any) -> bytes:
+def encode_transaction(transaction: Any) -> bytes:
     """Types 0 to 4 (legacy, EIP-2930, 1559, 4844, 7702). Raises KeyError for another."""
     kind = int(transaction.get("type", "0x0"), 16)
     fields: list[Item] = [_number(transaction[name]) for name in _FEES[kind]]

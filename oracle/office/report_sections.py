@@ -78,8 +78,9 @@ def _summary(data: ReportData) -> Iterator[Block]:
     for text, is_alarm in _alarms(data):
         yield Notice(text, is_alarm)
     yield Text(
-        "Every number here was counted from records that were read from the log and held against its signed tree. Fields that are "
-        "sealed, such as names of people, reasons, inputs and outputs, are not in this report. Times are those of the records."
+        "The records of the period were read from the log and held against its signed tree. What is said of whole calls (how they ended, "
+        "verdict, latency) and of completeness comes from an index that was built from such records. Fields that are sealed, such as names "
+        "of people, reasons, inputs and outputs, are not in this report. Times are those of the records."
     )
 
 

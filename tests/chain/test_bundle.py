@@ -23,7 +23,7 @@ import httpx
 import pytest
 
 from oracle.audit import bundle_verify as script
-from oracle.audit.blocks import BlockNotKnown, RpcBlocks
+from oracle.audit.blocks import BlockNotKnown, RpcBlocks, encode_transaction
 from oracle.audit.bundle import Disclosed, make_bundle, require_holds, write_directory, write_zip
 from oracle.audit.export import export_log
 from oracle.audit.note import SignerKey
@@ -34,7 +34,7 @@ from oracle.errors import AuditFailed, ChainError, ConfigRejected
 from oracle.records import Bytes32
 from oracle.relay.deployment import write_deployment
 from oracle.signatures import recover_signer
-from tests.chain.conftest import World
+from tests.chain.conftest import World, account
 from tests.twins.audited import ShownSource
 from tests.twins.evidence import ANCHOR, OUTSIDE, QUESTION, Scene, deliver_batch, tell_on_chain
 from tests.twins.logs import KEY, open_log
@@ -232,6 +232,63 @@ def test_a_lying_endpoint_is_not_believed(scene: Scene) -> None:
 def _other_hex(text: str) -> str:
     digit = "0" if text[-1] != "0" else "1"
     return text[:-1] + digit if len(text) > 2 else "0x01"
+
+
+def test_every_kind_of_transaction_becomes_its_bytes(scene: Scene) -> None:
+    """A block of legacy, EIP-2930, EIP-1559 and EIP-7702 transactions, and one that creates a contract."""
+    world, stranger = scene.world, account(9).address
+    fees = {"maxFeePerGas": 10**12, "maxPriorityFeePerGas": 10**9}
+    listed = [{"address": stranger, "storageKeys": ["0x" + "00" * 32, "0x" + "11" * 32]}]
+    makers: list[dict[str, Any]] = [
+        {"gasPrice": 10**12, "to": stranger},
+        {"gasPrice": 10**12, "to": stranger, "type": 1, "accessList": listed},
+        {**fees, "to": stranger, "type": 2, "accessList": listed, "data": "0x1234"},
+        {**fees, "to": stranger, "type": 4, "authorizationList": []},
+        {**fees, "to": "", "type": 2, "data": "0x00"},
+    ]
+    world.rpc_call("evm_setAutomine", False)
+    try:
+        for index, fields in enumerate(makers):
+            signer = account(index)
+            nonce = int(world.rpc_call("eth_getTransactionCount", signer.address, "latest"), 16)
+            if "authorizationList" in fields:
+                named = {"chainId": world.deployment.chain_id, "address": stranger, "nonce": 7}
+                fields["authorizationList"] = [account(8).sign_authorization(named)]
+            whole = {"nonce": nonce, "value": index, "gas": 200_000, "chainId": world.deployment.chain_id, **fields}
+            world.rpc_call("eth_sendRawTransaction", to_hex(bytes(signer.sign_transaction(whole).raw_transaction)))
+        world.rpc_call("evm_mine")
+    finally:
+        world.rpc_call("evm_setAutomine", True)
+    block = world.rpc_call("eth_getBlockByNumber", "latest", True)
+    assert sorted(t["type"] for t in block["transactions"]) == ["0x0", "0x1", "0x2", "0x2", "0x4"]
+    raw = RpcBlocks(world.rpc).read_block(Bytes32(bytes.fromhex(block["hash"][2:])))
+    for index, transaction in enumerate(block["transactions"]):
+        document = {
+            "header": to_hex(raw.header),
+            "transaction_index": index,
+            "transaction_proof": [to_hex(node) for node in raw.transactions.prove(index)],
+            "receipt_proof": [to_hex(node) for node in raw.receipts.prove(index)],
+            "previous_receipt_proof": [to_hex(node) for node in raw.receipts.prove(index - 1)] if index else None,
+        }
+        mined = script.open_mined(document)
+        assert (to_hex(mined.transaction), to_hex(mined.calldata)) == (transaction["hash"], transaction["input"])
+        assert mined.to == bytes.fromhex((transaction["to"] or "0x")[2:])
+        receipt = world.rpc_call("eth_getTransactionReceipt", transaction["hash"])
+        assert mined.gas_used == int(receipt["gasUsed"], 16)
+
+
+def test_a_blob_transaction_becomes_its_bytes() -> None:
+    """EIP-4844, without the blobs themselves. The hash is that of the transaction as eth_account signed it."""
+    transaction = {
+        "type": "0x3", "chainId": "0x7a69", "nonce": "0x0", "gas": "0x30d40", "maxFeePerGas": "0xe8d4a51000",
+        "maxPriorityFeePerGas": "0x3b9aca00", "to": "0xa0ee7a142d267c1f36714e4a8f75612f20a79720", "value": "0x4", "accessList": [],
+        "blobVersionedHashes": ["0x010657f37554c781402a22917dee2f75def7ab966d7b770905398eba3c444014"], "maxFeePerBlobGas": "0x2540be400",
+        "input": "0x", "yParity": "0x0", "v": "0x0", "r": "0x10d88f860b6a368a66a496fc0a7275121c4b7f9265f9ceda2bfd1ac82f7b6b74",
+        "s": "0x8846e03e3b2f963a0709424491a9dbebf343d76ec12327d6251b83a21fd04f3",
+    }  # fmt: skip
+    encoded = encode_transaction(transaction)
+    assert to_hex(keccak256(encoded)) == "0x51bcb3411951c8f41cb48c90dd7d8567c7a6fbfa1ef51c4441e380ca60359735"
+    assert script._read_transaction(encoded) == (bytes.fromhex(transaction["to"][2:]), b"")  # type: ignore[index]
 
 
 def test_an_endpoint_without_whole_receipts_is_asked_for_each(scene: Scene) -> None:
