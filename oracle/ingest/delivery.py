@@ -21,7 +21,7 @@ NOT_NOW = (WorldError, LogRefused, Unauthorised)
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """What was not logged in time. `is_lost` when it could not be spooled either."""
+    """What was not logged in time. `is_lost` when it could not be spooled either, and the call goes on."""
 
     call_id: Bytes32
     kind: str
@@ -74,7 +74,8 @@ class Delivery:
         is_kept = self._spool_it(call_id, entry, key)
         if is_kept:
             self.is_away.set()
-        self._raise_alarm(Alarm(call_id, str(entry.kind), error, not is_kept), is_first)
+        alarm = Alarm(call_id, str(entry.kind), error, not is_kept and self.policy is LogPolicy.OPEN)
+        self._raise_alarm(alarm, "spooled" if is_kept else "lost" if alarm.is_lost else "refused", is_first)
         if self.policy is LogPolicy.CLOSED:
             raise error
 
@@ -90,9 +91,8 @@ class Delivery:
         self._bell.set()
         return True
 
-    def _raise_alarm(self, alarm: Alarm, is_first: bool) -> None:
+    def _raise_alarm(self, alarm: Alarm, fate: str, is_first: bool) -> None:
         """Counted and told for each record; in the journal once for each outage, and for each record that is lost."""
-        fate = "lost" if alarm.is_lost else "spooled"
         self._metrics.records.labels(alarm.kind, fate).inc()
         self._metrics.alarms.labels(type(alarm.error).__name__).inc()
         if alarm.is_lost:

@@ -353,6 +353,8 @@ def test_closed_nothing_runs_without_its_intent_and_no_answer_leaves_without_its
     with pytest.raises((PeerError, LogRefused)), recorder.call("m", "x"):
         setattr(log, state, True)
     assert log.kinds() == [INTENT]
+    assert recorder.metrics.lost._value.get() == 0, "a call that fails loses nothing"
+    assert recorder.metrics.records.labels("intent", "refused")._value.get() == 1
 
 
 def test_closed_with_a_spool_what_was_not_run_is_told_later_and_no_number_is_missing(log: LogTwin, spool: Spool) -> None:
