@@ -39,7 +39,7 @@ class WitnessVerdict:
     is_met: bool
     size: int
     log_size: int
-    names: tuple[str, ...]  # of the policy's witnesses: who cosigned that checkpoint, or the newest where the quorum is not met
+    names: tuple[str, ...]  # of the policy's witnesses: who cosigned that checkpoint, or the one of the two with more cosignatures
     missing: tuple[str, ...]
     time: int | None  # POSIX seconds: the oldest of these cosignatures, by its witness's clock
 
@@ -71,7 +71,7 @@ def judge_witnesses(view: CheckedView, policy: Policy, now: float | None) -> Wit
         return newest
     view.verify_extends(witnessed)
     older = judge_checkpoint(witnessed, view.checkpoint.size, policy, now)
-    return older if older.is_met else newest
+    return older if older.is_met or len(older.names) > len(newest.names) else newest
 
 
 def judge_checkpoint(checkpoint: Checkpoint, log_size: int, policy: Policy, now: float | None) -> WitnessVerdict:
