@@ -136,7 +136,7 @@ class LogView:
         shown = self.source.read_contents(min(kept), max(kept) + 1)
         for index, content in shown.items():
             if index in kept:
-                _check_shown(content, kept[index], index)
+                check_shown(content, kept[index], index)
         return {index: content for index, content in shown.items() if index in kept}
 
     def content(self, logged: LoggedRecord) -> Content | None:
@@ -151,7 +151,8 @@ class LogView:
         return None if content is None else content.bodies.get(name)
 
 
-def _check_shown(content: Content, record: Record, index: int) -> None:
+def check_shown(content: Content, record: Record, index: int) -> None:
+    """Returns where the content is what the record of that index commits to. Raises EntryRejected."""
     try:
         check_content(content, record.fields, record.sealed)
     except EntryRejected as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from oracle.audit.call import ClaimChecks
 from oracle.audit.onchain import audit_on_chain
@@ -28,7 +29,7 @@ from oracle.audit.report import (
 from oracle.audit.tiles import WIDTH, Tile, compute_tile_root
 from oracle.audit.tree import Frontier, hash_leaf
 from oracle.audit.verify import audit_anchors, audit_checkpoint
-from oracle.audit.view import LoggedRecord, LogView, count_hidden
+from oracle.audit.view import LogView, check_shown, count_hidden
 from oracle.encoding import to_hex
 from oracle.errors import AuditFailed, EntryRejected, InvariantBroken, ProofRejected, Rejected
 from oracle.records import Anchor, Bytes32, EntryKind
@@ -88,13 +89,14 @@ def _audit_bundles(view: LogView, books: _Books, on_progress: OnProgress, proces
     """Every entry, hashed; the root over all of them must be the checkpoint's. Returns the leaf hashes."""
     frontier, leaves = Frontier(), list[Bytes32]()
     with Workers(processes) as workers:
-        for number, parsed in enumerate(workers.map(_parse_entries, _read_bundles(view))):
-            records = _enter_bundle(view, books, len(leaves), parsed)
-            for logged in records:
-                leaves.append(logged.leaf_hash)
-                frontier.append(logged.leaf_hash)
+        for number, told in enumerate(workers.map(_tell_bundle, _read_bundles(view))):
+            start = len(leaves)
+            records = _enter_bundle(view, books, start, told)
+            for leaf_hash, _ in told:
+                leaves.append(leaf_hash)
+                frontier.append(leaf_hash)
             with failing_at(ENTRY, f"content of bundle {number}"):
-                _count_contents(view, books, records)
+                _count_contents(view, books, start, records)
             on_progress("entries", len(leaves), view.size)
     if frontier.root() != view.checkpoint.root:
         _blame(view, leaves, frontier.root())
@@ -107,29 +109,59 @@ def _read_bundles(view: LogView) -> Iterator[list[bytes]]:
             yield view.bundle(number)
 
 
-_Parsed = tuple[Bytes32, Record | None]
-"""(leaf hash, what the entry says: None where it does not parse)"""
+class _Told(NamedTuple):
+    """What the books need of a record: small, and quickly handed from one process to another."""
+
+    kind: EntryKind
+    writer: str
+    sequence: int
+    call_id: Bytes32 | None
+    is_on_chain: bool
+    previous: tuple[int, Bytes32] | None
+    intent: int | None  # of a result or error that names one
+    hidden: int | None  # bodies and sealed fields it commits to; None where custody keeps nothing of it
+    anchor: Record | None
 
 
-def _parse_entries(bundle: list[bytes]) -> list[_Parsed]:
-    """In whatever process. Nothing is judged here: what does not parse is parsed again where its error is told."""
-    return [(hash_leaf(data), _parse_or_none(data)) for data in bundle]
+_LeafTold = tuple[Bytes32, _Told | None]
+"""(leaf hash, what the entry tells: None where it is no record)"""
 
 
-def _parse_or_none(data: bytes) -> Record | None:
+def _tell_bundle(bundle: list[bytes]) -> list[_LeafTold]:
+    """In whatever process. Nothing is judged here: what is no record is parsed again where its error is told."""
+    return [(hash_leaf(data), _tell_or_none(data)) for data in bundle]
+
+
+def _tell_or_none(data: bytes) -> _Told | None:
     try:
-        return parse_record(data)
+        return _tell(parse_record(data))
     except Rejected:
         return None
 
 
-def _enter_bundle(view: LogView, books: _Books, start: int, parsed: Sequence[_Parsed]) -> list[LoggedRecord]:
-    records: list[LoggedRecord] = []
-    for index, (leaf_hash, record) in enumerate(parsed, start):
+def _tell(record: Record) -> _Told:
+    """Raises EntryRejected or MalformedInput for ids and indices that are none."""
+    is_end = record.kind in (EntryKind.RESULT, EntryKind.ERROR) and "audit.intent.index" in record.fields
+    return _Told(
+        record.kind,
+        record.writer,
+        record.sequence,
+        record.call_id,
+        record.request_id is not None,
+        None if record.previous is None else (record.previous.index, record.previous.leaf_hash),
+        record.integer("audit.intent.index") if is_end else None,
+        None if record.retention is None else count_hidden(record, None),
+        record if record.kind is EntryKind.ANCHOR else None,
+    )
+
+
+def _enter_bundle(view: LogView, books: _Books, start: int, bundle: Sequence[_LeafTold]) -> list[_Told]:
+    records: list[_Told] = []
+    for index, (leaf_hash, told) in enumerate(bundle, start):
         with failing_at(ENTRY, f"entry {index}"):
-            logged = LoggedRecord(index, leaf_hash, record or _parse_or_blame(view, view.read_bytes(index), index))
-            _enter(books, logged.place, logged.record)
-        records.append(logged)
+            record = told or _tell(_parse_or_blame(view, view.read_bytes(index), index))
+            _enter(books, Previous(index, leaf_hash), record)
+        records.append(record)
     return records
 
 
@@ -152,24 +184,25 @@ def _blame(view: LogView, leaves: Sequence[Bytes32], root: Bytes32) -> None:
         raise ProofRejected("root over all entries", view.checkpoint.root.hex(), root.hex())
 
 
-def _enter(books: _Books, place: Previous, record: Record) -> None:
+def _enter(books: _Books, place: Previous, told: _Told) -> None:
     """Keeps the books: sequence numbers without gaps, links between the records of a call, intents and what became of them."""
-    require_equal(f"sequence number of {record.writer}", books.sequences.get(record.writer, 0) + 1, record.sequence)
-    books.sequences[record.writer] = record.sequence
-    books.kinds[record.kind] = books.kinds.get(record.kind, 0) + 1
-    call_id = record.call_id
+    require_equal(f"sequence number of {told.writer}", books.sequences.get(told.writer, 0) + 1, told.sequence)
+    books.sequences[told.writer] = told.sequence
+    books.kinds[told.kind] = books.kinds.get(told.kind, 0) + 1
+    call_id = told.call_id
     if call_id is not None:
         places = books.calls.setdefault(call_id, [])
-        require_equal("record of the call before it", places[-1] if places else None, record.previous)
+        named = None if told.previous is None else Previous(*told.previous)
+        require_equal("record of the call before it", places[-1] if places else None, named)
         places.append(place)
-        if record.request_id is not None:
+        if told.is_on_chain:
             books.on_chain.add(call_id)
-    if record.kind is EntryKind.INTENT and call_id is not None:
+    if told.kind is EntryKind.INTENT and call_id is not None:
         books.open_intents[place.index] = call_id
-    elif record.kind in (EntryKind.RESULT, EntryKind.ERROR) and "audit.intent.index" in record.fields:
-        _close_intent(books, record.integer("audit.intent.index"), call_id)
-    elif record.kind is EntryKind.ANCHOR:
-        books.anchors.append((place.index, record))
+    elif told.intent is not None:
+        _close_intent(books, told.intent, call_id)
+    elif told.anchor is not None:
+        books.anchors.append((place.index, told.anchor))
 
 
 def _close_intent(books: _Books, index: int, call_id: Bytes32 | None) -> None:
@@ -178,13 +211,19 @@ def _close_intent(books: _Books, index: int, call_id: Bytes32 | None) -> None:
         del books.open_intents[index]
 
 
-def _count_contents(view: LogView, books: _Books, records: Sequence[LoggedRecord]) -> None:
+def _count_contents(view: LogView, books: _Books, start: int, bundle: Sequence[_Told]) -> None:
     """Holds all content that the log shows of a bundle against the records."""
-    contents = view.contents(records)
-    for logged in records:
-        content = contents.get(logged.index)
-        books.hidden_bodies += count_hidden(logged.record, content)
-        books.shown_bodies += 0 if content is None else len(content.bodies) + (content.sealed is not None)
+    kept = {index: told.hidden for index, told in enumerate(bundle, start) if told.hidden is not None}
+    shown = view.source.read_contents(min(kept), max(kept) + 1) if kept else {}
+    for index, hidden in kept.items():
+        content = shown.get(index)
+        if content is None:
+            books.hidden_bodies += hidden
+            continue
+        record = view.parse(index).record
+        check_shown(content, record, index)
+        books.hidden_bodies += count_hidden(record, content)
+        books.shown_bodies += len(content.bodies) + (content.sealed is not None)
 
 
 def _tell_entries(view: LogView, steps: StepRecorder, books: _Books) -> None:
