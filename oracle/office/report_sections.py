@@ -200,7 +200,7 @@ def _completeness(data: ReportData) -> Iterator[Block]:
     ]
     if rows:
         yield _table(
-            "Findings: a gap is missing or late, a doubt could not be told", ("", "What", "Entries"), ("text", "text", "code"), rows
+            "Findings: a gap is missing or late, a doubt could not be told", ("Severity", "What", "Entries"), ("text", "text", "code"), rows
         )
     yield Text("A call that was never numbered and never sent to the log is not found by this.")
 

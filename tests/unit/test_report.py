@@ -356,6 +356,7 @@ def test_the_html_is_one_file_that_loads_nothing_and_can_be_read_aloud(told: tup
     assert page.tags["table"] == page.tags["caption"]
     assert page.tags["th"] == sum(a[:3] == ("th", "scope", "col") for a in page.attributes)
     assert page.tags["svg"] == sum(a[:2] == ("svg", "aria-label") and a[2] != "" for a in page.attributes)
+    assert all(all(block.head) for section in make_sections(told[1]) for block in section.blocks if isinstance(block, Table))
     ids = [value for _, name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))
     assert {value[1:] for _, name, value in page.attributes if name == "href"} <= set(ids)
