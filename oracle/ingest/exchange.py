@@ -51,7 +51,7 @@ class StreamRelay:
     max_bytes: int
     started: float
     on_end: Callable[[str], None]
-    error_event: Callable[[str], bytes]
+    error_event: Callable[[str, str], bytes]
     queue: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(QUEUE_EVENTS))
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     held: list[bytes] = field(default_factory=list)
@@ -70,6 +70,8 @@ class StreamRelay:
     async def _run(self) -> None:
         transcript = Transcript(self.endpoint, self.choices)
         failure, outcome = await self._relay(transcript)
+        if failure and not transcript.failure:  # else the upstream said so itself, and its words pass
+            self.held = [self.error_event(failure, "the model's service broke off its answer")]
         answering = transcript.answer()
         if self.first_token_microseconds is not None:
             answering.fields["audit.first_token_microseconds"] = self.first_token_microseconds
@@ -77,7 +79,7 @@ class StreamRelay:
             await record_end(self.call, answering, failure, outcome)
         except AffidavitError as error:
             journal.get("proxy").critical("the end of an answer is held back", call_id=self.call.call_id, error=str(error))
-            self.held = [self.error_event("the record of this answer could not be written")]
+            self.held = [self.error_event("LogUnavailable", "the record of this answer could not be written")]
             failure = "LogUnavailable"
         self.on_end(str(outcome) if failure else str(Outcome.OK))
         for raw in self.held:

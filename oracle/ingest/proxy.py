@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import json
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -338,13 +339,18 @@ def _problem(status: int, kind: str, detail: str) -> Response:
     """An RFC 9457 problem document that is an error of OpenAI's form too. Not to be tried again at once: the model may have run."""
     detail = detail.encode("utf-8", "backslashreplace").decode()
     told = {"type": f"urn:affidavit:error:{kind}", "title": kind, "status": status, "detail": detail}
-    error = {"message": detail, "type": "server_error" if status >= 500 else "invalid_request_error", "param": None, "code": kind}
-    return JSONResponse(told | {"error": error}, status, headers={"x-should-retry": "false"}, media_type=PROBLEM)
+    return JSONResponse(
+        told | {"error": _openai_error(status, kind, detail)}, status, headers={"x-should-retry": "false"}, media_type=PROBLEM
+    )
 
 
-def _error_event(detail: str) -> bytes:
-    """The same, inside a stream that has begun."""
-    return b'data: {"error":{"message":"' + detail.encode() + b'","type":"server_error","param":null,"code":"LogUnavailable"}}\n\n'
+def _openai_error(status: int, kind: str, detail: str) -> dict[str, str | None]:
+    return {"message": detail, "type": "server_error" if status >= 500 else "invalid_request_error", "param": None, "code": kind}
+
+
+def _error_event(kind: str, detail: str) -> bytes:
+    """The same, inside a stream that has begun: clients take one that merely ends for whole."""
+    return b"data: " + json.dumps({"error": _openai_error(500, kind, detail)}).encode() + b"\n\n"
 
 
 # ---- operations -----------------------------------------------------------------------------------------------------------------------

@@ -361,14 +361,16 @@ def test_a_caller_that_hangs_up_is_on_record_and_the_upstream_is_let_go(proxy: P
         (Behaviour(stop_after=3), "UpstreamRemoteProtocolError"),
         (Behaviour(never_finishes=True), "UpstreamTruncated"),
         (Behaviour(stop_after=0), "UpstreamRemoteProtocolError"),
+        (Behaviour(stop_after=-1), "UpstreamRemoteProtocolError"),
     ],
 )
 def test_a_stream_that_breaks_off_is_an_error_and_looks_like_one(
     proxy: ProxyService, upstream: Upstream, log: LogService, tmp_path: Path, behaviour: Behaviour, kind: str
 ) -> None:
     upstream.behaviour = behaviour
-    answer = post(proxy, ASK | {"stream": True})
-    assert b"[DONE]" not in answer.content
+    stream = client_of(proxy).chat.completions.create(stream=True, **ASK)
+    with pytest.raises(openai.APIError, match="broke off"):
+        assert not [chunk for chunk in stream if chunk.choices[0].finish_reason]
     error = records_of(tmp_path)[1]
     assert (error["audit.kind"], error["error.type"]) == ("error", kind)
     if behaviour.stop_after == 3:
