@@ -25,6 +25,7 @@ from oracle.config import Config, OfficeConfig, OidcConfig, read_address, read_s
 from oracle.encoding import compute_log_id, to_hex
 from oracle.errors import ConfigRejected, LogRefused, Rejected
 from oracle.office.duties import Duties
+from oracle.office.judging import Judging
 from oracle.office.oidc import Oidc, OidcSettings
 from oracle.office.people import PeopleFile, Role
 from oracle.office.reading import CustodySource, LogReader
@@ -77,6 +78,7 @@ class Office:
     pages: Path = PAGES
     anchor_late_seconds: float = 3600.0
     transport: httpx.BaseTransport | None = None
+    judging: Judging = field(default_factory=Judging)
     _following: Lock = field(default_factory=Lock)
 
     def anchors(self) -> Sequence[Anchor]:

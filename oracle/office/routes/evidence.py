@@ -21,7 +21,7 @@ from oracle.office.report import Period, ReportData
 from oracle.office.report_collect import Asked, chain_anchors, collect
 from oracle.office.routes.answering import ASKED, refusals
 from oracle.office.routes.overview import period_of
-from oracle.office.routes.records import TheFilter, judge_now
+from oracle.office.routes.records import TheFilter
 from oracle.office.sessions import Caller
 from oracle.office.wire import MAX_INDEX
 from oracle.records import Bytes32
@@ -148,7 +148,7 @@ def write_report(data: ReportData, format: Literal["html", "pdf"]) -> bytes:
 
 def report_data(office: Office, period: Period) -> ReportData:
     """Read and counted from the log, its index and its chain, as of now. Raises AuditFailed where a record is not in the tree."""
-    completeness = judge_now(office)
+    completeness = office.judging.report(office)
     anchors = chain_anchors(office.desk.chain, office.anchors(), office.public.audit_anchor, period) if office.public.log_id else None
     asked = Asked(period, office.clock.now(), witnesses=office.witness_text())
     return collect(asked, office.reader.view(), office.index, completeness, anchors)

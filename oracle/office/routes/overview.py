@@ -18,7 +18,7 @@ from oracle.office.desk import Office
 from oracle.office.gate import PREFIX, TheOffice, needs
 from oracle.office.people import Right
 from oracle.office.routes.answering import ASKED, refusals
-from oracle.office.routes.records import judge_now, parse_time
+from oracle.office.routes.records import parse_time
 from oracle.office.sessions import Caller
 from oracle.office.wire import (
     AlarmOut,
@@ -54,7 +54,7 @@ def overview(
     """Counts over a period, which is widened to whole hours, beyond a week to whole days; the log, its anchors and witnesses as of now."""
     first, last = period_of(start, end, office.clock.now())
     view = office.reader.view()
-    report = judge_now(office)
+    report = office.judging.report(office)
     counts = office.index.overview(first, last)
     anchors, witnesses = _anchors(office, view, report), _witnesses(office)
     return OverviewOut(

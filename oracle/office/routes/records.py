@@ -10,11 +10,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 
-from oracle.audit.completeness import Completeness, Limits, OfChain, judge
 from oracle.audit.content import ContentState
 from oracle.audit.index import Filter, Found
-from oracle.audit.ledger import micros
-from oracle.audit.view import LoggedRecord, LogView, body_names
+from oracle.audit.view import LoggedRecord, body_names
 from oracle.encoding import to_hex
 from oracle.errors import CaseUnknown, MalformedInput
 from oracle.office.cases import CaseKind
@@ -186,23 +184,7 @@ def verify(index: EntryIndex, _caller: MayRead, office: TheOffice) -> VerdictOut
 @router.get("/completeness", summary="Whether anything is missing", responses=refusals(401, 403, 409, 422, 503))
 def completeness(_caller: MayRead, office: TheOffice) -> dict[str, Any]:
     """Gaps in numbers, intents without results, clocks, anchors and deliveries, up to the entries the index has taken in."""
-    return judge_now(office).to_json()
-
-
-def judge_now(office: Office) -> Completeness:
-    """The report as of now."""
-    office.catch_up(office.reader.view())
-    while True:
-        checkpoint, ledger = office.index.checkpoint, office.index.ledger()
-        if checkpoint is not None and ledger.size == checkpoint.size:  # else the index was taken further in between
-            break
-    view = office.reader.view()  # now: so that it has every entry that the ledger tells of
-    chain = OfChain(office.desk.chain, office.public.log_id, lambda index: _log_time(view, index))
-    return judge(ledger, checkpoint, office.clock.now(), Limits(anchor_seconds=int(office.anchor_late_seconds)), chain)
-
-
-def _log_time(view: LogView, index: int) -> int:
-    return micros(view.read(index).record.log_time)
+    return office.judging.report(office).to_json()
 
 
 # ---- who read what ---------------------------------------------------------------------------------------------------------------------
