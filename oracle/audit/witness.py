@@ -236,7 +236,7 @@ class Witnessing:
             return refusal
         except PeerError as error:
             peer.failures += 1
-            peer.not_before = now + min(MAX_PAUSE_SECONDS, 2.0**peer.failures)
+            peer.not_before = now + min(MAX_PAUSE_SECONDS, 2.0 ** min(peer.failures, 16))
             self._journal.warning("not cosigned", witness=peer.name, reason=str(error), cause=repr(error.__cause__))
             return error
         peer.failures = 0

@@ -24,6 +24,11 @@ MAX_PAUSE_SECONDS = 10.0
 STOP_SECONDS = 30.0
 
 
+def compute_pause(failures: int) -> float:
+    """Seconds before the next try after so many failures in a row, however many."""
+    return min(MAX_PAUSE_SECONDS, 0.1 * 2.0 ** min(failures, 16))
+
+
 class Background:
     """The threads of one process."""
 
@@ -75,6 +80,6 @@ class Background:
                 failures = 0
             except WorldError as error:
                 failures += 1
-                pause = min(MAX_PAUSE_SECONDS, 0.1 * 2**failures)
+                pause = compute_pause(failures)
                 journal.get(name).warning("will try again", error=str(error), cause=repr(error.__cause__), seconds=pause)
             self._stopping.wait(pause)

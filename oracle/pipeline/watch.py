@@ -220,7 +220,7 @@ def _take_refusal(watcher: Watcher, case: Case, reverted: CallReverted, now: flo
         watcher.logger.error("ALARM: the contracts refuse a true proof", request_id=case.request_id, problem=str(reverted))
         cases.move(watcher.engine, case, CaseState.FAILED, problem=str(reverted)[:500])
         return
-    pause = min(MOST_BACKOFF_SECONDS, 0.5 * 2**attempts)
+    pause = min(MOST_BACKOFF_SECONDS, 0.5 * 2.0 ** min(attempts, 16))
     watcher.logger.warning("refused, looking again", request_id=case.request_id, problem=str(reverted), seconds=pause)
     cases.postpone(watcher.engine, case, now + pause, attempts=attempts, problem=str(reverted)[:500])
 

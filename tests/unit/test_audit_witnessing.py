@@ -182,6 +182,18 @@ def test_a_witness_that_is_down_is_left_alone_for_a_while(scene: Scene) -> None:
     assert scene.signed_by(scene.published()) == NAMES
 
 
+def test_a_witness_that_is_down_for_days(scene: Scene) -> None:
+    scene.append(1)
+    scene.twins[0].is_down = True
+    for peer in scene.witnessing._peers:
+        peer.failures = 5000
+    scene.witnessing.run_once()
+    scene.twins[0].is_down = False
+    scene.clock.moment += timedelta(seconds=61)
+    scene.witnessing.run_once()
+    assert scene.signed_by(scene.published()) == NAMES
+
+
 def test_a_newer_checkpoint_is_not_overwritten_by_an_older_cosigned_one(scene: Scene) -> None:
     scene.append(3)
 

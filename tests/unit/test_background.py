@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from oracle.pipeline.background import MAX_PAUSE_SECONDS, compute_pause
+
 ROOT = Path(__file__).parents[2]
 
 PROGRAM = """
@@ -42,6 +44,11 @@ def launch(mode: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, mode], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, bufsize=1
     )
+
+
+def test_pauses_grow_and_stay_finite() -> None:
+    assert [compute_pause(failures) for failures in (1, 2, 3)] == [0.2, 0.4, 0.8]
+    assert compute_pause(7) == compute_pause(5000) == MAX_PAUSE_SECONDS, "a day of failures is no reason to end"
 
 
 def test_a_bug_in_a_thread_ends_the_process_and_a_timeout_does_not() -> None:
