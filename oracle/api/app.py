@@ -48,6 +48,9 @@ def create_app(desk: Desk, office: Office | None = None) -> FastAPI:
         openapi_tags=[*TAGS, OFFICE_TAG] if office else TAGS,
         responses=problems(413),
         redirect_slashes=False,
+        # The page that reads the document takes scripts from elsewhere. Beside an office they would act with the session of who looks at it.
+        docs_url=None if office else "/docs",
+        redoc_url=None if office else "/redoc",
     )
     app.state.desk = desk
     app.state.metrics = Metrics()
