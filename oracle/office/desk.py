@@ -23,7 +23,7 @@ from oracle.audit.view import LogView
 from oracle.audit.witnessed import WitnessVerdict, judge_witnesses
 from oracle.config import Config, OfficeConfig, OidcConfig, read_address, read_secret
 from oracle.encoding import compute_log_id, to_hex
-from oracle.errors import ConfigRejected, LogRefused, Rejected
+from oracle.errors import ConfigRejected, Rejected
 from oracle.office.duties import Duties
 from oracle.office.judging import Judging
 from oracle.office.oidc import Oidc, OidcSettings
@@ -113,17 +113,15 @@ class Office:
     def catch_up(self, view: LogView) -> None:
         """The index takes in what the view has. Another thread or process may be further already, which a view must not refuse.
 
-        Raises LogRefused where the log does not extend what was followed.
+        Raises LogRefused where the log does not extend what was followed, or has gone back behind it.
         """
         with self._following:
             built = self.index.checkpoint
-            if built is not None and built.size >= view.size:
+            if built is not None and (built.size, built.root) == (view.size, view.checkpoint.root):
                 return
-            try:
-                self.index.follow(view)
-            except LogRefused:
-                if self.index.size < view.size:
-                    raise
+            if built is not None and built.size > view.size:
+                view = self.reader.view()  # from after the index was read: a log that only grows has what the index has
+            self.index.follow(view, known=0 if built is None else built.size)
 
     def _follow(self) -> float:
         try:
