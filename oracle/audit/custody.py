@@ -190,6 +190,16 @@ class Custody:
             row = connection.execute(select(_keys.c.wrapped_key).where(_keys.c.index == index)).one_or_none()
         return ContentState.NONE if row is None else ContentState.PRESENT if row[0] is not None else ContentState.ERASED
 
+    def states(self, indices: Collection[int]) -> dict[int, ContentState]:
+        """`state` of several records, from one look."""
+        found = dict.fromkeys(indices, ContentState.NONE)
+        with storing("read the custody database"), reading(self._custody) as connection:
+            for chunk in _chunks(list(found)):
+                query = select(_keys.c.index, _keys.c.wrapped_key.is_not(None)).where(_keys.c.index.in_(chunk))
+                for index, is_present in connection.execute(query):
+                    found[index] = ContentState.PRESENT if is_present else ContentState.ERASED
+        return found
+
     def content(self, index: int) -> Content | None:
         """Sealed fields and bodies of a record, None where it never had any or they were erased."""
         query = select(_keys.c.subject, _keys.c.wrapped_key, _subjects.c.wrapped_key).join(_subjects, _subjects.c.id == _keys.c.subject)

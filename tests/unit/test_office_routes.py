@@ -323,11 +323,13 @@ def test_a_person_is_erased_by_the_writers_reference(office: OfficeNetwork) -> N
     hold = posted(dpo, "/holds", {"scope": scope, "reason": "a law suit"}, 201)
     assert list(hold["scope"]) == ["subject"]
     case = posted(dpo, "/erasures", {"scope": scope, "reason": "asked to be forgotten"}, 201)
+    assert office.office.custody.states([first, other, 99]) == {first: "present", other: "present", 99: "none"}
     assert custodian.post(f"{BASE}/erasures/{case['id']}/approve", json={}).status_code == 409
     posted(dpo, f"/holds/{hold['id']}/release")
     posted(custodian, f"/holds/{hold['id']}/approve")
     assert posted(custodian, f"/erasures/{case['id']}/approve")["erased"] == [first]
     assert got(dpo, f"/records/{other}")["content"]["state"] == "present"
+    assert office.office.custody.states([first, other, 99]) == {first: "erased", other: "present", 99: "none"}
     assert PERSON not in str(got(dpo, "/erasures")) + str(office.records("erasure")) + str(office.records("hold"))
     assert dpo.post(f"{BASE}/erasures", json={"scope": scope, "reason": "again"}).status_code == 404
 

@@ -99,10 +99,11 @@ def parse_time(text: str | None, what: str) -> datetime | None:
 def records(_caller: MayRead, office: TheOffice, wanted: TheFilter, before: Before = None, limit: Limit = 50) -> RecordsOut:
     """Newest first; filters together narrow. What is found is what records say: their pages verify it."""
     page = office.index.search(wanted, before, limit)
-    return RecordsOut(items=[_row(office, found) for found in page.items], next=page.next, total=page.total)
+    states = office.custody.states([found.index for found in page.items])
+    return RecordsOut(items=[_row(found, states[found.index]) for found in page.items], next=page.next, total=page.total)
 
 
-def _row(office: Office, found: Found) -> RecordRow:
+def _row(found: Found, state: ContentState) -> RecordRow:
     return RecordRow(
         index=found.index,
         time=found.time,
@@ -115,7 +116,7 @@ def _row(office: Office, found: Found) -> RecordRow:
         verdict=found.verdict,
         transaction=found.transaction,
         latency_microseconds=found.latency_microseconds,
-        content=str(office.custody.state(found.index)),  # type: ignore[arg-type]
+        content=str(state),  # type: ignore[arg-type]
     )
 
 
