@@ -1,4 +1,4 @@
-/** Every page: no serious fault for axe-core, no sideways scrolling on a phone, light and dark, no refusal by the content policy. */
+/** Every page: no fault for axe-core beyond minor ones, no sideways scrolling on a phone, light and dark, no refusal by the content policy. */
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -32,12 +32,12 @@ async function judge(page) {
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
   return violations
-    .filter((one) => one.impact === "serious" || one.impact === "critical")
+    .filter((one) => one.impact !== "minor")
     .map((one) => `${one.id}: ${one.help}: ${one.nodes.map((node) => `${node.target} ${node.any[0]?.message ?? ""}`).join("; ")}`);
 }
 
 for (const colorScheme of ["light", "dark"]) {
-  test(`axe-core finds nothing serious, ${colorScheme}`, async () => {
+  test(`axe-core finds nothing, ${colorScheme}`, async () => {
     const found = {};
     for (const [name, [role, path]] of Object.entries(PAGES)) {
       const { context, page } = await openAs(role, { colorScheme });
@@ -52,24 +52,31 @@ for (const colorScheme of ["light", "dark"]) {
   });
 }
 
-test("the page to sign in has nothing serious either", async () => {
+test("the page to sign in has no fault either", async () => {
   const { page } = await open();
   await goTo(page, "/audit");
   assert.deepEqual(await judge(page), []);
 });
 
-test("no page scrolls sideways on a phone, and its menu opens", async () => {
+test("no page scrolls sideways, on a phone or a narrow screen", async () => {
   const wide = {};
   for (const [name, [role, path]] of Object.entries(PAGES)) {
-    const { context, page } = await openAs(role, { viewport: { width: 360, height: 740 } });
+    const { context, page } = await openAs(role);
     await goTo(page, path);
     await settle(page);
     for (const details of await page.locator("details").all()) await details.evaluate((element) => element.setAttribute("open", ""));
-    const excess = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-    if (excess > 0) wide[name] = excess;
+    for (const width of [1024, 820, 700, 360]) {
+      await page.setViewportSize({ width, height: 740 });
+      await page.waitForTimeout(100);
+      const excess = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      if (excess > 0) wide[`${name} at ${width}`] = excess;
+    }
     await context.close();
   }
   assert.deepEqual(wide, {});
+});
+
+test("the menu of a phone opens", async () => {
   const { page } = await openAs("auditor", { viewport: { width: 360, height: 740 } });
   await goTo(page, "/audit/records");
   const menu = page.getByRole("button", { name: "Menu" });

@@ -68,13 +68,13 @@ export function Shell({ children }: { children: ComponentChildren }) {
           <Icon name="menu" /> Menu
         </button>
       </header>
-      <div id="navigation" class={isOpen ? "side open" : "side"}>
+      <aside id="navigation" class={isOpen ? "side open" : "side"} aria-label="Log, pages and person">
         <p class="origin" title="The log that these pages show">
           {settings.origin}
         </p>
         <Navigation path={path} />
         <SignedIn />
-      </div>
+      </aside>
       <main id="content" tabIndex={-1}>
         {children}
       </main>

@@ -1,12 +1,9 @@
 /** Tables that become lists of cards where there is little room. Roles are written out, because a table that is displayed otherwise loses them. */
 
 import type { ComponentChildren } from "preact";
-import { useRef } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { useWidth } from "./useWidth";
-
-/** What a column needs on average; where there is less, rows are shown as cards. */
-const COLUMN_PIXELS = 96;
 
 export interface Column<T> {
   name: string;
@@ -24,10 +21,17 @@ interface TableProps<T> {
 
 export function Table<T>({ caption, columns, rows, rowKey }: TableProps<T>) {
   const frame = useRef<HTMLDivElement>(null);
+  const table = useRef<HTMLTableElement>(null);
   const width = useWidth(frame, 1000);
+  const [needed, setNeeded] = useState(0);
+  const isTight = width < needed;
+  useLayoutEffect(() => {
+    const natural = table.current?.offsetWidth ?? 0;
+    if (!isTight && natural > width) setNeeded(natural); // as a table it does not fit: cards, until there is that much room
+  });
   return (
-    <div ref={frame} class={width < columns.length * COLUMN_PIXELS ? "table-frame cards" : "table-frame"}>
-      <table class="table" role="table">
+    <div ref={frame} class={isTight ? "table-frame cards" : "table-frame"}>
+      <table ref={table} class="table" role="table">
         <caption class="hidden">{caption}</caption>
         <thead role="rowgroup">
           <tr role="row">
