@@ -192,23 +192,34 @@ def _judge_clocks(ledger: Ledger, limits: Limits) -> Iterator[Finding]:
 
 # ---- the chain ------------------------------------------------------------------------------------------------------------------------
 def _judge_deliveries(ledger: Ledger, chain: ChainReader, now: int, limits: Limits) -> Iterator[Finding]:
-    missing = []
+    missing, untold = [], []
     for call, index in ledger.undelivered.items():
         receipt = chain.delivery_of(parse_bytes32(call, "request id"))
         if receipt is None:
             continue
         block = chain.block(receipt.block_number)
-        if block is not None and now - block.timestamp * _SECOND > limits.receipt_seconds * _SECOND:
+        if block is None:
+            untold.append(index)
+        elif now - block.timestamp * _SECOND > limits.receipt_seconds * _SECOND:
             missing.append(index)
     yield from _indices("no_receipt", Severity.GAP, missing, "calls were delivered on chain and have no receipt record")
+    yield from _indices("no_block", Severity.DOUBT, untold, "deliveries are in blocks that this chain's node does not have")
 
 
 def _judge_anchors(ledger: Ledger, chain: OfChain, now: int, limits: Limits) -> Iterator[Finding]:
     if chain.log_id is None:
         yield Finding("no_anchor_key", Severity.DOUBT, 1, "no anchor key was given: which anchors are of this log is not known")
         return
-    anchors = [anchor for anchor in chain.reader.anchors(chain.log_id) if anchor.size <= ledger.size]
-    late = [size for size, waited in _waits(ledger, chain, anchors, now) if waited > limits.anchor_seconds * _SECOND]
+    found = chain.reader.anchors(chain.log_id)
+    anchors = [anchor for anchor in found if anchor.size <= ledger.size]
+    if larger := len(found) - len(anchors):
+        text = f"{larger} anchors on chain are of more entries than the {ledger.size} looked at: there are, or were, others behind them"
+        yield Finding("larger_anchor", Severity.DOUBT, larger, text)
+    ends = [(anchor.size, _block_time(chain.reader, anchor)) for anchor in anchors]
+    if unknown := [size for size, time in ends if not time]:
+        text = f"{len(unknown)} anchors are in blocks that this chain's node does not have: how long entries waited is not known"
+        yield Finding("no_anchor_block", Severity.DOUBT, len(unknown), text)
+    late = [size for size, waited in _waits(ledger, chain, ends, now) if waited > limits.anchor_seconds * _SECOND]
     yield from _indices("late_anchor", Severity.GAP, late, f"times an entry waited more than {limits.anchor_seconds} s for its anchor")
     logged = {(size, root) for _, size, root in ledger.anchors}
     newest = anchors[-1].size if anchors else 0
@@ -221,10 +232,12 @@ def _judge_anchors(ledger: Ledger, chain: OfChain, now: int, limits: Limits) -> 
     )
 
 
-def _waits(ledger: Ledger, chain: OfChain, anchors: Sequence[Anchor], now: int) -> Iterator[tuple[int, int]]:
-    """(index, microseconds) of the first entry after each anchor until the next. Records of anchors need none themselves."""
+def _waits(ledger: Ledger, chain: OfChain, ends: Sequence[tuple[int, int]], now: int) -> Iterator[tuple[int, int]]:
+    """(index, microseconds) of the first entry after each anchor until the next. Records of anchors need none themselves.
+
+    `ends` are sizes that were anchored, and when.
+    """
     of_anchors = {index for index, _, _ in ledger.anchors}
-    ends = [(anchor.size, _block_time(chain.reader, anchor)) for anchor in anchors]
     start = 0
     for size, anchored_at in [*ends, (ledger.size, now)]:
         first = next((index for index in range(start, size) if index not in of_anchors), None)
@@ -234,6 +247,7 @@ def _waits(ledger: Ledger, chain: OfChain, anchors: Sequence[Anchor], now: int) 
 
 
 def _block_time(chain: ChainReader, anchor: Anchor) -> int:
+    """Microseconds since 1970; 0 for a block that the chain's node does not have."""
     block = chain.block(anchor.block_number)
     return 0 if block is None else block.timestamp * _SECOND
 

@@ -307,6 +307,28 @@ def test_an_anchor_record_of_nothing_on_chain_is_a_doubt(history: History) -> No
     assert report.findings[-1].examples == (3,)
 
 
+def test_an_anchor_of_more_entries_than_are_shown_is_no_completeness(history: History) -> None:
+    """A log that went back behind an anchor has numbers and links without a gap."""
+    asked = history.ask(b"input")
+    history.deliver(asked, [history.answer(0, asked, b"output"), history.answer(1, asked, b"output")])
+    anchor = history.anchor()
+    history.chain.anchor(LOG_ID, anchor.size + 100, Bytes32(bytes(32)))
+    report = judged_history(history, 0, anchor_seconds=10**9)
+    assert found(report) == {"larger_anchor": 1}
+    assert report.verdict is Verdict.UNKNOWN
+
+
+def test_a_node_without_the_blocks_cannot_tell(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither how long an entry waited for its anchor, nor since when a delivery has no receipt."""
+    asked = history.ask(b"input")
+    history.deliver(asked, [history.answer(0, asked, b"output"), history.answer(1, asked, b"output")], is_logged=False)
+    history.anchor()
+    monkeypatch.setattr(history.chain, "block", lambda _number: None)
+    report = judged_history(history, 700, anchor_seconds=10**9)
+    assert found(report) == {"no_block": 1, "no_anchor_block": 1}
+    assert report.verdict is Verdict.UNKNOWN
+
+
 def test_a_dead_chain_is_the_worlds_fault(history: History) -> None:
     class Dead(Quiet):
         def __getattr__(self, name: str) -> Callable[..., Any]:
