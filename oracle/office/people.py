@@ -9,11 +9,13 @@ issuer, so that a token and a sign-in there are one person, and cannot be the tw
 
 from __future__ import annotations
 
+import fcntl
 import hmac
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -198,28 +200,38 @@ def add_person(
     path: Path, name: str, roles: Iterable[Role], expires: datetime | None = None, subject: str | None = None, has_token: bool = True
 ) -> str | None:
     """Writes a new person; returns the fresh token, shown once. Raises ConfigRejected where the name was ever given."""
-    people = dict(load_people(path).by_name) if path.exists() else {}
-    if name in people:
-        raise ConfigRejected("person", "a name that was never given here", name)
-    token = new_token() if has_token else None
-    digest = None if token is None else hash_token(token)
-    people[name] = Person(require_writer(name), frozenset(roles), digest, expires, subject)
-    _write_people(path, people)
+    with _changing(path):
+        people = dict(load_people(path).by_name) if path.exists() else {}
+        if name in people:
+            raise ConfigRejected("person", "a name that was never given here", name)
+        token = new_token() if has_token else None
+        digest = None if token is None else hash_token(token)
+        people[name] = Person(require_writer(name), frozenset(roles), digest, expires, subject)
+        _write_people(path, people)
     return token
 
 
 def revoke_person(path: Path, name: str) -> None:
     """The person may do nothing any more; the name stays taken. Raises ConfigRejected for an unknown name."""
-    people = dict(load_people(path).by_name)
-    if name not in people:
-        raise ConfigRejected("person", "one of the people file", name)
-    people[name] = replace(people[name], roles=frozenset(), token=None)
-    _write_people(path, people)
+    with _changing(path):
+        people = dict(load_people(path).by_name)
+        if name not in people:
+            raise ConfigRejected("person", "one of the people file", name)
+        people[name] = replace(people[name], roles=frozenset(), token=None)
+        _write_people(path, people)
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[None]:
+    """One change at a time, or two people who are added at once would be one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _write_people(path: Path, people: Mapping[str, Person]) -> None:
     """Whole and durable, or not at all: a half-written file would lock everybody out."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     with os.fdopen(descriptor, "w") as file:
         os.fchmod(file.fileno(), SECRET_MODE)

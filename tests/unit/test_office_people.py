@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -86,6 +87,15 @@ def test_an_expired_token_opens_nothing(people: Path, clock: MovedClock) -> None
     assert file.current().of_token(token, clock.now()) is not None
     clock.forward(10)
     assert file.current().of_token(token, clock.now()) is None
+
+
+def test_people_added_at_once_are_all_there(people: Path) -> None:
+    threads = [threading.Thread(target=add_person, args=(people, f"person-{number}", [Role.AUDITOR])) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(load_people(people).by_name) == 20
 
 
 @pytest.mark.parametrize(
