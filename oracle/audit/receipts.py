@@ -12,6 +12,7 @@ from oracle.audit.note import SignerKey
 from oracle.audit.source import DirectorySource
 from oracle.audit.tiles import subtree_reader
 from oracle.audit.tree import compute_inclusion_from
+from oracle.errors import LogRefused
 
 
 def add_receipts(app: FastAPI, log: Log, directory: DirectorySource, signer: SignerKey) -> None:
@@ -20,8 +21,8 @@ def add_receipts(app: FastAPI, log: Log, directory: DirectorySource, signer: Sig
     @app.get("/receipt/{index}")
     def receipt(index: Annotated[int, Path(ge=0, lt=1 << 53)]) -> Response:
         """A receipt for the entry at an index. 409 where the log refuses to sign, 422 while the tree has one entry."""
-        if log.refusal is not None:
-            raise log.refusal
+        if (refusal := log.refusal) is not None:
+            raise LogRefused(refusal.what, refusal.expected, refusal.got)
         if index >= log.checkpoint.size:
             raise HTTPException(404, "no such entry")
         return Response(make_receipt(log, directory, signer, index), media_type=MEDIA_TYPE, headers={"cache-control": "no-cache"})

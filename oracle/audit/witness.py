@@ -205,8 +205,8 @@ class Witnessing:
 
         Raises LogRefused, and stops the log, where a witness is ahead of it or has another tree. What is wrong with one keeps no other.
         """
-        if self._log.refusal is not None:
-            raise self._log.refusal
+        if (refusal := self._log.refusal) is not None:
+            raise LogRefused(refusal.what, refusal.expected, refusal.got)
         checkpoint, now = self._log.checkpoint, self._clock.now().timestamp()
         self._turn_to(checkpoint)
         due = [peer for peer in self._peers if self._is_due(peer, now)]

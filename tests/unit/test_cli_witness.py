@@ -293,6 +293,8 @@ def test_receipts(cli: Cli, service: LogService, tmp_path: Path) -> None:
     assert "false" in cli.refused(2, "audit", "receipt", 1, *log, "--verify", file)
     assert "readable" in cli.refused(2, "audit", "receipt", 1, *log, "--verify", tmp_path / "none")
     assert cli("audit", "receipt", 1, *log).code == 2
+    service.log.refuse(LogRefused("log", "its witness", "a larger tree"))
+    assert "409" in cli.refused(3, "audit", "receipt", 1, *log, "--out", tmp_path / "refused")
 
 
 # ---- monitor --------------------------------------------------------------------------------------------------------------------------
