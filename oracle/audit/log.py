@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from oracle import journal
+from oracle.audit.access import OWN_WRITER
 from oracle.audit.content import Content
 from oracle.audit.custody import Custody, Keeping
 from oracle.audit.custodykey import CustodyKey
@@ -38,7 +39,7 @@ from oracle.audit.seal import Sealed
 from oracle.audit.store import CheckpointStore, EntryStore, Row
 from oracle.audit.tree import hash_leaf
 from oracle.errors import AffidavitError, EntryRejected, InvariantBroken, LogRefused, StoreError, TooLarge
-from oracle.records import Appended, Bytes32, Checkpoint, Entry
+from oracle.records import Appended, Bytes32, Checkpoint, Entry, EntryKind
 from oracle.seams import Clock, format_time
 
 MAX_BATCH = 1024
@@ -175,6 +176,8 @@ class Log:
 
     def _check(self, writer: str, entry: Entry, key: str | None) -> _Submission:
         content_digest = check_entry(entry)
+        if entry.kind is EntryKind.ANCHOR and writer != OWN_WRITER:  # told falsely, it would spoil every audit of the whole log
+            raise EntryRejected("anchor entry", "one by the log itself", f"one by {writer}")
         if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
             raise EntryRejected("idempotency key", f"1 to {MAX_KEY} printable ASCII characters", repr(key)[:40])
         content = Content(Sealed.of(entry.sealed) if entry.sealed else None, entry.bodies)

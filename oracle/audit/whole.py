@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from oracle.audit.access import OWN_WRITER
 from oracle.audit.call import ClaimChecks
 from oracle.audit.onchain import audit_on_chain
 from oracle.audit.parallel import Workers
@@ -268,6 +269,11 @@ def _audit_logged_anchors(steps: StepRecorder, books: _Books, anchors: Sequence[
     logged = set()
     for index, record in books.anchors:
         with failing_at(ANCHORS, f"entry {index}"):
+            if record.writer != OWN_WRITER:
+                steps.remark(
+                    f"entry {index} tells of an anchor and is by {record.writer}: what others than the log say of anchors does not count"
+                )
+                continue
             if record.digest("audit.log_id") != log_id:
                 continue
             told = (record.integer("audit.anchor.size"), record.digest("audit.anchor.root"), record.digest("audit.transaction"))

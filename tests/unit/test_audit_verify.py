@@ -16,10 +16,11 @@ from oracle.attest.prove import Prover
 from oracle.attest.quorum import verify_quorum
 from oracle.audit.call import ClaimChecks
 from oracle.audit.checkpoint import sign_checkpoint
-from oracle.audit.entries import error_entry, intent_entry
+from oracle.audit.entries import anchor_entry, error_entry, intent_entry
 from oracle.audit.export import export_call
 from oracle.audit.note import SignerKey
 from oracle.audit.proof import verify_proof
+from oracle.audit.record import encode_record, parse_record
 from oracle.audit.report import AuditReport, AuditStep, StepStatus
 from oracle.audit.source import DirectorySource
 from oracle.audit.tiles import parse_bundle
@@ -28,7 +29,7 @@ from oracle.audit.verify import verify_call
 from oracle.audit.view import LogView
 from oracle.audit.whole import verify_log
 from oracle.encoding import compute_request_id, keccak256, to_hex
-from oracle.errors import AuditFailed, ChainError, ConfigRejected, NoteRejected
+from oracle.errors import AuditFailed, ChainError, ConfigRejected, EntryRejected, NoteRejected
 from oracle.pipeline.audit import Auditor
 from oracle.records import (
     Address,
@@ -293,6 +294,24 @@ def relink(records: list[bytes]) -> list[bytes]:
         if call:
             last[call] = (index, hash_leaf(made[-1]))
     return made
+
+
+def test_nobody_else_tells_of_the_logs_anchors(told: Told, copy: Path) -> None:
+    """A writer whose false anchor stood in the log would spoil every audit of the whole log, for ever."""
+    history, *_ = told
+    anchor = replace(history.chain.anchors(LOG_ID)[0], root=Bytes32(bytes(32)))
+    entry = anchor_entry(anchor, history.domain, "node-1", START)
+    with pytest.raises(EntryRejected, match="by the log itself"):
+        history.write("node-1", entry)
+    records = records_of(copy)
+    sequence = sum(parse_record(data).writer == "node-1" for data in records) + 1
+    log_time = parse_record(records[-1]).log_time
+    view = forge(copy, [*records, encode_record(entry, "node-1", sequence, log_time, None)])
+    report = verify_log(view, history.chain, LOG_ID, CHECKS)
+    assert (
+        f"entry {len(records)} tells of an anchor and is by node-1: what others than the log say of anchors does not count"
+        in report.remarks
+    )
 
 
 def test_a_truncated_log_fails_at_the_anchor(told: Told, copy: Path) -> None:
