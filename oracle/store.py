@@ -11,12 +11,13 @@ from typing import Any
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Engine, Table, create_engine, event, insert
+from sqlalchemy import Connection, Engine, Table, create_engine, event, insert, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from oracle.errors import StoreError
 
 _READING = "affidavit_reading"
+_MIGRATING = 0x61666664  # "affd": the advisory lock of whoever makes or changes tables, so that processes may start at once
 
 
 def _set_sqlite_pragmas(connection: Any, _record: Any) -> None:
@@ -93,6 +94,8 @@ def _upgrade(engine: Engine, schema: str) -> None:
     config.set_main_option("version_locations", str(files("oracle") / "migrations" / schema).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":  # SQLite's transactions have the write lock from the start
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
         config.attributes["connection"] = connection
         config.attributes["version_table"] = f"{schema}_version"
         command.upgrade(config, "head")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -84,3 +87,26 @@ def test_a_database_from_the_future_is_refused(tmp_path: Path) -> None:
         connection.execute(text("update relay_version set version_num = '9999'"))
     with pytest.raises(StoreError, match="relay database"):
         open_database(str(engine.url), "relay")
+
+
+_OPEN = """
+import sys
+from oracle.store import open_database
+print("ready", flush=True)
+sys.stdin.readline()
+open_database(sys.argv[1], sys.argv[2]).dispose()
+"""
+
+
+@pytest.mark.parametrize("schema", ["log", "office"])
+def test_processes_that_start_at_once_make_the_tables_once(new_database: Callable[[], str], schema: str) -> None:
+    """The log and the office open the same databases, and may be started in the same moment."""
+    url = new_database()
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    processes = [subprocess.Popen([sys.executable, "-c", _OPEN, url, schema], **pipes, text=True) for _ in range(4)]  # type: ignore[call-overload]
+    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 4
+    for process in processes:
+        process.stdin.write("now\n")
+        process.stdin.flush()
+    assert [process.communicate()[1] for process in processes] == [""] * 4
+    assert [process.returncode for process in processes] == [0] * 4
