@@ -48,7 +48,7 @@ def create_app(desk: Desk, office: Office | None = None) -> FastAPI:
         openapi_tags=[*TAGS, OFFICE_TAG] if office else TAGS,
         responses=problems(413),
         redirect_slashes=False,
-        # The page that reads the document takes scripts from elsewhere. Beside an office they would act with the session of who looks at it.
+        # The page that reads the document takes scripts from elsewhere. Beside an office they would act with a person's session.
         docs_url=None if office else "/docs",
         redoc_url=None if office else "/redoc",
     )
