@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from fastapi import APIRouter, FastAPI
+from structlog.testing import capture_logs
 
 from oracle.errors import InvariantBroken
 from oracle.office.gate import ANYBODY, COOKIE, CSRF_HEADER, PREFIX, SIGNED_IN, declarations, require_declared
 from oracle.office.people import RIGHTS, Right, Role, revoke_person
 from oracle.office.sessions import IDLE_SECONDS
-from tests.twins.office_api import OfficeNetwork, office_network
+from tests.twins.office_api import PERSON, SECRET, OfficeNetwork, office_network
 
 UNKNOWN_CASE = "0" * 32
 
@@ -209,6 +210,40 @@ def test_a_role_does_not_see_what_it_may_not_beside_a_record(office: OfficeNetwo
     seen = {role: office.client(str(role)).get(f"/audit/v1/records/{index}").json() for role in Role}
     assert {role for role in Role if seen[role]["holds"]} == RIGHTS[Right.SEE_HOLDS]
     assert {role for role in Role if seen[role]["reviews"]} == RIGHTS[Right.SEE_REVIEWS]
+
+
+def test_content_leaves_by_one_route_alone(office: OfficeNetwork) -> None:
+    """Everything that can be read by somebody with every role, beside an open disclosure: only its own route shows what is sealed."""
+    index, _ = office.log_call()
+    office.add_person("everything", *Role)
+    client = office.client("everything")
+    case = client.post(f"{PREFIX}/disclosures", json={"indices": [index], "reason": "a complaint", "minutes": 5}).json()["id"]
+    office.client("dpo").post(f"{PREFIX}/disclosures/{case}/approve", json={})
+    shown = []
+    for method, path, _needs in routes(office.app):
+        if method == "GET" and "oidc" not in path:
+            query = {"format": "jsonl"} if path.endswith("/export") else {"index": index} if path.endswith("/bundle") else {}
+            answer = client.get(path.format(case_id=case, index=index), params=query)
+            assert answer.status_code in (200, 404), (path, answer.text)
+            if SECRET.encode() in answer.content or PERSON.encode() in answer.content:
+                shown.append(path)
+    assert shown == [f"{PREFIX}/disclosures/{{case_id}}/records/{{index}}"]
+
+
+def test_the_journal_has_no_tokens_and_no_words(office: OfficeNetwork) -> None:
+    office.log_call()
+    with capture_logs() as lines:
+        office.client().post(f"{PREFIX}/session", json={"token": office.tokens["auditor"]})
+        browser = office.browser("auditor")
+        browser.get(f"{PREFIX}/records?q=swordfish")
+        case = browser.post(f"{PREFIX}/disclosures", json={"indices": [0], "reason": "swordfish", "minutes": 5}).json()["id"]
+        office.client("dpo").post(f"{PREFIX}/disclosures/{case}/approve", json={})
+        browser.get(f"{PREFIX}/disclosures/{case}/records/0")
+        office.client().get(f"{PREFIX}/me", headers={"authorization": "Bearer swordfish"})
+    text = str(lines)
+    secrets = ["swordfish", SECRET, PERSON, str(browser.cookies[COOKIE]), browser.headers[CSRF_HEADER], *office.tokens.values()]
+    assert len(lines) > 5
+    assert [secret for secret in secrets if secret in text] == []
 
 
 # ---- the page ----------------------------------------------------------------------------------------------------------------------------
