@@ -186,6 +186,7 @@ class Index:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._states: dict[Bytes32, CallState | None] = {}
+        self._ledger = Ledger()  # as of the last batch of this process: of use where no other wrote one since
         self._following = Lock()  # one thread of this process at a time
 
     @classmethod
@@ -283,20 +284,26 @@ class Index:
                 with _world("write"), self._engine.begin() as connection:
                     row = connection.execute(select(followed).with_for_update()).one()
                     if row.size == size:
-                        ledger = self._project(connection, Ledger.load(row.ledger), batch, size)
+                        ledger = self._ledger if self._ledger.size == size else Ledger.load(row.ledger)
+                        self._project(connection, ledger, batch, size)
                         root, note = (view.checkpoint.root, view.checkpoint.note) if end == view.size else (heads.root_at(end), "")
                         connection.execute(update(followed).values(size=end, root=root, note=note, ledger=ledger.dump()))
             except BaseException:
-                self._states.clear()
+                self._forget()
                 raise
             if row.size != size:
-                self._states.clear()
+                self._forget()
                 yield int(row.size)
                 return
-            size = end
+            self._ledger, size = ledger, end
             yield size
 
-    def _project(self, connection: Connection, ledger: Ledger, batch: Sequence[Prepared], size: int) -> Ledger:
+    def _forget(self) -> None:
+        """What this process keeps in memory is no longer what is in the database."""
+        self._states.clear()
+        self._ledger = Ledger()
+
+    def _project(self, connection: Connection, ledger: Ledger, batch: Sequence[Prepared], size: int) -> None:
         of_calls = [(entry, entry.record.call_id) for entry in batch]
         earlier = self._load_states(connection, {call_id for _, call_id in of_calls if call_id is not None})
         projection = Projection(self._states)
@@ -305,7 +312,6 @@ class Index:
             projection.enter(entry, call_id, time, () if call_id is None else earlier.get(call_id, ()))
             ledger.enter(entry.index, entry.leaf_hash, entry.record, time, micros(entry.record.log_time))
         projection.write(connection, size)
-        return ledger
 
     def _load_states(self, connection: Connection, call_ids: set[Bytes32]) -> dict[Bytes32, list[int]]:
         """Sees to it that the states of these calls are known; returns where the records of those lie that are in the database."""

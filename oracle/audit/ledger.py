@@ -195,14 +195,24 @@ class Ledger:
 
     # ---- kept between two readings ------------------------------------------------------------------------------------------------
     def dump(self) -> bytes:
-        return zlib.compress(json.dumps(asdict(self), separators=(",", ":")).encode(), 1)
+        """Streams without names for their values: an application that is started for every call has one for every call."""
+        value: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
+        value |= {name: asdict(getattr(self, name)) for name in _NOTED}
+        value["writers"] = {name: asdict(writer) for name, writer in self.writers.items()}
+        value["streams"] = {name: [s.last, s.missing, s.repeated, s.index] for name, s in self.streams.items()}
+        value["open_intents"] = {index: [i.call, i.leaf, i.time] for index, i in self.open_intents.items()}
+        return zlib.compress(json.dumps(value, separators=(",", ":")).encode(), 1)
 
     @classmethod
     def load(cls, data: bytes) -> Ledger:
         value: dict[str, Any] = json.loads(zlib.decompress(data))
-        for name in ("unnumbered", "sequence_gaps", "strays", "late", "unsynchronised"):
+        for name in _NOTED:
             value[name] = Noted(**value[name])
         value["writers"] = {name: Writer(**writer) for name, writer in value["writers"].items()}
-        value["streams"] = {name: Stream(**stream) for name, stream in value["streams"].items()}
-        value["open_intents"] = {int(index): OpenIntent(**intent) for index, intent in value["open_intents"].items()}
+        value["streams"] = {name: Stream(*stream) for name, stream in value["streams"].items()}
+        value["open_intents"] = {int(index): OpenIntent(*intent) for index, intent in value["open_intents"].items()}
         return cls(**value)
+
+
+_PLAIN = ("size", "kinds", "intents", "anchors", "undelivered", "last_time")
+_NOTED = ("unnumbered", "sequence_gaps", "strays", "late", "unsynchronised")
