@@ -27,6 +27,7 @@ from oracle.demo.network import STAKE_WEI, Network, Plan, running_network
 from oracle.demo.officing import disclose, find_records, hold_and_erase, open_offices
 from oracle.encoding import keccak256, pack_int16, pack_quorum_evidence, parse_bytes32, to_hex, unpack_int16, unpack_proof_evidence
 from oracle.errors import PeerError
+from oracle.office.people import Role
 from oracle.pipeline.catalogue import describe_directory
 from oracle.pipeline.client import ApiClient
 from oracle.pipeline.inputs import Tensors
@@ -335,9 +336,13 @@ def tell(story: Story) -> None:
 
 
 def _stay(network: Network, console: Console) -> None:
-    console.print("\nThe network stays until Ctrl-C. For another terminal:")
-    for name, value in network.environment().items():
-        console.print(f"  export {name}={value}", markup=False, highlight=False, soft_wrap=True)
     with stop_requested() as stop:
+        console.print(f"\nThe pages are at {network.api_url}/audit. Tokens to sign in with, one for each role:")
+        for role in Role:
+            console.print(f"  {role:<10} {network.person_token_file(role)}", markup=False, highlight=False, soft_wrap=True)
+        lines = [f"  export {name}={value}" for name, value in network.environment().items()]
+        console.print(
+            "\n".join(["\nThe network stays until Ctrl-C. For another terminal:", *lines]), markup=False, highlight=False, soft_wrap=True
+        )
         stop.wait()
     console.print("Stopping.")

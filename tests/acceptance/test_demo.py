@@ -71,6 +71,7 @@ def test_serve_stays_until_it_is_stopped(tmp_path: Path) -> None:
             assert time.monotonic() < deadline, text
             time.sleep(0.5)
         assert "export AFFIDAVIT_API=http://127.0.0.1:" in text
+        assert re.search(r"The pages are at http://127.0.0.1:\d+/audit", text)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
     finally:
