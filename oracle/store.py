@@ -64,6 +64,28 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str,
     connection.exec_driver_sql(statement, [tuple(row[name] for name in names) for row in rows])
 
 
+def overwrite_what_is_deleted(engine: Engine) -> None:
+    """SQLite: what is deleted or overwritten from now on does not lie in free pages of the file."""
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_secure_delete)
+        engine.dispose()  # connections made before that
+
+
+def _set_secure_delete(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA secure_delete=ON")
+
+
+def truncate_journal(engine: Engine) -> None:
+    """SQLite: old pages lie in the write-ahead log until it is truncated. A reader may keep that back: the next one does it then."""
+    if engine.dialect.name != "sqlite":
+        return
+    raw = engine.raw_connection()
+    try:
+        raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        raw.close()
+
+
 def open_database(url: str, schema: str) -> Engine:
     """An engine on `url` whose tables are at the newest revision of `oracle/migrations/<schema>`.
 

@@ -34,7 +34,6 @@ from sqlalchemy import (
     Table,
     and_,
     delete,
-    event,
     false,
     insert,
     or_,
@@ -51,7 +50,7 @@ from oracle.audit.store import content as _content
 from oracle.audit.store import storing
 from oracle.errors import ConfigRejected, EntryRejected, ErasureHeld
 from oracle.records import Bytes32
-from oracle.store import insert_all, open_database, reading
+from oracle.store import insert_all, open_database, overwrite_what_is_deleted, reading, truncate_journal
 
 _metadata = MetaData()
 _secrets = Table(
@@ -136,9 +135,7 @@ class Custody:
     def open(cls, database: str, custody_database: str, key: CustodyKey) -> Custody:
         """Raises ConfigRejected where custody was begun with another key, StoreError where a database does not open."""
         log, custody = open_database(database, "log"), open_database(custody_database, "custody")
-        if custody.dialect.name == "sqlite":
-            event.listen(custody, "connect", _overwrite_what_is_deleted)
-            custody.dispose()  # connections made before that
+        overwrite_what_is_deleted(custody)
         with storing("open custody"), custody.begin() as connection:
             _lock(connection)
             tag_key = _load_tag_key(connection, key)
@@ -171,7 +168,7 @@ class Custody:
         found: dict[tuple[str, str], _Subject] = {}
         for chunk in _chunks(list(tags)):
             query = select(_subjects.c.tag, _subjects.c.id, _subjects.c.wrapped_key).where(_subjects.c.tag.in_(chunk))
-            for tag, subject, wrapped in connection.execute(query):
+            for tag, subject, wrapped in connection.execute(query.with_for_update(read=True)):  # whoever destroys one waits
                 found[tags[tag]] = _Subject(subject, self._key.unwrap(wrapped, subject))
         for tag, pair in tags.items():
             if pair not in found:
@@ -287,6 +284,7 @@ class Custody:
         """Destroys a subject's key, the keys of all its records, and what links it to a person. Raises ErasureHeld as above."""
         with storing("destroy keys"), self._custody.begin() as connection:
             _lock(connection)
+            connection.execute(select(_subjects.c.id).where(_subjects.c.id == subject).with_for_update())  # and no new record comes between
             indices = list(connection.execute(select(_keys.c.index).where(_keys.c.subject == subject).order_by(_keys.c.index)).scalars())
             _require_free(connection, indices)
             destroyed = _destroy(connection, _keys.c.subject == subject)
@@ -312,8 +310,7 @@ class Custody:
         return len(set(left))
 
     def _forget(self, indices: Sequence[int]) -> None:
-        if self._custody.dialect.name == "sqlite" and indices:
-            _truncate_journal(self._custody)
+        truncate_journal(self._custody)
         for chunk in _chunks(indices):
             with storing("remove ciphertexts"), self._log.begin() as connection:
                 connection.execute(delete(_content).where(_content.c.index.in_(chunk)))
@@ -420,17 +417,3 @@ def _load_tag_key(connection: Connection, key: CustodyKey) -> bytes:
     if row[0] != key.id:
         raise ConfigRejected("custody key", f"the key {row[0].hex()} that custody was begun with", key.id.hex())
     return key.unwrap(row[1], _TAGS.encode())
-
-
-def _overwrite_what_is_deleted(connection: Any, _record: Any) -> None:
-    """Destroyed keys must not lie in free pages of the file."""
-    connection.execute("PRAGMA secure_delete=ON")
-
-
-def _truncate_journal(engine: Engine) -> None:
-    """Old pages lie in SQLite's write-ahead log until it is truncated. A reader may keep that from happening: the next one does it then."""
-    raw = engine.raw_connection()
-    try:
-        raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    finally:
-        raw.close()

@@ -33,14 +33,14 @@ from oracle.office.schema import CASES, NAMED_ENTRIES, TRANSITIONS
 from oracle.office.sessions import world
 from oracle.records import Entry
 from oracle.seams import Clock, EntryLog, format_time
-from oracle.store import reading
+from oracle.store import overwrite_what_is_deleted, reading, truncate_journal
 
 OFFICE = "office"
 """Who acts where nobody does: a time that is over, and the steps that follow from an approval."""
 
 
-WORDS = {"reason", "note", "first", "second"}
-"""Details that people wrote. They are sealed in the log, and go from here when they go from there."""
+WORDS: Mapping[str, Any] = {"reason": "", "note": "", "first": "", "second": "", "filter": {}}
+"""Details that people wrote, with what is left of each. They are sealed in the log, and go from here when they go from there."""
 
 
 class CaseKind(StrEnum):
@@ -157,6 +157,7 @@ class Cases:
     """
 
     def __init__(self, engine: Engine, log: EntryLog, clock: Clock, describe: Describe, effect: Effect) -> None:
+        overwrite_what_is_deleted(engine)
         self._engine = engine
         self._log = log
         self._clock = clock
@@ -305,9 +306,17 @@ class Cases:
                 first = (TRANSITIONS.c.index == index) & (TRANSITIONS.c.number == 1)
                 for case_id in connection.execute(select(TRANSITIONS.c.case_id).where(first)).scalars().all():
                     details = _read_case(connection, case_id).details
-                    left = {name: ("" if name in WORDS else value) for name, value in details.items()}
+                    left = {name: WORDS.get(name, value) for name, value in details.items()}
                     values = {"details": json.dumps(left, ensure_ascii=False)}
                     connection.execute(update(CASES).where(CASES.c.id == case_id).values(**values))
+        truncate_journal(self._engine)
+
+    def first_records(self, after: int, limit: int) -> list[tuple[int, int]]:
+        """(number, index of the first record) of cases beyond a number, in their order."""
+        query = select(CASES.c.number, TRANSITIONS.c.index).join(TRANSITIONS, TRANSITIONS.c.case_id == CASES.c.id)
+        query = query.where(TRANSITIONS.c.number == 1, TRANSITIONS.c.index.is_not(None), CASES.c.number > after)
+        with world("read cases"), reading(self._engine) as connection:
+            return [(number, index) for number, index in connection.execute(query.order_by(CASES.c.number).limit(limit))]
 
     # ---- recovery --------------------------------------------------------------------------------------------------------------------
     def intended(self) -> list[Case]:

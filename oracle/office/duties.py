@@ -8,7 +8,7 @@ What a hold keeps is not destroyed, whenever it was placed: custody looks at the
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -28,6 +28,9 @@ MAX_INDICES = 256
 """Entries of one disclosure, erasure or sample: as many as one list of a record holds."""
 
 MAX_MINUTES = 24 * 60
+LOOKED_AT_ONCE = 256
+"""Cases of which one round asks whether their words are still kept in the log."""
+
 NOTHING = Content()
 
 
@@ -35,6 +38,7 @@ class ContentKeeper(Protocol):
     """What the office needs of `oracle.audit.custody.Custody`."""
 
     def state(self, index: int) -> ContentState: ...
+    def states(self, indices: Collection[int]) -> dict[int, ContentState]: ...
     def content(self, index: int) -> Content | None: ...
     def find_subject(self, writer: str, reference: str) -> bytes | None: ...
     def records_of(self, subject: bytes) -> list[int]: ...
@@ -71,6 +75,8 @@ class Duties:
         self._custody = custody
         self._clock = clock
         self._size = size  # of the log's newest checkpoint
+        self._looked_at = 0  # number of the last case whose words were held against custody
+        self._forgotten: set[int] = set()  # so that they are not written again in every round
         self.cases = Cases(engine, log, clock, describe, self._act)
 
     # ---- disclosures -----------------------------------------------------------------------------------------------------------------
@@ -235,6 +241,16 @@ class Duties:
             self._try(case, lambda case: self.cases.take(CaseKind.DISCLOSURE, case.id, "expired", OFFICE))
         for case in self.cases.unfinished_erasures():
             self._try(case, self._advance)
+        self.forget_erased()
+
+    def forget_erased(self) -> None:
+        """Words whose record's content is gone, whoever destroyed it: the log does so by itself past its retention. Some cases a round."""
+        found = self.cases.first_records(self._looked_at, LOOKED_AT_ONCE)
+        states = self._custody.states([index for _, index in found])
+        if gone := [index for _, index in found if states[index] is ContentState.ERASED and index not in self._forgotten]:
+            self.cases.forget(gone)
+            self._forgotten.update(gone)
+        self._looked_at = found[-1][0] if found else 0
 
     def _try(self, case: Case, run: Callable[[Case], object]) -> None:
         """One case that cannot go on does not keep the others back; the next round tries again."""

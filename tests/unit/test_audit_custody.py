@@ -81,6 +81,35 @@ def scene(new_database: NewDatabase) -> Iterator[Scene]:
     made.log.dispose()
 
 
+def test_a_record_that_comes_while_its_person_is_erased_is_of_nobody_erased(scene: Scene) -> None:
+    """The keys made for it are under a subject that is destroyed with them, or under a new one: never under one that is gone."""
+    scene.keep(1, "mary")
+    mary = scene.subject("mary")
+    custody, log = scene.custody, scene.log
+    content = Content(Sealed.of({"audit.user": "mary"}), {})
+    original, is_reading, erased = custody._subjects_of, threading.Event(), threading.Event()
+
+    def slowly(*arguments: Any) -> Any:
+        found = original(*arguments)
+        is_reading.set()
+        erased.wait(1)  # where nobody waits for this transaction, the erasure is done by now
+        return found
+
+    def erase() -> None:
+        is_reading.wait()
+        custody.destroy_subject(mary)
+        erased.set()
+
+    thread = threading.Thread(target=erase)
+    thread.start()
+    custody._subjects_of = slowly  # type: ignore[method-assign]
+    rows = custody.keep([Keeping(2, "app", "mary", None, LATER, content)])
+    thread.join()
+    with log.begin() as connection:
+        insert_all(connection, content_table, rows)
+    assert (custody.state(2) is ContentState.PRESENT) == (custody.content(2) is not None)
+
+
 # ---- attacks ------------------------------------------------------------------------------------------------------------------------
 def test_a_ciphertext_moved_to_another_record_does_not_open(scene: Scene) -> None:
     scene.keep(1, "ann")

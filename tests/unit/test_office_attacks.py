@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from oracle.errors import LogRefused
+from oracle.office.cases import Case
 from oracle.office.reading import CustodySource, LogReader
 from tests.twins.logs import KEY
+from tests.twins.office import OfficeScene
 from tests.twins.office_api import OfficeNetwork, office_network
 from tests.twins.paper_log import PaperLog, make_record
+from tests.twins.postgres import NewDatabase
 
 
 @pytest.fixture
@@ -49,3 +52,46 @@ def test_a_log_that_went_back_or_forked_is_refused_by_the_office(office: OfficeN
     for path in ("completeness", "export?format=jsonl", "reports"):
         assert auditor.get(f"/audit/v1/{path}").status_code == 409, path
     assert office.office.index.size == 300
+
+
+# ---- words that were erased ------------------------------------------------------------------------------------------------------------
+WORD = "marywashere"
+
+
+def write_words(scene: OfficeScene) -> list[Case]:
+    """A review and a sample that name somebody, and the content of their records."""
+    shown = {"seed": "0x00", "population": 1, "population_digest": "0x00", "tree_size": 9, "root": "0x00", "indices": [1], "size": 1}
+    cases = [
+        scene.duties.review("person-a", 1, "0x00", "accepted", f"{WORD} " * 20),
+        scene.duties.file_sample("person-a", shown | {"filter": {"text": WORD, "caller": WORD}}),
+    ]
+    for case in cases:
+        scene.keep(case.history[0].index or 0, WORD)
+    return cases
+
+
+def test_words_go_from_the_office_whoever_erased_their_record(new_database: NewDatabase) -> None:
+    """The log prunes by itself what is past its retention; nobody asks the office."""
+    scene = OfficeScene(new_database)
+    cases = write_words(scene)
+    scene.duties.run_once()
+    assert all(WORD in str(scene.duties.cases.get(case.kind, case.id).details) for case in cases)
+    scene.custody.destroy_records([case.history[0].index or 0 for case in cases])
+    scene.restart().run_once()
+    for case in cases:
+        left = scene.duties.cases.get(case.kind, case.id).details
+        assert WORD not in str(left)
+        assert left.keys() == case.details.keys()
+    scene.close()
+
+
+def test_erased_words_lie_in_no_file_of_the_office(tmp_path: Path) -> None:
+    """Neither in free pages nor in the write-ahead log, while it runs."""
+    numbers = iter(range(9))
+    scene = OfficeScene(lambda: f"sqlite:///{tmp_path}/{next(numbers)}.sqlite")
+    cases = write_words(scene)
+    assert any(WORD.encode() in file.read_bytes() for file in tmp_path.iterdir())
+    scene.custody.destroy_records([case.history[0].index or 0 for case in cases])
+    scene.duties.run_once()
+    assert [file.name for file in tmp_path.iterdir() if WORD.encode() in file.read_bytes()] == []
+    scene.close()
