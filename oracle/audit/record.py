@@ -51,6 +51,7 @@ _LINK = {"audit.call.previous_index", "audit.call.previous_leaf"}
 _KEPT = {"audit.sealed", "audit.retention.class"}
 
 _STAMPED = _STAMPS | _LINK | _KEPT
+_KINDS = frozenset(EntryKind)
 _CALL = (REQUEST_ID, "audit.model_id", "audit.input_digest", "audit.policy", "audit.chain_id", "audit.coprocessor")
 REQUIRED: dict[EntryKind, tuple[str, ...]] = {
     EntryKind.INTENT: (*_CALL, "audit.actor", "audit.request.requester", "audit.request.nonce", "audit.request.source"),
@@ -164,7 +165,8 @@ def require_retention(name: object) -> str:
 
 def required_fields(kind: EntryKind, fields: Mapping[str, Field]) -> tuple[str, ...]:
     """Without which a record of that kind would tell an auditor nothing; of a call outside the chain other ones."""
-    return REQUIRED_OUTSIDE.get(kind, ()) if CALL_ID in fields else REQUIRED.get(kind, ())
+    required = REQUIRED.get(kind, ())
+    return REQUIRED_OUTSIDE.get(kind, required) if CALL_ID in fields else required
 
 
 # ---- at the log's door ------------------------------------------------------------------------------------------------------------
@@ -310,7 +312,7 @@ def _read_record(value: dict[str, Any]) -> Record:
         raise EntryRejected("record", f"the field {sorted(missing)[0]}", "nothing")
     if value["audit.record"] != FORMAT:
         raise EntryRejected("record format", FORMAT, value["audit.record"])
-    if not isinstance(value["audit.kind"], str) or value["audit.kind"] not in set(EntryKind):
+    if not isinstance(value["audit.kind"], str) or value["audit.kind"] not in _KINDS:
         raise EntryRejected("record kind", "a known kind", value["audit.kind"])
     _check_time(value["audit.time"], "record time")
     _check_time(value["audit.log.time"], "record log time")
@@ -356,7 +358,7 @@ def entry_to_json(entry: Entry) -> dict[str, Any]:
 
 def entry_from_json(value: Mapping[str, Any]) -> Entry:
     """Raises EntryRejected or MalformedInput. What it returns still has to pass `check_entry`."""
-    if not isinstance(value["kind"], str) or value["kind"] not in set(EntryKind):
+    if not isinstance(value["kind"], str) or value["kind"] not in _KINDS:
         raise EntryRejected("entry kind", "one of " + ", ".join(EntryKind), repr(value["kind"])[:40])
     sealed = value.get("sealed", {})
     if not isinstance(value["fields"], dict) or not isinstance(value["bodies"], dict) or not isinstance(sealed, dict):

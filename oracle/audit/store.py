@@ -30,6 +30,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    text,
     update,
 )
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -154,6 +155,14 @@ class EntryStore:
         query = select(_entries.c.index, _entries.c.leaf_hash).where(_entries.c.call_id == call_id, _entries.c.index < end)
         with self.transaction() as connection:
             return [(index, leaf_hash) for index, leaf_hash in connection.execute(query.order_by(_entries.c.index))]
+
+    def last_config(self, end: int) -> Row | None:
+        """The newest record of the log's configuration below index `end`."""
+        is_config = text("kind = 'config'")  # to the letter as in its partial index: with a parameter that would not be used
+        query = select(_entries).where(is_config, _entries.c.index < end).order_by(_entries.c.index.desc()).limit(1)
+        with self.transaction() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else Row(*row)
 
     def last_index_of_other_kind(self, kind: str, end: int) -> int | None:
         """The highest index below `end` of an entry that is not of this kind."""

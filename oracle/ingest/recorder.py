@@ -12,8 +12,9 @@ cannot be logged raises before the block runs, a result that cannot be logged ra
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -41,8 +42,10 @@ from oracle.audit.calls import (
 )
 from oracle.audit.client import LogClient
 from oracle.audit.late import LogPolicy, late
+from oracle.audit.overrides import Decision, override_entry
 from oracle.audit.record import check_entry
 from oracle.config import read_secret
+from oracle.encoding import to_hex
 from oracle.errors import AffidavitError, ConfigRejected, EntryRejected, InvariantBroken, MalformedInput, TooLarge
 from oracle.ingest.delivery import NOT_NOW, Alarm, Delivery
 from oracle.ingest.metrics import RecorderMetrics
@@ -153,6 +156,21 @@ class Recorder:
         told = Told(public, hidden, kept, subject or user, retention, mode)
         return Call(self, told, call_id)
 
+    def override(
+        self, call: Call, decision: Decision | str, reason: str = "", *, verifiers: Sequence[str], record: Appended | None = None
+    ) -> Appended:
+        """A person confirmed, overrode or disregarded what a call answered: its result, or another record of it. Durable on return.
+
+        `verifiers` are the one or two people who did; they and the reason are sealed, for the person the call is about. Raises
+        EntryRejected for a call that has not ended, or no such people, and what an append raises: it never falls back on the spool.
+        """
+        subject = record or call.end
+        if subject is None:
+            raise EntryRejected("override", "a call that has ended", "one that has not")
+        moment, person = self.clock.now(), call.subject
+        entry = override_entry(call.call_id, subject, self.actor, Decision(decision), reason, verifiers, moment, person)
+        return self.delivery.append_now(entry, f"override:{to_hex(call.call_id)}:{secrets.token_hex(8)}")
+
     def deliver(self) -> int:
         """Delivers now what waits in the spool. Returns how many records. Raises as an append does."""
         return self.delivery.deliver()
@@ -186,6 +204,11 @@ class Call:
         self._started = 0.0
         self._is_over = False
         self._outcome, self._error_type = Outcome.OK, ""
+
+    @property
+    def subject(self) -> str:
+        """The person the call is about, as the application refers to them; empty for nobody."""
+        return self._told.subject
 
     @property
     def content_names(self) -> frozenset[str]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from oracle import journal
 from oracle.attest.keys import load_account
 from oracle.attest.sign import AccountSigner
-from oracle.audit.access import OWN_WRITER, load_access
+from oracle.audit.access import OWN_WRITER, Access, load_access
 from oracle.audit.anchor import Anchorer
+from oracle.audit.changes import Running, custody_rotation_entry, tell_running
 from oracle.audit.clock import clock_entry, read_clock_state
 from oracle.audit.custodykey import CustodyKey, read_custody_key, write_custody_key
 from oracle.audit.keys import read_key_file
@@ -28,11 +30,11 @@ from oracle.config import ChainConfig, Config, LogConfig, read_new_password, rea
 from oracle.errors import ChainError, ConfigRejected, LogRefused, Rejected
 from oracle.pipeline.background import Background, Step
 from oracle.pipeline.witness import make_witness_step, open_witnessing
-from oracle.records import Address, Anchor, Bytes32, Domain, Entry, EntryKind, FieldValue
+from oracle.records import Address, Anchor, Bytes32, Domain
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
 from oracle.relay.sender import AnchorSender
-from oracle.seams import Clock, Signer, SystemClock, format_time
+from oracle.seams import Clock, Signer, SystemClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ def run_log(config: Config) -> None:
             metrics.anchored.set(anchorer.check())
             anchorer.log_newest()
             steps["anchor"] = make_anchor_step(anchorer, metrics, settings.anchor_seconds)
+        tell_running(log, _running(settings, access))
         journal.get("log").info("started", origin=log.origin, size=log.checkpoint.size, vkey=str(key.verifier))
         app = make_app(log, source, access, metrics)
         add_receipts(app, log, source, key)
@@ -111,13 +114,19 @@ def rotate_custody_key(config: Config, new_password_file: Path) -> Path:
     log, clock = Log.open(_places(settings), key, _keeper(settings), SystemClock()), SystemClock()
     try:
         count = log.custody.rotate(new)
-        fields: dict[str, FieldValue] = {"audit.actor": OWN_WRITER, "audit.key.id": new.id.hex(), "audit.key.kind": "custody"}
-        log.append(OWN_WRITER, Entry(EntryKind.KEY_ROTATION, format_time(clock.now()), fields))
+        log.append(OWN_WRITER, custody_rotation_entry(new.id, clock.now()))
     finally:
         log.close()
     new_file.replace(settings.custody_key_file)
     journal.get("log").info("custody key rotated", key=new.id.hex(), subjects=count)
     return settings.custody_key_file
+
+
+def _running(settings: LogConfig, access: Access) -> Running:
+    policy = b"" if settings.witnesses is None else settings.witnesses.read_bytes()
+    anchor_key = "" if settings.anchor_keystore is None else load_account(settings.anchor_keystore, settings.password_file).address
+    writers, readers = list(access.writers.values()), list(access.readers.values())
+    return Running(version("affidavit"), writers, readers, settings.retention, policy, anchor_key)
 
 
 def require_log(config: Config) -> LogConfig:
