@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from oracle.office.desk import Office
 from oracle.office.gate import require_declared
+from oracle.office.metrics import OfficeCollector
 from oracle.office.pages import Pages
 from oracle.office.routes import disclosures, entrance, erasures, evidence, holds, logfiles, operations, overview, records, reviews
 
@@ -15,6 +16,7 @@ TAG = {"name": "office", "description": "For auditors and other people with a ro
 def mount_office(app: FastAPI, office: Office) -> None:
     """Adds the office's routes and pages. Raises InvariantBroken for a route that does not say who may use it."""
     app.state.office = office
+    app.state.metrics.registry.register(OfficeCollector(office))
     for group in (entrance, overview, records, reviews, disclosures, holds, erasures, evidence, operations, logfiles):
         app.include_router(group.router)
     require_declared(app)

@@ -22,6 +22,7 @@ from oracle.audit.sample import draw_places
 from oracle.audit.seal import opening_from_json, verify_opening
 from oracle.audit.tree import hash_leaf
 from oracle.encoding import parse_bytes32, to_hex
+from oracle.errors import ErasureHeld
 from oracle.http import PROBLEM
 from oracle.office.gate import COOKIE, CSRF_HEADER
 from oracle.office.oidc import OidcSettings
@@ -478,6 +479,26 @@ def test_operations_say_how_the_network_is_doing(office: OfficeNetwork) -> None:
         "states": {**dict.fromkeys(shown["relay"]["states"], 0), "collecting": 1},
         "oldest_seconds": 0,
     }
+
+
+def test_metrics_tell_of_what_waits(office: OfficeNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, _ = office.log_call()
+    erasure = posted(office.client("dpo"), "/erasures", {"scope": {"indices": [index]}, "reason": "asked"}, 201)
+
+    def held(_indices: Any) -> list[int]:
+        raise ErasureHeld("entry 0", "no legal hold on it", "one")
+
+    monkeypatch.setattr(office.office.custody, "destroy_records", held)
+    waiting = posted(office.client("custodian"), f"/erasures/{erasure['id']}/approve")
+    assert (waiting["state"], waiting["erased"]) == ("held", [])
+    text = office.client().get("/metrics").text
+    assert "affidavit_office_pending_steps 0.0" in text
+    assert "affidavit_office_waiting_erasures 1.0" in text
+    assert "affidavit_office_indexed_entries 2.0" in text
+    monkeypatch.undo()
+    office.office.duties.run_once()
+    assert got(office.client("dpo"), "/erasures")["items"][0]["state"] == "done"
+    assert "affidavit_office_waiting_erasures 0.0" in office.client().get("/metrics").text
 
 
 # ---- the log's files -------------------------------------------------------------------------------------------------------------------
