@@ -269,8 +269,8 @@ def _cosign(checkpoint: bytes) -> dict[str, Any]:
         public = private.public_key().public_bytes_raw()
         key_id = sha256(name.encode() + b"\n\x04" + public)[:4]
         vkeys[name] = f"{name}+{key_id.hex()}+{_base64(bytes([4]) + public)}"
-        time = (1_790_000_000).to_bytes(8, "big")
-        signature = private.sign(b"cosignature/v1\ntime 1790000000\n" + text.encode())
+        time = (1_700_000_000).to_bytes(8, "big")
+        signature = private.sign(b"cosignature/v1\ntime 1700000000\n" + text.encode())
         lines.append((name, key_id, time + signature))
     declared = "".join(f"witness {name} {vkey}\n" for name, vkey in vkeys.items())
     two = "".join(f"— {name} {_base64(key_id + data)}\n" for name, key_id, data in lines[:2])

@@ -181,8 +181,11 @@ function liesAbout(opening: Opening): Opening[] {
 
 test("witness policies are met or not, and a false cosignature spoils the note", () => {
   const note = parseNote(base64(scene.cosigned.note));
-  for (const { text, isMet } of scene.cosigned.policies) assert.equal(readWitnesses(note, parsePolicy(text)).isMet, isMet, text);
+  const at = 1_700_000_000;
+  for (const { text, isMet } of scene.cosigned.policies) assert.equal(readWitnesses(note, parsePolicy(text), at).isMet, isMet, text);
   const [first] = scene.cosigned.policies;
+  assert.doesNotThrow(() => readWitnesses(note, parsePolicy(first?.text ?? ""), at - 300));
+  assert.throws(() => readWitnesses(note, parsePolicy(first?.text ?? ""), at - 301), Rejected, "a cosignature of the future");
   assert.throws(() => readWitnesses(parseNote(base64(scene.cosigned.spoiled)), parsePolicy(first?.text ?? "")), Rejected);
 });
 

@@ -13,6 +13,7 @@ import { Rejected } from "./rejected";
 
 const NONE = "none";
 const MAX_TIME = (1n << 63n) - 1n;
+const MAX_AHEAD_SECONDS = 300;
 
 interface Group {
   threshold: number;
@@ -131,13 +132,16 @@ function requireCount(what: string, words: string[], least: number, most: number
   if (words.length < least || words.length > most) throw new Rejected(what, `${least} to ${most} words`, words.length);
 }
 
-/** Which witnesses of the policy signed this checkpoint. Throws Rejected for a false cosignature under a known key. */
-export function readWitnesses(note: Note, policy: Policy): Witnessed {
+/**
+ * Which witnesses of the policy signed this checkpoint. Throws Rejected for a false cosignature under a known key, and for a time further
+ * ahead of `now` (seconds since 1970) than clocks differ.
+ */
+export function readWitnesses(note: Note, policy: Policy, now: number = Date.now() / 1000): Witnessed {
   const signed: Witnessed["signed"] = [];
   for (const [name, key] of policy.witnesses) {
     for (const signature of note.signatures) {
       if (!isSignatureOf(signature, key)) continue;
-      const time = readCosignature(note.text, signature.data, key);
+      const time = readCosignature(note.text, signature.data, key, now);
       if (!signed.some((one) => one.name === name)) signed.push({ name, time });
     }
   }
@@ -146,13 +150,15 @@ export function readWitnesses(note: Note, policy: Policy): Witnessed {
   return { isMet: policy.quorum === null || isMet(policy, policy.quorum, names), signed, missing };
 }
 
-function readCosignature(text: string, data: Uint8Array, key: VerifierKey): Date {
+function readCosignature(text: string, data: Uint8Array, key: VerifierKey, now: number): Date {
   if (data.length !== 72) throw new Rejected(`cosignature of ${key.name}`, "72 bytes", data.length);
   const seconds = new DataView(data.buffer, data.byteOffset, 8).getBigUint64(0);
   if (seconds < 1n || seconds > MAX_TIME) throw new Rejected(`cosignature of ${key.name}`, "a time in 1 … 2^63 − 1", seconds);
   const message = concat(encodeUtf8(`cosignature/v1\ntime ${seconds}\n`), encodeUtf8(text));
   if (!isEd25519(data.slice(8), message, key.publicKey))
     throw new Rejected(`cosignature of ${key.name}`, "a signature of this checkpoint", "a false one");
+  if (Number(seconds) > now + MAX_AHEAD_SECONDS)
+    throw new Rejected(`cosignature of ${key.name}`, `a time at most ${MAX_AHEAD_SECONDS} s ahead of ${Math.floor(now)}`, seconds);
   return new Date(Number(seconds) * 1000);
 }
 
