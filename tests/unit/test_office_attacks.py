@@ -10,6 +10,7 @@ import pytest
 from oracle.errors import LogRefused
 from oracle.office.cases import Case
 from oracle.office.reading import CustodySource, LogReader
+from oracle.records import Entry, EntryKind
 from tests.twins.logs import KEY
 from tests.twins.office import OfficeScene
 from tests.twins.office_api import OfficeNetwork, office_network
@@ -52,6 +53,24 @@ def test_a_log_that_went_back_or_forked_is_refused_by_the_office(office: OfficeN
     for path in ("completeness", "export?format=jsonl", "reports"):
         assert auditor.get(f"/audit/v1/{path}").status_code == 409, path
     assert office.office.index.size == 300
+
+
+# ---- records of others -----------------------------------------------------------------------------------------------------------------
+def test_a_writer_that_forges_readings_is_named_with_them(office: OfficeNetwork) -> None:
+    """Pseudonyms and ids of disclosures are public: whoever has a writer's token can write that somebody read something."""
+    index, _ = office.log_call()
+    auditor, dpo = office.client("auditor"), office.client("dpo")
+    asked = auditor.post("/audit/v1/disclosures", json={"indices": [index], "reason": "a complaint", "minutes": 5}).json()
+    dpo.post(f"/audit/v1/disclosures/{asked['id']}/approve", json={})
+    auditor.get(f"/audit/v1/disclosures/{asked['id']}/records/{index}")
+    true = next(fields for fields in office.records("disclosure") if fields["audit.disclosure.action"] == "read")
+    endless = {"audit.disclosure.indices": [str(index), "9" * 8000]}
+    office.net.log.append(Entry(EntryKind.DISCLOSURE, "2026-11-22T10:00:00.000000Z", true | endless))
+    office.follow()
+    forged, *honest = dpo.get("/audit/v1/readers").json()["items"]
+    assert forged["reader"] == f"{true['audit.actor']}, as node-1 says"
+    assert forged["indices"] == [index]
+    assert {reading["reader"] for reading in honest} == {"auditor", "dpo"}
 
 
 # ---- words that were erased ------------------------------------------------------------------------------------------------------------

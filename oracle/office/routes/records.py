@@ -10,12 +10,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 
+from oracle.audit.access import OWN_WRITER
 from oracle.audit.content import ContentState
 from oracle.audit.index import Filter, Found
 from oracle.audit.view import LoggedRecord, body_names
 from oracle.encoding import to_hex
 from oracle.errors import CaseUnknown, MalformedInput
-from oracle.office.cases import CaseKind
+from oracle.office.cases import OFFICE, CaseKind
 from oracle.office.desk import Office
 from oracle.office.gate import PREFIX, TheOffice, needs
 from oracle.office.people import Right
@@ -199,12 +200,14 @@ def readers(caller: MaySeeReaders, office: TheOffice, before: Before = None, lim
 
 
 def _reading(logged: LoggedRecord, views: CaseViews) -> ReadingOut:
-    fields = logged.record.fields
+    """Log and office know whom they showed something; any other writer can write what it likes, and is named with it."""
+    fields, writer = logged.record.fields, logged.record.writer
+    actor = str(fields["audit.actor"])
     indices, case_id = fields.get("audit.disclosure.indices"), fields.get("audit.disclosure.id")
     return ReadingOut(
         index=logged.index,
         time=logged.record.time,
-        reader=views.name(str(fields["audit.actor"])),
+        reader=views.name(actor) if writer in (OWN_WRITER, OFFICE) else f"{actor}, as {writer} says",
         action=str(fields["audit.disclosure.action"]),
         indices=_integers(indices if isinstance(indices, list) else []),
         disclosure=case_id if isinstance(case_id, str) else None,
@@ -213,4 +216,4 @@ def _reading(logged: LoggedRecord, views: CaseViews) -> ReadingOut:
 
 
 def _integers(texts: Sequence[str]) -> list[int]:
-    return [int(text) for text in texts if text.isascii() and text.isdigit()]
+    return [int(text) for text in texts if text.isascii() and text.isdigit() and len(text) <= 16]
