@@ -221,12 +221,13 @@ def _judge_anchors(ledger: Ledger, chain: OfChain, now: int, limits: Limits) -> 
         yield Finding("no_anchor_block", Severity.DOUBT, len(unknown), text)
     late = [size for size, waited in _waits(ledger, chain, ends, now) if waited > limits.anchor_seconds * _SECOND]
     yield from _indices("late_anchor", Severity.GAP, late, f"times an entry waited more than {limits.anchor_seconds} s for its anchor")
-    logged = {(size, root) for _, size, root in ledger.anchors}
+    told = [(index, size, root if isinstance(root, str) else "") for index, size, root in ledger.anchors]  # a record may say anything
+    logged = {(size, root) for _, size, root in told if type(size) is int}
     newest = anchors[-1].size if anchors else 0
     missing = [a.size for a in anchors if (a.size, to_hex(a.root)) not in logged and a.size < newest]
     yield from _indices("unlogged_anchor", Severity.GAP, missing, "anchors on chain were never logged; the entries at those sizes follow")
     on_chain = {(a.size, to_hex(a.root)) for a in anchors}
-    vanished = [index for index, size, root in ledger.anchors if (size, root) not in on_chain]
+    vanished = [index for index, size, root in told if type(size) is not int or (size, root) not in on_chain]
     yield from _indices(
         "vanished_anchor", Severity.DOUBT, vanished, "anchor records tell of anchors of another log, or that the chain does not have"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -11,6 +12,9 @@ from oracle.office.report import Action, SampleRow
 from oracle.records import EntryKind, FieldValue
 
 SystemKey = tuple[str, str, str, str, str]
+
+_INDEX = re.compile("[0-9]{1,16}")
+"""A writer's list may hold any text; Python refuses to read a number of thousands of digits, and knows other digits than these."""
 
 _ACTIONS = {
     EntryKind.DISCLOSURE: ("audit.disclosure.action", ("audit.disclosure.indices", "audit.disclosure.minutes", "audit.disclosure.id")),
@@ -131,7 +135,7 @@ def _words(value: FieldValue) -> str:
 
 
 def _read_sample(index: int, record: Record) -> SampleRow:
-    indices = tuple(int(item) for item in items_of(record, "audit.sample.indices") if item.isdigit())
+    indices = tuple(int(item) for item in items_of(record, "audit.sample.indices") if _INDEX.fullmatch(item))
     names = ("audit.actor", "audit.review.id", "audit.sample.seed", "audit.sample.population_digest")
     actor, sample_id, seed, digest = (text_of(record, name) for name in names)
     return SampleRow(index, record.time, actor, sample_id, seed, integer_of(record, "audit.sample.population") or 0, digest, indices)

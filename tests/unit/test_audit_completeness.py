@@ -307,6 +307,15 @@ def test_an_anchor_record_of_nothing_on_chain_is_a_doubt(history: History) -> No
     assert report.findings[-1].examples == (3,)
 
 
+@pytest.mark.parametrize("wrong", [{"audit.anchor.root": ["0x00"]}, {"audit.anchor.size": ["1"]}, {"audit.anchor.size": "1"}])
+def test_an_anchor_record_of_another_form_is_a_doubt(history: History, wrong: dict[str, Any]) -> None:
+    asked = history.ask(b"input")
+    history.answer(0, asked, b"output")
+    entry = anchor_entry(history.anchor(), history.domain, "log", START)
+    history.write("log", replace(entry, fields=entry.fields | wrong))
+    assert found(judged_history(history, 0, anchor_seconds=10**9)) == {"vanished_anchor": 1}
+
+
 def test_an_anchor_of_more_entries_than_are_shown_is_no_completeness(history: History) -> None:
     """A log that went back behind an anchor has numbers and links without a gap."""
     asked = history.ask(b"input")

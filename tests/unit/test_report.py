@@ -168,6 +168,15 @@ def test_very_many_and_very_long_values_still_make_a_report(tmp_path: Path) -> N
     assert "characters in the log" in pdf_text(write_pdf(data))
 
 
+def test_a_sample_of_what_is_no_index_still_makes_a_report(tmp_path: Path) -> None:
+    log = PlainLog(tmp_path / "log")
+    log.add(EntryKind.REVIEW, 1.0, audit__review__action="sample", audit__sample__indices=["7", "²", "9" * 8000, "-1", ""])
+    log.publish()
+    data = report_of(log, f"sqlite:///{tmp_path}/index.sqlite")
+    assert [sample.indices for sample in data.samples] == [(7,)]
+    assert write_html(data)
+
+
 def test_a_record_that_is_not_in_the_tree_ends_the_report(tmp_path: Path) -> None:
     log = traffic_log(tmp_path / "log", 300)
     report_of(log, f"sqlite:///{tmp_path}/index.sqlite")
