@@ -209,6 +209,8 @@ class Custody:
         query_content = select(_content.c.name, _content.c.ciphertext).where(_content.c.index == index).order_by(_content.c.name)
         with storing("read the log's database"), reading(self._log) as connection:
             parts = {name: decrypt(key, data, _part_bound(index, name)) for name, data in connection.execute(query_content)}
+        if not parts:  # they were removed after the keys were read: whoever has a key here had content
+            return None
         sealed = parts.pop(SEALED, None)
         return Content(None if sealed is None else sealed_from_json(json.loads(sealed)), parts)
 

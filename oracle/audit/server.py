@@ -24,7 +24,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from oracle.audit.access import OWN_WRITER, Access
 from oracle.audit.calls_door import add_calls
-from oracle.audit.content import Content, content_to_json
+from oracle.audit.content import Content, ContentState, content_to_json
 from oracle.audit.log import Log
 from oracle.audit.metrics import LogMetrics
 from oracle.audit.proof import LogProof, write_proof
@@ -171,6 +171,8 @@ def read_contents(log: Log, reader: str, first: int, end: int) -> dict[str, Any]
     contents, after = _collect_contents(log, first, min(end, first + WIDTH))
     if contents:
         log.append(OWN_WRITER, reading_entry(reader, sorted(contents), log.now()))
+        left = log.custody.states(contents)  # what was erased while that was written is not shown any more
+        contents = {index: content for index, content in contents.items() if left[index] is ContentState.PRESENT}
     return {"contents": {str(index): content_to_json(content) for index, content in contents.items()}, "next": after}
 
 

@@ -21,15 +21,16 @@ from oracle.audit.log import Keeper, Log, Places
 from oracle.audit.record import parse_record
 from oracle.audit.retention import parse_retention
 from oracle.audit.seal import Sealed
+from oracle.audit.server import read_contents
 from oracle.audit.store import content as content_table
 from oracle.config import ChainConfig, Config, LogConfig, read_secret
 from oracle.errors import ConfigRejected, EntryRejected, ErasureHeld, InvariantBroken, LogRefused
 from oracle.pipeline.keys import new_log
 from oracle.pipeline.log import rotate_custody_key
-from oracle.records import Bytes32, EntryKind
+from oracle.records import Appended, Bytes32, Entry, EntryKind
 from oracle.seams import SystemClock
 from oracle.store import insert_all, open_database
-from tests.twins.logs import check_secret, secret_entry
+from tests.twins.logs import check_secret, open_log, secret_entry
 from tests.twins.postgres import NewDatabase
 
 KEY = CustodyKey(bytes(range(32)))
@@ -79,6 +80,28 @@ def scene(new_database: NewDatabase) -> Iterator[Scene]:
     yield made
     made.custody.close()
     made.log.dispose()
+
+
+def test_ciphertexts_that_were_just_removed_are_no_empty_content(scene: Scene) -> None:
+    """Keys and ciphertexts lie in two databases, and an erasure may come between the reading of the one and of the other."""
+    scene.keep(1)
+    scene.execute("DELETE FROM content", 0)
+    assert scene.custody.content(1) is None
+
+
+def test_what_is_erased_while_its_reading_is_logged_is_not_shown(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    for number in range(2):
+        log.append("app", secret_entry(number))
+    append = log.append
+
+    def slowly(writer: str, entry: Entry, key: str | None = None) -> Appended:
+        log.custody.destroy_records([0])
+        return append(writer, entry, key)
+
+    log.append = slowly  # type: ignore[method-assign]
+    assert list(read_contents(log, "reader", 0, 2)["contents"]) == ["1"]
+    log.close()
 
 
 def test_a_record_that_comes_while_its_person_is_erased_is_of_nobody_erased(scene: Scene) -> None:
