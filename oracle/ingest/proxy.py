@@ -256,7 +256,8 @@ def _call_of(proxy: Proxy, forwarding: Forwarding) -> Call:
 
 def _request_to(proxy: Proxy, forwarding: Forwarding) -> httpx.Request:
     url = httpx.URL(str(proxy.upstream.base_url).rstrip("/") + "/" + forwarding.path, query=forwarding.query or None)
-    return proxy.upstream.build_request(forwarding.method, url, headers=forwarding.headers, content=forwarding.body or None)
+    body = None if forwarding.method in _SAFE else forwarding.body  # with which a lenient service would be asked, and nobody records it
+    return proxy.upstream.build_request(forwarding.method, url, headers=forwarding.headers, content=body or None)
 
 
 def _is_event_stream(upstream: httpx.Response) -> bool:
@@ -314,7 +315,7 @@ async def _pass_through(proxy: Proxy, forwarding: Forwarding) -> Response:
     try:
         upstream = await proxy.upstream.send(_request_to(proxy, forwarding), stream=True)
         body = await _read_whole(upstream, proxy.max_answer_bytes)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, TooLarge) as error:
         return _problem(502, f"Upstream{type(error).__name__}", "the model's service did not answer")
     return Response(body, upstream.status_code, _answer_headers(upstream))
 

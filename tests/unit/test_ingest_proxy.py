@@ -581,6 +581,18 @@ def test_other_paths_by_setting_and_recorded_unless_they_only_read(tmp_path: Pat
     assert result["audit.outcome"] == "ok"
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_is_not_recorded_carries_no_question(tmp_path: Path, upstream: Upstream, log: LogService, method: str) -> None:
+    """A lenient service would answer the body of a GET; and what it says is bounded as any answer is."""
+    upstream.behaviour = Behaviour(body=b"x" * 2000)
+    service = ProxyService(tmp_path, upstream.url, log.url, log.tokens["proxy"], other_paths="forward", max_answer_bytes=1000)
+    with service as proxy:
+        answer = httpx.request(method, proxy.url + "/chat/completions", content=json.dumps(ASK).encode())
+    assert [seen.body for seen in upstream.seen] == [b""]
+    assert answer.status_code == (502 if method == "GET" else 200)
+    assert records_of(tmp_path) == []
+
+
 # ---- who calls ------------------------------------------------------------------------------------------------------------------------
 def test_callers_by_token_and_the_upstreams_key_from_a_file(tmp_path: Path, upstream: Upstream, log: LogService) -> None:
     files = new_callers(tmp_path / "callers", ["billing", "triage"])
