@@ -88,6 +88,7 @@ def _sample(case: Case, _step: str) -> dict[str, FieldValue]:
         "audit.review.action": "sample",
         "audit.review.id": case.id,
         "audit.sample.seed": str(details["seed"]),
+        "audit.sample.seed_is_given": bool(details.get("is_seed_given", True)),
         "audit.sample.population": int(details["population"]),
         "audit.sample.population_digest": str(details["population_digest"]),
         "audit.sample.tree_size": int(details["tree_size"]),

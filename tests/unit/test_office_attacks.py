@@ -73,6 +73,16 @@ def test_a_writer_that_forges_readings_is_named_with_them(office: OfficeNetwork)
     assert {reading["reader"] for reading in honest} == {"auditor", "dpo"}
 
 
+def test_a_seed_that_was_tried_out_before_is_told_from_one_that_was_drawn(office: OfficeNetwork) -> None:
+    """Whoever gives a seed can look for one that leaves a record out: populations are public, and draw again for everybody."""
+    for number in range(4):
+        office.log_call(number)
+    auditor = office.client("auditor")
+    for body in ({"size": 1, "seed": "0x" + "07" * 32}, {"size": 1}):
+        assert auditor.post("/audit/v1/samples", json=body).status_code == 201
+    assert [fields["audit.sample.seed_is_given"] for fields in office.records("review")] == [True, False]
+
+
 # ---- words that were erased ------------------------------------------------------------------------------------------------------------
 WORD = "marywashere"
 

@@ -92,12 +92,16 @@ def sample(case_id: CaseId, caller: MaySee, office: TheOffice) -> SampleOut:
 
 @router.post("/samples", summary="Draw a sample", status_code=201, responses=refusals(*ASKED, 404, 409))
 def draw_sample(sent: SampleIn, caller: MayReview, office: TheOffice) -> SampleOut:
-    """Which entries are looked at is decided by the seed. Seed, population and entries are in the log before they are answered."""
+    """Which entries are looked at is decided by the seed. Seed, population and entries are in the log before they are answered.
+
+    Who gives a seed may have tried others before, without a record: the log says whether it was given, or drawn here.
+    """
     seed = Bytes32(secrets.token_bytes(32)) if sent.seed is None else parse_bytes32(sent.seed, "seed")
     drawn = _draw(office, filter_of(sent.filter), sent.size, seed)
     told = drawn.to_json()
     details = {name: told[name] for name in ("seed", "population", "population_digest", "root", "indices", "filter")}
-    case = office.duties.file_sample(caller.actor, details | {"tree_size": told["size"], "size": sent.size})
+    more = {"tree_size": told["size"], "size": sent.size, "is_seed_given": sent.seed is not None}
+    case = office.duties.file_sample(caller.actor, details | more)
     return views_for(office, caller).sample(case)
 
 

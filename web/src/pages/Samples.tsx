@@ -1,4 +1,4 @@
-/** Samples: drawn by a seed, so that anybody can draw them again and nobody can choose them. */
+/** Samples: drawn by a seed, so that anybody can draw them again. Who gives a seed could choose; the log says who did. */
 
 import { useState } from "preact/hooks";
 
@@ -26,7 +26,7 @@ function Content({ before }: { before: string }) {
   const { loading, reload } = useLoading(`samples ${before}`, (signal) => get<Items<Sample>>("/samples", { before }, signal));
   const mayDraw = useMay("review");
   return (
-    <Page title="Samples" lead="The seed and the population's digest are logged before you see what was drawn.">
+    <Page title="Samples" lead="The seed and the population's digest are logged before you see what was drawn, and whether the seed was yours.">
       {mayDraw && <DrawForm />}
       <Loaded loading={loading} reload={reload}>
         {({ items, next }) =>
