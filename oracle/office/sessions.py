@@ -156,6 +156,8 @@ class Sessions:
                 known = connection.execute(query).scalar_one_or_none()
             if known is not None:
                 return str(known)
+            if (linked := self._linked_actor(person)) is not None:
+                return linked
             try:
                 with self._engine.begin() as connection:
                     connection.execute(insert(ACTORS), {"person": person, "actor": "person-" + secrets.token_hex(16)})
@@ -163,6 +165,16 @@ class Sessions:
                 pass
             with reading(self._engine) as connection:
                 return str(connection.execute(query).scalar_one())
+
+    def _linked_actor(self, person: str) -> str | None:
+        """The pseudonym of who came from the issuer before the people file had them: they stay one person, also between two steps."""
+        found = self._people.current().by_name.get(person)
+        if found is None or found.subject is None:
+            return None
+        same = ACTORS.c.person.startswith(OIDC_PREFIX, autoescape=True) & ACTORS.c.person.endswith(f"#{found.subject}", autoescape=True)
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(ACTORS.c.person, ACTORS.c.actor).where(same)).all()
+        return next((str(actor) for identity, actor in rows if identity.partition("#")[2] == found.subject), None)
 
     def name_of(self, actor: str) -> str | None:
         """Who is behind a pseudonym of this office."""

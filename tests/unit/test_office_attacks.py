@@ -9,7 +9,9 @@ import pytest
 
 from oracle.errors import LogRefused
 from oracle.office.cases import Case
+from oracle.office.people import Role
 from oracle.office.reading import CustodySource, LogReader
+from oracle.office.sessions import Identity
 from oracle.records import Entry, EntryKind
 from tests.twins.logs import KEY
 from tests.twins.office import OfficeScene
@@ -32,6 +34,20 @@ def test_no_page_of_this_origin_takes_scripts_from_elsewhere(office: OfficeNetwo
         assert answer.status_code == 404, path
         assert "<script" not in answer.text, path
     assert client.get("/openapi.json").status_code == 200
+
+
+# ---- one person, twice -----------------------------------------------------------------------------------------------------------------
+def test_who_asked_before_the_people_file_had_them_does_not_approve_after(office: OfficeNetwork) -> None:
+    """First by the issuer's word alone, then under a name of the file with the same subject: still one person."""
+    index, _ = office.log_call()
+    sessions = office.office.sessions
+    before = Identity("oidc:https://id.example.org#bob_7", "Bob", frozenset({Role.DPO}), "oidc")
+    case = office.office.duties.request_erasure(sessions.actor_of(before.person), [index], "mine")
+    office.add_person("another", Role.CUSTODIAN, subject="bobx7")
+    office.add_person("bob", Role.CUSTODIAN, subject="bob_7")
+    answer = office.client("bob").post(f"/audit/v1/erasures/{case.id}/approve", json={})
+    assert (answer.status_code, answer.json()["title"]) == (403, "Forbidden")
+    assert office.client("another").post(f"/audit/v1/erasures/{case.id}/approve", json={}).json()["state"] == "done"
 
 
 # ---- a log that goes back ------------------------------------------------------------------------------------------------------------
