@@ -96,6 +96,13 @@ def is_incident(record: Record) -> bool:
     return record.kind is EntryKind.REVIEW and record.fields.get("audit.review.action") == ACTION
 
 
+def check_incident(entry: Entry) -> None:
+    """At the log's door: one that cannot be read would end every report on its period. Raises EntryRejected or MalformedInput."""
+    record = Record(entry.kind, entry.time, entry.time, "", 1, None, entry.fields)
+    if is_incident(record):
+        _read(0, record)
+
+
 def read_incidents(records: Iterable[tuple[int, Record]]) -> list[Incident]:
     """The incidents that records tell of, by the order in which they were opened. What another writer says of the same name counts too.
 
@@ -118,7 +125,8 @@ def _read(index: int, record: Record) -> Incident:
         indices = tuple(int(item) for item in about) if isinstance(about, list) else ()
         if aware.tzinfo is None:
             raise ValueError("a time without its zone")
-    except ValueError as error:
+        aware + timedelta(days=DAYS[gravity])  # the calendar has the day on which a report is due
+    except (ValueError, OverflowError) as error:
         raise MalformedInput(f"incident in entry {index}", "a gravity, a step, a time and entries", str(error)[:80]) from error
     reported = moment if step is IncidentStep.REPORTED else None
     closed = moment if step is IncidentStep.CLOSED else None

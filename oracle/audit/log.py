@@ -31,6 +31,7 @@ from oracle.audit.access import OWN_WRITER
 from oracle.audit.content import Content
 from oracle.audit.custody import Custody, Keeping
 from oracle.audit.custodykey import CustodyKey
+from oracle.audit.incidents import check_incident
 from oracle.audit.note import SignerKey
 from oracle.audit.publisher import Publisher
 from oracle.audit.record import Previous, check_entry, encode_record, parse_record, read_call_id, require_writer
@@ -178,6 +179,7 @@ class Log:
         content_digest = check_entry(entry)
         if entry.kind is EntryKind.ANCHOR and writer != OWN_WRITER:  # told falsely, it would spoil every audit of the whole log
             raise EntryRejected("anchor entry", "one by the log itself", f"one by {writer}")
+        check_incident(entry)
         if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
             raise EntryRejected("idempotency key", f"1 to {MAX_KEY} printable ASCII characters", repr(key)[:40])
         content = Content(Sealed.of(entry.sealed) if entry.sealed else None, entry.bodies)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from oracle.errors import LogRefused
+from oracle.audit.incidents import Gravity, IncidentStep, incident_entry
+from oracle.errors import EntryRejected, LogRefused, MalformedInput
 from oracle.office.cases import Case
 from oracle.office.people import Role
 from oracle.office.reading import CustodySource, LogReader
@@ -87,6 +91,28 @@ def test_a_writer_that_forges_readings_is_named_with_them(office: OfficeNetwork)
     assert forged["reader"] == f"{true['audit.actor']}, as node-1 says"
     assert forged["indices"] == [index]
     assert {reading["reader"] for reading in honest} == {"auditor", "dpo"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"audit.incident.step": None},
+        {"audit.incident.gravity": "mild"},
+        {"audit.incident.aware": "9999-12-31T00:00:00.000000Z"},
+        {"audit.incident.indices": ["9" * 8000]},
+        {"audit.incident.id": 7},
+    ],
+)
+def test_no_writer_ends_the_reports_on_a_period(office: OfficeNetwork, wrong: dict[str, Any]) -> None:
+    """The log takes an incident that can be read, and no other."""
+    now = datetime.now(UTC)
+    entry = incident_entry("INC-1", IncidentStep.OPENED, Gravity.SERIOUS, now, "app", now, [0])
+    office.net.log.append(entry)
+    fields = {name: value for name, value in (entry.fields | wrong).items() if value is not None}
+    with pytest.raises((EntryRejected, MalformedInput)):
+        office.net.log.append(replace(entry, fields=fields))
+    office.follow()
+    assert office.client("auditor").get("/audit/v1/reports").status_code == 200
 
 
 def test_a_seed_that_was_tried_out_before_is_told_from_one_that_was_drawn(office: OfficeNetwork) -> None:
