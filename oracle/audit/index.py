@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from oracle.audit import bits
 from oracle.audit.bits import BLOCK
 from oracle.audit.callstate import CallState
-from oracle.audit.ledger import Ledger, micros, micros_of, moment_of
+from oracle.audit.ledger import Ledger, micros_of, moment_of
 from oracle.audit.note import VerifierKey
 from oracle.audit.overview import Overview, read_overview
 from oracle.audit.parallel import Workers
@@ -304,13 +304,11 @@ class Index:
         self._ledger = Ledger()
 
     def _project(self, connection: Connection, ledger: Ledger, batch: Sequence[Prepared], size: int) -> None:
-        of_calls = [(entry, entry.record.call_id) for entry in batch]
-        earlier = self._load_states(connection, {call_id for _, call_id in of_calls if call_id is not None})
+        earlier = self._load_states(connection, {entry.call_id for entry in batch if entry.call_id is not None})
         projection = Projection(self._states)
-        for entry, call_id in of_calls:
-            time = micros(entry.record.time)
-            projection.enter(entry, call_id, time, () if call_id is None else earlier.get(call_id, ()))
-            ledger.enter(entry.index, entry.leaf_hash, entry.record, time, micros(entry.record.log_time))
+        for entry in batch:
+            projection.enter(entry, () if entry.call_id is None else earlier.get(entry.call_id, ()))
+            ledger.enter(entry.index, entry.leaf_hash, entry.record, entry.time, entry.log_time)
         projection.write(connection, size)
 
     def _load_states(self, connection: Connection, call_ids: set[Bytes32]) -> dict[Bytes32, list[int]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from oracle.audit.ledger import micros
 from oracle.audit.parallel import Workers
 from oracle.audit.record import Record, parse_record
 from oracle.audit.report import ENTRY, failing_at
-from oracle.audit.terms import Keys, collect
+from oracle.audit.terms import KEY_BYTES, Keys, collect
 from oracle.audit.tiles import WIDTH
 from oracle.audit.verified import VerifiedTiles
 from oracle.errors import InvariantBroken, Rejected
@@ -17,11 +18,14 @@ from oracle.records import Bytes32
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """One entry, in the tree. `terms` and `identifiers` (keys) are without those of its call."""
+    """One entry, in the tree. `terms` and `identifiers` (keys) are without those of its call; times in microseconds since 1970."""
 
     index: int
     leaf_hash: Bytes32
     record: Record
+    call_id: Bytes32 | None
+    time: int
+    log_time: int
     terms: set[str]
     identifiers: set[int]
 
@@ -50,15 +54,21 @@ def _prepare(task: _Task) -> tuple[list[Prepared], int | None]:
     keys, prepared = Keys(secret), list[Prepared]()
     for index, (leaf_hash, data) in enumerate(leaves, start):
         try:
-            record = parse_record(data)
+            prepared.append(_prepare_one(index, leaf_hash, data, keys))
         except Rejected:
             return prepared, index
-        prepared.append(Prepared(index, leaf_hash, record, *collect(record, leaf_hash.hex(), keys)))
     return prepared, None
+
+
+def _prepare_one(index: int, leaf_hash: Bytes32, data: bytes, keys: Keys) -> Prepared:
+    record = parse_record(data)
+    times = micros(record.time), micros(record.log_time)
+    return Prepared(index, leaf_hash, record, record.call_id, *times, *collect(record, leaf_hash.hex(), keys))
 
 
 def _parse_failed(tiles: VerifiedTiles, index: int) -> None:
     """Parses it again, for its error."""
     with failing_at(ENTRY, f"entry {index}"):
-        parse_record(tiles.bundle(index // WIDTH)[index % WIDTH][1])
+        leaf_hash, data = tiles.bundle(index // WIDTH)[index % WIDTH]
+        _prepare_one(index, leaf_hash, data, Keys(bytes(KEY_BYTES)))
     raise InvariantBroken(f"entry {index} parses once and not the next time")

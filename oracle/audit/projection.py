@@ -151,18 +151,18 @@ class Projection:
     volumes: Counter[Volume] = field(default_factory=Counter)
     latencies: Counter[tuple[int, int]] = field(default_factory=Counter)  # (hour's start, bin)
 
-    def enter(self, entry: Prepared, call_id: Bytes32 | None, time: int, earlier: Collection[int]) -> None:
-        """The next record, of `call_id`. `earlier` are the records of its call that are in the database already."""
-        index, record = entry.index, entry.record
+    def enter(self, entry: Prepared, earlier: Collection[int]) -> None:
+        """The next record. `earlier` are the records of its call that are in the database already."""
+        index, record, call_id = entry.index, entry.record, entry.call_id
         block, position = divmod(index, BLOCK)
-        state = None if call_id is None else self._enter_call(index, call_id, record, time, earlier)
+        state = None if call_id is None else self._enter_call(index, call_id, record, entry.time, earlier)
         self._add(entry.terms if state is None else entry.terms | state.terms, block, position)
-        self.times[block].append(time)
+        self.times[block].append(entry.time)
         self.identifiers[block].extend((key, position) for key in entry.identifiers)
         self.rows.append(
             {
                 "index": index,
-                "time": time,
+                "time": entry.time,
                 "kind": str(record.kind),
                 "writer": record.writer,
                 "call": None if state is None else state.first,

@@ -39,6 +39,7 @@ _TRANSACTIONS = {"audit.transaction", "audit.request.transaction"}
 _ADDRESS_DIGITS = 40
 
 
+@lru_cache(maxsize=1 << 14)
 def facet(name: str, value: str) -> str:
     """The term of a field that is filtered by its whole value."""
     return _bounded(f"{name}=", value)
