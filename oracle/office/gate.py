@@ -126,7 +126,9 @@ def require_declared(app: FastAPI) -> None:
 
 # ---- the cookie ----------------------------------------------------------------------------------------------------------------------
 def is_loopback(request: Request) -> bool:
-    return request.url.hostname in _LOOPBACK
+    """Whether a browser speaks to this machine itself. A proxy may forget to pass on the name, and often tells of itself."""
+    forwarded = {"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"} & set(request.headers.keys())
+    return request.url.hostname in _LOOPBACK and request.url.scheme == "http" and not forwarded
 
 
 def set_session(request: Request, response: Response, cookie: str) -> None:

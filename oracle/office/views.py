@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from oracle.audit.seal import opening_to_json
 from oracle.encoding import to_hex
 from oracle.office.cases import Case, CaseState
 from oracle.office.duties import Disclosed
 from oracle.office.people import Right
-from oracle.office.sessions import Caller, Sessions
+from oracle.office.sessions import OIDC_PREFIX, Caller, Sessions
 from oracle.office.wire import (
     DisclosureOut,
     ErasureOut,
@@ -37,9 +38,12 @@ class CaseViews:
         self._now = now
 
     def name(self, actor: str) -> str:
-        """A person of this office by the name they sign in with; anybody else by the pseudonym."""
+        """A person of this office by the name they sign in with, at the issuer where only it knows them; anybody else by pseudonym."""
         person = self._name_of(actor)
-        return actor if person is None else person.rpartition("#")[2]
+        if person is None or not person.startswith(OIDC_PREFIX):
+            return person or actor
+        issuer, _, subject = person.removeprefix(OIDC_PREFIX).partition("#")  # whoever may choose a subject there takes no name from here
+        return f"{subject} at {urlsplit(issuer).hostname}"
 
     # ---- by kind ---------------------------------------------------------------------------------------------------------------------
     def disclosure(self, case: Case) -> DisclosureOut:

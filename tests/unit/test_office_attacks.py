@@ -40,6 +40,20 @@ def test_no_page_of_this_origin_takes_scripts_from_elsewhere(office: OfficeNetwo
     assert client.get("/openapi.json").status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("headers", "is_secure"),
+    [
+        ({"host": "127.0.0.1:8080"}, False),
+        ({"host": "office.example.org"}, True),
+        ({"host": "127.0.0.1:8080", "x-forwarded-for": "192.0.2.7"}, True),
+        ({"host": "127.0.0.1:8080", "x-forwarded-proto": "https"}, True),
+    ],
+)
+def test_a_proxy_that_forgets_the_name_does_not_open_the_cookie(office: OfficeNetwork, headers: dict[str, str], is_secure: bool) -> None:
+    answer = office.client().post("/audit/v1/session", json={"token": office.tokens["auditor"]}, headers=headers)
+    assert ("Secure" in answer.headers["set-cookie"]) is is_secure
+
+
 # ---- one person, twice -----------------------------------------------------------------------------------------------------------------
 def test_who_asked_before_the_people_file_had_them_does_not_approve_after(office: OfficeNetwork) -> None:
     """First by the issuer's word alone, then under a name of the file with the same subject: still one person."""
@@ -52,6 +66,16 @@ def test_who_asked_before_the_people_file_had_them_does_not_approve_after(office
     answer = office.client("bob").post(f"/audit/v1/erasures/{case.id}/approve", json={})
     assert (answer.status_code, answer.json()["title"]) == (403, "Forbidden")
     assert office.client("another").post(f"/audit/v1/erasures/{case.id}/approve", json={}).json()["state"] == "done"
+
+
+@pytest.mark.parametrize("subject", ["auditor", "x#auditor"])
+def test_a_subject_at_the_issuer_takes_no_name_of_the_people_file(office: OfficeNetwork, subject: str) -> None:
+    """Who decides over a request must see whose it is."""
+    index, _ = office.log_call()
+    actor = office.office.sessions.actor_of(f"oidc:https://id.example.org/tenant#{subject}")
+    office.office.duties.request_disclosure(actor, [index], "a reason", 5)
+    [shown] = office.client("dpo").get("/audit/v1/disclosures").json()["items"]
+    assert shown["by"] == f"{subject} at id.example.org"
 
 
 # ---- a log that goes back ------------------------------------------------------------------------------------------------------------

@@ -613,7 +613,7 @@ def test_a_sign_in_at_the_certified_provider(tmp_path: Path) -> None:
             browser.headers[CSRF_HEADER] = me["csrf"]
             index, _ = office.log_call()
             case = posted(browser, "/disclosures", {"indices": [index], "reason": "why", "minutes": 5}, 201)
-            assert case["by"] == "grace"
+            assert case["by"] == "grace at 127.0.0.1"
             assert "grace" not in str(office.records("disclosure"))
 
 
