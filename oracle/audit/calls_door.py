@@ -195,11 +195,12 @@ def _moment(told: Mapping[str, Any]) -> datetime:
         return datetime.now(UTC)
     try:
         moment = datetime.fromisoformat(told["time"])
-    except (TypeError, ValueError) as error:
+        in_utc = moment.astimezone(UTC)  # which the calendar may not have, for a time at one of its ends
+    except (TypeError, ValueError, OverflowError) as error:
         raise MalformedInput("time", "RFC 3339", repr(told["time"])[:40]) from error
     if moment.tzinfo is None:
         raise MalformedInput("time", "RFC 3339 with an offset", repr(told["time"])[:40])
-    return moment
+    return in_utc
 
 
 def _content(told: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, bytes]:

@@ -81,6 +81,8 @@ def content_of(service: LogService, index: int) -> dict[str, bytes]:
         ({"model": "m", "time": "yesterday"}, 400),
         ({"model": "m", "time": "2026-11-22T10:00:00"}, 400),
         ({"model": "m", "time": 1764000000}, 400),
+        ({"model": "m", "time": "0001-01-01T00:00:00+23:59"}, 400),
+        ({"model": "m", "time": "9999-12-31T23:59:59-23:59"}, 400),
         ({"model": "m", "retention": "for ever"}, 422),
         ({"model": "m", "subject": ["ada"]}, 400),
     ],
