@@ -1008,6 +1008,8 @@ class Verification:
     def _verify_anchors(self) -> None:
         self.at = 4
         anchor_key = self.manifest["log"]["anchor_key"]
+        if self.given.anchor_key is not None and anchor_key is not None:
+            require_same("the anchor key, as you gave it", self.given.anchor_key, hex_bytes(anchor_key, 20))
         paths = self.names("anchors")
         events = {e.data: mined for mined in self.mined_as("anchor") for e in self._anchored(mined, anchor_key)}
         proven: list[tuple[int, Mined]] = []
@@ -1023,10 +1025,7 @@ class Verification:
         self._tell_anchors(len(paths), sorted(proven))
 
     def _anchored(self, mined: Mined, anchor_key: object) -> list[Event]:
-        key = hex_bytes(anchor_key, 20)
-        if self.given.anchor_key is not None:
-            require_same("the anchor key, as you gave it", self.given.anchor_key, key)
-        own = log_id(self.checkpoint.origin, key)
+        own = log_id(self.checkpoint.origin, hex_bytes(anchor_key, 20))
         events = find_events(mined, self.audit_anchor, "Anchored(bytes32,uint64,bytes32)", own)
         require(events, f"the transaction {mined.transaction.hex()} anchored nothing of this log")
         return events

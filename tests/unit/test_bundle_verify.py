@@ -9,7 +9,7 @@ import re
 import stat
 import zipfile
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -57,6 +57,16 @@ def test_it_names_the_numbered_steps_as_the_audit_does() -> None:
     from oracle.audit.report import NAMES
 
     assert dict(enumerate(script.STEPS[1:], start=1)) == NAMES
+
+
+def test_an_anchor_key_that_is_given_is_compared_also_without_evidence_of_an_anchor() -> None:
+    verification = script.Verification({}, script.Given(anchor_key=b"\x01" * 20))
+    verification.roles = []
+    for own in ("01", "02"):
+        verification.manifest = {"log": {"anchor_key": "0x" + own * 20}}
+        with nullcontext() if own == "01" else refuted("the anchor key, as you gave it"):
+            verification._verify_anchors()
+    assert verification.unchecked[4]
 
 
 # ---- hashes and signatures -------------------------------------------------------------------------------------------------------------
