@@ -7,6 +7,7 @@ said twice, nothing that happened is left unsaid, and a second attempt sends the
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
@@ -85,10 +86,13 @@ def _update(engine: Engine, row_id: int, **values: object) -> None:
 
 def _to_json(entry: Entry) -> str:
     bodies = {name: to_hex(body) for name, body in entry.bodies.items()}
-    return json.dumps({"kind": entry.kind, "time": entry.time, "fields": entry.fields, "bodies": bodies})
+    kept = {"sealed": entry.sealed, "subject": entry.subject, "retention": entry.retention}
+    return json.dumps({"kind": entry.kind, "time": entry.time, "fields": entry.fields, "bodies": bodies} | kept)
 
 
 def _from_json(text: str) -> Entry:
     document = json.loads(text)
     bodies = {name: parse_hex(body, name) for name, body in document["bodies"].items()}
-    return Entry(EntryKind(document["kind"]), document["time"], document["fields"], bodies)
+    entry = Entry(EntryKind(document["kind"]), document["time"], document["fields"], bodies)
+    kept = {name: document[name] for name in ("sealed", "subject", "retention") if name in document}  # rows of before have none
+    return replace(entry, **kept)
