@@ -61,6 +61,7 @@ def add_calls(app: FastAPI, log: Log, access: Access, metrics: LogMetrics) -> No
     """The three routes, on the log's application."""
 
     async def append(writer: str, entry: Entry, key: str) -> Appended:
+        access.require_scope(writer, entry)
         try:
             appended = await asyncio.wrap_future(log.submit(writer, entry, key))
         except AffidavitError as error:

@@ -21,6 +21,7 @@ from oracle.wire import require_fields
 
 _REFUSALS: dict[str, type[Rejected]] = {
     "EntryRejected": EntryRejected,
+    "Forbidden": EntryRejected,  # out of this writer's scope: the log will never take it
     "LogRefused": LogRefused,
     "MalformedInput": MalformedInput,
     "TooLarge": TooLarge,

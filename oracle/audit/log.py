@@ -34,7 +34,7 @@ from oracle.audit.custodykey import CustodyKey
 from oracle.audit.incidents import check_incident
 from oracle.audit.note import SignerKey
 from oracle.audit.publisher import Publisher
-from oracle.audit.record import Previous, check_entry, encode_record, parse_record, read_call_id, require_writer
+from oracle.audit.record import CALL_ID, Previous, check_entry, encode_record, parse_record, read_call_id, require_writer
 from oracle.audit.retention import Retention
 from oracle.audit.seal import Sealed
 from oracle.audit.store import CheckpointStore, EntryStore, Row
@@ -296,18 +296,30 @@ class Log:
             known = self.entries.find_keys(connection, {s.writer for s in batch}, {s.key for s in batch})
             ids = {s.call_id for s in batch if s.call_id is not None}
             calls = {i: Previous(*place) for i, place in self.entries.last_of_calls(connection, ids).items()} if ids else {}
-            placing = self._place(batch, size, known, calls)
+            outside = {s.call_id for s in batch if s.call_id is not None and CALL_ID in s.entry.fields}
+            owners = self.entries.owners_of_calls(connection, outside) if outside else {}
+            placing = self._place(batch, size, known, calls, owners)
             if placing.rows:
                 self.entries.insert(connection, placing.rows, self.custody.keep(placing.kept))
         return placing.rows, placing.answers
 
-    def _place(self, batch: list[_Submission], size: int, known: dict[tuple[str, str], Row], calls: dict[Bytes32, Previous]) -> _Placing:
+    def _place(
+        self,
+        batch: list[_Submission],
+        size: int,
+        known: dict[tuple[str, str], Row],
+        calls: dict[Bytes32, Previous],
+        owners: dict[Bytes32, str],
+    ) -> _Placing:
         sequences, placing = dict(self._sequences), _Placing()
         fresh: dict[tuple[str, str], _Submission] = {}
         moment = self._clock.now()
         for s in batch:
             name = (s.writer, s.key)
             row = known.get(name)
+            if row is None and (refusal := _refuse_stranger(s, owners)) is not None:
+                placing.answers.append(refusal)
+                continue
             if row is None:
                 sequences[s.writer] = sequences.get(s.writer, 0) + 1
                 row = _make_row(s, size + len(placing.rows), sequences[s.writer], format_time(moment), calls)
@@ -358,6 +370,15 @@ class _Placing:
     rows: list[Row] = field(default_factory=list)
     kept: list[Keeping] = field(default_factory=list)
     answers: list[Row | AffidavitError] = field(default_factory=list)
+
+
+def _refuse_stranger(s: _Submission, owners: dict[Bytes32, str]) -> EntryRejected | None:
+    """A call outside the chain is told by whoever began it: nobody else can end it, or begin it again. Decisions of people are others'."""
+    if s.call_id is None or CALL_ID not in s.entry.fields or s.entry.kind is EntryKind.OVERRIDE:
+        return None
+    if owners.setdefault(s.call_id, s.writer) == s.writer:
+        return None
+    return EntryRejected(f"{s.entry.kind} of a call", "the writer that began it", "another one")
 
 
 def _make_row(s: _Submission, index: int, sequence: int, log_time: str, calls: dict[Bytes32, Previous]) -> Row:

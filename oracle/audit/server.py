@@ -68,6 +68,7 @@ def _add_writing(app: FastAPI, log: Log, access: Access, metrics: LogMetrics) ->
         """Body: {"key": string or null, "entry": {"kind", "time", "fields", "bodies", …}}. A repeated key answers with the first place."""
         writer = access.writer(authorization)
         entry, key = _read_item(_parse_json(await request.body()), "append")
+        access.require_scope(writer, entry)
         try:
             appended = await asyncio.wrap_future(log.submit(writer, entry, key))
         except AffidavitError as error:
@@ -87,6 +88,8 @@ def _add_writing(app: FastAPI, log: Log, access: Access, metrics: LogMetrics) ->
         if not isinstance(body["items"], list):
             raise MalformedInput("batch.items", "a list", type(body["items"]).__name__)
         items = [_read_item(item, f"item {number}") for number, item in enumerate(body["items"])]
+        for entry, _key in items:
+            access.require_scope(writer, entry)
         appended = await asyncio.wrap_future(log.submit_batch(writer, items))
         for entry, _key in items:
             metrics.appends.labels(entry.kind, "ok").inc()

@@ -139,6 +139,12 @@ class EntryStore:
         query = select(_entries.c.call_id, _entries.c.index, _entries.c.leaf_hash).where(_entries.c.index.in_(newest))
         return {call_id: (index, leaf_hash) for call_id, index, leaf_hash in connection.execute(query)}
 
+    def owners_of_calls(self, connection: Connection, call_ids: Collection[Bytes32]) -> dict[Bytes32, str]:
+        """Who wrote the first entry of each call that has one."""
+        oldest = select(func.min(_entries.c.index)).where(_entries.c.call_id.in_(call_ids)).group_by(_entries.c.call_id)
+        query = select(_entries.c.call_id, _entries.c.writer).where(_entries.c.index.in_(oldest))
+        return {row.call_id: row.writer for row in connection.execute(query)}
+
     def insert(self, connection: Connection, rows: Sequence[Row], ciphertexts: Sequence[dict[str, Any]]) -> None:
         """New entries, and the rows of `content` that `Custody.keep` gave for them."""
         insert_all(connection, _entries, [row.columns() for row in rows])

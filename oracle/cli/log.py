@@ -48,7 +48,9 @@ def new(
             metavar="FILE",
         ),
     ] = None,
-    writer: Annotated[list[str] | None, typer.Option("--writer", help="Name of a writer; again for each.")] = None,
+    writer: Annotated[
+        list[str] | None, typer.Option("--writer", help="Name of a writer, or name:scope+scope of chain, calls, office; again for each.")
+    ] = None,
     reader: Annotated[list[str] | None, typer.Option("--reader", help="Name of a reader; again for each.")] = None,
     json: Json = False,
 ) -> None:

@@ -197,7 +197,13 @@ def _write_secret(path: Path, text: str) -> None:
 def _write_configurations(network: Network) -> None:
     directory, plan = network.directory, network.plan
     names = [network.node(i) for i in range(plan.operators)]
-    log = new_log(directory / "log-keys", ORIGIN, network.password_file, [*names, "relay", "office", "application"], ["auditor", "api"])
+    log = new_log(
+        directory / "log-keys",
+        ORIGIN,
+        network.password_file,
+        [*(f"{name}:chain" for name in (*names, "relay")), "office:office", "application:calls"],
+        ["auditor", "api"],
+    )
     network.vkey = log.vkey
     ports = [find_free_port() for _ in range(plan.operators + 4)]
     network.log_url, network.relay_url, network.watch_url, network.witness_url = (f"http://127.0.0.1:{port}" for port in ports[:4])

@@ -12,6 +12,7 @@ from oracle.audit.custodykey import CustodyKey, write_custody_key
 from oracle.audit.keys import write_key_file
 from oracle.audit.note import generate_key
 from oracle.audit.record import require_writer
+from oracle.audit.scopes import Scope
 from oracle.config import read_new_password, write_secret
 from oracle.errors import ConfigRejected
 from oracle.records import Address
@@ -50,10 +51,12 @@ def new_log(
 
     Whoever has the password of the custody key can read what the log keeps encrypted: it should be another person's than the log's.
 
+    A writer is given as its name, or as name:scope+scope with what it may write about (`oracle.audit.scopes`); without, everything.
     Nothing that exists is overwritten. Raises ConfigRejected, NoteRejected for the origin, EntryRejected for a name.
     """
-    names = [*map(require_writer, writers), *map(require_writer, readers)]
-    if len(set(names)) != len(names):
+    may = dict(map(_read_writer, writers))
+    names = [*may, *map(require_writer, readers)]
+    if len(may) != len(writers) or len(set(names)) != len(names):
         raise ConfigRejected("names of writers and readers", "each once", "a repeated one")
     password = read_new_password(password_file)
     custody_password = read_new_password(custody_password_file or password_file)
@@ -65,5 +68,14 @@ def new_log(
     token_files = {name: directory / f"{name}.token" for name in names}
     for name, path in token_files.items():
         write_secret(path, "token file", tokens[name] + "\n")
-    write_tokens(directory / "tokens.json", {name: tokens[name] for name in writers}, {name: tokens[name] for name in readers})
+    scoped = {name: scopes for name, scopes in may.items() if scopes}
+    write_tokens(directory / "tokens.json", {name: tokens[name] for name in may}, {name: tokens[name] for name in readers}, scoped)
     return NewLog(str(key.verifier), key_file, custody_key_file, directory / "tokens.json", token_files)
+
+
+def _read_writer(text: str) -> tuple[str, tuple[Scope, ...]]:
+    name, _, words = text.partition(":")
+    scopes = tuple(words.split("+")) if words else ()
+    if unknown := [word for word in scopes if word not in set(Scope)]:
+        raise ConfigRejected(f"scope of the writer {name}", "one of " + ", ".join(Scope), unknown[0])
+    return require_writer(name), tuple(map(Scope, scopes))
