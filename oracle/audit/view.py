@@ -50,11 +50,18 @@ class LoggedRecord:
 
 
 class LogView:
-    """One checkpoint of one log. Opening it is step 3: nothing else can be read without its size and root."""
+    """One checkpoint of one log. Opening it is step 3: nothing else can be read without its size and root.
 
-    def __init__(self, source: LogSource, key: VerifierKey, policy: Policy | None = None, now: float | None = None) -> None:
+    `is_copy` is for the auditor to say: the source is a copy that was taken some time ago, and the chain may be ahead of it. Newer anchors
+    are then a remark; of the log itself they are a rollback.
+    """
+
+    def __init__(
+        self, source: LogSource, key: VerifierKey, policy: Policy | None = None, now: float | None = None, is_copy: bool = False
+    ) -> None:
         """With a policy its witnesses are judged, at the time `now` in POSIX seconds. Raises AuditFailed (step 3)."""
         self.source = source
+        self.is_copy = is_copy
         self.key = key
         with failing_at(CHECKPOINT):
             self.checkpoint = open_checkpoint(source.read_checkpoint(), key)

@@ -57,6 +57,7 @@ def open_auditor_of(
     token_file: Path | None,
     checks: ClaimChecks | None = None,
     policy: Path | None = None,
+    is_copy: bool = False,
 ) -> Auditor:
     """The auditor of a command's options."""
     from oracle.config import read_secret
@@ -65,7 +66,7 @@ def open_auditor_of(
 
     anchored_by = None if anchor_key is None else parse_address(anchor_key, "--anchor-key")
     token = None if token_file is None else read_secret(token_file)
-    return open_auditor(log, vkey, rpc, deployment, anchored_by, token, checks or CHECKS, policy)
+    return open_auditor(log, vkey, rpc, deployment, anchored_by, token, checks or CHECKS, policy, is_copy)
 
 
 def parse_subject(text: str) -> Bytes32 | int:
@@ -94,6 +95,9 @@ def verify(
         typer.Option("--model", help="Model directory, to verify its proofs (step 6) and run it again (step 8).", metavar="DIR"),
     ] = None,
     policy: Policy = None,
+    copy: Annotated[
+        bool, typer.Option("--copy", help="The log is a copy taken earlier: newer anchors on chain are a note, not a rollback.")
+    ] = False,
     require_complete: Annotated[bool, typer.Option("--require-complete", help="Fail where a step found nothing to check.")] = False,
     json: Json = False,
 ) -> None:
@@ -114,7 +118,7 @@ def verify(
     re_execute, checks = load_models(model) if model else (None, CHECKS)
     try:
         with working("Reading the log"):
-            auditor = open_auditor_of(log, vkey, rpc, deployment, anchor_key, token_file, checks, policy)
+            auditor = open_auditor_of(log, vkey, rpc, deployment, anchor_key, token_file, checks, policy, copy)
         if subject is None:
             with progress() as on_progress:
                 report = auditor.verify_log(on_step, on_progress)

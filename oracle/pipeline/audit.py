@@ -84,9 +84,10 @@ def open_auditor(
     token: str | None = None,
     checks: ClaimChecks = CHECKS,
     policy: Path | None = None,
+    is_copy: bool = False,
 ) -> Auditor:
     """`log` is a URL or an exported directory, `token` a reader's, to see bodies. `checks`: with models at hand, those of `load_models`.
-    `policy` is a file that says which witnesses must have cosigned.
+    `policy` is a file that says which witnesses must have cosigned. `is_copy`: the chain may be ahead of it (`LogView`).
 
     Raises NoteRejected for a malformed key, AuditFailed (step 3) for a checkpoint that is not the log's, ConfigRejected or ChainError for
     the deployment.
@@ -96,7 +97,7 @@ def open_auditor(
     contracts.check_deployment()
     log_id = None if anchor_key is None else compute_log_id(key.name, anchor_key)
     witnesses = None if policy is None else load_policy(policy)
-    return Auditor(LogView(open_source(log, token), key, witnesses, time.time()), contracts, log_id, checks)
+    return Auditor(LogView(open_source(log, token), key, witnesses, time.time(), is_copy), contracts, log_id, checks)
 
 
 def load_models(directories: Sequence[Path]) -> tuple[ReExecute, ClaimChecks]:

@@ -166,7 +166,7 @@ def check_the_audit(cli: Cli, network: Network, chain: list[str], request_id: st
     assert cli("audit", "verify", request_id, *where, "--require-complete").code == 2, "no anchor key, so step 4 is absent"
     assert cli.ok("audit", "verify", *where, *anchored, "--json").json()["holds"]
     cli.ok("audit", "export", tmp_path / "log", *log)
-    offline = ["--log", tmp_path / "log", "--vkey", network.vkey, *chain, *anchored]
+    offline = ["--log", tmp_path / "log", "--vkey", network.vkey, *chain, *anchored, "--copy"]
     assert cli.ok("audit", "verify", request_id, *offline, "--json").json()["holds"]
     check_tampering(cli, offline, request_id, tmp_path / "log", network)
     cli.ok("audit", "export", tmp_path / "call", *log, "--request", request_id)

@@ -774,3 +774,27 @@ def test_a_dead_chain_is_not_a_failed_audit(told: Told) -> None:
 def test_bundles_of_the_export_parse(told: Told) -> None:
     data = bundle(told[2]).read_bytes()
     assert len(parse_bundle(data, view_of(told[2]).size)) == told[0].log.checkpoint.size
+
+
+def test_a_copy_may_be_older_than_the_chain(told: Told, tmp_path: Path) -> None:
+    """Only where the auditor says that it is one, and with a note; a forged copy fails as before."""
+    history, calls, export = told
+    records = read_bundles(export, view_of(export).size)
+    forged = forge_directory(export, tmp_path / "log", records[:8])
+    fails(4, "at least the", LogView(DirectorySource(forged), KEY.verifier), history.chain, calls[0].request_id)
+    report = verify_log(LogView(DirectorySource(forged), KEY.verifier, is_copy=True), history.chain, LOG_ID, CHECKS)
+    assert any("newer anchors" in remark and "ends at 8 entries" in remark for remark in report.remarks)
+    false = [*records[:2], records[3], records[2], *records[4:8]]
+    with pytest.raises(AuditFailed):
+        verify_log(
+            LogView(DirectorySource(forge_directory(export, tmp_path / "false", false)), KEY.verifier, is_copy=True),
+            history.chain,
+            LOG_ID,
+            CHECKS,
+        )
+
+
+def forge_directory(export: Path, directory: Path, records: list[bytes]) -> Path:
+    shutil.copytree(export, directory)
+    forge(directory, records)
+    return directory
