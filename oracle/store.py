@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
@@ -17,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from oracle.errors import StoreError
 
 _READING = "affidavit_reading"
+_WAL_SECONDS = 10.0
 _MIGRATING = 0x61666664  # "affd": the advisory lock of whoever makes or changes tables, so that processes may start at once
 
 
@@ -27,8 +30,24 @@ def _set_sqlite_pragmas(connection: Any, _record: Any) -> None:
     both read first would then fail instead of waiting (see `_begin`).
     """
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
+    connection.execute("PRAGMA busy_timeout=10000")
+    _enter_wal(connection)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _enter_wal(connection: Any) -> None:
+    """Of processes that open a new file at once one changes its journal mode; SQLite tells the others that it is locked without waiting."""
+    deadline = time.monotonic() + _WAL_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _begin(connection: Connection) -> None:
