@@ -1,4 +1,4 @@
-"""What every test may ask for; and on CI nothing is skipped: what is missing there is missing from the script that installs it."""
+"""What every test may ask for; and on CI nothing is skipped for want of a program: its script installs them."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ def journal_as_it_was() -> Iterator[None]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     report = yield
-    if report.skipped and os.environ.get("CI"):
+    if report.skipped and os.environ.get("CI") and "install" in str(report.longrepr):
         report.outcome = "failed"
     return report
