@@ -167,8 +167,8 @@ class Log:
     def submit_batch(self, writer: str, items: Sequence[tuple[Entry, str | None]]) -> Future[list[Appended]]:
         """As `submit`, for up to MAX_BATCH entries with their keys: they stand one after the other, and are durable together.
 
-        Raises for the first that is refused, and has then queued none. The future ends with the first refusal of a key used before for
-        another entry; the others of the batch are then written.
+        Raises for the first that is refused, and has then queued none. The future ends with the first that is refused its place, by a key
+        used before for another entry or as a record of another writer's call; the others of the batch are then written.
         """
         require_writer(writer)
         if not 0 < len(items) <= MAX_BATCH:

@@ -54,7 +54,7 @@ def parse_retention(classes: Sequence[str]) -> Retention:
     days: dict[str, int] = {}
     for text in classes:
         name, _, number = text.partition(":")
-        if not number.isdigit() or not 0 < int(number) <= MAX_DAYS or name in days:
+        if not number.isdecimal() or not 0 < int(number) <= MAX_DAYS or name in days:
             raise ConfigRejected("log: retention", f"name:days, each name once, 1 to {MAX_DAYS} days", text)
         try:
             days[require_retention(name)] = int(number)
