@@ -137,9 +137,11 @@ def audit_anchors(view: LogView, steps: StepRecorder, anchors: Sequence[Anchor] 
         anchors = [anchor for anchor in anchors if anchor.size <= view.size]
         last = f"the last of size {newer[-1].size} in block {newer[-1].block_number}"
         steps.remark(f"the chain has {len(newer)} newer anchors, {last}: this copy ends at {view.size} entries and shows no later ones")
+    current = view
     for anchor in anchors:
         with failing_at(ANCHORS, f"anchor of size {anchor.size} in block {anchor.block_number}"):
-            view.verify_anchor(anchor)
+            current = current.reaching(anchor.size)
+            current.verify_anchor(anchor)
     if not anchors:
         steps.absent(ANCHORS, f"the chain has no anchor of this {'copy' if view.is_copy else 'log yet'}")
         return

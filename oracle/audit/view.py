@@ -112,6 +112,20 @@ class LogView:
         proof = compute_inclusion_from(index, self.size, self.subtree)
         verify_inclusion(leaf_hash, index, self.size, proof, self.checkpoint.root)
 
+    def reaching(self, size: int) -> LogView:
+        """A view of at least `size` entries: this one, or the log as it is now, which may have grown since this one was read.
+
+        Raises AuditFailed (step 3) for a checkpoint that is not the log's, ProofRejected where it does not extend this view's, or where
+        the log still ends before `size`: it was rolled back.
+        """
+        if size <= self.size:
+            return self
+        current = LogView(self.source, self.key)
+        if current.size < size:
+            raise ProofRejected("log", f"at least the {size} entries it is known to have had", current.size)
+        current.verify_extends(self.checkpoint)
+        return current
+
     def verify_anchor(self, anchor: Anchor) -> None:
         """The tree extends the anchored head. Raises ProofRejected: a truncated, rewound or forked log."""
         if anchor.size > self.size:

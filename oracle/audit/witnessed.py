@@ -26,15 +26,20 @@ class CheckedView(Protocol):
     source: LogSource
     key: VerifierKey
     checkpoint: Checkpoint
+    is_copy: bool
 
     def verify_extends(self, older: Checkpoint) -> None:
         """Raises ProofRejected."""
         ...
 
+    def reaching(self, size: int) -> CheckedView:
+        """This view, or a later one of the same log that extends it. Raises ProofRejected."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class WitnessVerdict:
-    """The judgement. `size` is that of the newest checkpoint with enough cosignatures, 0 where there is none."""
+    """The judgement. `size`: how many of the log's entries the newest checkpoint with enough cosignatures covers, 0 where there is none."""
 
     is_met: bool
     size: int
@@ -67,9 +72,9 @@ def judge_witnesses(view: CheckedView, policy: Policy, now: float | None) -> Wit
     if note is None:
         return newest
     witnessed = open_checkpoint(note, view.key)
-    if witnessed.size > view.checkpoint.size:  # published after the checkpoint of this view was read
+    if view.is_copy and witnessed.size > view.checkpoint.size:  # taken while the log grew: what it has not is not judged
         return newest
-    view.verify_extends(witnessed)
+    view.reaching(witnessed.size).verify_extends(witnessed)
     older = judge_checkpoint(witnessed, view.checkpoint.size, policy, now)
     return older if older.is_met or len(older.names) > len(newest.names) else newest
 
@@ -82,7 +87,8 @@ def judge_checkpoint(checkpoint: Checkpoint, log_size: int, policy: Policy, now:
     missing = tuple(sorted(witness.name for witness in policy.witnesses if witness.name not in names))
     if policy.quorum == NONE:
         names, missing = (), ()
-    return WitnessVerdict(is_met, checkpoint.size if is_met else 0, log_size, names, missing, min((c.time for c in found), default=None))
+    covered = min(checkpoint.size, log_size) if is_met else 0
+    return WitnessVerdict(is_met, covered, log_size, names, missing, min((c.time for c in found), default=None))
 
 
 def _names(policy: Policy, found: Sequence[Cosignature]) -> tuple[str, ...]:

@@ -319,6 +319,21 @@ def test_a_truncated_log_fails_at_the_anchor(told: Told, copy: Path) -> None:
     fails(4, "at least the", forge(copy, records[:8]), told[0].chain, told[1][0].request_id)
 
 
+def test_a_log_that_grew_while_it_was_read_is_no_rollback(told: Told, copy: Path) -> None:
+    """The chain is read after the checkpoint: an anchor beyond it is held against the log as it then is."""
+    history, calls, export = told
+    records = records_of(copy)
+    view = forge(copy, records[:8])
+    shutil.copytree(export, copy, dirs_exist_ok=True)
+    assert statuses(audit(view, history.chain, calls[0].request_id))[4] is StepStatus.PASSED
+
+    def grow(log_id: Bytes32) -> Any:
+        forge(copy, [records[0] + b" ", *records[1:]])  # and is not what it was
+        return history.chain.anchors(log_id)
+
+    fails(4, "consistency", forge(copy, records[:8]), Altered(history.chain, anchors=grow), calls[0].request_id)
+
+
 def test_a_stale_checkpoint_before_the_call_does_not_hold_the_call(told: Told, copy: Path) -> None:
     fails(1, "none in this log", forge(copy, records_of(copy)[:8]), told[0].chain, told[1][1].request_id)
 

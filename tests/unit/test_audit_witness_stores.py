@@ -24,7 +24,8 @@ from oracle.audit.verify import verify_call
 from oracle.audit.view import LogView
 from oracle.audit.webhook import Webhook
 from oracle.audit.witness_store import CosignedStore, CosignedTree
-from oracle.errors import AuditFailed, StoreError
+from oracle.audit.witnessed import judge_witnesses
+from oracle.errors import AuditFailed, ProofRejected, StoreError
 from oracle.pipeline.audit import CHECKS
 from oracle.records import Bytes32
 from tests.twins.audited import History
@@ -193,6 +194,22 @@ def test_the_witnessed_checkpoint_is_looked_at_where_the_newest_is_not_enough(hi
     (tmp_path / "log/witnessed").write_text(cosign(forked, 0, 1))
     with pytest.raises(AuditFailed, match="consistency"):
         LogView(DirectorySource(history.directory / "log"), KEY.verifier, policy("both"), 2000.0)
+
+
+def test_a_checkpoint_witnessed_after_the_view_was_read(history: History, tmp_path: Path) -> None:
+    """It covers all of the view, where the log extends both; a log that tells of more than it shows was rolled back."""
+    view = LogView(DirectorySource(history.directory / "log"), KEY.verifier)
+    older = (tmp_path / "log/checkpoint").read_text()
+    history.log.append("w", entry(3))
+    newer = (tmp_path / "log/checkpoint").read_text()
+    (tmp_path / "log/witnessed").write_text(cosign(newer, 0, 1))
+    verdict = judge_witnesses(view, policy("both"), 2000.0)
+    assert (verdict.is_met, verdict.size, verdict.log_size) == (True, 2, 2)
+    (tmp_path / "log/checkpoint").write_text(older)
+    with pytest.raises(ProofRejected, match="at least the 3 entries"):
+        judge_witnesses(view, policy("both"), 2000.0)
+    copied = LogView(DirectorySource(history.directory / "log"), KEY.verifier, is_copy=True)
+    assert not judge_witnesses(copied, policy("both"), 2000.0).is_met
 
 
 def test_a_policy_for_another_log(history: History) -> None:
