@@ -7,11 +7,11 @@ computed by `contracts/src/libraries`; `tests/vectors` holds what both must give
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
 import rfc8785
 from eth_abi.abi import encode as abi_encode
 from eth_abi.exceptions import DecodingError
@@ -274,31 +274,36 @@ def canonical_json(value: Any) -> bytes:
         raise MalformedInput("JSON value", "a value RFC 8785 can write", str(error)) from error
 
 
-_FLAT_JSON = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
 def canonical_flat_json(value: Mapping[str, str | int | bool | list[str]]) -> bytes:
-    """RFC 8785 bytes of a flat object whose names are ASCII: what `canonical_json` gives, about ten times as fast.
+    """RFC 8785 bytes of a flat object whose names are ASCII: what `canonical_json` gives, many times as fast.
 
-    For ASCII names, order by code point is RFC 8785's order by UTF-16 unit, and the standard library escapes what RFC 8785 escapes, in
-    the same form. Numbers are integers, checked here as there. Raises MalformedInput.
+    For ASCII names, order by code point is RFC 8785's order by UTF-16 unit, and orjson escapes what RFC 8785 escapes, in the same form.
+    Numbers are integers, checked here as there. Raises MalformedInput.
     """
     for name, item in value.items():
-        if not name.isascii():
-            raise MalformedInput("flat JSON", "ASCII names", repr(name)[:40])
-        if not isinstance(item, str | list) and not (isinstance(item, int) and abs(item) < 1 << 53):
-            raise MalformedInput(f"flat JSON, {name}", "a string, a boolean, a list or an integer below 2^53", repr(item)[:40])
-    try:
-        return _FLAT_JSON.encode(value).encode()
-    except UnicodeEncodeError as error:
-        raise MalformedInput("flat JSON", "text without lone surrogates", f"U+{ord(error.object[error.start]):04X}") from error
+        if type(item) is not str or not name.isascii():  # most are, and a call for each would cost more than the writing
+            _require_flat(name, item)
+    return _dump_flat(value)
 
 
 def canonical_field(name: str, value: FieldValue) -> bytes:
     """RFC 8785 bytes of the list [name, value] of a log record's field. Raises MalformedInput for what RFC 8785 cannot write."""
-    pair = canonical_flat_json({name: value})  # {"name":value}
-    head = len(_FLAT_JSON.encode(name).encode()) + 1
-    return b"[" + pair[1:head] + b"," + pair[head + 1 : -1] + b"]"
+    _require_flat(name, value)
+    return _dump_flat([name, value])
+
+
+def _require_flat(name: str, item: object) -> None:
+    if not name.isascii():
+        raise MalformedInput("flat JSON", "ASCII names", repr(name)[:40])
+    if not isinstance(item, str | list) and not (isinstance(item, int) and abs(item) < 1 << 53):
+        raise MalformedInput(f"flat JSON, {name}", "a string, a boolean, a list or an integer below 2^53", repr(item)[:40])
+
+
+def _dump_flat(value: object) -> bytes:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:
+        raise MalformedInput("flat JSON", "text without lone surrogates, in lists too", str(error)[:80]) from error
 
 
 # ---- integer tensors of canonical models ------------------------------------------------------------------------------------------------

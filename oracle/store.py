@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +79,8 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str,
     if connection.dialect.name != "sqlite":
         connection.execute(insert(table), rows)
         return
-    names = [column.name for column in table.columns]
     statement = str(insert(table).compile(dialect=connection.dialect))
-    connection.exec_driver_sql(statement, [tuple(row[name] for name in names) for row in rows])
+    connection.exec_driver_sql(statement, list(map(itemgetter(*table.columns.keys()), rows)))
 
 
 def overwrite_what_is_deleted(engine: Engine) -> None:

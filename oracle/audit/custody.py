@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import orjson
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -149,17 +150,17 @@ class Custody:
     def keep(self, items: Sequence[Keeping]) -> list[dict[str, Any]]:
         """Makes keys for new records, durably, and returns the rows of ciphertexts that go into the log's database.
 
-        In this order, so that no ciphertext is ever without its key. Keys of an index whose rows were not committed are replaced by the
-        next record that gets the index.
+        In this order, so that no ciphertext is ever without its key. `items` stand in the order of their indices. Keys that are there at
+        or between these are of rows that were never committed, and go.
         """
         if not items:
             return []
-        record_keys = [secrets.token_bytes(32) for _ in items]
+        noise = secrets.token_bytes(32 * len(items))
+        record_keys = [noise[start : start + 32] for start in range(0, len(noise), 32)]
         with storing("write to the custody database"), self._custody.begin() as connection:
             subjects = self._subjects_of(connection, {(item.writer, item.reference) for item in items})
             rows = [_key_row(item, subjects[item.writer, item.reference], key) for item, key in zip(items, record_keys, strict=True)]
-            for chunk in _chunks([item.index for item in items]):
-                connection.execute(delete(_keys).where(_keys.c.index.in_(chunk)))
+            connection.execute(delete(_keys).where(_keys.c.index.between(items[0].index, items[-1].index)))
             insert_all(connection, _keys, rows)
         return [row for item, key in zip(items, record_keys, strict=True) for row in _encrypt_content(item, key)]
 
@@ -341,7 +342,7 @@ def _key_row(item: Keeping, subject: _Subject, key: bytes) -> dict[str, Any]:
 def _encrypt_content(item: Keeping, key: bytes) -> Iterator[dict[str, Any]]:
     parts = dict(item.content.bodies)
     if item.content.sealed is not None:
-        parts[SEALED] = json.dumps(sealed_to_json(item.content.sealed)).encode()
+        parts[SEALED] = orjson.dumps(sealed_to_json(item.content.sealed))
     for name, data in parts.items():
         yield {"index": item.index, "name": name, "ciphertext": encrypt(key, data, _part_bound(item.index, name))}
 

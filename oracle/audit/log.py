@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from oracle.audit.note import SignerKey
 from oracle.audit.publisher import Publisher
 from oracle.audit.record import CALL_ID, Previous, check_entry, encode_record, parse_record, read_call_id, require_writer
 from oracle.audit.retention import Retention
-from oracle.audit.seal import Sealed
+from oracle.audit.seal import NOISE_BYTES, Sealed
 from oracle.audit.store import CheckpointStore, EntryStore, Row
 from oracle.audit.tree import hash_leaf
 from oracle.errors import AffidavitError, EntryRejected, InvariantBroken, LogRefused, StoreError, TooLarge
@@ -70,7 +70,7 @@ class Keeper:
 class _Submission:
     writer: str
     entry: Entry
-    key: str
+    key: str | None
     content_digest: Bytes32
     content: Content
     retention: str
@@ -108,6 +108,7 @@ class Log:
         self._queue: queue.Queue[_Group | None] = queue.Queue()
         self._journal = journal.get("log")
         self._refusal: LogRefused | None = None
+        self._drawn, self._unnamed = secrets.token_hex(16), count()
         self._publisher: Publisher | None = None
         self._replacing = threading.Lock()  # of the publisher: what is attached goes to the present one
         self.witnessed: Checkpoint | None = None  # the newest that enough witnesses cosigned
@@ -173,18 +174,20 @@ class Log:
         require_writer(writer)
         if not 0 < len(items) <= MAX_BATCH:
             raise TooLarge("batch", f"1 to {MAX_BATCH} entries", len(items))
-        return self._queue_group(_Group([self._check(writer, entry, key) for entry, key in items]))
+        noise = secrets.token_bytes(NOISE_BYTES * len(items))
+        drawn = (noise[start : start + NOISE_BYTES] for start in range(0, len(noise), NOISE_BYTES))
+        return self._queue_group(_Group([self._check(writer, entry, key, next(drawn)) for entry, key in items]))
 
-    def _check(self, writer: str, entry: Entry, key: str | None) -> _Submission:
+    def _check(self, writer: str, entry: Entry, key: str | None, noise: bytes | None = None) -> _Submission:
         content_digest = check_entry(entry)
         if entry.kind is EntryKind.ANCHOR and writer != OWN_WRITER:  # told falsely, it would spoil every audit of the whole log
             raise EntryRejected("anchor entry", "one by the log itself", f"one by {writer}")
         check_incident(entry)
         if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
             raise EntryRejected("idempotency key", f"1 to {MAX_KEY} printable ASCII characters", repr(key)[:40])
-        content = Content(Sealed.of(entry.sealed) if entry.sealed else None, entry.bodies)
+        content = Content(Sealed.of(entry.sealed, noise) if entry.sealed else None, entry.bodies)
         retention = self.retention.class_of(entry.retention)
-        return _Submission(writer, entry, key or _new_key(), content_digest, content, retention, read_call_id(entry.fields))
+        return _Submission(writer, entry, key, content_digest, content, retention, read_call_id(entry.fields))
 
     def _queue_group(self, group: _Group) -> Future[Any]:
         group.future.set_running_or_notify_cancel()  # whoever stops waiting must not stop the sequencer
@@ -293,7 +296,7 @@ class Log:
     def _sequence(self, batch: list[_Submission], size: int) -> tuple[list[Row], list[Row | AffidavitError]]:
         """Gives every new entry its place, durably. The second list has one answer for each submission."""
         with self.entries.transaction() as connection:
-            known = self.entries.find_keys(connection, {s.writer for s in batch}, {s.key for s in batch})
+            known = self.entries.find_keys(connection, {s.writer for s in batch}, {s.key for s in batch if s.key is not None})
             ids = {s.call_id for s in batch if s.call_id is not None}
             calls = {i: Previous(*place) for i, place in self.entries.last_of_calls(connection, ids).items()} if ids else {}
             outside = {s.call_id for s in batch if s.call_id is not None and CALL_ID in s.entry.fields}
@@ -315,22 +318,25 @@ class Log:
         fresh: dict[tuple[str, str], _Submission] = {}
         moment = self._clock.now()
         for s in batch:
-            name = (s.writer, s.key)
-            row = known.get(name)
+            row = None if s.key is None else known.get((s.writer, s.key))
             if row is None and (refusal := _refuse_stranger(s, owners)) is not None:
                 placing.answers.append(refusal)
                 continue
             if row is None:
                 sequences[s.writer] = sequences.get(s.writer, 0) + 1
-                row = _make_row(s, size + len(placing.rows), sequences[s.writer], format_time(moment), calls)
-                known[name], fresh[name] = row, s
+                row = _make_row(s, self._key_of(s), size + len(placing.rows), sequences[s.writer], format_time(moment), calls)
+                known[s.writer, row.key], fresh[s.writer, row.key] = row, s
                 placing.rows.append(row)
                 if not s.content.is_empty:
                     expires = self.retention.expires(s.retention, moment)
                     placing.kept.append(Keeping(row.index, s.writer, s.entry.subject, row.call_id, expires, s.content))
-            is_same = row.content_digest == s.content_digest and self._seals_the_same(s, fresh.get(name), row)
+            is_same = row.content_digest == s.content_digest and self._seals_the_same(s, fresh.get((s.writer, row.key)), row)
             placing.answers.append(row if is_same else LogRefused(f"key {s.key}", "the entry it was first used for", "another entry"))
         return placing
+
+    def _key_of(self, s: _Submission) -> str:
+        """Where the writer gave none, one that nobody can have given: it begins with what is drawn at every start."""
+        return f"random:{self._drawn}-{next(self._unnamed)}" if s.key is None else s.key
 
     def _seals_the_same(self, s: _Submission, first: _Submission | None, row: Row) -> bool:
         """Whether what is sealed is what the key's first entry sealed, as far as that is still kept."""
@@ -381,7 +387,7 @@ def _refuse_stranger(s: _Submission, owners: dict[Bytes32, str]) -> EntryRejecte
     return EntryRejected(f"{s.entry.kind} of a call", "the writer that began it", "another one")
 
 
-def _make_row(s: _Submission, index: int, sequence: int, log_time: str, calls: dict[Bytes32, Previous]) -> Row:
+def _make_row(s: _Submission, key: str, index: int, sequence: int, log_time: str, calls: dict[Bytes32, Previous]) -> Row:
     call_id = s.call_id
     previous = calls.get(call_id) if call_id is not None else None
     sealed, retention = s.content.sealed.root if s.content.sealed else None, None if s.content.is_empty else s.retention
@@ -389,16 +395,12 @@ def _make_row(s: _Submission, index: int, sequence: int, log_time: str, calls: d
     leaf_hash = hash_leaf(record)
     if call_id is not None:
         calls[call_id] = Previous(index, leaf_hash)
-    return Row(index, leaf_hash, record, str(s.entry.kind), call_id, s.writer, sequence, s.key, s.content_digest)
+    return Row(index, leaf_hash, record, str(s.entry.kind), call_id, s.writer, sequence, key, s.content_digest)
 
 
 def _fail(groups: list[_Group], error: BaseException) -> None:
     for group in groups:
         group.future.set_exception(error)
-
-
-def _new_key() -> str:
-    return "random:" + secrets.token_hex(16)
 
 
 def _lock_directory(directory: Path) -> int:

@@ -224,17 +224,17 @@ def _is_name(name: str) -> bool:
 
 
 def _is_value(value: object) -> bool:
-    if isinstance(value, bool):
-        return True
-    if isinstance(value, int):
-        return abs(value) < 1 << 53
     if isinstance(value, str):
         return len(value) <= MAX_STRING and _is_unicode(value)
-    return isinstance(value, list) and len(value) <= MAX_LIST and all(isinstance(item, str) and _is_value(item) for item in value)
+    if isinstance(value, list):
+        return len(value) <= MAX_LIST and all(isinstance(item, str) and _is_value(item) for item in value)
+    return isinstance(value, int) and abs(value) < 1 << 53
 
 
 def _is_unicode(text: str) -> bool:
     """Whether UTF-8 can write it: lone surrogates, which JSON can spell, it cannot."""
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:

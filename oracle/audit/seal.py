@@ -27,6 +27,7 @@ from oracle.wire import require_fields
 
 PLACES = 16
 SALT_BYTES = 16
+NOISE_BYTES = 32 * PLACES
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,14 @@ class Sealed:
     decoys: tuple[Bytes32, ...]
 
     @classmethod
-    def of(cls, fields: Mapping[str, FieldValue]) -> Sealed:
-        """Seals with fresh salts. Raises TooLarge beyond 16 fields."""
+    def of(cls, fields: Mapping[str, FieldValue], noise: bytes | None = None) -> Sealed:
+        """Seals with fresh salts. Raises TooLarge beyond 16 fields.
+
+        `noise`: NOISE_BYTES random bytes that are used for nothing else, for who draws those of many records at once.
+        """
         if len(fields) > PLACES:
             raise TooLarge("sealed fields", f"at most {PLACES}", len(fields))
-        noise = secrets.token_bytes(32 * PLACES)  # at once: asking sixteen times costs more than the hashing
+        noise = noise or secrets.token_bytes(NOISE_BYTES)  # at once: asking sixteen times costs more than the hashing
         pieces = [noise[start : start + 32] for start in range(0, len(noise), 32)]
         sealed = tuple(SealedField(name, value, pieces[i][:SALT_BYTES]) for i, (name, value) in enumerate(fields.items()))
         return cls(sealed, tuple(map(Bytes32, pieces[len(sealed) :])))
@@ -79,7 +83,8 @@ class Sealed:
         """What stands in the record."""
         hashes: list[bytes] = list(self.leaves)
         while len(hashes) > 1:  # sixteen is a power of two: RFC 6962's tree is the plain one, and this is once for each record
-            hashes = [_sha256(b"\x01" + hashes[i] + hashes[i + 1]).digest() for i in range(0, len(hashes), 2)]
+            pairs = iter(hashes)
+            hashes = [_sha256(b"\x01" + left + right).digest() for left, right in zip(pairs, pairs, strict=True)]
         return Bytes32(hashes[0])
 
     @property

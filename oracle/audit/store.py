@@ -129,6 +129,8 @@ class EntryStore:
 
     def find_keys(self, connection: Connection, writers: Collection[str], keys: Collection[str]) -> dict[tuple[str, str], Row]:
         """Entries under these idempotency keys, by (writer, key)."""
+        if not keys:
+            return {}
         query = select(_entries).where(_entries.c.key.in_(keys), _entries.c.writer.in_(writers))
         rows = [Row(*row) for row in connection.execute(query)]
         return {(row.writer, row.key): row for row in rows}
