@@ -60,6 +60,14 @@ def show_audit(records: int) -> None:
     wide.print(table)
 
 
+def show_pages(records: int) -> None:
+    """Needs Chromium."""
+    from oracle.bench import pages
+
+    show(f"The pages over {records:,} records, in Chromium", pages.COLUMNS, pages.measure(records))
+    console.print(machine(), soft_wrap=True)
+
+
 def show_proofs(only: Sequence[str], with_ezkl: bool) -> None:
     """Takes from minutes (ours alone) to an hour, so it runs only where it is named; its tables come as they are known."""
     from circuits.bench import proofs

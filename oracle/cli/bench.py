@@ -13,23 +13,24 @@ class Bench(StrEnum):
     GAS = "gas"
     INFERENCE = "inference"
     LINE = "line"
+    PAGES = "pages"
     PROOFS = "proofs"
 
 
-LONG = (Bench.AUDIT, Bench.PROOFS)
+LONG = (Bench.AUDIT, Bench.PAGES, Bench.PROOFS)
 
 
 def bench(
     names: Annotated[
         list[Bench] | None,
-        typer.Argument(metavar="[audit] [gas] [inference] [line] [proofs]", help="All but audit and proofs where left out."),
+        typer.Argument(metavar="[audit] [gas] [inference] [line] [pages] [proofs]", help="gas, inference and line where left out."),
     ] = None,
     without_ezkl: Annotated[bool, typer.Option("--without-ezkl", help="proofs: ours alone; nothing is installed.")] = False,
     only: Annotated[list[str] | None, typer.Option("--only", metavar="NAME", help="proofs: this model or sweep; may be repeated.")] = None,
-    records: Annotated[int, typer.Option("--records", min=1000, help="audit: how many records the log is filled with.")] = 1_000_000,
+    records: Annotated[int, typer.Option("--records", min=1000, help="audit, pages: how many records the log is filled with.")] = 1_000_000,
 ) -> None:
-    """Measure gas per delivery, latency of an inference, requests per second through the whole line; the audit log; what proofs cost."""
-    from oracle.bench.tables import run, show_audit, show_proofs
+    """Measure gas per delivery, latency of an inference, requests per second through the whole line; the log and its pages; proofs."""
+    from oracle.bench.tables import run, show_audit, show_pages, show_proofs
 
     chosen = list(names or [])
     short = [name for name in chosen if name not in LONG]
@@ -37,5 +38,7 @@ def bench(
         run([name.value for name in short])
     if Bench.AUDIT in chosen:
         show_audit(records)
+    if Bench.PAGES in chosen:
+        show_pages(records)
     if Bench.PROOFS in chosen:
         show_proofs(only or (), not without_ezkl)

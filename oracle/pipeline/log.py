@@ -110,8 +110,7 @@ def rotate_custody_key(config: Config, new_password_file: Path) -> Path:
     settings = require_log(config)
     new, new_file = CustodyKey.generate(), settings.custody_key_file.with_suffix(".new.json")
     write_custody_key(new_file, new, read_new_password(new_password_file))
-    key = read_key_file(settings.key_file, read_secret(settings.password_file))
-    log, clock = Log.open(_places(settings), key, _keeper(settings), SystemClock()), SystemClock()
+    log, clock = open_idle_log(config), SystemClock()
     try:
         count = log.custody.rotate(new)
         log.append(OWN_WRITER, custody_rotation_entry(new.id, clock.now()))
@@ -120,6 +119,13 @@ def rotate_custody_key(config: Config, new_password_file: Path) -> Path:
     new_file.replace(settings.custody_key_file)
     journal.get("log").info("custody key rotated", key=new.id.hex(), subjects=count)
     return settings.custody_key_file
+
+
+def open_idle_log(config: Config) -> Log:
+    """A configuration's log, for work on it while it does not serve. Raises ConfigRejected, or LogRefused where it is running."""
+    settings = require_log(config)
+    key = read_key_file(settings.key_file, read_secret(settings.password_file))
+    return Log.open(_places(settings), key, _keeper(settings), SystemClock())
 
 
 def _running(settings: LogConfig, access: Access) -> Running:
