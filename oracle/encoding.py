@@ -218,10 +218,7 @@ def _rlp_head(offset: int, length: int) -> bytes:
 
 def compute_created_address(creator: Address, nonce: int) -> Address:
     """The address of the contract that an account creates with a transaction of this nonce: keccak256(RLP([creator, nonce]))."""
-    number = nonce.to_bytes((nonce.bit_length() + 7) // 8, "big")
-    encoded = number if len(number) == 1 and number[0] < 0x80 else bytes([0x80 + len(number)]) + number
-    content = bytes([0x80 + ADDRESS_BYTES]) + bytes.fromhex(creator[2:]) + encoded
-    return Address(to_checksum_address(keccak256(bytes([0xC0 + len(content)]) + content)[-ADDRESS_BYTES:]))
+    return Address(to_checksum_address(keccak256(encode_rlp([bytes.fromhex(creator[2:]), nonce]))[-ADDRESS_BYTES:]))
 
 
 def compute_log_id(origin: str, anchor_key: Address) -> Bytes32:

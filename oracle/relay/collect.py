@@ -269,9 +269,7 @@ def _end(lane: Lane, view: RequestView, status: OnChainStatus) -> None:
         if state_of(connection, asked.request_id) is not view.state:
             return  # a quorum came at the last moment
         reason = view.reason or _describe(connection, asked)
-        expire(lane, connection, asked.request_id, not asked.request.is_signed_off_chain, reason)
-        entry = lane.entries.failure(asked, "not_delivered", reason, lane.clock.now())
-        state_once(connection, f"expired:{to_hex(asked.request_id)}", entry)
+        expire(lane, connection, asked, reason)
 
 
 def _had_quorum(lane: Lane, asked: Asked) -> bool:

@@ -26,7 +26,7 @@ from oracle.relay.failures import CallReverted, FailureKind, NonceUsed, Transact
 from oracle.relay.fees import MINIMUM_PRIORITY_FEE_WEI, FeeHistory, compute_fees
 from oracle.relay.lane import hold_lane
 from oracle.relay.store import bind_deployment
-from oracle.relay.transact import TRANSACTION_GAS_CAP, Call, Fees, compute_calldata_floor_gas, sign_transaction
+from oracle.relay.transact import TRANSACTION_GAS_CAP, Call, Fees, compute_calldata_floor_gas, read_call, sign_transaction
 from oracle.store import open_database
 
 KEY = Account.from_key(keccak256(b"a key"))
@@ -50,6 +50,7 @@ def test_signs_as_eth_account_does(nonce: int, gas: int, value: int, data: bytes
     fields |= {"maxFeePerGas": fees[0], "maxPriorityFeePerGas": fees[1]} | ({} if is_creation else {"to": SOMEWHERE})
     theirs = KEY.sign_transaction(fields)
     assert ours.raw == bytes(theirs.raw_transaction)
+    assert read_call(ours.raw) == call
     assert ours.hash == bytes(theirs.hash)
 
 
