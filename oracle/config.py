@@ -50,6 +50,14 @@ class NodeConfig:
     prove: bool = False  # make the proofs that policies demand; canonical models only
     beneficiary: str | None = None  # who is paid for a proof; the operator of the signing key where not given
     log_policy: str = "closed"  # or "open": answer with an alarm when the log does not take a record, and tell it later
+    executor: str = "processes"  # where opaque models run and proofs are made; or a Dask scheduler, "tls://host:port"
+    executor_ca_file: Path | None = None  # with tls://: whom the node takes for its cluster
+    executor_cert_file: Path | None = None
+    executor_key_file: Path | None = None
+    job_seconds: float = 60.0  # of one model run or proof; then its process is ended
+    job_memory_mib: int = 4096  # of a child process, libraries and models included
+    job_tries: int = 3  # a run or proof that loses its process so often is given up
+    job_queue: int = 64  # runs and proofs that may wait for a process
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,9 @@ def test_one_place_for_each_outside_thing() -> None:
         "oracle/cli/model.py",
         "oracle/cli/proving.py",
         "oracle/pipeline/models.py",
+        "oracle/pipeline/work.py",
     }
+    assert places_that_import("distributed") == {"oracle/node/cluster.py"}
     assert places_that_import("rfc8785") <= {"oracle/encoding.py", "circuits/manifest.py", "circuits/model.py"}
     assert places_that_import("eth_abi") <= {"oracle/encoding.py"}
 
