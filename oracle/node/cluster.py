@@ -4,7 +4,8 @@
     dask worker tls://scheduler:8786 --nworkers 4 --nthreads 1 --memory-limit 4GiB --tls-ca-file …
 
 Workers have this package in this version, and one thread each: what ends a worker is then known to be the call it ran. Dask gives a call
-whose worker died to another one, up to its own `allowed-failures`. Bytes of models travel as data of the cluster, not in the call.
+whose worker died to another one, up to its own `allowed-failures`. Bytes of models travel in the call, so that the scheduler has them for
+the next worker: as data of the cluster they would die with the worker that holds them.
 
 Scheduler and workers are the operator's own, and are trusted as the node's machine is: Dask's messages can carry code. Hence TLS with
 certificates on both sides, everywhere but on one machine.
@@ -24,7 +25,6 @@ from urllib.parse import urlsplit
 
 from oracle import journal
 from oracle.errors import ConfigRejected, WorkerError
-from oracle.node.directory import Bundle
 from oracle.node.executor import Fate, Limits, WorkerBusy, WorkerLost, WorkStopped
 
 P = ParamSpec("P")
@@ -32,7 +32,7 @@ R = TypeVar("R")
 
 CONNECT_SECONDS = 10.0
 PATIENCE_SECONDS = 60.0
-"""How long a cluster may take for a model's bytes, and to find a free worker, on top of a call's own time."""
+"""How long a cluster may take to find a free worker and to bring it a model's bytes, on top of a call's own time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +115,7 @@ class ClusterExecutor(Executor):
     def _send(self, fn: Callable[..., R], arguments: tuple[Any, ...], named: dict[str, Any]) -> Future[R]:
         client = self.connect()
         try:
-            sent = [client.scatter(a, hash=False, timeout=PATIENCE_SECONDS) if isinstance(a, Bundle) else a for a in arguments]
-            inner: Future[R] = client.get_executor(pure=False).submit(run_limited, self._limits.seconds, fn, *sent, **named)
+            inner: Future[R] = client.get_executor(pure=False).submit(run_limited, self._limits.seconds, fn, *arguments, **named)
         except (OSError, TimeoutError, CancelledError) as error:
             raise WorkerError(f"the cluster at {self._address.url} does not answer") from error
         return inner
@@ -181,7 +180,7 @@ def _pass_on(inner: Future[R], outer: Future[R]) -> None:
     try:
         error = inner.exception()
     except CancelledError:
-        error = WorkerError("the cluster dropped a call: its scheduler went away, or the data of it was lost with a worker")
+        error = WorkerError("the cluster dropped a call: its scheduler went away")
     if isinstance(error, KilledWorker):
         text = f"its process ended on {error.allowed_failures + 1} workers, lastly {error.last_worker.address}"
         outer.set_exception(WorkerLost(Fate.DIED, text, is_final=True))
