@@ -124,7 +124,7 @@ def _measurement(document: object) -> tuple[Platform, Bytes32]:
         raise MalformedInput("platform of a measurement", f"one of {sorted(platforms)}", str(document.get("platform"))[:40])
     registers = REGISTERS[platform]
     optional = {"pcr8"} if platform is Platform.NITRO else set()
-    fields = require_fields(document, f"measurement of {platform.name}", {"platform", *(name for name, _ in registers)}, optional)
+    fields = require_fields(document, f"measurement of {platform.name}", {"platform", *(n for n, _ in registers)} - optional, optional)
     values = tuple((name, parse_hex(fields[name], f"{name} of a measurement", size)) for name, size in registers if name in fields)
     return platform, compute_measurement(platform, values)
 

@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from oracle.attest.enclave.report import EnclaveRejected, Reason
 
 MAX_CHAIN = 6
+UNPARSEABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
+"""What `cryptography` raises for bytes that are no certificate, or for a part of one when it is looked at."""
 _UNDERSTOOD = {x509.BasicConstraints.oid, x509.KeyUsage.oid}
 
 
@@ -26,7 +28,7 @@ def parse_pem_chain(pem: bytes, what: str) -> tuple[x509.Certificate, ...]:
     try:
         chain = tuple(x509.load_pem_x509_certificates(pem))
         canonical = b"".join(certificate.public_bytes(Encoding.PEM) for certificate in chain)
-    except ValueError as error:
+    except UNPARSEABLE as error:
         raise EnclaveRejected(Reason.MALFORMED, what, "certificates in PEM", str(error)[:120]) from error
     if canonical != pem:
         raise EnclaveRejected(Reason.MALFORMED, what, "certificates in their one PEM encoding", "other bytes")
@@ -36,7 +38,7 @@ def parse_pem_chain(pem: bytes, what: str) -> tuple[x509.Certificate, ...]:
 def parse_der(der: bytes, what: str) -> x509.Certificate:
     try:
         return x509.load_der_x509_certificate(der)
-    except ValueError as error:
+    except UNPARSEABLE as error:
         raise EnclaveRejected(Reason.MALFORMED, what, "a certificate in DER", str(error)[:120]) from error
 
 
@@ -68,7 +70,7 @@ def verify_list(revoked: x509.CertificateRevocationList, issuer: x509.Certificat
     try:
         is_signed = isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey) and revoked.is_signature_valid(key)
         start, end = revoked.last_update_utc, revoked.next_update_utc
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except UNPARSEABLE as error:
         raise EnclaveRejected(Reason.COLLATERAL, what, "a revocation list", str(error)[:120]) from error
     if not is_signed or revoked.issuer != issuer.subject:
         raise EnclaveRejected(Reason.COLLATERAL, what, f"one that {issuer.subject.rfc4514_string()} signed", "another")
@@ -91,7 +93,7 @@ def _require_valid(certificate: x509.Certificate, now: int, what: str) -> int:
 def _require_issued(certificate: x509.Certificate, issuer: x509.Certificate, what: str) -> None:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (InvalidSignature, *UNPARSEABLE) as error:
         raise EnclaveRejected(Reason.CERTIFICATE, what, "one that the next in the chain signed", type(error).__name__) from error
 
 
@@ -99,7 +101,7 @@ def _require_extensions(certificate: x509.Certificate, depth: int, what: str) ->
     """`depth` 0 is the leaf, which may not sign others; a CA at depth d has d - 1 CAs below it."""
     try:
         extensions = certificate.extensions
-    except (ValueError, x509.DuplicateExtension) as error:
+    except UNPARSEABLE as error:
         raise EnclaveRejected(Reason.CERTIFICATE, what, "extensions that parse", str(error)[:120]) from error
     if unknown := [e.oid.dotted_string for e in extensions if e.critical and e.oid not in _UNDERSTOOD]:
         raise EnclaveRejected(Reason.CERTIFICATE, what, "critical extensions that are understood", unknown)

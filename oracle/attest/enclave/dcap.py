@@ -37,6 +37,8 @@ SGX_BODY_BYTES = 384
 TDX_BODY_BYTES = {2: 584, 3: 648}
 """By the body type of a quote 5: TD report 1.0 and 1.5."""
 SGX_TEE, TDX_TEE = 0, 0x81
+QE_REPORT_DATA, PCK_CHAIN_DATA = 6, 5
+"""Types of certification data."""
 
 SGX_DEBUG = 1 << 1
 SGX_FLAGS = 1 << 0 | 1 << 2  # initialised, 64 bit
@@ -75,6 +77,7 @@ _REASONS = (
 class _Quote:
     platform: Platform
     body: bytes
+    pck: bytes  # the certificates of the platform's key, in PEM
     raw: bytes  # without padding
 
 
@@ -152,7 +155,27 @@ def _split(evidence: bytes) -> _Quote:
     end = at + 4 + int.from_bytes(evidence[at : at + 4], "little")
     if len(evidence) < end or any(evidence[end:]):
         raise EnclaveRejected(Reason.MALFORMED, "quote", f"{end} bytes, and nothing but zeros after them", f"{len(evidence)} bytes")
-    return _Quote(platform, evidence[start:at], evidence[:end])
+    return _Quote(platform, evidence[start:at], _pck_of(evidence[at + 4 : end], version), evidence[:end])
+
+
+def _pck_of(signatures: bytes, version: int) -> bytes:
+    """The PCK certificates at the end of a quote's signature data, every type and length before them being the only possible one.
+
+    Signature (64) ‖ attestation key (64) ‖ in quotes 4 and 5: type 6, length ‖ QE report (384) ‖ its signature (64) ‖ length, QE
+    authentication data ‖ type 5, length, certificates. A zero byte may end them.
+    """
+    at = 128
+    heads = []
+    if version > 3:
+        heads.append((signatures[at : at + 6], QE_REPORT_DATA, len(signatures) - at - 6))
+        at += 6
+    at += 384 + 64
+    at += 2 + int.from_bytes(signatures[at : at + 2], "little")
+    heads.append((signatures[at : at + 6], PCK_CHAIN_DATA, len(signatures) - at - 6))
+    for head, kind, size in heads:
+        if size <= 0 or head != kind.to_bytes(2, "little") + size.to_bytes(4, "little"):
+            raise EnclaveRejected(Reason.MALFORMED, "signature data of the quote", f"{size} bytes of type {kind}", head.hex())
+    return signatures[at + 6 :].removesuffix(b"\0")
 
 
 def _read_sgx(body: bytes) -> tuple[Measurements, bytes]:
@@ -194,17 +217,11 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _require_chains(quote: _Quote, documents: Mapping[str, str], digest: str, now: int) -> bytes:
-    """Returns the pinned root in DER. The PCK chain is in the quote, with one zero byte after it in some.
+    """Returns the pinned root in DER.
 
     The library takes the issuer of the PCK's revocation list from the quote and never looks at the collateral's: here they are one.
     """
-    try:
-        pck = dcap_qvl.Quote.parse(quote.raw).cert_chain_pem_bytes()
-    except ValueError as error:
-        raise EnclaveRejected(Reason.MALFORMED, "quote", "one that parses", str(error)[:200]) from error
-    if pck is None or not quote.raw.removesuffix(b"\0").endswith(pck):
-        raise EnclaveRejected(Reason.MALFORMED, "quote", "one that ends with its PCK certificates", "another")
-    leaf, authority, root = _chain(pck, 3, "PCK certificates of the quote")
+    leaf, authority, root = _chain(quote.pck, 3, "PCK certificates of the quote")
     verify_chain((leaf, authority, root), digest, now, "the quote")
     for name in _CHAINS:
         what = f"{name} of the collateral"
