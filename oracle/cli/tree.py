@@ -21,6 +21,7 @@ from oracle.cli import (
     model,
     operator,
     people,
+    policy,
     processes,
     proving,
     proxy,
@@ -74,6 +75,7 @@ audit.app.command("report")(audit_report.report)
 audit.app.command("incident")(audit_report.incident)
 app.add_typer(proxy.app, name="proxy")
 app.add_typer(operator.app, name="operator")
+app.add_typer(policy.app, name="policy")
 app.add_typer(proving.setup_app, name="setup")
 app.command("prove")(proving.prove)
 app.command("verify")(proving.verify)
