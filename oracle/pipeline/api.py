@@ -31,11 +31,11 @@ from oracle.records import Asked, Block, Bytes32, Domain, ModelKind, RegisteredM
 from oracle.relay import store
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
+from oracle.relay.lease import open_relay_database
 from oracle.relay.schema import RequestState
 from oracle.relay.store import RequestEvent, RequestView
 from oracle.relay.terms import Terms
 from oracle.seams import ChainReader, Clock, SystemClock
-from oracle.store import open_database
 
 __all__ = ["Desk", "RequestEvent", "RequestState", "RequestView", "Submitted", "encode_request", "open_desk"]
 
@@ -224,7 +224,7 @@ def open_desk(config: Config, clock: Clock | None = None) -> Iterator[Desk]:
     contracts = Contracts(config.chain.rpc, load_deployment(config.chain.deployment))
     contracts.check_deployment()
     log = HttpSource(api.log_url, read_secret(api.log_token_file))
-    engine = open_database(api.database, "relay")
+    engine = open_relay_database(api.database)
     try:
         with storing():
             store.bind_deployment(engine, contracts.domain)

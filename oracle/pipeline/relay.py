@@ -6,14 +6,18 @@ reconciles, *statements* writes to the log. None waits for another; each may be 
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from oracle import journal
 from oracle.attest.keys import load_account
@@ -31,7 +35,8 @@ from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
 from oracle.relay.failures import CallReverted
 from oracle.relay.follow import Follower, SqlTrail
-from oracle.relay.lane import Lane, Ledger, hold_lane
+from oracle.relay.lane import Lane, Ledger
+from oracle.relay.lease import RENEW_SECONDS, TAKE_SECONDS, Alone, Holding, Lease, hold, open_relay_database
 from oracle.relay.metrics import RelayMetrics, make_app
 from oracle.relay.peers import NodePeer
 from oracle.relay.reconcile import reconcile
@@ -40,13 +45,13 @@ from oracle.relay.statements import KeyedLog, write_waiting
 from oracle.relay.store import bind_deployment, publish_terms, take_block, undo_block
 from oracle.relay.submit import submit_due
 from oracle.relay.terms import Terms
-from oracle.seams import Clock, Signer, SystemClock
+from oracle.seams import Clock, PreimageSigner, SystemClock
 from oracle.signatures import recover_signer
-from oracle.store import open_database
 
 ACTOR = "relay"
 OPERATORS_SECONDS = 2.0
 LOW_BALANCE_WEI = 10**16
+STANDBY_SECONDS = 0.1
 
 
 # ---- the seams the relay is handed -----------------------------------------------------------------------------------------------------
@@ -110,10 +115,10 @@ def make_attestation(domain: Domain, operators: Callable[[], Sequence[Operator]]
     return Attestation(operators, check, find_agreement, assemble_quorum, check_proof)
 
 
-def make_lane(engine: Engine, chain: Ledger, signer: Signer, clock: Clock, **settings: int) -> Lane:
-    """A lane with the real log formats. `settings`: batch_size, final_blocks, is_refunding, most_unmined."""
+def make_lane(engine: Engine, chain: Ledger, signer: PreimageSigner, clock: Clock, **settings: Any) -> Lane:
+    """A lane with the real log formats. `settings`: batch_size, final_blocks, is_refunding, most_unmined, fees."""
     domain = chain.domain
-    return Lane(engine, chain, signer, clock, AuditEntries(domain), lambda delivery: read_signers(delivery, domain), **settings)  # type: ignore[arg-type]
+    return Lane(engine, chain, signer, clock, AuditEntries(domain), lambda delivery: read_signers(delivery, domain), **settings)
 
 
 def make_follower(engine: Engine, chain: Ledger, clock: Clock, first_block: int, confirmations: int) -> Follower:
@@ -176,15 +181,37 @@ def _statement_step(engine: Engine, log: KeyedLog, pause_seconds: float) -> Step
 
 
 def _storing(step: Step) -> Step:
-    """A database that does not answer is the world's fault, and tried again; any other database error is ours."""
+    """A database that does not answer is the world's fault, and tried again; any other database error is ours.
+
+    InternalError: the server ended a transaction in which this process stood still (`oracle.relay.lease`).
+    """
 
     def guarded() -> float:
         try:
             return step()
-        except OperationalError as error:
+        except (OperationalError, InternalError, PoolTimeout) as error:
             raise StoreError("the relay's database does not answer") from error
 
     return guarded
+
+
+def _holding(holding: Holding, step: Step) -> Step:
+    """A replica without the lease waits."""
+
+    def guarded() -> float:
+        return step() if holding.is_held else STANDBY_SECONDS
+
+    return guarded
+
+
+def _lease_step(lease: Lease, on_taken: Callable[[], None]) -> Step:
+    def step() -> float:
+        if lease.step():
+            journal.get("lease").info("took the lease", token=lease.token)
+            on_taken()
+        return RENEW_SECONDS if lease.is_held else TAKE_SECONDS
+
+    return step
 
 
 # ---- the process -----------------------------------------------------------------------------------------------------------------------
@@ -202,21 +229,29 @@ def run_relay(config: Config) -> None:
     chain.check_deployment()
     signer = AccountSigner(load_account(relay.keystore, relay.password_file))
     with ExitStack() as stack:
-        engine = open_database(relay.database, "relay")
+        engine = open_relay_database(relay.database)
         stack.callback(engine.dispose)
-        stack.enter_context(hold_lane(engine))
         bind_deployment(engine, chain.domain)
-        _announce(engine, terms)
+        holding = stack.enter_context(hold(engine, f"{socket.gethostname()}:{os.getpid()}"))
         log = LogClient(relay.log_url, read_secret(relay.log_token_file))
         stack.callback(log.close)
         nodes = [stack.enter_context(NodePeer(url)) for url in relay.nodes]
-        _run(config, relay, engine, chain, signer, log, nodes)
+        _run(config, relay, engine, holding, terms, chain, signer, log, nodes)
 
 
 def _run(
-    config: Config, relay: RelayConfig, engine: Engine, chain: Contracts, signer: Signer, log: LogClient, nodes: Sequence[NodePeer]
+    config: Config,
+    relay: RelayConfig,
+    engine: Engine,
+    holding: Alone | Lease,
+    terms: Terms,
+    chain: Contracts,
+    signer: PreimageSigner,
+    log: LogClient,
+    nodes: Sequence[NodePeer],
 ) -> None:
-    clock, operators, metrics = SystemClock(), KnownOperators(chain), RelayMetrics(engine)
+    clock = SystemClock()
+    operators, metrics = KnownOperators(chain), RelayMetrics(engine, clock)
     final_blocks = config.chain.confirmations if relay.final_blocks is None else relay.final_blocks
     settings = {"batch_size": relay.batch_size, "final_blocks": final_blocks, "is_refunding": relay.refund_expired}
     lane = make_lane(engine, chain, signer, clock, **settings)
@@ -229,10 +264,16 @@ def _run(
         "statements": _statement_step(engine, log, pause),
     }
     steps |= {f"collect {node.url}": _collect_step(collector, node, operators, relay.collect_seconds) for node in nodes}
+    steps = {name: _holding(holding, _storing(step)) for name, step in steps.items()}
+    if isinstance(holding, Lease):
+        steps["lease"] = _lease_step(holding, lambda: _announce(engine, terms))
+    else:
+        _announce(engine, terms)
+    metrics.is_holder.set_function(lambda: float(holding.is_held))
     readiness = {"chain": lambda: _check_chain(chain, signer.address, metrics), "log": lambda: _check_log(log)}
     _warn_when_poor(chain, signer.address)
     journal.get("relay").info("started", account=signer.address, nodes=list(relay.nodes))
-    Background().run({name: _storing(step) for name, step in steps.items()}, make_app(metrics, readiness), relay.listen)
+    Background().run(steps, make_app(metrics, readiness), relay.listen)
     journal.get("relay").info("stopped")
 
 

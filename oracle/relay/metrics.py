@@ -17,22 +17,30 @@ from oracle.relay import outbox
 from oracle.relay.schema import SLOTS
 from oracle.relay.statements import count_waiting
 from oracle.relay.store import count_by_state
+from oracle.seams import Clock
 from oracle.store import reading
 
 
 class StoreCollector(Collector):
     """Counts of what is stored; nothing is counted twice, and a restart changes nothing."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine, self._clock = engine, clock
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         with reading(self._engine) as connection:
             jobs = outbox.count_jobs(connection)
+            replaced, waiting_seconds = outbox.measure_waiting(connection, self._clock.now())
             slots: dict[str, int] = dict(connection.execute(select(SLOTS.c.state, func.count()).group_by(SLOTS.c.state)).tuples().all())
         yield _family("affidavit_relay_requests", "Requests by state", count_by_state(self._engine))
         yield _family("affidavit_relay_jobs", "Jobs by state", jobs)
         yield _family("affidavit_relay_nonces", "Nonces of the account by state; foreign means that the key is used elsewhere", slots)
+        yield GaugeMetricFamily("affidavit_relay_transactions_replaced", "Transactions signed to replace one that waited", replaced)
+        yield GaugeMetricFamily(
+            "affidavit_relay_unmined_seconds",
+            "Since the oldest transaction that is not mined was first signed; 0 where none waits",
+            waiting_seconds,
+        )
         yield GaugeMetricFamily(
             "affidavit_relay_log_entries_waiting", "Entries the audit log does not have yet", count_waiting(self._engine)
         )
@@ -58,11 +66,12 @@ def _family(name: str, help_text: str, counts: Mapping[Any, int]) -> GaugeMetric
 class RelayMetrics:
     """Everything under /metrics."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, clock: Clock) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(StoreCollector(engine))
+        self.registry.register(StoreCollector(engine, clock))
         self.head_lag = Gauge("affidavit_relay_head_lag_blocks", "Blocks from the last one followed to the head", registry=self.registry)
         self.balance_wei = Gauge("affidavit_relay_balance_wei", "What the account can pay gas with", registry=self.registry)
+        self.is_holder = Gauge("affidavit_relay_is_holder", "1 while this replica works, 0 while it stands by", registry=self.registry)
         self.tick_seconds = Histogram("affidavit_relay_tick_seconds", "One look at nonces, jobs and deadlines", registry=self.registry)
 
 

@@ -6,7 +6,7 @@ is a fact about the account and not a race.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from oracle import journal
 from oracle.errors import ChainError
@@ -66,6 +66,9 @@ def _take_used(lane: Lane, slot: Slot, nonces: Nonces) -> None:
     if kept is None or receipt is None:
         _take_foreign(lane, slot, nonces)
         return
+    if slot.state is SlotState.MINED and slot.transaction != kept.hash:  # another of ours took its place: what the first did is undone
+        settle.undo_receipt(lane, slot)
+        slot = replace(slot, state=SlotState.SENT, transaction=None)
     settle.take_receipt(lane, slot, kept, receipt)
     if slot.nonce < nonces.final and receipt.block_number <= nonces.final_block:
         settle.finish_slot(lane, slot, receipt)

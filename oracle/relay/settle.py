@@ -274,13 +274,15 @@ def expire(lane: Lane, connection: Connection, asked: Asked, reason: str) -> Non
     set_state(connection, asked_id, RequestState.EXPIRED, "expired", now, reason)
     stop_watching(connection, [asked_id])
     state_once(connection, f"expired:{to_hex(asked_id)}", lane.entries.failure(asked, "not_delivered", reason, now))
-    if not asked.request.is_signed_off_chain and lane.is_refunding and _queue_refund(connection, asked_id):
+    refund = outbox.find_job(connection, JobKind.REFUND, asked_id)
+    if refund is not None and refund.state is JobState.FINAL:  # while a delivery of it was under way
+        set_state(connection, asked_id, RequestState.REFUNDED, "refunded", now)
+    elif not asked.request.is_signed_off_chain and lane.is_refunding and _queue_refund(connection, asked_id, refund):
         add_event(connection, asked_id, "refund_queued", now)
 
 
-def _queue_refund(connection: Connection, asked_id: Bytes32) -> bool:
+def _queue_refund(connection: Connection, asked_id: Bytes32, job: Job | None) -> bool:
     """Also again, after one that was refused because of a delivery that vanished since."""
-    job = outbox.find_job(connection, JobKind.REFUND, asked_id)
     if job is None or job.state is not JobState.FAILED:
         return outbox.enqueue(connection, JobKind.REFUND, asked_id, {})
     outbox.replace_payload(connection, job, {})

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 from sqlalchemy import Engine, select
@@ -98,7 +99,7 @@ class Relay:
     database: Path
     nodes: list[NodeTwin]
     log: MemoryLog
-    settings: dict[str, int]
+    settings: dict[str, Any]
     engine: Engine = field(init=False)
     lane: Lane = field(init=False)
 
@@ -167,7 +168,7 @@ class Relay:
             return list(connection.execute(select(TRANSACTIONS.c.raw).order_by(TRANSACTIONS.c.id)).scalars())
 
 
-def make_relay(world: World, directory: Path, nodes: int = 3, **settings: int) -> Relay:
+def make_relay(world: World, directory: Path, nodes: int = 3, **settings: Any) -> Relay:
     """A relay over the first `nodes` operators' twins."""
 
     twins = [NodeTwin(i, world.signers[i], world.deployment.domain, world.known) for i in range(nodes)]
