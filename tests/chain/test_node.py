@@ -25,13 +25,14 @@ from oracle.audit.tiles import ENTRIES, Tile, parse_bundle
 from oracle.config import load_config
 from oracle.encoding import keccak256, pack_int16, pack_policy, to_hex
 from oracle.errors import ConfigRejected, ModelRejected, Rejected
-from oracle.node.directory import read_directory
+from oracle.node.directory import ModelDirectory, read_directory
 from oracle.pipeline.deploy import register_model
 from oracle.pipeline.node import run_node
 from oracle.records import Asked, Bytes32, Policy
 from oracle.relay.deployment import write_deployment
 from oracle.wire import asked_to_json, signed_claim_from_json
 from tests.chain.conftest import FEE_WEI, World, account
+from tests.twins.hostile_models import SMALLEST, integers_input, write_dividing, write_looping
 from tests.twins.log_process import LogProcess
 from tests.twins.log_service import LogService
 from tests.twins.logs import full_check
@@ -274,9 +275,80 @@ def test_an_open_node_answers_while_its_log_is_killed_and_the_records_are_there_
     assert records[3]["audit.request_id"] == to_hex(during.request_id)
 
 
+def children_of(pid: int) -> list[int]:
+    """Processes below `pid`, at any depth."""
+    parents = {int(p.name): int((p / "stat").read_text().rsplit(")", 1)[1].split()[1]) for p in Path("/proc").iterdir() if is_process(p)}
+    found, layer = [], [pid]
+    while layer:
+        layer = [child for child, parent in parents.items() if parent in layer]
+        found += layer
+    return found
+
+
+def is_process(path: Path) -> bool:
+    return path.name.isdigit() and (path / "stat").exists()
+
+
+def register_opaque(world: World, directory: ModelDirectory) -> Bytes32:
+    return register_model(world.contracts, world.sender(0), directory.kind, directory.manifest_digest, b"", (), "test").model_id
+
+
+def ask_opaque(world: World, model_id: Bytes32, value: int) -> Asked:
+    policy, deadline = pack_policy(Policy(quorum=1)), world.now() + 600
+    arguments = (model_id, integers_input(value), policy, 0, deadline, account(6).address)
+    return world.asked_in(world.sender(6).send(world.contracts.call("Coprocessor", "request", *arguments, value_wei=FEE_WEI)))
+
+
+@pytest.mark.slow
+def test_no_model_takes_the_node_with_it_and_no_process_is_left_behind(
+    world: World, digits: Bytes32, node: NodeProcess, tmp_path: Path
+) -> None:
+    """One model divides what cannot be divided, one never ends: their requests are refused, all others answered, by the same process."""
+    dividing, looping = write_dividing(tmp_path), write_looping(tmp_path)
+    names = f'models = ["{DIGITS}", "{dividing.path}", "{looping.path}"]'
+    lines = [names if line.startswith("models") else line for line in (node.folder / "node.toml").read_text().splitlines()]
+    (node.folder / "node.toml").write_text("\n".join([*lines, "job_seconds = 4", "job_tries = 2", "workers = 2", "prove = true"]))
+    ids = [register_opaque(world, directory) for directory in (dividing, looping)]
+    node.start()
+    assert node.process is not None
+    killer, endless = ask_opaque(world, ids[0], SMALLEST), ask_opaque(world, ids[1], (1 << 63) - 1)
+    good = [ask_opaque(world, ids[0], 5), ask_opaque(world, ids[1], 5), ask(world, digits, 8)]
+    policy, deadline = pack_policy(Policy(proof=True)), world.now() + 600
+    arguments = (digits, digit_image(9), policy, 0, deadline, account(6).address)
+    proven = world.asked_in(world.sender(6).send(world.contracts.call("Coprocessor", "request", *arguments, value_wei=FEE_WEI)))
+    wait_for(lambda: all(map(node.has_answered, [*good, proven])), node.tail, 60)
+    assert signed_claim_from_json(node.claim(proven).json()).proof
+    for asked, how in ((killer, "SIGFPE"), (endless, "longer than 4 seconds, 2 times")):
+        wait_for(lambda asked=asked: node.claim(asked).status_code == 422, node.tail)  # type: ignore[misc]
+        assert node.claim(asked).json()["title"] == "WorkGivenUp"
+        assert how in node.claim(asked).json()["detail"]
+    assert node.process.poll() is None
+    metrics = httpx.get(node.url + "/metrics").text
+    assert 'affidavit_node_workers_lost_total{fate="died",kind="inference"} 2.0' in metrics
+    assert 'affidavit_node_workers_lost_total{fate="time",kind="inference"} 2.0' in metrics
+    below = children_of(node.process.pid)
+    assert len(below) >= 3  # the fork server, and a child for each worker
+    node.stop(signal.SIGKILL)
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below))
+    node.start()
+    node.wait_ready()
+    below = children_of(node.process.pid)
+    endless = ask_opaque(world, ids[1], (1 << 63) - 2)
+    wait_for(lambda: "affidavit_node_work_running 1.0" in httpx.get(node.url + "/metrics").text, node.tail)
+    assert node.stop() == 0
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "error", "names"),
     [
+        ("minimum_fee_wei = 1", 'executor = "threads"', ConfigRejected, "node: executor"),
+        ("minimum_fee_wei = 1", 'executor = "tls://127.0.0.1:1"', ConfigRejected, "certificate"),
+        ("minimum_fee_wei = 1", "executor_key_file = 'key'", ConfigRejected, "executor_key_file"),
+        ("minimum_fee_wei = 1", "job_seconds = 0", ConfigRejected, "job_seconds"),
+        ("minimum_fee_wei = 1", "job_memory_mib = 255", ConfigRejected, "job_memory_mib"),
+        ("minimum_fee_wei = 1", "job_tries = 0", ConfigRejected, "job_tries"),
+        ("minimum_fee_wei = 1", "job_queue = 0", ConfigRejected, "job_queue"),
         ('keystore = "key.json"', 'keystore = "none.json"', ConfigRejected, "none.json"),
         ("minimum_fee_wei = 1", "minimum_fee = 1", ConfigRejected, "minimum_fee"),
         ("minimum_fee_wei = 1", "workers = 0", ConfigRejected, "workers"),
