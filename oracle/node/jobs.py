@@ -101,8 +101,8 @@ class JobState(StrEnum):
 OPEN_STATES = (JobState.QUEUED, JobState.RUNNING)
 
 MOST_INTERRUPTIONS = 10
-"""A job the process died on this often is BROKEN: a model can kill its process (an integer division that overflows does), and would do
-so at every start. Workers beside it die with it, hence not at the first time."""
+"""A job the process died on this often is BROKEN: whatever kills the process would do so at every start. (Models run in processes of their
+own, so it is not they.) Workers beside it die with it, hence not at the first time."""
 
 LONGEST_PAUSE_SECONDS = 10.0
 """Nobody puts a job off for longer. One that seems put off further was so before the clock was set back, and is due."""
