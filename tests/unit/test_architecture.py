@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CORE = {"records", "encoding", "errors", "seams", "wire", "config", "store", "http", "journal", "tensors", "limits", "signatures"}
 STAGES = {"node", "attest", "relay", "audit"}
-DOORS = {"api", "bench", "cli", "demo", "ingest", "office"}
+DOORS = {"api", "bench", "cli", "client", "demo", "ingest", "office"}
 
 
 def modules(package: str) -> list[Path]:
