@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -95,11 +94,11 @@ class LyingApi:
 
 
 @pytest.fixture
-def lied_to(client: Client, network: Network, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+def lied_to(client: Client, network: Network, monkeypatch: pytest.MonkeyPatch) -> Client:
     from oracle.pipeline.client import ApiClient
 
     monkeypatch.setattr(client, "_api", ApiClient(network.api_url, httpx.MockTransport(LyingApi(network.api_url))))
-    yield client
+    return client
 
 
 def test_an_api_that_lies_is_caught(lied_to: Client, network: Network) -> None:
