@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, Connection, Engine, Float, create_engine, event, literal_column, select, text, update
 from sqlalchemy.exc import DBAPIError
@@ -28,6 +28,7 @@ LEASE_SECONDS = 4.0
 RENEW_SECONDS = 1.0
 TAKE_SECONDS = 0.5
 IDLE_SECONDS = 3
+LOCK_SECONDS = 2
 WRITE_LOCK = 0x61666672  # "affr": held by whoever writes to the relay's database on PostgreSQL
 
 _NOW: ColumnElement[float] = literal_column("extract(epoch from clock_timestamp())::float8", Float)
@@ -54,7 +55,7 @@ def open_relay_database(url: str) -> Engine:
     """The relay's database, for the relay and the API: one writer at a time, on PostgreSQL too. Raises StoreError."""
     engine = open_database(url, "relay")
     if engine.dialect.name == "postgresql":
-        event.listen(engine, "connect", _end_idle_transactions)
+        event.listen(engine, "connect", _bound_locks)
         event.listen(engine, "begin", _lock_for_writing)
         engine.dispose()  # connections made before that
     return engine
@@ -88,7 +89,7 @@ class Lease:
         self._renewed_at = float("-inf")
         # Its own connection: a renewal waits neither for the pool nor for the write lock.
         self._engine = create_engine(engine.url, hide_parameters=True, pool_pre_ping=True, pool_size=1, max_overflow=0)
-        event.listen(self._engine, "connect", _end_idle_transactions)
+        event.listen(self._engine, "connect", _bound_locks)
         event.listen(engine, "begin", self._require_newest)
 
     @property
@@ -135,7 +136,6 @@ class Lease:
         with self._engine.begin() as connection:
             if not connection.execute(select(LEASE.c.expires < _NOW)).scalar_one():
                 return False
-            connection.execute(text("SET LOCAL lock_timeout = '2s'"))  # whoever has the lock is asked again soon
             _lock_for_writing(connection)
             free = update(LEASE).where(LEASE.c.expires < _NOW)
             taken = connection.execute(
@@ -157,11 +157,15 @@ def _lock_for_writing(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITE_LOCK})
 
 
-def _end_idle_transactions(connection: object, _record: object) -> None:
-    """A process that is stopped within a transaction loses it, and with it the locks."""
-    connection.autocommit = True  # type: ignore[attr-defined]
-    connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")  # type: ignore[attr-defined]
-    connection.autocommit = False  # type: ignore[attr-defined]
+def _bound_locks(connection: Any, _record: object) -> None:
+    """A process that is stopped within a transaction loses it, and with it the locks.
+
+    Those of its threads that wait for the write lock must give up before that, or they would get it one after the other, for nothing.
+    """
+    connection.autocommit = True
+    connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
+    connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
+    connection.autocommit = False
 
 
 @contextmanager

@@ -21,13 +21,13 @@ from oracle.records import Appended, Asked, Bytes32, Claim, Domain, Entry, Signe
 from oracle.relay import outbox
 from oracle.relay.collect import Collector
 from oracle.relay.lane import Lane
+from oracle.relay.lease import open_relay_database
 from oracle.relay.outbox import Job, Slot
 from oracle.relay.peers import NodePeer
 from oracle.relay.schema import JOBS, TRANSACTIONS, RequestState, SlotState
 from oracle.relay.statements import write_waiting
 from oracle.relay.store import RequestEvent, bind_deployment, events_since, request_view
 from oracle.seams import SystemClock
-from oracle.store import open_database
 from oracle.wire import request_from_json, signed_claim_to_json
 from tests.chain.conftest import World, account
 
@@ -100,6 +100,7 @@ class Relay:
     nodes: list[NodeTwin]
     log: MemoryLog
     settings: dict[str, Any]
+    url: str = ""  # of another database than the SQLite file
     engine: Engine = field(init=False)
     lane: Lane = field(init=False)
 
@@ -107,7 +108,7 @@ class Relay:
         self.start()
 
     def start(self) -> None:
-        self.engine = open_database(f"sqlite:///{self.database}", "relay")
+        self.engine = open_relay_database(self.url or f"sqlite:///{self.database}")
         bind_deployment(self.engine, self.world.deployment.domain)
         self.lane = make_lane(self.engine, self.world.contracts, AccountSigner(account(RELAY)), SystemClock(), **self.settings)
         self.operators = KnownOperators(self.world.contracts)
@@ -168,8 +169,8 @@ class Relay:
             return list(connection.execute(select(TRANSACTIONS.c.raw).order_by(TRANSACTIONS.c.id)).scalars())
 
 
-def make_relay(world: World, directory: Path, nodes: int = 3, **settings: Any) -> Relay:
+def make_relay(world: World, directory: Path, nodes: int = 3, url: str = "", log: MemoryLog | None = None, **settings: Any) -> Relay:
     """A relay over the first `nodes` operators' twins."""
 
     twins = [NodeTwin(i, world.signers[i], world.deployment.domain, world.known) for i in range(nodes)]
-    return Relay(world, directory / "relay.sqlite", twins, MemoryLog(), settings)
+    return Relay(world, directory / "relay.sqlite", twins, log or MemoryLog(), settings, url)

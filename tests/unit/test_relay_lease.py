@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, select, update
 from sqlalchemy.exc import InternalError, OperationalError
@@ -15,7 +16,7 @@ from oracle.errors import ConfigRejected, StoreError
 from oracle.relay import lease as leases
 from oracle.relay.lease import IDLE_SECONDS, LEASE_SECONDS, Alone, Lease, LeaseLost, hold, open_relay_database
 from oracle.relay.schema import LEASE, TERMS
-from oracle.store import open_database, reading
+from oracle.store import reading
 
 
 @contextmanager
@@ -120,22 +121,54 @@ def test_the_lease_is_taken_only_between_transactions_of_its_holder(replicas: tu
 def test_a_holder_that_stands_still_within_a_transaction_loses_it(replicas: tuple[Engine, Engine]) -> None:
     old, new = (Lease(engine, name) for engine, name in zip(replicas, "ab", strict=True))
     assert old.step()
-    with pytest.raises((OperationalError, InternalError)), replicas[0].begin() as connection:
-        connection.execute(update(TERMS).values(minimum_fee_wei="stale"))
-        expire(replicas[1])
-        started, taken = time.monotonic(), False
-        while not taken and time.monotonic() < started + 10:
-            try:
-                taken = new.step()
-            except StoreError:  # the write lock was not free within two seconds
-                continue
-        assert taken
-        assert time.monotonic() - started < IDLE_SECONDS + 1.5
-        write(replicas[1], "6")
-        connection.execute(update(TERMS).values(minimum_fee_wei="stale"))
+    stale = update(TERMS).values(minimum_fee_wei="stale")
+    connection = replicas[0].connect()
+    connection.execute(stale)
+    expire(replicas[1])
+    started, taken = time.monotonic(), False
+    while not taken and time.monotonic() < started + 10:
+        with suppress(StoreError):  # the write lock was not free within two seconds
+            taken = new.step()
+    assert taken
+    assert time.monotonic() - started < IDLE_SECONDS + 1.5
+    write(replicas[1], "6")
+    with pytest.raises((OperationalError, InternalError)):
+        connection.execute(stale)
+    connection.invalidate()
     assert read(replicas[1]) == "6"
     new.release()
     old.release()
+
+
+def test_threads_of_a_stopped_holder_do_not_get_the_lock_one_after_the_other(replicas: tuple[Engine, Engine]) -> None:
+    """Their sessions wait for the write lock at the server, whatever the process does; each would keep it until the server ends it."""
+    old, new = (Lease(engine, name) for engine, name in zip(replicas, "ab", strict=True))
+    assert old.step()
+    stopped, waiting = replicas[0].connect(), []
+    stopped.execute(update(TERMS).values(minimum_fee_wei="stale"))
+    for _ in range(4):
+        raw = psycopg.connect(replicas[0].url.render_as_string(hide_password=False).replace("+psycopg", ""))
+        leases._bound_locks(raw, None)
+        waiting.append(threading.Thread(target=wait_for_lock, args=(raw,)))
+        waiting[-1].start()
+    expire(replicas[1])
+    started, taken = time.monotonic(), False
+    while not taken and time.monotonic() < started + 20:
+        with suppress(StoreError):
+            taken = new.step()
+    assert time.monotonic() - started < IDLE_SECONDS + 1.5
+    for thread in waiting:
+        thread.join()
+    stopped.invalidate()
+    new.release()
+
+
+def wait_for_lock(raw: psycopg.Connection) -> None:
+    """Asks for the write lock, and stands still with it."""
+    with suppress(psycopg.Error):
+        raw.execute(f"SELECT pg_advisory_xact_lock({leases.WRITE_LOCK})")
+        time.sleep(IDLE_SECONDS + 2)
+    raw.close()
 
 
 def test_writers_take_turns(replicas: tuple[Engine, Engine]) -> None:
@@ -184,4 +217,3 @@ def test_the_api_writes_without_a_lease(postgres_url: str) -> None:
         write(api, "7")
         assert read(api) == "7"
         lease.release()
-    assert leases.WRITE_LOCK != open_database.__globals__["_MIGRATING"]
