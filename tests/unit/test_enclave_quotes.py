@@ -253,6 +253,21 @@ def test_swapped_certificates_are_refused() -> None:
     assert tried == 149
 
 
+def test_unused_bits_of_a_certificates_signature_are_refused() -> None:
+    """Bit 7010 is the count of them in one whose signature ends with a zero bit: it parses and verifies with either."""
+    real = REAL["tdx"]
+    assert refused(real.evidence, flip(real.collateral, 7010), real.now, real.policy) is Reason.MALFORMED
+
+
+def test_a_revocation_list_of_another_version_is_refused() -> None:
+    real = REAL["tdx"]
+    documents = json.loads(real.collateral)
+    for name in ("root_ca_crl", "pck_crl"):
+        at = documents[name].index("020101") + 4
+        changed = documents[name][:at] + "11" + documents[name][at + 2 :]
+        assert refused(real.evidence, json.dumps(documents | {name: changed}).encode(), real.now, real.policy) is Reason.COLLATERAL
+
+
 def test_whitespace_around_certificates_is_refused() -> None:
     real = REAL["snp"]
     for changed in (b"\n" + real.collateral, real.collateral + b"\n", real.collateral.replace(b"\n", b"\r\n"), b"x" + real.collateral):

@@ -66,6 +66,7 @@ def verify_chain(chain: Sequence[x509.Certificate], digest: str, now: int, what:
 
 def verify_list(revoked: x509.CertificateRevocationList, issuer: x509.Certificate, now: int, what: str) -> int:
     """The revocation list is the issuer's and valid at `now`. Returns the first POSIX second at which it has expired."""
+    _require_whole(revoked, what)
     key = issuer.public_key()
     try:
         is_signed = isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey) and revoked.is_signature_valid(key)
@@ -90,7 +91,14 @@ def _require_valid(certificate: x509.Certificate, now: int, what: str) -> int:
     return end + 1
 
 
+def _require_whole(signed: x509.Certificate | x509.CertificateRevocationList, what: str) -> None:
+    """The signature at the end has no unused bits: a count of them that is not zero parses, and verifies."""
+    if not signed.public_bytes(Encoding.DER).endswith(b"\0" + signed.signature):
+        raise EnclaveRejected(Reason.MALFORMED, what, "a signature of whole bytes", "unused bits")
+
+
 def _require_issued(certificate: x509.Certificate, issuer: x509.Certificate, what: str) -> None:
+    _require_whole(certificate, what)
     try:
         certificate.verify_directly_issued_by(issuer)
     except (InvalidSignature, *UNPARSEABLE) as error:

@@ -19,7 +19,7 @@ import dcap_qvl
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from oracle.attest.enclave.chain import parse_pem_chain, verify_chain, verify_list
+from oracle.attest.enclave.chain import UNPARSEABLE, parse_pem_chain, verify_chain, verify_list
 from oracle.attest.enclave.report import (
     EnclavePolicy,
     EnclaveRejected,
@@ -244,5 +244,5 @@ def _chain(pem: bytes, count: int, what: str) -> tuple[x509.Certificate, ...]:
 def _list(text: str, name: str) -> x509.CertificateRevocationList:
     try:
         return x509.load_der_x509_crl(bytes.fromhex(text))
-    except (ValueError, TypeError) as error:
+    except UNPARSEABLE as error:
         raise EnclaveRejected(Reason.COLLATERAL, f"{name} of the collateral", "a revocation list in DER", str(error)[:120]) from error

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from oracle.attest.enclave.chain import parse_pem_chain, verify_chain, verify_list
+from oracle.attest.enclave.chain import UNPARSEABLE, parse_pem_chain, verify_chain, verify_list
 from oracle.attest.enclave.report import (
     EnclavePolicy,
     EnclaveRejected,
@@ -143,7 +143,7 @@ def _require_not_revoked(pem: bytes, chain: Sequence[x509.Certificate], now: int
     try:
         revoked = x509.load_pem_x509_crl(pem)
         is_canonical = revoked.public_bytes(Encoding.PEM) == pem
-    except (ValueError, TypeError) as error:
+    except UNPARSEABLE as error:
         raise EnclaveRejected(Reason.COLLATERAL, "revocation list", "one in PEM", str(error)[:120]) from error
     if not is_canonical:
         raise EnclaveRejected(Reason.MALFORMED, "revocation list", "its one PEM encoding", "other bytes")
