@@ -33,13 +33,25 @@ class ChainConfig:
     poll_seconds: float = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class NodeConfig:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyConfig:
+    """A key that signs: in a keystore here, or behind a remote signer (`oracle.attest.remote`). One of the two."""
+
+    keystore: Path | None = None  # encrypted key (Web3 Secret Storage v3)
+    password_file: Path | None = None
+    signer_url: str | None = None  # base URL of a signer that speaks Web3Signer's eth1 interface
+    signer_address: str | None = None  # whose key it is
+    signer_ca_file: Path | None = None  # PEM: who is believed to be the signer, instead of the system's authorities
+    signer_certificate_file: Path | None = None  # PEM with key: what we show the signer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfig(KeyConfig):
+    """The key signs claims."""
+
     name: str
     listen: str  # host:port
     database: str  # SQLAlchemy URL
-    keystore: Path  # encrypted key (Web3 Secret Storage v3) that signs claims
-    password_file: Path
     models: tuple[Path, ...]  # model directories
     log_url: str
     log_token_file: Path
@@ -60,12 +72,12 @@ class NodeConfig:
     job_queue: int = 64  # runs and proofs that may wait for a process
 
 
-@dataclass(frozen=True, slots=True)
-class RelayConfig:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayConfig(KeyConfig):
+    """The key pays for and signs transactions."""
+
     listen: str
-    database: str
-    keystore: Path  # encrypted key that pays for and signs transactions
-    password_file: Path
+    database: str  # SQLite: one relay; PostgreSQL: any number of replicas, of which one works
     nodes: tuple[str, ...]  # base URLs
     log_url: str
     log_token_file: Path
@@ -77,6 +89,10 @@ class RelayConfig:
     minimum_fee_per_callback_gas_wei: int = 0  # and this much more for each unit of callback gas it asks for
     minimum_proof_fee_wei: int = 0  # and this much more where it demands a proof
     max_callback_gas: int = 1_000_000
+    bump_permille: int = 125  # by how much a replacement raises both fees of a transaction that waits
+    bump_seconds: float = 15.0  # how long one may wait before that
+    job_budget_wei: int = 50_000_000_000_000_000  # what one delivery, refund or finalization may cost in gas, at most
+    budget_percent_of_fee: int = 0  # and no more than this part of the request's fee, for deliveries; 0: its fee is no measure
 
 
 @dataclass(frozen=True, slots=True)

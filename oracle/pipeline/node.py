@@ -16,9 +16,9 @@ from sqlalchemy import Connection, Engine, MetaData
 from sqlalchemy.exc import SQLAlchemyError
 
 from oracle import journal
-from oracle.attest.keys import load_account
 from oracle.attest.prove import Prover
-from oracle.attest.sign import AccountSigner, sign_claim
+from oracle.attest.remote import open_signer
+from oracle.attest.sign import sign_claim
 from oracle.audit.client import LogClient
 from oracle.audit.entries import error_entry, intent_entry, result_entry
 from oracle.audit.late import LogPolicy
@@ -52,7 +52,7 @@ from oracle.records import Address, Appended, Asked, Block, Bytes32, Claim, Infe
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
 from oracle.relay.follow import Follower, SqlTrail, trail_table
-from oracle.seams import ChainReader, Clock, EntryLog, Signer, SystemClock
+from oracle.seams import ChainReader, Clock, EntryLog, PreimageSigner, SystemClock
 from oracle.store import open_database
 
 IDLE_SECONDS = 0.25
@@ -78,7 +78,7 @@ class Node:
     log: EntryLog
     library: ModelLibrary
     terms: Terms
-    signer: Signer
+    signer: PreimageSigner
     metrics: NodeMetrics
     clock: Clock
     proving: Proving | None = None
@@ -350,7 +350,7 @@ def _assemble(config: NodeConfig, chain: ChainReader, log: EntryLog, store: JobS
     metrics.watch(workplace)
     with open_loading(config, workplace) as loading:
         library, prover = load_models(config.models, workplace, loading)
-    signer = AccountSigner(load_account(config.keystore, config.password_file))
+    signer = open_signer(config, "node")
     named = None if config.beneficiary is None else read_address(config.beneficiary, "node: beneficiary")
 
     def beneficiary() -> Address:

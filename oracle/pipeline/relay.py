@@ -20,9 +20,8 @@ from sqlalchemy.exc import InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from oracle import journal
-from oracle.attest.keys import load_account
 from oracle.attest.quorum import assemble_quorum, check_signed_claim, find_agreement
-from oracle.attest.sign import AccountSigner
+from oracle.attest.remote import open_signer
 from oracle.audit.client import LogClient
 from oracle.audit.entries import error_entry, lie_entry, receipt_entry
 from oracle.config import Config, RelayConfig, read_secret
@@ -34,6 +33,7 @@ from oracle.relay.collect import Attestation, Collector, expire_overdue
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
 from oracle.relay.failures import CallReverted
+from oracle.relay.fees import FeePolicy
 from oracle.relay.follow import Follower, SqlTrail
 from oracle.relay.lane import Lane, Ledger
 from oracle.relay.lease import RENEW_SECONDS, TAKE_SECONDS, Alone, Holding, Lease, hold, open_relay_database
@@ -227,7 +227,7 @@ def run_relay(config: Config) -> None:
     deployment = load_deployment(config.chain.deployment)
     chain = Contracts(config.chain.rpc, deployment)
     chain.check_deployment()
-    signer = AccountSigner(load_account(relay.keystore, relay.password_file))
+    signer = open_signer(relay, "relay")
     with ExitStack() as stack:
         engine = open_relay_database(relay.database)
         stack.callback(engine.dispose)
@@ -254,7 +254,8 @@ def _run(
     operators, metrics = KnownOperators(chain), RelayMetrics(engine, clock)
     final_blocks = config.chain.confirmations if relay.final_blocks is None else relay.final_blocks
     settings = {"batch_size": relay.batch_size, "final_blocks": final_blocks, "is_refunding": relay.refund_expired}
-    lane = make_lane(engine, chain, signer, clock, **settings)
+    fees = FeePolicy(relay.bump_permille, relay.bump_seconds, relay.job_budget_wei, relay.budget_percent_of_fee)
+    lane = make_lane(engine, chain, signer, clock, **settings, fees=fees)
     collector = Collector(lane, nodes, make_attestation(chain.domain, operators, chain.check_proof))
     follower = make_follower(engine, chain, clock, chain.deployment.block_number, config.chain.confirmations)
     pause = config.chain.poll_seconds
