@@ -13,8 +13,8 @@ import {Claim} from "./libraries/Types.sol";
 /// @notice An operator draws a nonce, its enclave makes a quote bound to that nonce, other operators verify the quote
 ///         off chain and sign what they found. From then on a signature of the key is evidence, until it expires or is
 ///         revoked, and only while the operator is active: an enclave counts together with a stake.
-/// @dev WARNING: the quote itself is not verified here. Whoever holds QUORUM seats can register any key; the policy that
-///      demands an enclave demands a quorum or a proof as well (libraries/Policy.sol).
+/// @dev WARNING: the quote itself is not verified here. Whoever holds QUORUM seats can register any key; a policy that
+///      demands an enclave must demand a quorum or a proof as well (libraries/Policy.sol).
 contract EnclaveRegistry is IEnclaveRegistry, EIP712 {
     bytes32 internal constant ATTESTATION_TYPEHASH = keccak256(
         "EnclaveAttestation(address key,address operator,uint8 platform,bytes32 measurement,bytes32 runtimeDigest,"
@@ -132,8 +132,8 @@ contract EnclaveRegistry is IEnclaveRegistry, EIP712 {
         isSimulated = known.platform == SIMULATED;
     }
 
-    /// @notice The operator a key was ever registered by; zero for a key never seen. Never cleared, so what a key signed
-    ///         can be held against its operator also after its end.
+    /// @notice The operator a key was ever registered by; zero for a key never seen. Never cleared, so what a key
+    ///         signed can be held against its operator also after its end.
     function operatorOf(address key) external view returns (address) {
         return _keys[key].operator;
     }
@@ -175,8 +175,8 @@ contract EnclaveRegistry is IEnclaveRegistry, EIP712 {
         emit EnclaveRevoked(key, known.operator, reason, byOperator);
     }
 
-    /// @dev A key is one operator's for ever, and never one that signs claims itself: a quorum's signature would then be
-    ///      an enclave's as well.
+    /// @dev A key is one operator's for ever, and never one that signs claims itself: a quorum's signature would then
+    ///      be an enclave's as well.
     function _requireFree(address key) private view {
         if (key == address(0)) revert KeyUnknown(key);
         if (OPERATORS.operatorOf(key) != address(0)) revert KeyIsOperators(key);

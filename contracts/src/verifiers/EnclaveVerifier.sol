@@ -9,9 +9,9 @@ import {Policy} from "../libraries/Policy.sol";
 import {Claim, EvidenceKind} from "../libraries/Types.sol";
 
 /// @title EnclaveVerifier: a key that was attested to be in an enclave signed the claim
-/// @notice Evidence: one 65-byte signature r‖s‖v of the claim's digest, s low, v 27 or 28, by a key that is valid in the
-///         registry now. Paid is the operator who registered it. A simulated enclave is enough only where the policy
-///         says so.
+/// @notice Evidence: one 65-byte signature r‖s‖v of the claim's digest, s low, v 27 or 28, by a key that is valid in
+///         the registry now. Paid is the operator who registered it. A simulated enclave is enough only where the
+///         policy says so.
 contract EnclaveVerifier is IVerifier {
     bytes4 internal constant SELECTOR = bytes4(keccak256("affidavit.verifier.enclave.v1"));
     uint256 internal constant SIGNATURE_BYTES = 65;
