@@ -27,7 +27,7 @@ from oracle.relay.peers import NodePeer
 from oracle.relay.schema import JOBS, TRANSACTIONS, RequestState, SlotState
 from oracle.relay.statements import write_waiting
 from oracle.relay.store import RequestEvent, bind_deployment, events_since, request_view
-from oracle.seams import SystemClock
+from oracle.seams import PreimageSigner, SystemClock
 from oracle.wire import request_from_json, signed_claim_to_json
 from tests.chain.conftest import World, account
 
@@ -101,6 +101,7 @@ class Relay:
     log: MemoryLog
     settings: dict[str, Any]
     url: str = ""  # of another database than the SQLite file
+    signer: PreimageSigner = field(default_factory=lambda: AccountSigner(account(RELAY)))
     engine: Engine = field(init=False)
     lane: Lane = field(init=False)
 
@@ -110,7 +111,7 @@ class Relay:
     def start(self) -> None:
         self.engine = open_relay_database(self.url or f"sqlite:///{self.database}")
         bind_deployment(self.engine, self.world.deployment.domain)
-        self.lane = make_lane(self.engine, self.world.contracts, AccountSigner(account(RELAY)), SystemClock(), **self.settings)
+        self.lane = make_lane(self.engine, self.world.contracts, self.signer, SystemClock(), **self.settings)
         self.operators = KnownOperators(self.world.contracts)
         self.operators.refresh(time.monotonic())
         attestation = make_attestation(self.world.deployment.domain, self.operators, self.world.contracts.check_proof)
