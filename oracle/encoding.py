@@ -60,6 +60,8 @@ DOMAIN_VERSION = "1"
 QUORUM_ECDSA_SELECTOR = keccak256(b"affidavit.verifier.quorum-ecdsa.v1")[:4]
 QUORUM_BLS_SELECTOR = keccak256(b"affidavit.verifier.quorum-bls.v1")[:4]
 PROOF_SELECTOR = keccak256(b"affidavit.verifier.proof.v1")[:4]
+ENCLAVE_SELECTOR = keccak256(b"affidavit.verifier.enclave.v1")[:4]
+"""Its data is one 65-byte signature of the claim's digest, by a key of the EnclaveRegistry."""
 
 POINT_BYTES = 96
 PART_BYTES = 255 * POINT_BYTES

@@ -114,6 +114,7 @@ class SignedClaim:
     """A claim, the output it is about, and one operator's 65-byte signature r‖s‖v of its EIP-712 digest.
 
     `proof` is the data of proof evidence for the same claim (`encoding.pack_proof_evidence`), empty where the node made none.
+    `enclave` is the 65-byte signature of the same digest by a key in the operator's enclave, empty where there is none.
     """
 
     claim: Claim
@@ -121,6 +122,7 @@ class SignedClaim:
     signer: Address
     signature: bytes
     proof: bytes = b""
+    enclave: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,20 @@ class Operator:
     signer: Address
     stake_wei: int
     is_active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EnclaveKey:
+    """A row of the EnclaveRegistry: a key that operators found in attested hardware."""
+
+    key: Address
+    operator: Address
+    platform: int  # 1 SGX, 2 TDX, 3 NITRO, 4 SEV_SNP, 255 SIMULATED
+    is_revoked: bool
+    expires_at: int  # seconds since 1970; the first at which it counts for nothing
+    measurement: Bytes32
+    runtime_digest: Bytes32
+    quote_digest: Bytes32
 
 
 @dataclass(frozen=True, slots=True)

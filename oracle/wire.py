@@ -96,16 +96,18 @@ def signed_claim_to_json(signed: SignedClaim) -> dict[str, Any]:
         "signer": signed.signer,
         "signature": to_hex(signed.signature),
     }
-    return fields | ({"proof": to_hex(signed.proof)} if signed.proof else {})
+    more = {"proof": signed.proof, "enclave": signed.enclave}
+    return fields | {name: to_hex(data) for name, data in more.items() if data}
 
 
 def signed_claim_from_json(value: object) -> SignedClaim:
-    """Raises MalformedInput naming the field that is wrong. Says nothing about the truth of signature and proof."""
-    f = require_fields(value, "signed claim", {"claim", "output", "signer", "signature"}, {"proof"})
+    """Raises MalformedInput naming the field that is wrong. Says nothing about the truth of signatures and proof."""
+    f = require_fields(value, "signed claim", {"claim", "output", "signer", "signature"}, {"proof", "enclave"})
     return SignedClaim(
         claim=claim_from_json(f["claim"]),
         output=parse_hex(f["output"], "signed claim.output"),
         signer=parse_address(f["signer"], "signed claim.signer"),
         signature=parse_hex(f["signature"], "signed claim.signature", 65),
         proof=parse_hex(f["proof"], "signed claim.proof") if "proof" in f else b"",
+        enclave=parse_hex(f["enclave"], "signed claim.enclave", 65) if "enclave" in f else b"",
     )

@@ -50,6 +50,7 @@ from oracle.records import (
     Claim,
     Delivery,
     Domain,
+    EnclaveKey,
     Evidence,
     ModelKind,
     OnChainStatus,
@@ -73,7 +74,7 @@ from oracle.signatures import recover_signer
 RPC_TIMEOUT_SECONDS = 15.0
 LOG_PAGE_BLOCKS = 10_000
 OPERATOR_OVERLAP_BLOCKS = 256
-EVIDENCE_KIND_PROOF = 2
+EVIDENCE_KIND_PROOF, EVIDENCE_KIND_ENCLAVE = 2, 3
 """libraries/Types.sol"""
 ERC1271_MAGIC = bytes.fromhex("1626ba7e")
 """RequesterSignature.sol; a test holds it equal to the contract's."""
@@ -105,6 +106,8 @@ _CONTRACTS = {
     "ProofVerifier": "proof_verifier",
     "FraudProofs": "fraud_proofs",
     "AuditAnchor": "audit_anchor",
+    "EnclaveRegistry": "enclave_registry",
+    "EnclaveVerifier": "enclave_verifier",
 }
 
 
@@ -223,7 +226,7 @@ class Contracts(Endpoint):
         super().__init__(rpc, timeout_seconds)
         self.deployment = deployment
         at = {name: getattr(deployment, field) for name, field in _CONTRACTS.items()}
-        self._contracts = {name: _contract(self._web3, name, address) for name, address in at.items()}
+        self._contracts = {name: _contract(self._web3, name, address) for name, address in at.items() if address is not None}
         self._operators_seen: dict[Address, int] = {}  # operator → block of the event; a cache, rebuilt from the chain
         self._operators_seen_to = deployment.block_number - 1
         self._operators_at: tuple[Bytes32, tuple[Operator, ...]] = (Bytes32(b""), ())  # a block's hash, and the operators there
@@ -237,7 +240,7 @@ class Contracts(Endpoint):
         """Raises ConfigRejected unless the endpoint is on the deployment's chain and the contracts there are ours."""
         if (chain_id := self.chain_id()) != self.deployment.chain_id:
             raise ConfigRejected("chain id of the endpoint", self.deployment.chain_id, chain_id)
-        for name in _CONTRACTS:
+        for name in self._contracts:
             if not self._code(self._contracts[name].address):
                 raise ConfigRejected(f"{name} of the deployment", "a contract on this chain", f"no code at {self._contracts[name].address}")
         separator = bytes(self._view("Coprocessor", "DOMAIN_SEPARATOR"))
@@ -389,6 +392,40 @@ class Contracts(Endpoint):
         arguments = (fields, digest, pack_policy(Policy(proof=True)), data, output, evidence.data)
         return tuple(Address(a) for a in self.view_at("ProofVerifier", at, "verify", *arguments))
 
+    def check_enclave(self, claim: Claim, policy: Bytes32, evidence: Evidence) -> tuple[Address, ...]:
+        """The operator whose enclave signed, as the deployment's verifier names it under a request's policy word.
+
+        Raises CallReverted where it refuses the signature now, or where the router has no such verifier.
+        """
+        at = Address(self._view("VerifierRouter", "resolve", EVIDENCE_KIND_ENCLAVE, evidence.selector))
+        digest = compute_claim_digest(claim, self.domain)
+        fields = (claim.request_id, claim.model_id, claim.input_digest, claim.output_digest)
+        arguments = (fields, digest, policy, b"", b"", evidence.data)
+        return tuple(Address(a) for a in self.view_at("EnclaveVerifier", at, "verify", *arguments))
+
+    # ---- reading: enclaves --------------------------------------------------------------------------------------------------------------
+    def enclave_key(self, key: Address) -> EnclaveKey | None:
+        """None for a key never registered. Raises ConfigRejected where the deployment has no registry of enclaves."""
+        operator, platform, is_revoked, expires_at, *digests = self._view("EnclaveRegistry", "keyOf", key)
+        if int(operator, 16) == 0:
+            return None
+        return EnclaveKey(key, Address(operator), platform, is_revoked, expires_at, *(Bytes32(digest) for digest in digests))
+
+    def enclave_keys(self) -> list[EnclaveKey]:
+        """Every key that was ever registered, oldest first."""
+        logs = self._logs_since("EnclaveRegistry", "EnclaveRegistered", {})
+        found = (self.enclave_key(Address(key)) for key in dict.fromkeys(log["args"]["key"] for log in logs))
+        return [key for key in found if key is not None]
+
+    def enclave_nonce(self, operator: Address) -> tuple[Bytes32, int]:
+        """(nonce, until) of the registration an operator has begun: 32 zero bytes and 0 where none is."""
+        nonce, until = self._view("EnclaveRegistry", "nonceOf", operator)
+        return Bytes32(nonce), until
+
+    def enclave_quorum(self) -> int:
+        """How many operators must attest to a key, its own not counted."""
+        return int(self._view("EnclaveRegistry", "QUORUM"))
+
     # ---- reading: transactions ------------------------------------------------------------------------------------------------------
     def receipt(self, transaction: Bytes32) -> TransactionReceipt | None:
         raw = self._raw_receipt(transaction)
@@ -477,7 +514,7 @@ class Contracts(Endpoint):
 
     def call(self, contract: str, function: str, *arguments: Any, value_wei: int = 0) -> Call:
         """Calldata for any function of the deployment's contracts, by name."""
-        handle = self._contracts[contract]
+        handle = self._handle(contract)
         return Call(Address(handle.address), bytes.fromhex(handle.encode_abi(function, list(arguments))[2:]), value_wei)
 
     def call_at(self, name: str, address: Address, function: str, *arguments: Any, value_wei: int = 0) -> Call:
@@ -490,10 +527,15 @@ class Contracts(Endpoint):
         with _asking(f"{name}.{function}"):
             return _contract(self._web3, name, address).get_function_by_name(function)(*arguments).call()
 
+    def _handle(self, name: str) -> Contract:
+        if name not in self._contracts:
+            raise ConfigRejected(f"{name} of the deployment", "an address", "none: it was deployed before there was one")
+        return self._contracts[name]
+
     # ---- inside -------------------------------------------------------------------------------------------------------------------------
     def _view(self, contract: str, function: str, *arguments: Any, block: int | None = None) -> Any:
         with _asking(f"{contract}.{function}"):
-            bound = self._contracts[contract].get_function_by_name(function)(*arguments)
+            bound = self._handle(contract).get_function_by_name(function)(*arguments)
             return bound.call(block_identifier="latest" if block is None else cast(BlockIdentifier, block))
 
     def _coprocessor_event(self, log: LogReceipt) -> tuple[str, Mapping[str, Any]] | None:
@@ -514,7 +556,7 @@ class Contracts(Endpoint):
         return {event_abi_to_log_topic(event.abi): event for event in events}
 
     def _logs(self, contract: str, event: str, where: Mapping[str, Any]) -> list[EventData]:
-        handle = self._contracts[contract].get_event_by_name(event)()
+        handle = self._handle(contract).get_event_by_name(event)()
         criteria = {"address": handle.address, "topics": [to_hex(event_abi_to_log_topic(handle.abi))], **where}
         with _asking(f"{event} events"):
             logs = self._web3.eth.get_logs(cast(FilterParams, criteria))
@@ -525,7 +567,7 @@ class Contracts(Endpoint):
 
     def _logs_between(self, contract: str, event: str, indexed: Mapping[str, Bytes32], first: int, last: int) -> Iterator[EventData]:
         """Events of a range, page by page, oldest first. `indexed`: the first indexed argument, where one is asked for."""
-        handle = self._contracts[contract].get_event_by_name(event)()
+        handle = self._handle(contract).get_event_by_name(event)()
         topics = [to_hex(event_abi_to_log_topic(handle.abi)), *(to_hex(v) for v in indexed.values())]
         for start in range(first, last + 1, LOG_PAGE_BLOCKS):
             end = min(last, start + LOG_PAGE_BLOCKS - 1)
