@@ -53,6 +53,11 @@ class Client:
         self._described = {model.model_id: model for model in map(describe_directory, models)}
         self._check_proof = _make_proof_check(self.contracts, models)
 
+    @property
+    def known_models(self) -> tuple[Bytes32, ...]:
+        """Ids of the models whose directories were given, in that order."""
+        return tuple(self._described)
+
     # ---- asking ----------------------------------------------------------------------------------------------------------------------
     def model(self, model_id: Bytes32) -> DescribedModel:
         """What a model takes and gives: from its own directory, or from the API, whose manifest must hash to the id."""
