@@ -32,6 +32,7 @@ from tests.chain.relay_rig import RELAY, NodeTwin
 from tests.twins.api import running_log, served
 
 SEED = 20261122
+CALLBACK_GAS = 900_000
 
 
 def node_app(twin: NodeTwin) -> FastAPI:
@@ -82,7 +83,7 @@ def placed(world: World, tmp_path: Path, database: str) -> Iterator[Place]:
             f'[chain]\nrpc = "{world.rpc}"\ndeployment = "deployment.json"\npoll_seconds = 0.05\n'
             f'[relay]\nlisten = "127.0.0.1:0"\ndatabase = "{database}"\nkeystore = "relay.json"\n'
             f'password_file = "password"\nnodes = {json.dumps(nodes)}\nlog_url = "{log_url}"\nlog_token_file = "token"\n'
-            f"batch_size = 3\ncollect_seconds = 0.05\n"
+            f"batch_size = 3\ncollect_seconds = 0.05\nmax_callback_gas = {CALLBACK_GAS}\n"
         )
         yield Place(tmp_path, database, log_url, log_key)
 

@@ -14,7 +14,7 @@ from oracle.relay import outbox
 from oracle.relay.fees import FeePolicy
 from oracle.relay.outbox import KeptTransaction
 from oracle.relay.schema import JOBS, JobKind, JobState, RequestState, SlotState
-from oracle.relay.submit import TOO_DEAR
+from oracle.relay.submit import TOO_DEAR, fill_nonce
 from tests.chain.conftest import FEE_WEI, World, account
 from tests.chain.relay_rig import RELAY, TRUTH, Relay, make_relay
 
@@ -191,9 +191,9 @@ def test_an_account_that_cannot_pay_for_more_raises_nothing(world: World, tmp_pa
 
 
 # ---- too late --------------------------------------------------------------------------------------------------------------------------
-def pass_deadline(world: World, asked: Asked) -> None:
+def pass_deadline(world: World, asked: Asked, seconds: int = 1) -> None:
     """A block after the deadline that takes nothing of ours."""
-    world.rpc_call("evm_setNextBlockTimestamp", asked.request.deadline + 1)
+    world.rpc_call("evm_setNextBlockTimestamp", asked.request.deadline + seconds)
     spike(world, 50 * GWEI)
 
 
@@ -219,6 +219,33 @@ def test_a_delivery_too_late_is_cancelled_and_refunded(world: World, tmp_path: P
     assert all(slot.state is SlotState.FINAL for slot in relay.slots())
     assert relay.log.kinds() == ["error:not_delivered"]
     assert "cancelled" in relay.kinds(asked.request_id)
+
+
+def test_a_block_at_the_deadline_is_not_after_it(world: World, tmp_path: Path) -> None:
+    """The contracts would still take the delivery in it."""
+    relay = make_relay(world, tmp_path, fees=FeePolicy(bump_seconds=3600))
+    asked = send(world, relay)
+    pass_deadline(world, asked, 0)
+    relay.tick()
+    assert len(signed(relay)) == 1
+    assert "cancelled" not in relay.kinds(asked.request_id)
+
+
+def test_a_no_op_replaces_whatever_waits_under_its_nonce(world: World, tmp_path: Path) -> None:
+    """And what it took the place of is done under another."""
+    relay = make_relay(world, tmp_path)
+    asked = send(world, relay)
+    fill_nonce(relay.lane, relay.slots()[0].nonce)
+    first, no_op = signed(relay)
+    assert no_op.fees.max_fee_wei >= first.fees.max_fee_wei * 1125 / 1000
+    assert no_op.fees.priority_fee_wei >= first.fees.priority_fee_wei * 1125 / 1000
+    for _ in range(3):
+        mine(world)
+        relay.run(1)
+    assert is_done(world, relay, asked)
+    assert relay.slots()[0].transaction == no_op.hash
+    assert "nonce_lost" in relay.kinds(asked.request_id)
+    assert deliveries(world, asked) == 1
 
 
 def test_a_cancelled_delivery_that_is_mined_after_all_counts(world: World, tmp_path: Path) -> None:

@@ -17,11 +17,11 @@ from oracle.records import Asked, RequestStatus
 from oracle.relay import submit
 from oracle.relay.lease import Lease, LeaseLost
 from oracle.relay.schema import LEASE, RequestState
-from oracle.relay.store import list_requests
+from oracle.relay.store import current_terms, list_requests
 from oracle.store import open_database, reading
 from tests.chain.conftest import World, account
 from tests.chain.relay_rig import RELAY, TRUTH, Relay, make_relay
-from tests.chain.test_relay_killed import Place, check_everything, is_settled, placed
+from tests.chain.test_relay_killed import CALLBACK_GAS, Place, check_everything, is_settled, placed
 
 TAKEOVER_SECONDS = 10.0
 
@@ -145,15 +145,26 @@ def is_final(place: Place, asked: Asked) -> bool:
         engine.dispose()
 
 
+def published_callback_gas(place: Place) -> int:
+    engine = open_database(place.database, "relay")
+    try:
+        return current_terms(engine).max_callback_gas
+    finally:
+        engine.dispose()
+
+
 def test_killed_and_stopped_holders_are_replaced_within_ten_seconds(world: World, replicas: Replicas) -> None:
     """kill -9 of the holder; SIGSTOP of the next one, which wakes up when the first is back at work, and finds that it may not write."""
     asked = [world.ask_gate(bytes([i])) for i in range(3)]
     wait_for(lambda: is_settled(replicas.place, asked), 30, "not delivered")
     assert replicas.count("b", "took the lease") == 0
+    assert replicas.count("b", "will try again") == 0  # it does not even try
+    assert published_callback_gas(replicas.place) == CALLBACK_GAS  # whoever works says its terms to the API
 
     replicas.kill("a")
     asked.append(world.ask_gate(b"after the kill"))
     seconds = wait_for(lambda: world.contracts.status_of(asked[-1].request_id).status is RequestStatus.FINAL, 30, "nobody took over")
+    print(f"delivered {seconds:.1f} s after kill -9 of the holder")
     assert seconds < TAKEOVER_SECONDS
     replicas.start("a")
     replicas.wait_started("a")
@@ -164,6 +175,7 @@ def test_killed_and_stopped_holders_are_replaced_within_ten_seconds(world: World
     replicas.send("b", signal.SIGSTOP)
     asked.append(world.ask_gate(b"after the stop"))
     seconds = wait_for(lambda: world.contracts.status_of(asked[-1].request_id).status is RequestStatus.FINAL, 30, "nobody took over")
+    print(f"delivered {seconds:.1f} s after SIGSTOP of the holder")
     assert seconds < TAKEOVER_SECONDS
     replicas.send("b", signal.SIGCONT)
     wait_for(lambda: any("lease" in str(line.get("error")) for line in replicas.place.journal("b")), 20, "b does not know")

@@ -17,10 +17,14 @@ from oracle.attest.sign import AccountSigner, sign_claim
 from oracle.config import KeyConfig
 from oracle.encoding import compute_claim_digest, keccak256
 from oracle.errors import ConfigRejected, PeerError
-from oracle.records import Address, Bytes32, Claim, Domain
+from oracle.node.jobs import JobState
+from oracle.pipeline.node import work_once
+from oracle.records import Address, Bytes32, Claim, Domain, Policy
 from oracle.relay.transact import Call, Fees, sign_transaction
 from oracle.signatures import SECP256K1_ORDER, recover_signer
 from tests.twins.api import served
+from tests.twins.node_scene import digit_image, make_scene
+from tests.twins.operators import account, operator_signer
 from tests.twins.signer import ReferenceSigner
 
 KEY, OTHER = (Account.from_key(keccak256(name)) for name in (b"remote", b"other"))
@@ -72,6 +76,26 @@ def test_signs_claims_and_transactions_as_the_key_itself_does() -> None:
             remote.sign_preimage(PREIMAGE)
         with pytest.raises(ConfigRejected, match="one of the 0 keys"):
             RemoteSigner(url, ADDRESS)
+
+
+def test_a_node_waits_for_its_signer_and_signs_once(tmp_path: Path) -> None:
+    twin = ReferenceSigner()
+    twin.add(account("operator 0"))
+    with served(twin.app()) as url:
+        scene = make_scene(tmp_path)
+        node = replace(scene.node, signer=RemoteSigner(url, operator_signer(0).address))
+        asked = scene.chain.ask(scene.digits.model_id, digit_image(), Policy(quorum=2), fee_wei=5)
+        node.store.enqueue(asked)
+        twin.is_broken = True
+        assert work_once(node, 0.0)
+        assert node.store.guarded(asked.request_id, scene.chain.domain) is None
+        assert node.store.job(asked.request_id).state is JobState.QUEUED
+        twin.is_broken = False
+        assert work_once(node, 1e9)
+        guarded = node.store.guarded(asked.request_id, scene.chain.domain)
+        assert guarded is not None
+        assert guarded.signed.signer == operator_signer(0).address
+        assert len(twin.signed) == 1
 
 
 # ---- lies ------------------------------------------------------------------------------------------------------------------------------
