@@ -22,15 +22,15 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from oracle import journal
-from oracle.encoding import compute_request_id, parse_bytes32, parse_hex, to_hex
+from oracle.encoding import compute_claim_digest, compute_request_id, parse_bytes32, parse_hex, to_hex, unpack_policy
 from oracle.errors import MalformedInput, RateLimited, Rejected, RequestRejected, WorldError
 from oracle.http import BodyLimit, install_errors, problem
 from oracle.node.intake import Terms, check
 from oracle.node.jobs import OPEN_STATES, Job, JobState, JobStore
 from oracle.node.metrics import NodeMetrics
 from oracle.node.models import ModelLibrary, ServedModel
-from oracle.records import Asked, Bytes32, Domain
-from oracle.seams import ChainReader
+from oracle.records import Asked, Bytes32, Claim, Domain
+from oracle.seams import ChainReader, Signer
 from oracle.wire import request_from_json, require_fields, signed_claim_to_json
 
 MAX_OPEN_JOBS = 10_000
@@ -55,6 +55,7 @@ class Door:
     readiness: Mapping[str, Check]
     on_accepted: Callable[[], None]
     tolerated: frozenset[str] = frozenset()
+    enclave: Signer | None = None  # the key in this node's enclave
 
 
 def asked_from_json(value: object, domain: Domain) -> Asked:
@@ -130,13 +131,20 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _claim_answer(door: Door, request_id: Bytes32, job: Job) -> JSONResponse:
     """A claim that is in the guard but not ANSWERED is not shown: its result is not in the log yet."""
     if job.state is JobState.ANSWERED:
-        guarded = door.store.require_guarded(request_id, door.chain.domain)
-        return JSONResponse(signed_claim_to_json(replace(guarded.signed, proof=job.proof)))
+        signed = door.store.require_guarded(request_id, door.chain.domain).signed
+        return JSONResponse(signed_claim_to_json(replace(signed, proof=job.proof, enclave=_sign_in_enclave(door, job, signed.claim))))
     if job.state is JobState.REFUSED:
         return problem(422, job.problem or "Rejected", job.problem_detail or "refused", state=job.state.value)
     if job.state is JobState.BROKEN:
         return problem(500, "InternalError", "this node failed on this request and will not try it again", state=job.state.value)
     return JSONResponse({"state": job.state.value}, 202)
+
+
+def _sign_in_enclave(door: Door, job: Job, claim: Claim) -> bytes:
+    """The enclave's signature, where the request demands one and this node has one. Of the guarded claim alone, and always the same."""
+    if door.enclave is None or not unpack_policy(job.asked.request.policy).enclave:
+        return b""
+    return door.enclave.sign_digest(compute_claim_digest(claim, door.chain.domain))
 
 
 def _model_json(model: ServedModel) -> dict[str, Any]:

@@ -11,14 +11,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 from sqlalchemy import Connection, Engine, MetaData
 from sqlalchemy.exc import SQLAlchemyError
 
 from oracle import journal
+from oracle.attest.keys import load_account
 from oracle.attest.prove import Prover
 from oracle.attest.remote import open_signer
-from oracle.attest.sign import sign_claim
+from oracle.attest.sign import AccountSigner, sign_claim
 from oracle.audit.client import LogClient
 from oracle.audit.entries import error_entry, intent_entry, result_entry
 from oracle.audit.late import LogPolicy
@@ -43,6 +45,7 @@ from oracle.node.intake import CheckedJob, Terms, check
 from oracle.node.jobs import Guarded, Job, JobStore
 from oracle.node.metrics import NodeMetrics
 from oracle.node.models import CanonicalServed, ModelLibrary, ServedModel
+from oracle.node.recent import RecentChain
 from oracle.node.service import Door, make_app
 from oracle.node.work import infer_elsewhere
 from oracle.pipeline.background import Background, Step
@@ -52,7 +55,7 @@ from oracle.records import Address, Appended, Asked, Block, Bytes32, Claim, Infe
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
 from oracle.relay.follow import Follower, SqlTrail, trail_table
-from oracle.seams import ChainReader, Clock, EntryLog, PreimageSigner, SystemClock
+from oracle.seams import ChainReader, Clock, EntryLog, PreimageSigner, Signer, SystemClock
 from oracle.store import open_database
 
 IDLE_SECONDS = 0.25
@@ -86,6 +89,8 @@ class Node:
     stranded: set[Bytes32] = field(default_factory=set)
     log_policy: LogPolicy = LogPolicy.CLOSED
     workplace: Workplace | None = None  # where opaque models run; in this process where there is none
+    recent: ChainReader | None = None  # what checks read, shared by door and workers; `chain` where there is none
+    enclave: Signer | None = None  # the key in this node's enclave
     ledger: Ledger = field(init=False)
 
     def __post_init__(self) -> None:
@@ -109,7 +114,7 @@ def answer(job: Job, node: Node) -> None:
 def _compute_claim(job: Job, node: Node) -> Guarded:
     asked = job.asked
     owed_wei = node.store.compute_owed_wei(asked.request.requester, besides=asked.request_id) if asked.request.is_signed_off_chain else 0
-    checked = check(asked, node.chain, node.library, node.terms, owed_wei)
+    checked = check(asked, node.recent or node.chain, node.library, node.terms, owed_wei)
     intent = job.intent or append_intent(checked, node)
     inference = _run_model(checked.model, asked.input, node)
     node.metrics.inference_seconds.labels(checked.model.directory.name).observe(inference.seconds)
@@ -369,7 +374,17 @@ def _assemble(config: NodeConfig, chain: ChainReader, log: EntryLog, store: JobS
         proving=Proving(prover, beneficiary) if config.prove else None,
         log_policy=LogPolicy(config.log_policy),
         workplace=workplace,
+        recent=cast(ChainReader, RecentChain(chain)),
+        enclave=_open_enclave(config),
     )
+
+
+def _open_enclave(config: NodeConfig) -> Signer | None:
+    if config.enclave_keystore is None:
+        return None
+    if config.enclave_password_file is None:
+        raise ConfigRejected("node: enclave_password_file", "the password of the enclave's keystore", "nothing")
+    return AccountSigner(load_account(config.enclave_keystore, config.enclave_password_file))
 
 
 def _door(node: Node, log: LogClient) -> Door:
@@ -390,4 +405,5 @@ def _door(node: Node, log: LogClient) -> Door:
 
     readiness = {"chain": require_chain, "log": require_log, "models": require_models}
     tolerated = frozenset({"log"} if node.log_policy is LogPolicy.OPEN else ())
-    return Door(node.name, node.store, node.chain, node.library, node.terms, node.metrics, readiness, on_accepted, tolerated)
+    parts = (node.name, node.store, node.recent or node.chain, node.library, node.terms, node.metrics)
+    return Door(*parts, readiness, on_accepted, tolerated, node.enclave)

@@ -25,10 +25,18 @@ from oracle.attest.remote import open_signer
 from oracle.audit.client import LogClient
 from oracle.audit.entries import error_entry, lie_entry, receipt_entry
 from oracle.config import Config, RelayConfig, read_secret
-from oracle.encoding import PROOF_SELECTOR, QUORUM_ECDSA_SELECTOR, compute_claim_digest, to_hex, unpack_quorum_evidence
+from oracle.encoding import (
+    ENCLAVE_SELECTOR,
+    PROOF_SELECTOR,
+    QUORUM_ECDSA_SELECTOR,
+    compute_claim_digest,
+    to_hex,
+    unpack_policy,
+    unpack_quorum_evidence,
+)
 from oracle.errors import ClaimRejected, ConfigRejected, InvariantBroken, PeerError, StoreError
 from oracle.pipeline.background import Background, Step
-from oracle.records import Address, Asked, Block, Claim, Delivery, Domain, Entry, Evidence, Operator, Receipt, SignedClaim
+from oracle.records import Address, Asked, Block, Bytes32, Claim, Delivery, Domain, Entry, Evidence, Operator, Receipt, SignedClaim
 from oracle.relay.collect import Attestation, Collector, expire_overdue
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
@@ -100,8 +108,16 @@ VerifyProof = Callable[[Claim, bytes, bytes, Evidence], Sequence[Address]]
 """(claim, input, output, evidence) → whom it names. Raises CallReverted."""
 
 
-def make_attestation(domain: Domain, operators: Callable[[], Sequence[Operator]], verify_proof: VerifyProof) -> Attestation:
-    """Quorum and proof evidence for the collector. `verify_proof` is `Contracts.check_proof`: the relay has no models, the chain has."""
+VerifyEnclave = Callable[[Claim, Bytes32, Evidence], Sequence[Address]]
+"""(claim, policy word, evidence) → the operator whose enclave signed. Raises CallReverted."""
+
+
+def make_attestation(
+    domain: Domain, operators: Callable[[], Sequence[Operator]], verify_proof: VerifyProof, verify_enclave: VerifyEnclave
+) -> Attestation:
+    """Evidence of all kinds for the collector. `verify_proof` is `Contracts.check_proof`: the relay has no models, the chain has;
+    `verify_enclave` is `Contracts.check_enclave`: which keys are valid, the chain knows.
+    """
 
     def check_proof(signed: SignedClaim, asked: Asked) -> None:
         try:
@@ -109,10 +125,21 @@ def make_attestation(domain: Domain, operators: Callable[[], Sequence[Operator]]
         except CallReverted as error:
             raise ClaimRejected("proof of a claim", "one that the verifier accepts", str(error)[:300]) from error
 
+    def check_enclave(signed: SignedClaim, asked: Asked) -> None:
+        if not unpack_policy(asked.request.policy).enclave:
+            return  # nobody asked for it, and nobody will look at it
+        try:
+            named = verify_enclave(signed.claim, asked.request.policy, Evidence(ENCLAVE_SELECTOR, signed.enclave))
+        except CallReverted as error:
+            raise ClaimRejected("enclave's signature of a claim", "one that the verifier accepts", str(error)[:300]) from error
+        operator = check_signed_claim(signed, asked, domain, operators()).operator
+        if tuple(named) != (operator,):
+            raise ClaimRejected("enclave's signature of a claim", f"one of {operator}'s enclave", ", ".join(named))
+
     def check(signed: SignedClaim, asked: Asked, known: Sequence[Operator]) -> Operator:
         return check_signed_claim(signed, asked, domain, known)
 
-    return Attestation(operators, check, find_agreement, assemble_quorum, check_proof)
+    return Attestation(operators, check, find_agreement, assemble_quorum, check_proof, check_enclave)
 
 
 def make_lane(engine: Engine, chain: Ledger, signer: PreimageSigner, clock: Clock, **settings: Any) -> Lane:
@@ -256,7 +283,7 @@ def _run(
     settings = {"batch_size": relay.batch_size, "final_blocks": final_blocks, "is_refunding": relay.refund_expired}
     fees = FeePolicy(relay.bump_permille, relay.bump_seconds, relay.job_budget_wei, relay.budget_percent_of_fee)
     lane = make_lane(engine, chain, signer, clock, **settings, fees=fees)
-    collector = Collector(lane, nodes, make_attestation(chain.domain, operators, chain.check_proof))
+    collector = Collector(lane, nodes, make_attestation(chain.domain, operators, chain.check_proof, chain.check_enclave))
     follower = make_follower(engine, chain, clock, chain.deployment.block_number, config.chain.confirmations)
     pause = config.chain.poll_seconds
     steps = {

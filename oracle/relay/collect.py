@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, func, select, update
 
 from oracle import journal
-from oracle.encoding import PROOF_SELECTOR, to_hex, unpack_policy
+from oracle.encoding import ENCLAVE_SELECTOR, PROOF_SELECTOR, to_hex, unpack_policy
 from oracle.errors import ClaimRejected, EvidenceRejected, PeerError
 from oracle.records import Asked, Bytes32, Claim, Delivery, Evidence, OnChainStatus, Operator, SignedClaim
 from oracle.relay import outbox
@@ -41,6 +41,7 @@ class Attestation:
     find_agreement: Callable[[Sequence[SignedClaim], int], tuple[SignedClaim, ...] | None]  # raises EvidenceRejected
     assemble: Callable[[Sequence[SignedClaim], int, Sequence[Operator]], Evidence]  # raises EvidenceRejected
     check_proof: Callable[[SignedClaim, Asked], None]  # asks the chain's verifier; raises ClaimRejected, ChainError
+    check_enclave: Callable[[SignedClaim, Asked], None]  # as check_proof, for the signature of the operator's enclave
 
 
 @dataclass(slots=True)
@@ -119,6 +120,8 @@ class Collector:
                 self._attestation.check(answer.claim, asked, self._attestation.operators())
                 if answer.claim.proof:  # once, here: what is kept was accepted by the verifier
                     self._attestation.check_proof(answer.claim, asked)
+                if answer.claim.enclave:
+                    self._attestation.check_enclave(answer.claim, asked)
             except ClaimRejected as error:  # nothing anybody can be held to; perhaps an operator we have not heard of yet
                 journal.get("collect").warning("a claim is not acceptable", node=node.url, error=str(error))
                 pauses.later(asked.request_id, moment)
@@ -161,14 +164,10 @@ class Collector:
                 self.decide(connection, view_of(row).asked)
 
     def _try_evidence(self, connection: Connection, asked: Asked, claims: Sequence[SignedClaim]) -> None:
-        """Queues a delivery when everything the policy demands is there: a quorum, a proof, or both for one output."""
+        """Queues a delivery when everything the policy demands is there: quorum, proof, an enclave's signature, all for one output."""
         if state_of(connection, asked.request_id) is not RequestState.COLLECTING:
             return
         policy = unpack_policy(asked.request.policy)
-        if policy.enclave:
-            reason = "its policy demands evidence that this relay does not assemble"
-            set_state(connection, asked.request_id, RequestState.FAILED, "failed", self._lane.clock.now(), reason)
-            return
         agreed: Sequence[SignedClaim] = ()
         evidence: list[Evidence] = []
         if policy.quorum:
@@ -184,6 +183,14 @@ class Collector:
                 return
             agreed = agreed or (proven,)
             evidence.append(Evidence(PROOF_SELECTOR, proven.proof))
+        if policy.enclave:
+            operators = self._attestation.operators()  # an enclave counts while its operator does
+            fitting = (c for c in claims if c.enclave and (not agreed or c.claim == agreed[0].claim))
+            attested = next((c for c in fitting if self._still_counts(c, asked, operators)), None)
+            if attested is None:
+                return
+            agreed = agreed or (attested,)
+            evidence.append(Evidence(ENCLAVE_SELECTOR, attested.enclave))
         self._queue(connection, asked, Delivery(asked, agreed[0].claim, agreed[0].output, tuple(evidence)), agreed)
 
     def _find_agreement(
@@ -287,4 +294,5 @@ def _describe(connection: Connection, asked: Asked) -> str:
     policy = unpack_policy(asked.request.policy)
     wanted = [f"{policy.quorum} equal claims"] if policy.quorum else []
     wanted += ["proof"] if policy.proof else []
+    wanted += ["enclave's signature"] if policy.enclave else []
     return f"no {' and '.join(wanted)} before the deadline: {told}"

@@ -114,7 +114,8 @@ class Relay:
         self.lane = make_lane(self.engine, self.world.contracts, self.signer, SystemClock(), **self.settings)
         self.operators = KnownOperators(self.world.contracts)
         self.operators.refresh(time.monotonic())
-        attestation = make_attestation(self.world.deployment.domain, self.operators, self.world.contracts.check_proof)
+        contracts = self.world.contracts
+        attestation = make_attestation(self.world.deployment.domain, self.operators, contracts.check_proof, contracts.check_enclave)
         self.collector = Collector(self.lane, [node.peer() for node in self.nodes], attestation)
         first = self.world.deployment.block_number
         self.follower = make_follower(self.engine, self.world.contracts, SystemClock(), first, 0)

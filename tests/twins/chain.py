@@ -378,6 +378,10 @@ class ChainTwin:
         except Revert as revert:
             raise CallReverted(str(revert), "") from revert
 
+    def check_enclave(self, claim: Claim, policy: Bytes32, evidence: Evidence) -> tuple[Address, ...]:
+        self._require_up()
+        raise CallReverted("SelectorUnknown", "(no enclaves here)")
+
     def anchors(self, log_id: Bytes32) -> Sequence[Anchor]:
         self._require_up()
         return [a for mined in self.chain for a in mined.anchors if a.log_id == log_id]

@@ -82,6 +82,18 @@ def test_nothing_lasts_longer_than_its_evidence() -> None:
     assert accept_quote(short, b"", NOW, REGISTRATION, POLICY).expires_at == NOW + 100
 
 
+def test_who_attests_later_is_given_the_firsts_expiry() -> None:
+    first = accept_quote(quote(), b"", NOW, REGISTRATION, POLICY)
+    later = accept_quote(quote(), b"", NOW + 60, REGISTRATION, POLICY, first.expires_at)
+    assert later == first
+    for expires_at in (NOW + LIFETIME + 1, NOW, NOW - 1, 0):
+        with pytest.raises(EnclaveRejected) as caught:
+            accept_quote(quote(), b"", NOW, REGISTRATION, POLICY, expires_at)
+        assert caught.value.reason is Reason.TIME
+    with pytest.raises(EnclaveRejected):
+        accept_quote(quote(end=NOW + 100), b"", NOW, REGISTRATION, POLICY, NOW + 101)
+
+
 @pytest.mark.parametrize(
     "other",
     [

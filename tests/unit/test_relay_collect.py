@@ -65,7 +65,9 @@ class Scene:
 
     def collector(self, *handlers: Handler) -> Collector:
         nodes = [NodePeer(f"http://node-{i}.test", httpx.MockTransport(h)) for i, h in enumerate(handlers)]
-        return Collector(self.lane, nodes, make_attestation(self.chain.domain, self.chain.operators, self.chain.check_proof))
+        chain = self.chain
+        attestation = make_attestation(chain.domain, chain.operators, chain.check_proof, chain.check_enclave)
+        return Collector(self.lane, nodes, attestation)
 
     def step(self, collector: Collector, times: int = 1) -> None:
         for _ in range(times):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oracle.attest.sign import AccountSigner
-from oracle.encoding import keccak256, parse_hex
+from oracle.encoding import keccak256, parse_address, parse_hex
 from oracle.errors import AmbiguousSend, ChainError, ConfigRejected, InvariantBroken
 from oracle.records import Address, Domain
 from oracle.relay import contracts, outbox, schema
@@ -117,12 +117,21 @@ def test_having_it_already_is_no_failure(message: str) -> None:
 
 
 # ---- files -------------------------------------------------------------------------------------------------------------------------------
-DEPLOYMENT = Deployment(31337, 5, *[Address("0x" + f"{i:02x}" * 20) for i in range(16, 25)])
+DEPLOYMENT = Deployment(31337, 5, *[parse_address("0x" + f"{i:02x}" * 20, "address") for i in range(16, 27)])
+LATER = ("enclave_registry", "enclave_verifier")
+"""Contracts that older deployments do not have."""
 
 
 def test_deployment_file_comes_back(tmp_path: Path) -> None:
     write_deployment(DEPLOYMENT, tmp_path / "new" / "deployment.json")
     assert load_deployment(tmp_path / "new" / "deployment.json") == DEPLOYMENT
+
+
+def test_an_older_deployments_file_comes_back_as_it_was(tmp_path: Path) -> None:
+    older = replace(DEPLOYMENT, **dict.fromkeys(LATER))
+    write_deployment(older, tmp_path / "deployment.json")
+    assert not set(LATER) & set(json.loads((tmp_path / "deployment.json").read_text()))
+    assert load_deployment(tmp_path / "deployment.json") == older
 
 
 @pytest.mark.parametrize("name", [*asdict(DEPLOYMENT)])
@@ -136,6 +145,9 @@ def test_deployment_file_with_a_field_missing_or_wrong_is_refused(tmp_path: Path
     document = asdict(DEPLOYMENT)
     del document[name]
     path.write_text(json.dumps(document))
+    if name in LATER:
+        assert load_deployment(path) == replace(DEPLOYMENT, **{name: None})
+        return
     with pytest.raises(ConfigRejected, match=name):
         load_deployment(path)
 

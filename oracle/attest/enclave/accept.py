@@ -43,10 +43,18 @@ class AcceptancePolicy:
     lifetime_seconds: int  # at most MAX_LIFETIME_SECONDS; never beyond the evidence's own expiry
 
 
-def accept_quote(evidence: bytes, collateral: bytes, now: int, registration: Registration, policy: AcceptancePolicy) -> EnclaveAttestation:
-    """What may be signed about the key of `registration`. Raises EnclaveRejected with the reason why nothing may be."""
+def accept_quote(
+    evidence: bytes, collateral: bytes, now: int, registration: Registration, policy: AcceptancePolicy, expires_at: int | None = None
+) -> EnclaveAttestation:
+    """What may be signed about the key of `registration`. Raises EnclaveRejected with the reason why nothing may be.
+
+    Operators must sign the same `expires_at`: who attests first leaves it out and gets the latest allowed, the others are given his.
+    """
     report = verify_quote(evidence, collateral, now, policy.verification)
     require_acceptable(report, registration, policy)
+    latest = min(report.expires_at, now + policy.lifetime_seconds)
+    if expires_at is not None and not now < expires_at <= latest:
+        raise EnclaveRejected(Reason.TIME, "expiry of the attestation", f"after {now}, at most {latest}", expires_at)
     return EnclaveAttestation(
         key=registration.key,
         operator=registration.operator,
@@ -54,7 +62,7 @@ def accept_quote(evidence: bytes, collateral: bytes, now: int, registration: Reg
         measurement=report.measurement,
         runtime_digest=registration.runtime_digest,
         quote_digest=report.quote_digest,
-        expires_at=min(report.expires_at, now + policy.lifetime_seconds),
+        expires_at=latest if expires_at is None else expires_at,
         nonce=registration.nonce,
     )
 
