@@ -33,7 +33,7 @@ Row = tuple[str, ...]
 
 def measure_load(load: Load, progress: Callable[[str], None] = lambda _text: None) -> list[Row]:
     """Rows (what, figure) of a steady load on the whole line, quorum 2."""
-    plan = Plan(operators=3, anchor_seconds=60, is_watched=False, requests_per_minute=100_000)
+    plan = Plan(operators=3, anchor_seconds=60, is_watched=False, requests_per_minute=100_000, workers=4)
     with tempfile.TemporaryDirectory() as folder, running_network(Path(folder), plan) as network:
         deposit(network.session("requester"), 2 * FEE_WEI * (load.count + 1))
         return sustained.run(network, load, QUORUM, FEE_WEI, progress).rows()

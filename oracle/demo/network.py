@@ -60,6 +60,7 @@ class Plan:
     anchor_seconds: float = 5.0
     minimum_fee_wei: int = 0
     requests_per_minute: int = 600  # that the API takes from one requester
+    workers: int = 1  # of each node
     chain_options: tuple[str, ...] = ("--mixed-mining", "--slots-in-an-epoch", "1")
 
 
@@ -243,6 +244,7 @@ def _write_configurations(network: Network) -> None:
             log_token_file=f"log-keys/{name}.token",
             minimum_fee_wei=plan.minimum_fee_wei,
             prove=number < plan.provers,
+            workers=plan.workers,
             **common,
         )
     _write_toml(

@@ -38,6 +38,7 @@ from oracle.encoding import to_hex
 from oracle.errors import AffidavitError, ConfigRejected, Equivocation, InvariantBroken, RequestUnknown, StoreError
 from oracle.node.owed import OwedEntries
 from oracle.records import Address, Appended, Asked, Bytes32, Claim, Domain, Inference, Runtime, SignedClaim
+from oracle.store import reading
 from oracle.wire import request_from_json, request_to_json
 
 SCHEMA = "node"
@@ -148,6 +149,15 @@ class JobStore:
         except SQLAlchemyError as error:
             raise StoreError("the node's database") from error
 
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """Beside whoever writes, not behind: door and metrics look often."""
+        try:
+            with reading(self._engine) as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise StoreError("the node's database") from error
+
     def bind(self, domain: Domain) -> None:
         """Makes the database this deployment's, once. Raises ConfigRejected where it is another's: its requests and blocks are others."""
         mine = (str(domain.chain_id), str(domain.coprocessor))
@@ -230,7 +240,7 @@ class JobStore:
             connection.execute(update(_jobs).where(where).values(**values))
 
     def find(self, request_id: Bytes32) -> Job | None:
-        with self._transaction() as connection:
+        with self._reading() as connection:
             row = connection.execute(select(_jobs).where(_jobs.c.request_id == request_id)).mappings().one_or_none()
         return None if row is None else _job(row)
 
@@ -242,7 +252,7 @@ class JobStore:
         return found
 
     def count_by_state(self) -> dict[JobState, int]:
-        with self._transaction() as connection:
+        with self._reading() as connection:
             rows = connection.execute(select(_jobs.c.state, func.count()).group_by(_jobs.c.state)).all()
         counted = {JobState(state): count for state, count in rows}
         return {state: counted.get(state, 0) for state in JobState}
@@ -250,14 +260,14 @@ class JobStore:
     def compute_owed_wei(self, requester: Address, besides: Bytes32) -> int:
         """Fees of this requester's unanswered signed requests, the one in hand left out."""
         mine = (_jobs.c.requester == requester) & _jobs.c.state.in_(OPEN_STATES) & (_jobs.c.request_id != besides)
-        with self._transaction() as connection:
+        with self._reading() as connection:
             rows = connection.execute(select(_jobs.c.request).where(mine & _jobs.c.block_hash.is_(None))).scalars().all()
         return sum(request_from_json(json.loads(text)).fee_wei for text in rows)
 
     # ---- the guard -----------------------------------------------------------------------------------------------
     def guarded(self, request_id: Bytes32, domain: Domain) -> Guarded | None:
         """What this node signed for a request, None where it has not."""
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return _read_guard(connection, request_id, domain)
 
     def require_guarded(self, request_id: Bytes32, domain: Domain) -> Guarded:

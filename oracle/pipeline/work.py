@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -89,7 +90,8 @@ def open_workplace(config: NodeConfig, observer: Observer) -> Workplace:
     if config.executor == LOCAL:
         if any((config.executor_ca_file, config.executor_cert_file, config.executor_key_file)):
             raise ConfigRejected("node: executor_ca_file, executor_cert_file, executor_key_file", "none without a cluster", "one")
-        return Workplace(ProcessExecutor(config.workers, limits, [MODULE]), limits.tries, observer)
+        processes = min(config.workers, os.cpu_count() or 1)  # a worker waits for log, chain and disk most of its time
+        return Workplace(ProcessExecutor(processes, limits, [MODULE]), limits.tries, observer)
     files = (config.executor_ca_file, config.executor_cert_file, config.executor_key_file)
     executor = ClusterExecutor(ClusterAddress(config.executor, *files), limits)
     executor.connect()
