@@ -8,14 +8,23 @@ from typing import Any
 
 from oracle.audit.note import parse_vkey
 from oracle.client.evidence import LoggedEvidence, verify_logged
-from oracle.client.verifying import CheckProof, Verified, compare_receipt, require_answers, verify_on_chain
-from oracle.errors import ConfigRejected, EvidenceRejected, ModelUnknown
+from oracle.client.verifying import (
+    AskVerifier,
+    CheckProof,
+    Question,
+    Verified,
+    compare_receipt,
+    require_answers,
+    verify_on_chain,
+)
+from oracle.encoding import compute_claim_digest, to_hex
+from oracle.errors import ConfigRejected, EvidenceRejected
 from oracle.pipeline.catalogue import DescribedModel, describe_directory
 from oracle.pipeline.client import ApiClient, SentEvent
 from oracle.pipeline.inputs import WantedInput
 from oracle.pipeline.requesting import Outcome, Terms, ask_on_chain, ask_signed, deposit, withdraw_balance
 from oracle.pipeline.session import Session
-from oracle.records import Address, Bytes32, Claim, Evidence, Policy
+from oracle.records import Address, Bytes32, Policy
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import Deployment, load_deployment
 from oracle.relay.failures import CallReverted
@@ -51,7 +60,8 @@ class Client:
         self._session = None if signer is None else Session(self.contracts, signer, Sender(self.contracts, signer))
         self._log_key = None if log_vkey is None else parse_vkey(log_vkey)
         self._described = {model.model_id: model for model in map(describe_directory, models)}
-        self._check_proof = _make_proof_check(self.contracts, models)
+        self._check_proof = _make_proof_check(models)
+        self._ask_verifier = _make_verifier_asker(self.contracts)
 
     @property
     def known_models(self) -> tuple[Bytes32, ...]:
@@ -109,7 +119,7 @@ class Client:
         `model_id` and `policy`, where given, must be those of the request. Raises RequestUnknown where nothing was delivered,
         EvidenceRejected where something does not hold, or (with `require_complete`) could not be checked here.
         """
-        verified = verify_on_chain(self.contracts, request_id, self._check_proof, confirmations)
+        verified = verify_on_chain(self.contracts, request_id, self._ask_verifier, self._check_proof, confirmations)
         require_answers(verified, model_id, policy)
         if require_complete and not verified.is_complete:
             raise EvidenceRejected("evidence", "all of it verified here", "; ".join(verified.unchecked))
@@ -143,24 +153,32 @@ class Client:
         return self._session
 
 
-def _make_proof_check(contracts: Contracts, models: Sequence[Path]) -> CheckProof:
-    """With the models' files where they are given, else by the deployment's verifier, asked through the client's own endpoint."""
-    if models:
-        from oracle.pipeline.models import load_provable_library
+def _make_proof_check(models: Sequence[Path]) -> CheckProof | None:
+    """With the models' files; None where none were given."""
+    if not models:
+        return None
+    from oracle.pipeline.models import load_provable_library
 
-        _, prover = load_provable_library(models)
+    return load_provable_library(models)[1].verify
 
-    def check(claim: Claim, data: bytes, output: bytes, evidence: Evidence) -> Address:
-        if models and claim.model_id in prover:
-            return prover.verify(claim, data, output, evidence)
+
+def _make_verifier_asker(contracts: Contracts) -> AskVerifier:
+    """The deployment's own verifiers, asked as the Coprocessor asked them, through the client's own endpoint."""
+
+    def ask(question: Question) -> tuple[Address, ...]:
+        claim, evidence = question.claim, question.evidence
+        fields = (claim.request_id, claim.model_id, claim.input_digest, claim.output_digest)
+        digest = compute_claim_digest(claim, contracts.domain)
+        arguments = (fields, digest, question.policy, question.input, question.output, evidence.data)
+        router, block = contracts.deployment.verifier_router, question.block_number
         try:
-            named = contracts.check_proof(claim, data, output, evidence)
+            at = Address(contracts.view_at("VerifierRouter", router, "resolve", question.kind, evidence.selector, block=block))
+            # Every verifier has this function (interfaces/IVerifier.sol), whichever artifact its ABI is taken from.
+            named = contracts.view_at("ProofVerifier", at, "verify", *arguments, block=block)
         except CallReverted as reverted:
-            if reverted.error in ("SelectorUnknown", "SelectorRemoved", "SelectorStopped"):
-                raise ModelUnknown("proof", "a verifier of the deployment that still takes it", str(reverted)) from reverted
-            raise EvidenceRejected("proof", "one that the deployment's verifier takes", str(reverted)) from reverted
-        if len(named) != 1:
-            raise EvidenceRejected("proof", "one that names who is paid", f"{len(named)} names")
-        return named[0]
+            if reverted.error.startswith("Selector"):
+                raise LookupError(f"the deployment has no verifier of {to_hex(evidence.selector)} in that block") from reverted
+            raise EvidenceRejected("evidence", "some that the deployment's verifier takes", str(reverted)) from reverted
+        return tuple(Address(name) for name in named)
 
-    return check
+    return ask

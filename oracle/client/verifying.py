@@ -2,13 +2,13 @@
 
 What is checked, in this order: the contract's state says FINAL; the delivery's event is in a canonical block deep enough; the calldata of
 its transaction holds a request that hashes to this id, and the output that the event tells; each demanded piece of evidence holds (the
-signatures against the registry as it was in that block, the proof with the model's files or by the deployment's own verifier). Then
-whatever an API said is held against that, field by field.
+signatures against the registry as it was in that block, the proof with the model's files, anything else by the deployment's own verifier in
+the state of that block). Then whatever an API said is held against that, field by field.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,9 +38,27 @@ from oracle.records import (
 from oracle.seams import ChainReader, find_carried
 
 CheckProof = Callable[[Claim, bytes, bytes, Evidence], Address]
-"""(claim, input, output, evidence) → whom the proof names. Raises EvidenceRejected, or ModelUnknown where it cannot tell."""
+"""(claim, input, output, evidence) → whom the proof names. Raises EvidenceRejected, or ModelUnknown where the model is not at hand."""
 
-QUORUM, PROOF, CHALLENGE = "quorum", "proof", "challenge"
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a deployment's verifier is asked: whether a piece of evidence holds, in the state of the delivery's block."""
+
+    kind: int  # libraries/Types.sol, EvidenceKind
+    claim: Claim
+    policy: Bytes32
+    input: bytes
+    output: bytes
+    evidence: Evidence
+    block_number: int
+
+
+AskVerifier = Callable[[Question], tuple[Address, ...]]
+"""Who is paid for the evidence. Raises EvidenceRejected, or LookupError where that verifier is not there any more."""
+
+QUORUM, PROOF, ENCLAVE, CHALLENGE = "quorum", "proof", "enclave", "challenge"
+KINDS = {QUORUM: 1, PROOF: 2, ENCLAVE: 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +91,10 @@ class Verified:
         return not self.unchecked
 
 
-def verify_on_chain(chain: ChainReader, request_id: Bytes32, check_proof: CheckProof, confirmations: int = 0) -> Verified:
-    """The final answer to a request, from the chain alone.
+def verify_on_chain(
+    chain: ChainReader, request_id: Bytes32, ask_verifier: AskVerifier, check_proof: CheckProof | None = None, confirmations: int = 0
+) -> Verified:
+    """The final answer to a request, from the chain alone. `check_proof`: with models at hand, before the deployment is asked.
 
     Raises RequestUnknown where nothing was delivered, EvidenceRejected where it is not final (or not as deep as asked) or the evidence
     does not hold, ChainError where the endpoint fails or contradicts itself.
@@ -84,7 +104,7 @@ def verify_on_chain(chain: ChainReader, request_id: Bytes32, check_proof: CheckP
     _require_canonical(chain, settled, confirmations)
     carried = find_carried(chain, settled.receipt, request_id)
     delivered, status = settled.delivered, settled.status
-    checks = _Checks() if carried is None else _check_carried(chain, settled, carried, check_proof)
+    checks = _Checks() if carried is None else _check_carried(chain, settled, carried, _Judges(ask_verifier, check_proof))
     if settled.replaced is not None:
         checks.unchecked.append(f"{CHALLENGE}: the proof in the challenge's own transaction was verified by the contract")
     if carried is None:
@@ -109,6 +129,12 @@ def verify_on_chain(chain: ChainReader, request_id: Bytes32, check_proof: CheckP
         checked=tuple(checks.checked),
         unchecked=tuple(checks.unchecked),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Judges:
+    ask_verifier: AskVerifier
+    check_proof: CheckProof | None
 
 
 class _Checks:
@@ -142,7 +168,7 @@ def _require_canonical(chain: ChainReader, settled: Settled, confirmations: int)
             raise EvidenceRejected("delivery", f"one {confirmations} blocks deep", f"one {depth} blocks deep")
 
 
-def _check_carried(chain: ChainReader, settled: Settled, carried: Delivery, check_proof: CheckProof) -> _Checks:
+def _check_carried(chain: ChainReader, settled: Settled, carried: Delivery, judges: _Judges) -> _Checks:
     request, delivered = carried.asked.request, settled.delivered
     for what, expected, got in (
         ("request id", settled.delivered.request_id, compute_request_id(request, chain.domain)),
@@ -158,27 +184,43 @@ def _check_carried(chain: ChainReader, settled: Settled, carried: Delivery, chec
     if len(carried.evidence) != demanded:
         raise EvidenceRejected("pieces of evidence", demanded, len(carried.evidence))
     claim = Claim(delivered.request_id, request.model_id, request.input_digest, delivered.output_digest)
-    return _check_evidence(chain, settled.receipt.block_number, policy, claim, carried, check_proof)
+    return _check_evidence(chain, settled.receipt.block_number, policy, claim, carried, judges)
 
 
-def _check_evidence(
-    chain: ChainReader, block_number: int, policy: Policy, claim: Claim, carried: Delivery, check_proof: CheckProof
-) -> _Checks:
-    """In the order of the evidence array: quorum, proof, enclave. A verifier that is not known here is left to the contract, and said."""
-    checks, pieces = _Checks(), list(carried.evidence)
+def _check_evidence(chain: ChainReader, block_number: int, policy: Policy, claim: Claim, carried: Delivery, judges: _Judges) -> _Checks:
+    """In the order of the evidence array: quorum, proof, enclave."""
+    checks, pieces = _Checks(), iter(carried.evidence)
+
+    def ask(kind: str, evidence: Evidence) -> tuple[Address, ...]:
+        request = carried.asked.request
+        question = Question(KINDS[kind], claim, request.policy, carried.asked.input, carried.output, evidence, block_number)
+        try:
+            named = judges.ask_verifier(question)
+        except LookupError as error:
+            checks.unchecked.append(f"{kind}: {error}")
+            return ()
+        checks.checked.append(kind)
+        return named
+
     if policy.quorum:
-        evidence = pieces.pop(0)
+        evidence = next(pieces)
         if evidence.selector == QUORUM_ECDSA_SELECTOR:
             operators = _operators_around(chain, block_number)
             checks.signers = verify_quorum(evidence, compute_claim_digest(claim, chain.domain), operators, policy.quorum)
             checks.checked.append(QUORUM)
         else:
-            checks.unchecked.append(f"quorum: its evidence is of another kind ({to_hex(evidence.selector)}); the Coprocessor accepted it")
+            checks.signers = _seated(_operators_around(chain, block_number), ask(QUORUM, evidence))
     if policy.proof:
-        _check_proof(claim, carried, pieces.pop(0), check_proof, checks)
+        checks.prover = _check_proof(claim, carried, next(pieces), judges, ask, checks)
     if policy.enclave:
-        checks.unchecked.append("enclave: the Coprocessor accepted its evidence")
+        ask(ENCLAVE, next(pieces))
     return checks
+
+
+def _seated(operators: Sequence[Operator], named: Sequence[Address]) -> tuple[Operator, ...]:
+    """The seats of the operators that a verifier names."""
+    by_operator = {o.operator: o for o in reversed(operators)}
+    return tuple(by_operator[name] for name in named if name in by_operator)
 
 
 def _operators_around(chain: ChainReader, block_number: int) -> list[Operator]:
@@ -186,18 +228,30 @@ def _operators_around(chain: ChainReader, block_number: int) -> list[Operator]:
     return chain.operators(block_number) + (chain.operators(block_number - 1) if block_number else [])
 
 
-def _check_proof(claim: Claim, carried: Delivery, evidence: Evidence, check_proof: CheckProof, checks: _Checks) -> None:
+def _check_proof(
+    claim: Claim,
+    carried: Delivery,
+    evidence: Evidence,
+    judges: _Judges,
+    ask: Callable[[str, Evidence], tuple[Address, ...]],
+    checks: _Checks,
+) -> Address | None:
+    """Whom the proof names: by the model's files where they are at hand, else by the deployment's verifier."""
     data = carried.asked.input
-    if evidence.selector != PROOF_SELECTOR:
-        checks.unchecked.append(f"proof: its evidence is of another kind ({to_hex(evidence.selector)}); the Coprocessor accepted it")
-        return
     if keccak256(data) != claim.input_digest:
         raise EvidenceRejected("input of the delivery", to_hex(claim.input_digest), to_hex(keccak256(data)))
-    try:
-        checks.prover = check_proof(claim, data, carried.output, evidence)
-        checks.checked.append(PROOF)
-    except ModelUnknown as error:
-        checks.unchecked.append(f"proof: {error}")
+    if judges.check_proof is not None and evidence.selector == PROOF_SELECTOR:
+        try:
+            prover = judges.check_proof(claim, data, carried.output, evidence)
+        except ModelUnknown:
+            pass
+        else:
+            checks.checked.append(PROOF)
+            return prover
+    named = ask(PROOF, evidence)
+    if len(named) > 1:
+        raise EvidenceRejected("proof", "one that names who is paid", f"{len(named)} names")
+    return named[0] if named else None
 
 
 # ---- what an API says ------------------------------------------------------------------------------------------------------------------

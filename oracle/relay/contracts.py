@@ -522,10 +522,11 @@ class Contracts(Endpoint):
         handle = _contract(self._web3, name, address)
         return Call(address, bytes.fromhex(handle.encode_abi(function, list(arguments))[2:]), value_wei)
 
-    def view_at(self, name: str, address: Address, function: str, *arguments: Any) -> Any:
-        """What a view of such a contract returns."""
+    def view_at(self, name: str, address: Address, function: str, *arguments: Any, block: int | None = None) -> Any:
+        """What a view of such a contract returns, now or in the state of a block."""
         with _asking(f"{name}.{function}"):
-            return _contract(self._web3, name, address).get_function_by_name(function)(*arguments).call()
+            bound = _contract(self._web3, name, address).get_function_by_name(function)(*arguments)
+            return bound.call(block_identifier="latest" if block is None else cast(BlockIdentifier, block))
 
     def _handle(self, name: str) -> Contract:
         if name not in self._contracts:

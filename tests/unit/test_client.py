@@ -14,10 +14,10 @@ from fastapi.testclient import TestClient
 
 from oracle.audit.note import VerifierKey, generate_key
 from oracle.client.evidence import verify_logged
-from oracle.client.verifying import Verified, compare_receipt, require_answers, verify_on_chain
-from oracle.encoding import compute_claim_digest, keccak256, pack_int16, pack_policy, to_hex
-from oracle.errors import EvidenceRejected, ModelUnknown, Rejected, RequestUnknown
-from oracle.records import Address, Asked, Block, Bytes32, Claim, Evidence, OnChainStatus, Operator, Policy, RequestStatus
+from oracle.client.verifying import Question, Verified, compare_receipt, require_answers, verify_on_chain
+from oracle.encoding import QUORUM_ECDSA_SELECTOR, compute_claim_digest, keccak256, pack_int16, pack_policy, to_hex
+from oracle.errors import EvidenceRejected, Rejected, RequestUnknown
+from oracle.records import Address, Asked, Block, Bytes32, Claim, OnChainStatus, Operator, Policy, RequestStatus
 from oracle.seams import BlockTag
 from tests.twins.api import OPERATORS, Network, network
 from tests.twins.chain import ChainTwin
@@ -31,8 +31,8 @@ def net(tmp_path: Path) -> Iterator[Network]:
         yield made
 
 
-def no_proof(claim: Claim, data: bytes, output: bytes, evidence: Evidence) -> Address:
-    raise ModelUnknown("proof", "none in these tests", "one")
+def no_proof(question: Question) -> tuple[Address, ...]:
+    raise LookupError("nobody to ask in these tests")
 
 
 def delivered(net: Network, **changes: Any) -> Asked:
@@ -144,6 +144,33 @@ def test_calldata_of_another_request_shows_nothing_and_is_said(net: Network) -> 
     assert "another contract" in verified.unchecked[0]
     with pytest.raises(EvidenceRejected, match="policy of the answer"):
         require_answers(verified, None, Policy(quorum=2))
+
+
+def test_evidence_of_another_kind_is_shown_to_the_deployments_own_verifier(net: Network) -> None:
+    """Asked as the Coprocessor asked it, in the state of that block; a refusal is one, and a verifier that is gone leaves it unchecked."""
+    asked, told = delivered(net), Told(net.chain)
+    other, seen = bytes.fromhex("aabbccdd"), []
+    told.calldata = lambda calldata: calldata.replace(QUORUM_ECDSA_SELECTOR, other)
+
+    def accept(question: Question) -> tuple[Address, ...]:
+        seen.append(question)
+        return (net.chain.operators()[1].operator,)
+
+    verified = verify_on_chain(told, asked.request_id, accept)
+    assert (verified.checked, verified.is_complete) == (("quorum",), True)
+    assert [o.index for o in verified.signers] == [1]
+    (question,) = seen
+    assert (question.kind, question.evidence.selector, question.policy) == (1, other, asked.request.policy)
+    assert (question.output, question.block_number) == (OUTPUT, verified.block_number)
+    assert question.claim == Claim(asked.request_id, net.digits, asked.request.input_digest, keccak256(OUTPUT))
+
+    def refuse(question: Question) -> tuple[Address, ...]:
+        raise EvidenceRejected("evidence", "some that holds", "this")
+
+    with pytest.raises(EvidenceRejected, match="some that holds"):
+        verify_on_chain(told, asked.request_id, refuse)
+    gone = verify_on_chain(told, asked.request_id, no_proof)
+    assert (gone.checked, gone.is_complete, gone.unchecked) == ((), False, ("quorum: nobody to ask in these tests",))
 
 
 def test_the_contracts_digest_counts(net: Network) -> None:

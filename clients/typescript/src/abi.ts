@@ -31,7 +31,8 @@ export const OPERATOR_REGISTRY = parseAbi([
 
 export const VERIFIER_ROUTER = parseAbi(["function resolve(uint8 kind, bytes4 selector) view returns (address)"]);
 
-export const PROOF_VERIFIER = parseAbi([
+/** interfaces/IVerifier.sol: the same for every kind of evidence. */
+export const VERIFIER = parseAbi([
   ...STRUCTS,
   "function verify(Claim claim, bytes32 claimDigest, bytes32 policy, bytes input, bytes output, bytes data) view returns (address[] beneficiaries)",
 ]);

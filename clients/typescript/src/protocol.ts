@@ -51,7 +51,6 @@ export interface Evidence {
 
 export const SIGNED_NONCE_START = 1n << 128n;
 export const QUORUM_ECDSA = keccak256(stringToBytes("affidavit.verifier.quorum-ecdsa.v1")).slice(0, 10) as Hex;
-export const PROOF = keccak256(stringToBytes("affidavit.verifier.proof.v1")).slice(0, 10) as Hex;
 
 const FLAG_PROOF = 1;
 const FLAG_ENCLAVE = 2;

@@ -22,12 +22,11 @@ import {
 } from "viem";
 
 import { Rejected, Unreachable } from "../../../web/src/verify/rejected";
-import { COPROCESSOR, OPERATOR_REGISTRY, PROOF_VERIFIER, VERIFIER_ROUTER } from "./abi";
+import { COPROCESSOR, OPERATOR_REGISTRY, VERIFIER, VERIFIER_ROUTER } from "./abi";
 import {
   type Claim,
   type Deployment,
   type Evidence,
-  PROOF,
   type Policy,
   QUORUM_ECDSA,
   type Request,
@@ -40,7 +39,8 @@ import {
 const PAGE_BLOCKS = 10_000n;
 const HALF_ORDER = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0n;
 const SIGNATURE_BYTES = 65;
-const PROOF_KIND = 2;
+/** libraries/Types.sol, EvidenceKind. */
+const KINDS = { quorum: 1, proof: 2, enclave: 3 } as const;
 const STATUS = ["NONE", "REQUESTED", "PENDING", "FINAL", "REFUNDED", "CANCELLED"] as const;
 const CALLBACK = ["NONE", "SUCCEEDED", "FAILED", "RUNNING"] as const;
 const DELIVERED_CODES = [1, 2, 3];
@@ -172,22 +172,45 @@ function requireSame(carried: Carried, delivered: Delivered, at: Deployment): Cl
   return { requestId, modelId, inputDigest: request.inputDigest, outputDigest };
 }
 
-/** In the order of the evidence array: quorum, proof, enclave. A verifier that is not known here is left to the contract, and said. */
+/** In the order of the evidence array: quorum, proof, enclave. ECDSA signatures are checked here, all else by the deployment's verifiers. */
 async function checkEvidence(reader: Reader, block: bigint, claim: Claim, carried: Carried, checks: Checks): Promise<void> {
   const policy = unpackPolicy(carried.request.policy);
   const demanded = Number(policy.quorum > 0) + Number(policy.proof) + Number(policy.enclave);
   if (carried.evidence.length !== demanded) throw new Rejected("pieces of evidence", String(demanded), carried.evidence.length);
   const pieces = [...carried.evidence];
-  if (policy.quorum) await checkQuorum(reader, block, claim, policy.quorum, pieces.shift() as Evidence, checks);
-  if (policy.proof) await checkProof(reader, claim, carried, pieces.shift() as Evidence, checks);
-  if (policy.enclave) checks.unchecked.push("enclave: the Coprocessor accepted its evidence");
+  const ask = (kind: keyof typeof KINDS, evidence: Evidence) => askVerifier(reader, { kind, claim, carried, evidence, block }, checks);
+  if (policy.quorum) {
+    const evidence = pieces.shift() as Evidence;
+    if (evidence.selector === QUORUM_ECDSA) await checkQuorum(reader, block, claim, policy.quorum, evidence, checks);
+    else await ask("quorum", evidence);
+  }
+  if (policy.proof) {
+    if (keccak256(carried.input) !== claim.inputDigest)
+      throw new Rejected("input of the delivery", claim.inputDigest, keccak256(carried.input));
+    const named = await ask("proof", pieces.shift() as Evidence);
+    if (named.length > 1) throw new Rejected("proof", "one that names who is paid", `${named.length} names`);
+    checks.prover = named[0] ?? null;
+  }
+  if (policy.enclave) await ask("enclave", pieces.shift() as Evidence);
+}
+
+interface Question {
+  kind: keyof typeof KINDS;
+  claim: Claim;
+  carried: Carried;
+  evidence: Evidence;
+  block: bigint;
+}
+
+/** Asks the deployment's own verifier, as the Coprocessor asked it; says so where that verifier is not there any more. */
+async function askVerifier(reader: Reader, question: Question, checks: Checks): Promise<readonly Address[]> {
+  const named = await reader.askVerifier(question);
+  if (named) checks.checked.push(question.kind);
+  else checks.unchecked.push(`${question.kind}: the deployment has no verifier of ${question.evidence.selector} in that block`);
+  return named ?? [];
 }
 
 async function checkQuorum(reader: Reader, block: bigint, claim: Claim, k: number, evidence: Evidence, checks: Checks): Promise<void> {
-  if (evidence.selector !== QUORUM_ECDSA) {
-    checks.unchecked.push(`quorum: evidence of another kind (${evidence.selector}); the Coprocessor accepted it`);
-    return;
-  }
   const { bitmap, signatures } = splitQuorum(evidence.data);
   if (signatures.length < k) throw new Rejected("quorum evidence", `at least ${k} signatures`, signatures.length);
   const digest = computeClaimDigest(claim, reader.at);
@@ -221,20 +244,6 @@ export async function recoverSigner(digest: Hex, signature: Hex): Promise<Addres
   return recoverAddress({ hash: digest, signature }).catch((error: unknown) => {
     throw new Rejected("signature", "one that some key made", error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error));
   });
-}
-
-async function checkProof(reader: Reader, claim: Claim, carried: Carried, evidence: Evidence, checks: Checks): Promise<void> {
-  if (evidence.selector !== PROOF) {
-    checks.unchecked.push(`proof: evidence of another kind (${evidence.selector}); the Coprocessor accepted it`);
-    return;
-  }
-  if (keccak256(carried.input) !== claim.inputDigest)
-    throw new Rejected("input of the delivery", claim.inputDigest, keccak256(carried.input));
-  const named = await reader.askProofVerifier(claim, carried.input, carried.output, evidence);
-  const prover = named[0];
-  if (named.length !== 1 || !prover) throw new Rejected("proof", "one that names who is paid", `${named.length} names`);
-  checks.prover = prover;
-  checks.checked.push("proof");
 }
 
 /** What is asked of the endpoint, and what its answers must look like. */
@@ -330,20 +339,30 @@ class Reader {
     }
   }
 
-  /** Whom the deployment's verifier of proofs names, asked through this endpoint. Throws Rejected where it refuses the proof. */
-  async askProofVerifier(claim: Claim, input: Hex, output: Hex, evidence: Evidence): Promise<readonly Address[]> {
+  /**
+   * Who is paid for a piece of evidence, by the deployment's verifier in the state of the delivery's block; null where it has none.
+   * Throws Rejected where it refuses the evidence.
+   */
+  async askVerifier({ kind, claim, carried, evidence, block: blockNumber }: Question): Promise<readonly Address[] | null> {
+    const at = await this.resolve(KINDS[kind], evidence.selector, blockNumber);
+    if (!at) return null;
+    const { request, input, output } = carried;
+    const args = [claim, computeClaimDigest(claim, this.at), request.policy, input, output, evidence.data] as const;
     try {
-      const verifier = await this.chain.readContract({
-        address: this.at.verifier_router,
-        abi: VERIFIER_ROUTER,
-        functionName: "resolve",
-        args: [PROOF_KIND, evidence.selector],
-      });
-      const args = [claim, computeClaimDigest(claim, this.at), packPolicy({ proof: true }), input, output, evidence.data] as const;
-      return await this.chain.readContract({ address: verifier, abi: PROOF_VERIFIER, functionName: "verify", args });
+      return await this.chain.readContract({ address: at, abi: VERIFIER, functionName: "verify", args, blockNumber });
     } catch (error) {
-      if (isRevert(error)) throw new Rejected("proof", "one that the deployment's verifier takes", firstLine(error));
+      if (isRevert(error)) throw new Rejected(kind, "evidence that the deployment's verifier takes", firstLine(error));
       throw unreachable("verify", error);
+    }
+  }
+
+  private async resolve(kind: number, selector: Hex, blockNumber: bigint): Promise<Address | null> {
+    const address = this.at.verifier_router;
+    try {
+      return await this.chain.readContract({ address, abi: VERIFIER_ROUTER, functionName: "resolve", args: [kind, selector], blockNumber });
+    } catch (error) {
+      if (isRevert(error)) return null;
+      throw unreachable("resolve", error);
     }
   }
 

@@ -6,7 +6,7 @@ import { test } from "node:test";
 
 import { type Abi, type AbiEvent, type AbiFunction, type Address, type Hex, toEventSelector, toFunctionSelector } from "viem";
 
-import { COPROCESSOR, OPERATOR_REGISTRY, PROOF_VERIFIER, VERIFIER_ROUTER } from "../src/abi";
+import { COPROCESSOR, OPERATOR_REGISTRY, VERIFIER, VERIFIER_ROUTER } from "../src/abi";
 import {
   Api,
   ApiRefused,
@@ -92,7 +92,7 @@ test("the ABI is the compiled contracts' own", () => {
     [COPROCESSOR, "Coprocessor"],
     [OPERATOR_REGISTRY, "OperatorRegistry"],
     [VERIFIER_ROUTER, "VerifierRouter"],
-    [PROOF_VERIFIER, "ProofVerifier"],
+    [VERIFIER, "ProofVerifier"],
   ];
   for (const [abi, name] of pairs) {
     const compiled = (read(`oracle/artifacts/${name}.json`) as { abi: Abi }).abi;
