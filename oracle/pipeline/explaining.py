@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from oracle.encoding import pack_policy, parse_bytes32, to_hex, unpack_policy
+from oracle.encoding import SIGNATURE_BYTES, pack_policy, parse_bytes32, to_hex, unpack_policy
 from oracle.errors import PolicyRejected
 from oracle.limits import MAX_WINDOW_SECONDS, ZERO_ADDRESS
 from oracle.records import Address, Policy
@@ -22,7 +22,9 @@ from oracle.relay.fees import compute_fees
 EVIDENCE_KINDS = {"quorum": 1, "proof": 2, "enclave": 3}
 """libraries/Types.sol, EvidenceKind."""
 
-GWEI = 10**9
+BYTE_GAS = 16
+"""What a byte of calldata that is not zero costs (EIP-2028)."""
+
 _WINDOW = re.compile(r"(\d{1,10})([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
@@ -282,6 +284,13 @@ def compute_delivery_gas(policy: Policy) -> int:
 
     Signers between measured numbers are interpolated, beyond them extrapolated; a proof is that of the digits model (6,570 parameters).
     """
+    enclave = load_gas()["Enclaves"]["verify one signature"] + SIGNATURE_BYTES * BYTE_GAS if policy.enclave else 0
+    if not (policy.quorum or policy.proof):
+        raise PolicyRejected("policy", "a quorum or a proof beside the enclave", "an enclave alone")
+    return enclave + _gas_without_enclave(policy)
+
+
+def _gas_without_enclave(policy: Policy) -> int:
     coprocessor, proven, policies = (load_gas()[group] for group in ("Coprocessor", "Proven", "Policies"))
     proof_alone = proven["deliver a proof of digits-mlp, input of 128 bytes"]
     verification = proof_alone - coprocessor["deliver, a proof without its verification"]

@@ -110,6 +110,14 @@ def test_more_evidence_costs_more() -> None:
     assert compute_delivery_gas(Policy(2, window_seconds=1)) == load_gas()["Policies"]["deliver, 2 signers, under a window"]
 
 
+def test_an_enclave_costs_its_signature_on_top_and_is_never_alone() -> None:
+    beside = compute_delivery_gas(Policy(2, enclave=True)) - compute_delivery_gas(Policy(2))
+    assert load_gas()["Enclaves"]["verify one signature"] < beside < 30_000
+    assert compute_delivery_gas(Policy(proof=True, enclave=True)) - compute_delivery_gas(Policy(proof=True)) == beside
+    with pytest.raises(PolicyRejected, match="beside the enclave"):
+        explain(Policy(enclave=True))
+
+
 # ---- the story -------------------------------------------------------------------------------------------------------------------------
 def test_a_quorum_is_told_with_the_stakes_that_are_there() -> None:
     told = explain(Policy(quorum=2), STANDING)
@@ -142,6 +150,10 @@ def test_everything_demanded_must_fail_together() -> None:
     assert "10 minutes after its delivery" in window.callback
     assert "replaces a wrong answer" in window.challenge
     assert "at once" in both.callback
+    hardware = explain(Policy(1, enclave=True), STANDING)
+    assert "1 operator signs the same lie and an enclave is broken" in hardware.together
+    assert "takes its key out" in hardware.demands[1].wrong_if
+    assert "No verifier here takes enclave evidence" in hardware.problems[0]
     assert "canonical model" in both.unanswered
 
 
