@@ -23,6 +23,8 @@ const SHIPPED = {
   Coprocessor: "contracts/src/Coprocessor.sol",
   FraudProofs: "contracts/src/FraudProofs.sol",
   AuditAnchor: "contracts/src/AuditAnchor.sol",
+  BlsKeys: "contracts/src/BlsKeys.sol",
+  BlsQuorumVerifier: "contracts/src/verifiers/BlsQuorumVerifier.sol",
   EnclaveRegistry: "contracts/src/EnclaveRegistry.sol",
   EnclaveVerifier: "contracts/src/verifiers/EnclaveVerifier.sol",
   DigitGate: "contracts/src/examples/DigitGate.sol",
