@@ -235,7 +235,7 @@ def compute_anchor_digest(log_id: Bytes32, size: int, root: Bytes32, chain_id: i
 
 
 # ---- policy ----------------------------------------------------------------------------------------------------------------------
-_FLAG_PROOF, _FLAG_ENCLAVE = 1, 2
+_FLAG_PROOF, _FLAG_ENCLAVE, _FLAG_SIMULATED = 1, 2, 4
 
 
 def pack_policy(policy: Policy) -> Bytes32:
@@ -246,20 +246,25 @@ def pack_policy(policy: Policy) -> Bytes32:
         raise PolicyRejected("policy window", "0 to 2^32 - 1 seconds", policy.window_seconds)
     if not (policy.quorum or policy.proof or policy.enclave):
         raise PolicyRejected("policy", "a demand for at least one kind of evidence", "none")
-    flags = _FLAG_PROOF * policy.proof + _FLAG_ENCLAVE * policy.enclave
+    if policy.simulated and not policy.enclave:
+        raise PolicyRejected("policy", "a simulated enclave only where an enclave is demanded", "one without the other")
+    flags = _FLAG_PROOF * policy.proof + _FLAG_ENCLAVE * policy.enclave + _FLAG_SIMULATED * policy.simulated
     return Bytes32(bytes([1, policy.quorum, flags]) + policy.window_seconds.to_bytes(4, "big") + bytes(25))
 
 
 def unpack_policy(word: bytes) -> Policy:
     """The policy of 32 packed bytes; exactly one encoding is accepted. Raises PolicyRejected."""
-    if len(word) != 32 or word[0] != 1 or word[2] & ~(_FLAG_PROOF | _FLAG_ENCLAVE) or any(word[7:]):
+    if len(word) != 32 or word[0] != 1 or word[2] & ~(_FLAG_PROOF | _FLAG_ENCLAVE | _FLAG_SIMULATED) or any(word[7:]):
         raise PolicyRejected("policy word", "version 1 with known flags and zero padding", to_hex(word))
     policy = Policy(
         quorum=word[1],
         proof=bool(word[2] & _FLAG_PROOF),
         enclave=bool(word[2] & _FLAG_ENCLAVE),
         window_seconds=int.from_bytes(word[3:7], "big"),
+        simulated=bool(word[2] & _FLAG_SIMULATED),
     )
+    if policy.simulated and not policy.enclave:
+        raise PolicyRejected("policy", "a simulated enclave only where an enclave is demanded", to_hex(word))
     if not (policy.quorum or policy.proof or policy.enclave):
         raise PolicyRejected("policy", "a demand for at least one kind of evidence", "none")
     return policy

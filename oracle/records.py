@@ -40,6 +40,7 @@ class Policy:
     proof: bool = False
     enclave: bool = False
     window_seconds: int = 0  # uint32; the callback waits that long
+    simulated: bool = False  # a simulated enclave is good enough; only together with `enclave`
 
 
 @dataclass(frozen=True, slots=True)

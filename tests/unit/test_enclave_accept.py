@@ -25,9 +25,9 @@ from oracle.attest.enclave.binding import (
 )
 from oracle.attest.enclave.report import SnpTcb, compute_measurement
 from oracle.attest.enclave.simulated import QUOTE_BYTES, SimulatedEnclave
-from oracle.encoding import keccak256, to_hex, type_hash
-from oracle.errors import ConfigRejected, InvariantBroken, MalformedInput
-from oracle.records import Address, Runtime
+from oracle.encoding import keccak256, pack_policy, to_hex, type_hash, unpack_policy
+from oracle.errors import ConfigRejected, InvariantBroken, MalformedInput, PolicyRejected
+from oracle.records import Address, Policy, Runtime
 from tests.unit.enclave_forger import NOW, SnpReport, digest_of, key, pem, revocation_list, snp_chain
 from tests.unit.enclave_vectors import flip
 
@@ -344,3 +344,15 @@ def test_a_policys_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         (tmp_path / "bad").write_text(text)
         with pytest.raises(ConfigRejected, match="bad"):
             load_policy(tmp_path / "bad")
+
+
+# ---- the consumer's word ----------------------------------------------------------------------------------------------------------------
+def test_a_policy_names_simulated_enclaves_only_with_an_enclave() -> None:
+    assert pack_policy(Policy(2, enclave=True)).hex()[:6] == "010202"
+    assert pack_policy(Policy(2, enclave=True, simulated=True)).hex()[:6] == "010206"
+    assert unpack_policy(bytes([1, 2, 6]) + bytes(29)) == Policy(2, enclave=True, simulated=True)
+    with pytest.raises(PolicyRejected):
+        pack_policy(Policy(2, simulated=True))
+    for flags in (4, 5, 8, 14):
+        with pytest.raises(PolicyRejected):
+            unpack_policy(bytes([1, 2, flags]) + bytes(29))

@@ -119,11 +119,9 @@ def test_the_strict_policy_refuses_what_is_not_up_to_date(name: str, reason: Rea
 
 @pytest.mark.parametrize("name", sorted(REAL))
 def test_every_relaxation_that_a_vector_needs_is_needed(name: str) -> None:
-    """Without any one of them it is refused; with all but another platform's, it is accepted."""
+    """Without any one of them it is refused."""
     real = REAL[name]
     for relaxation in real.policy.relaxations:
-        if (name, relaxation) == ("tdx", Relaxation.SMT):
-            continue  # dcap-qvl lets SMT pass where the platform's flag says so; the relaxation is needed on SEV-SNP
         less = dataclasses.replace(real.policy, relaxations=real.policy.relaxations - {relaxation})
         expected = {
             Relaxation.DEBUG: Reason.DEBUG,

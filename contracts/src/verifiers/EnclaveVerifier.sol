@@ -15,8 +15,6 @@ import {Claim, EvidenceKind} from "../libraries/Types.sol";
 contract EnclaveVerifier is IVerifier {
     bytes4 internal constant SELECTOR = bytes4(keccak256("affidavit.verifier.enclave.v1"));
     uint256 internal constant SIGNATURE_BYTES = 65;
-    /// @dev libraries/Policy.sol: bit 2 of the flags, a simulated enclave is good enough.
-    uint8 internal constant FLAG_SIMULATED = 4;
 
     IEnclaveRegistry public immutable ENCLAVES;
 
@@ -48,12 +46,12 @@ contract EnclaveVerifier is IVerifier {
         bytes calldata,
         bytes calldata data
     ) external view returns (address[] memory beneficiaries) {
-        if (uint8(policy[2]) & Policy.FLAG_ENCLAVE == 0) revert NoEnclaveDemanded(policy);
+        if (!Policy.demandsEnclave(policy)) revert NoEnclaveDemanded(policy);
         if (data.length != SIGNATURE_BYTES) revert EvidenceLength(SIGNATURE_BYTES, data.length);
         (address key, ECDSA.RecoverError err,) = ECDSA.tryRecoverCalldata(claimDigest, data);
         if (err != ECDSA.RecoverError.NoError) revert BadSignature();
         (address operator, bool isSimulated) = ENCLAVES.requireValid(key);
-        if (isSimulated && uint8(policy[2]) & FLAG_SIMULATED == 0) revert SimulatedEnclave(key);
+        if (isSimulated && !Policy.allowsSimulated(policy)) revert SimulatedEnclave(key);
         beneficiaries = new address[](1);
         beneficiaries[0] = operator;
     }
