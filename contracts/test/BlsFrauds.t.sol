@@ -17,6 +17,8 @@ contract BlsFraudsTest is BlsDeployment {
     bytes private lie = new bytes(22);
     bytes private truthful = new bytes(20);
     Request private asked;
+    Claim private lied;
+    Claim private told;
     Evidence private proof;
 
     function setUp() public override {
@@ -24,6 +26,7 @@ contract BlsFraudsTest is BlsDeployment {
         truth.learn(modelId, INPUT, truthful);
         asked = ask(address(0xA11CE), INPUT, quorumPolicy(2, 0), 1000, 0);
         proof = proofOf(asked, truthful, CHALLENGER);
+        (lied, told) = (claimOf(asked, lie), claimOf(asked, truthful));
         coprocessor.deliver(asked, "", lie, blsEvidenceOf(asked, lie, 2));
     }
 
@@ -49,10 +52,8 @@ contract BlsFraudsTest is BlsDeployment {
     function test_OnlyOnceForARequest() public {
         IFraudProofs.BlsSigned memory signed = signedBy(lie, 0, 1);
         proveWrong(signed);
-        vm.expectRevert(
-            abi.encodeWithSelector(IFraudProofs.NobodySlashed.selector, coprocessor.computeRequestId(asked))
-        );
-        frauds.proveWrongTogether(claimOf(asked, lie), signed, INPUT, truthful, proof);
+        vm.expectRevert(abi.encodeWithSelector(IFraudProofs.NobodySlashed.selector, lied.requestId));
+        proveWrong(signed);
     }
 
     function test_NobodyIsSlashedWhoDidNotSign() public {
@@ -64,17 +65,15 @@ contract BlsFraudsTest is BlsDeployment {
 
     function test_TheTruthIsNoLie() public {
         IFraudProofs.BlsSigned memory signed = signedBy(truthful, 0, 1);
-        Claim memory claim = claimOf(asked, truthful);
         vm.expectRevert(abi.encodeWithSelector(IFraudProofs.SameOutput.selector, keccak256(truthful)));
-        frauds.proveWrongTogether(claim, signed, INPUT, truthful, proof);
+        frauds.proveWrongTogether(told, signed, INPUT, truthful, proof);
     }
 
     function test_ALieIsNotProvenByAnother() public {
         bytes memory other = new bytes(24);
         IFraudProofs.BlsSigned memory signed = signedBy(lie, 0, 1);
-        Claim memory claim = claimOf(asked, lie);
         vm.expectRevert();
-        frauds.proveWrongTogether(claim, signed, INPUT, other, proof);
+        frauds.proveWrongTogether(lied, signed, INPUT, other, proof);
     }
 
     function test_AStoppedVerifierSlashesNobody() public {
@@ -112,28 +111,27 @@ contract BlsFraudsTest is BlsDeployment {
 
     function test_TheSameOutputTwiceIsNoEquivocation() public {
         IFraudProofs.BlsSigned memory signed = signedBy(lie, 0, 1);
-        Claim memory claim = claimOf(asked, lie);
         vm.expectPartialRevert(IFraudProofs.SameOutput.selector);
-        frauds.proveEquivocationTogether(claim, signed, claim, signed);
+        frauds.proveEquivocationTogether(lied, signed, lied, signed);
     }
 
     function test_TwoRequestsAreNoEquivocation() public {
         Request memory second = ask(address(0xA11CE), INPUT, quorumPolicy(2, 0), 1000, 0);
         IFraudProofs.BlsSigned memory signed = signedBy(lie, 0, 1);
-        (Claim memory first, Claim memory other) = (claimOf(asked, lie), claimOf(second, truthful));
+        Claim memory other = claimOf(second, truthful);
         vm.expectPartialRevert(IFraudProofs.OtherRequest.selector);
-        frauds.proveEquivocationTogether(first, signed, other, signed);
+        frauds.proveEquivocationTogether(lied, signed, other, signed);
     }
 
     function proveWrong(IFraudProofs.BlsSigned memory signed) private returns (uint256) {
-        return frauds.proveWrongTogether(claimOf(asked, lie), signed, INPUT, truthful, proof);
+        return frauds.proveWrongTogether(lied, signed, INPUT, truthful, proof);
     }
 
     function equivocation(IFraudProofs.BlsSigned memory first, IFraudProofs.BlsSigned memory second)
         private
         returns (uint256)
     {
-        return frauds.proveEquivocationTogether(claimOf(asked, lie), first, claimOf(asked, truthful), second);
+        return frauds.proveEquivocationTogether(lied, first, told, second);
     }
 
     function keysOf(uint256 first, uint256 last) private view returns (bytes[] memory keys) {
