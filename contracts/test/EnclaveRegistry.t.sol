@@ -87,12 +87,6 @@ contract EnclaveRegistryTest is EnclaveDeployment {
         IEnclaveRegistry.Attestation memory it = attestation(0, TDX, nonce);
         register(it, signedByOthers(it));
         vm.snapshotGasLastCall("Enclaves", "register, quorum of 2");
-        it = attest(0, TDX);
-        register(it, signedByOthers(it));
-        vm.snapshotGasLastCall("Enclaves", "renew, quorum of 2");
-        vm.prank(operatorAt(0));
-        enclaves.revoke(it.key, 0);
-        vm.snapshotGasLastCall("Enclaves", "revoke");
     }
 
     // ---- who signs ------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Enclaves on the real contracts: a key is attested to and registered, its signature is delivered by the relay, and what is false is not."""
+"""Enclaves on the real contracts: a key is attested to and registered, the relay delivers its signature, and what is false is refused."""
 
 from __future__ import annotations
 
@@ -249,6 +249,18 @@ def test_a_quorum_and_an_enclave_are_delivered_together(world: World, tmp_path: 
     balances = [world.contracts.balance_of(Address(account(i + 1).address)) for i in range(3)]
     assert sum(balances) == FEE_WEI
     assert balances[1] > 0
+
+
+def test_a_simulated_enclave_is_enough_where_the_policy_names_it(world: World, tmp_path: Path) -> None:
+    """The whole way: begun, quoted, attested to by two operators, registered, and delivered by the relay beside a quorum of two."""
+    register(world, 1)
+    asked = ask(world, QUORUM_AND_SIMULATED)
+    relay = relay_of(world, tmp_path, nothing, enclave_signs(1), nothing)
+    relay.run(4)
+    assert relay.state(asked.request_id) is RequestState.FINAL
+    assert world.contracts.status_of(asked.request_id).output_digest == keccak256(TRUTH)
+    receipt = next(e for e in relay.log.entries.values() if e.fields.get("audit.finality") == "final")
+    assert receipt.fields["audit.evidence_selectors"] == [to_hex(QUORUM_ECDSA_SELECTOR), to_hex(ENCLAVE_SELECTOR)]
 
 
 @pytest.mark.parametrize(
