@@ -44,6 +44,11 @@ def read(engine: Engine) -> str:
         return str(connection.execute(select(TERMS.c.minimum_fee_wei)).scalar_one())
 
 
+def address_of(engine: Engine) -> str:
+    """As libpq takes it."""
+    return engine.url.render_as_string(hide_password=False).replace("+psycopg", "")
+
+
 def expire(engine: Engine) -> None:
     with reading(engine) as connection:
         connection.execute(update(LEASE).values(expires=0))
@@ -88,6 +93,32 @@ def test_an_old_holder_writes_nothing_and_learns_of_it(replicas: tuple[Engine, E
     assert not new.step()
     write(replicas[1], "3")
     new.release()
+
+
+def test_an_old_holder_that_ends_leaves_the_newest_one_s_lease_alone(replicas: tuple[Engine, Engine]) -> None:
+    old, new, third = (Lease(engine, name) for engine, name in zip((*replicas, replicas[0]), "abc", strict=True))
+    assert old.step()
+    expire(replicas[0])
+    assert new.step()
+    old.release()  # it still believes that it holds
+    assert not third.step()
+    new.release()
+
+
+def test_of_two_that_see_a_free_lease_at_once_one_takes_it(replicas: tuple[Engine, Engine]) -> None:
+    """Both have looked; the one that gets the write lock second looks again."""
+    one, other = (Lease(engine, name) for engine, name in zip(replicas, "ab", strict=True))
+    with psycopg.connect(address_of(replicas[0])) as raw:
+        raw.execute(f"SELECT pg_advisory_xact_lock({leases.WRITE_LOCK})")
+        threads = [threading.Thread(target=lease.step) for lease in (one, other)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5)  # both wait for the lock
+    for thread in threads:
+        thread.join()
+    assert sorted((one.token, other.token), key=str) == [1, None]
+    one.release()
+    other.release()
 
 
 def test_tokens_only_grow(replicas: tuple[Engine, Engine]) -> None:
@@ -147,7 +178,7 @@ def test_threads_of_a_stopped_holder_do_not_get_the_lock_one_after_the_other(rep
     stopped, waiting = replicas[0].connect(), []
     stopped.execute(update(TERMS).values(minimum_fee_wei="stale"))
     for _ in range(4):
-        raw = psycopg.connect(replicas[0].url.render_as_string(hide_password=False).replace("+psycopg", ""))
+        raw = psycopg.connect(address_of(replicas[0]))
         leases._bound_locks(raw, None)
         waiting.append(threading.Thread(target=wait_for_lock, args=(raw,)))
         waiting[-1].start()
