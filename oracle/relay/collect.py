@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection, func, select, update
 
@@ -19,7 +19,7 @@ from oracle.relay import outbox
 from oracle.relay.claims import claims_of, nodes_answered, record_answer, record_claim, stop_watching, watched_by
 from oracle.relay.lane import Lane
 from oracle.relay.outbox import delivery_payload
-from oracle.relay.peers import NodeAway, NodePeer
+from oracle.relay.peers import Answer, NodeAway, NodePeer
 from oracle.relay.schema import EVENTS, JOBS, REQUESTS, JobKind, JobState, RequestState
 from oracle.relay.settle import expire, follow_job, is_delivered, settle_unasked
 from oracle.relay.statements import state_once
@@ -42,6 +42,7 @@ class Attestation:
     assemble: Callable[[Sequence[SignedClaim], int, Sequence[Operator]], Evidence]  # raises EvidenceRejected
     check_proof: Callable[[SignedClaim, Asked], None]  # asks the chain's verifier; raises ClaimRejected, ChainError
     check_enclave: Callable[[SignedClaim, Asked], None]  # as check_proof, for the signature of the operator's enclave
+    check_bls: Callable[[SignedClaim, Operator], None]  # raises ClaimRejected
 
 
 @dataclass(slots=True)
@@ -99,25 +100,34 @@ class Collector:
         pauses, asked_about = self._pauses[node.url], 0
         if pauses.node_due > moment:
             return 0
-        for request_id in pauses.take_turns(watched_by(self._lane.engine, node.url), moment):
-            asked_about += 1
+        turns = pauses.take_turns(watched_by(self._lane.engine, node.url), moment)
+        while turns:
+            here, turns = turns[: node.most_at_once], turns[node.most_at_once :]
+            asked_about += len(here)
             try:
-                self._ask(node, request_view(self._lane.engine, request_id).asked, pauses, moment)
+                self._ask_about(node, here, pauses, moment)
                 pauses.node_length = FIRST_PAUSE_SECONDS
             except NodeAway as error:
                 pauses.away(moment)
                 journal.get("collect").warning("a node does not answer", node=node.url, cause=repr(error.__cause__))
                 break
-            except PeerError as error:
-                pauses.later(request_id, moment)
-                journal.get("collect").warning("a node's answer is none", error=str(error), cause=repr(error.__cause__))
         return asked_about
 
-    def _ask(self, node: NodePeer, asked: Asked, pauses: Pauses, moment: float) -> None:
-        answer = node.ask(asked)
+    def _ask_about(self, node: NodePeer, request_ids: Sequence[Bytes32], pauses: Pauses, moment: float) -> None:
+        asked = [request_view(self._lane.engine, request_id).asked for request_id in request_ids]
+        answers = node.ask_all(asked)
+        for one in asked:
+            answer = answers[one.request_id]
+            if isinstance(answer, PeerError):
+                pauses.later(one.request_id, moment)
+                journal.get("collect").warning("a node's answer is none", error=str(answer), cause=repr(answer.__cause__))
+            else:
+                self._take_answer(node, one, answer, pauses, moment)
+
+    def _take_answer(self, node: NodePeer, asked: Asked, answer: Answer, pauses: Pauses, moment: float) -> None:
         if answer.claim is not None:
             try:
-                self._attestation.check(answer.claim, asked, self._attestation.operators())
+                operator = self._attestation.check(answer.claim, asked, self._attestation.operators())
                 if answer.claim.proof:  # once, here: what is kept was accepted by the verifier
                     self._attestation.check_proof(answer.claim, asked)
                 if answer.claim.enclave:
@@ -126,8 +136,9 @@ class Collector:
                 journal.get("collect").warning("a claim is not acceptable", node=node.url, error=str(error))
                 pauses.later(asked.request_id, moment)
                 return
+            claim = self._with_true_bls(answer.claim, operator, node)
             with self._lane.engine.begin() as connection:
-                record_claim(connection, node.url, answer.claim, self._lane.clock.now())
+                record_claim(connection, node.url, claim, self._lane.clock.now())
                 self.decide(connection, asked)
         elif answer.refusal is not None:
             with self._lane.engine.begin() as connection:
@@ -139,6 +150,17 @@ class Collector:
             pauses.later(asked.request_id, moment)
             return
         pauses.forget(asked.request_id)
+
+    def _with_true_bls(self, signed: SignedClaim, operator: Operator, node: NodePeer) -> SignedClaim:
+        """The claim without its BLS signature where that is none: the other one still counts."""
+        if not signed.bls:
+            return signed
+        try:
+            self._attestation.check_bls(signed, operator)
+        except ClaimRejected as error:
+            journal.get("collect").warning("a claim's BLS signature is left out", node=node.url, error=str(error))
+            return replace(signed, bls=b"")
+        return signed
 
     # ---- deciding ----------------------------------------------------------------------------------------------------------------------
     def decide(self, connection: Connection, asked: Asked) -> None:
