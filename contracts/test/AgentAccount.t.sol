@@ -321,6 +321,13 @@ contract AgentAccountTest is Deployment {
         );
     }
 
+    function test_AnApprovalOnAnotherChainIsNone() public {
+        (bytes32 id, Request memory asked) = propose(5 ether, DATA);
+        answer(asked, APPROVE);
+        vm.chainId(5); // a fork of the chain takes all its state along
+        refuseExecution(id, 5 ether, DATA, 0, AgentAccount.OtherSpending.selector);
+    }
+
     function test_AnAnswerIsGivenOnce() public {
         (bytes32 id, Request memory asked) = propose(5 ether, DATA);
         answer(asked, REFUSE);

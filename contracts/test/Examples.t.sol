@@ -7,6 +7,7 @@ import {DelayedGrant} from "../src/examples/DelayedGrant.sol";
 import {DoublyCheckedSwitch} from "../src/examples/DoublyCheckedSwitch.sol";
 import {ListingReview} from "../src/examples/ListingReview.sol";
 import {ProvenCredit} from "../src/examples/ProvenCredit.sol";
+import {ICoprocessor} from "../src/interfaces/ICoprocessor.sol";
 import {Policy} from "../src/libraries/Policy.sol";
 import {PolicyWords} from "../src/libraries/PolicyWords.sol";
 import {Scores} from "../src/libraries/Scores.sol";
@@ -14,8 +15,21 @@ import {Evidence, Request, ResultCode} from "../src/libraries/Types.sol";
 import {Deployment} from "./Deployment.sol";
 import {vm} from "./Vm.sol";
 
+/// @dev What a consumer is without any business of its own.
+contract BareConsumer is InferenceConsumer {
+    constructor(ICoprocessor coprocessor, bytes32 modelId, bytes32 policy)
+        InferenceConsumer(coprocessor, modelId, policy)
+    {}
+
+    function _onAnswer(bytes32, bytes calldata) internal override {}
+}
+
 /// @dev Makes library functions callable, so that their reverts can be expected.
 contract Words {
+    function deployConsumer(ICoprocessor coprocessor, bytes32 modelId, bytes32 policy) external {
+        new BareConsumer(coprocessor, modelId, policy);
+    }
+
     function build(uint8 k, uint8 flags, uint32 windowSeconds) external pure returns (bytes32) {
         return PolicyWords.build(k, flags, windowSeconds);
     }
@@ -200,6 +214,24 @@ contract ExamplesTest is Deployment {
         vm.assertEq(coprocessor.balanceOf(ALICE), FEE_WEI);
     }
 
+    function test_AConsumerOfNoPolicyIsNotDeployed() public {
+        vm.expectRevert(abi.encodeWithSelector(Policy.MalformedPolicy.selector, bytes32(0)));
+        words.deployConsumer(coprocessor, modelId, bytes32(0));
+    }
+
+    function test_QuorumAndWindow_AClaimantWhoTakesNoMoneyKeepsTheClaim() public {
+        ClaimPayout insurer = new ClaimPayout{value: 10 ether}(coprocessor, modelId, 2, 600, 1 ether);
+        Request memory asked = expectedOf(insurer, insurer.CALLBACK_GAS());
+        asked.refundTo = address(this); // which has no way to receive ether
+        insurer.file{value: FEE_WEI}(FILE, PATIENCE);
+        coprocessor.deliver(asked, FILE, YES, evidenceOf(asked, YES, 2));
+        vm.warp(block.timestamp + 600);
+        coprocessor.finalize(asked, YES, firstOperators(2));
+        vm.expectRevert(abi.encodeWithSelector(ClaimPayout.TransferFailed.selector, address(this), 1 ether));
+        insurer.collect();
+        vm.assertEq(insurer.owedWeiTo(address(this)), 1 ether);
+    }
+
     // ---- words and scores -----------------------------------------------------------------------------------------
 
     function testFuzz_WordsAreThoseOfThePolicyLibrary(uint8 k, uint32 windowSeconds) public view {
@@ -209,6 +241,7 @@ contract ExamplesTest is Deployment {
         vm.assertEq(PolicyWords.proof(), proofPolicy(0, 0));
         vm.assertEq(PolicyWords.proofWithWindow(windowSeconds), proofPolicy(0, windowSeconds));
         vm.assertEq(PolicyWords.proofAndQuorum(k), proofPolicy(k, 0));
+        vm.assertEq(PolicyWords.quorumAndEnclave(k), bytes32(abi.encodePacked(uint8(1), k, uint8(2), bytes29(0))));
         bytes32 word = words.build(k, Policy.FLAG_PROOF, windowSeconds);
         vm.assertEq(word, proofPolicy(k, windowSeconds));
     }

@@ -123,7 +123,7 @@ def _seconds(text: object) -> int:
     return int(match[1]) * _SECONDS[match[2]]
 
 
-_FLAGS = {"proof": "proof", "enclave": "enclave"}
+_FLAGS = {"proof": "proof", "enclave": "enclave", "simulated": "simulated"}
 _VALUES: Mapping[str, tuple[str, Callable[[object], Any]]] = {
     "quorum": ("quorum", _count),
     "window": ("window_seconds", _seconds),
@@ -177,7 +177,11 @@ _PROOF_WORDS = (
 )
 _ENCLAVE_WORDS = (
     "Whoever runs an enclave that an active operator registered takes its key out of it (physical access has been enough on "
-    "every platform so far), or its manufacturer attests to one that is none."
+    "every platform so far), its image computes something else, or a quorum of operators attested to what it should not have."
+)
+_SIMULATED_WORDS = (
+    "An active operator whose simulated enclave was registered says so: this policy takes a simulated enclave, which proves nothing "
+    "about what ran. It is for development."
 )
 
 
@@ -186,7 +190,7 @@ def _demands(policy: Policy, standing: Standing | None) -> list[Demand]:
     if policy.proof:
         found.append(Demand("proof", _PROOF_WORDS))
     if policy.enclave:
-        found.append(Demand("enclave", _ENCLAVE_WORDS))
+        found.append(Demand("enclave", _SIMULATED_WORDS if policy.simulated else _ENCLAVE_WORDS))
     return found
 
 
@@ -297,15 +301,21 @@ def _gas_without_enclave(policy: Policy) -> int:
     window = policies["deliver, 2 signers, under a window"] - coprocessor["deliver, signers: 2"] if policy.window_seconds else 0
     if not policy.quorum:
         return proof_alone + window
-    signers = _gas_of_signers(policy.quorum, coprocessor)
+    signers = _gas_of_signers(policy.quorum, coprocessor, "signers")
     if not policy.proof:
         return signers + window
     beside = policies["deliver, 2 signers and a proof without its verification"] - coprocessor["deliver, signers: 2"]
     return signers + beside + verification + window
 
 
-def _gas_of_signers(k: int, measured: Mapping[str, int]) -> int:
-    points = sorted((int(m[1]), gas) for name, gas in measured.items() if (m := re.fullmatch(r"deliver, signers: (\d+)", name)))
+def compute_bls_saving(policy: Policy) -> int:
+    """Gas that one aggregated BLS signature saves in place of as many ECDSA signatures, where operators have such keys; 0 for few."""
+    quorums = load_gas()["Quorums"]
+    return max(0, _gas_of_signers(policy.quorum, quorums, "ecdsa signers") - _gas_of_signers(policy.quorum, quorums, "bls signers"))
+
+
+def _gas_of_signers(k: int, measured: Mapping[str, int], what: str) -> int:
+    points = sorted((int(m[1]), gas) for name, gas in measured.items() if (m := re.fullmatch(rf"deliver, {what}: (\d+)", name)))
     upper = next((i for i, (count, _) in enumerate(points) if count >= k), len(points) - 1)
     (first, low), (second, high) = points[max(upper - 1, 0)], points[max(upper, 1)]
     return low + -(-(high - low) * (k - first) // (second - first))
@@ -321,6 +331,8 @@ def _gas(policy: Policy, standing: Standing | None) -> list[GasRow]:
         row("ask, with an input of 128 bytes (nothing for a signed request)", "you", gas["Coprocessor"]["request, input of 128 bytes"]),
         row("deliver" + (", with a proof of a small model" if policy.proof else ""), "the relay", compute_delivery_gas(policy)),
     ]
+    if policy.quorum and (saving := compute_bls_saving(policy)):
+        rows.append(row("deliver, by one aggregated BLS signature", "the relay", compute_delivery_gas(policy) - saving))
     if policy.window_seconds:
         rows.append(row("finalize after the window", "the relay", gas["Policies"]["finalize, 2 to pay"]))
         rows.append(row("challenge, with a proof of a small model", "who objects", gas["Proven"]["challenge of digits-mlp"]))

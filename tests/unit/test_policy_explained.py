@@ -47,6 +47,8 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         ("quorum 1 window 10m", Policy(1, window_seconds=600)),
         ("proof window=2h", Policy(proof=True, window_seconds=7_200)),
         ("quorum 255 + window 7d", Policy(255, window_seconds=7 * 86_400)),
+        ("quorum 1 enclave", Policy(1, enclave=True)),
+        ("proof enclave simulated", Policy(proof=True, enclave=True, simulated=True)),
     ],
 )
 def test_words_name_policies(text: str, policy: Policy) -> None:
@@ -118,6 +120,14 @@ def test_an_enclave_costs_its_signature_on_top_and_is_never_alone() -> None:
         explain(Policy(enclave=True))
 
 
+def test_one_aggregated_signature_is_told_where_it_is_cheaper() -> None:
+    quorums = load_gas()["Quorums"]
+    for k in (1, 16, 48, 128):
+        saved = quorums[f"deliver, ecdsa signers: {k}"] - quorums[f"deliver, bls signers: {k}"]
+        rows = [row for row in explain(Policy(k)).gas if "BLS" in row.what]
+        assert [compute_delivery_gas(Policy(k)) - row.gas for row in rows] == ([saved] if saved > 0 else [])
+
+
 # ---- the story -------------------------------------------------------------------------------------------------------------------------
 def test_a_quorum_is_told_with_the_stakes_that_are_there() -> None:
     told = explain(Policy(quorum=2), STANDING)
@@ -154,6 +164,9 @@ def test_everything_demanded_must_fail_together() -> None:
     assert "1 operator signs the same lie and an enclave is broken" in hardware.together
     assert "takes its key out" in hardware.demands[1].wrong_if
     assert "No verifier here takes enclave evidence" in hardware.problems[0]
+    assert "proves nothing" in explain(Policy(1, enclave=True, simulated=True)).demands[1].wrong_if
+    with pytest.raises(PolicyRejected):
+        parse_policy("quorum 1 simulated")
     assert "canonical model" in both.unanswered
 
 

@@ -41,6 +41,8 @@ export interface Policy {
   quorum?: number;
   proof?: boolean;
   enclave?: boolean;
+  /** A simulated enclave is good enough; only together with `enclave`. */
+  simulated?: boolean;
   windowSeconds?: number;
 }
 
@@ -54,6 +56,8 @@ export const QUORUM_ECDSA = keccak256(stringToBytes("affidavit.verifier.quorum-e
 
 const FLAG_PROOF = 1;
 const FLAG_ENCLAVE = 2;
+const FLAG_SIMULATED = 4;
+const FLAGS = FLAG_PROOF | FLAG_ENCLAVE | FLAG_SIMULATED;
 const MAX_WINDOW = 2 ** 32;
 
 export const REQUEST_TYPES = {
@@ -97,12 +101,13 @@ export function computeClaimDigest(claim: Claim, domain: Domain): Hex {
 
 /** 32 bytes: version 1 ‖ quorum ‖ flags ‖ window ‖ zeros. Throws Rejected. */
 export function packPolicy(policy: Policy): Hex {
-  const { quorum = 0, proof = false, enclave = false, windowSeconds = 0 } = policy;
+  const { quorum = 0, proof = false, enclave = false, simulated = false, windowSeconds = 0 } = policy;
   if (!Number.isInteger(quorum) || quorum < 0 || quorum > 255) throw new Rejected("policy quorum", "0 to 255", quorum);
   if (!Number.isInteger(windowSeconds) || windowSeconds < 0 || windowSeconds >= MAX_WINDOW)
     throw new Rejected("policy window", "0 to 2^32 - 1 seconds", windowSeconds);
   if (!quorum && !proof && !enclave) throw new Rejected("policy", "a demand for at least one kind of evidence", "none");
-  const flags = (proof ? FLAG_PROOF : 0) | (enclave ? FLAG_ENCLAVE : 0);
+  requireEnclave(enclave, simulated);
+  const flags = (proof ? FLAG_PROOF : 0) | (enclave ? FLAG_ENCLAVE : 0) | (simulated ? FLAG_SIMULATED : 0);
   const head = [1, quorum, flags].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   return `0x${head}${windowSeconds.toString(16).padStart(8, "0")}${"00".repeat(25)}`;
 }
@@ -111,17 +116,23 @@ export function packPolicy(policy: Policy): Hex {
 export function unpackPolicy(word: Hex): Required<Policy> {
   const digits = word.slice(2).toLowerCase();
   const flags = parseInt(digits.slice(4, 6), 16);
-  if (!/^01[0-9a-f]{12}0{50}$/.test(digits) || flags & ~(FLAG_PROOF | FLAG_ENCLAVE))
+  if (!/^01[0-9a-f]{12}0{50}$/.test(digits) || flags & ~FLAGS)
     throw new Rejected("policy word", "version 1 with known flags and zero padding", word.slice(0, 80));
   const policy = {
     quorum: parseInt(digits.slice(2, 4), 16),
     proof: (flags & FLAG_PROOF) !== 0,
     enclave: (flags & FLAG_ENCLAVE) !== 0,
+    simulated: (flags & FLAG_SIMULATED) !== 0,
     windowSeconds: parseInt(digits.slice(6, 14), 16),
   };
   if (!policy.quorum && !policy.proof && !policy.enclave)
     throw new Rejected("policy", "a demand for at least one kind of evidence", "none");
+  requireEnclave(policy.enclave, policy.simulated);
   return policy;
+}
+
+function requireEnclave(enclave: boolean, simulated: boolean): void {
+  if (simulated && !enclave) throw new Rejected("policy", "a simulated enclave only where an enclave is demanded", "one without the other");
 }
 
 const MODEL_TYPEHASH = keccak256(stringToBytes("Model(uint8 kind,bytes32 manifest,bytes32 circuit,bytes32[] parameters)"));

@@ -33,6 +33,12 @@ library PolicyWords {
         return build(k, Policy.FLAG_PROOF, 0);
     }
 
+    /// @notice The signatures of `k` operators, and one from an attested enclave of an active operator, both; final at
+    ///         once. A simulated enclave is not good enough.
+    function quorumAndEnclave(uint8 k) internal pure returns (bytes32) {
+        return build(k, Policy.FLAG_ENCLAVE, 0);
+    }
+
     /// @notice Any policy: quorum (0 for none), flags of libraries/Policy.sol, window in seconds (0 for none).
     function build(uint8 k, uint8 flags, uint32 windowSeconds) internal pure returns (bytes32 policy) {
         uint256 word = uint256(Policy.VERSION) << 248 | uint256(k) << 240;
