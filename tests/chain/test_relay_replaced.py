@@ -313,6 +313,25 @@ def test_a_cancelled_delivery_mined_and_lost_again_is_refunded(world: World, tmp
     assert relay.state(asked.request_id) is RequestState.REFUNDED
 
 
+def test_a_cancelled_delivery_that_is_mined_and_refused_changes_nothing(world: World, tmp_path: Path) -> None:
+    relay = make_relay(world, tmp_path, fees=FeePolicy(bump_seconds=3600))
+    asked = send(world, relay)
+    (delivery,) = signed(relay)
+    pass_deadline(world, asked)
+    reconcile(relay.lane)
+    world.rpc_call("anvil_dropAllTransactions")
+    world.rpc_call("anvil_setNextBlockBaseFeePerGas", hex(GWEI))
+    world.contracts.send_raw(delivery.raw)
+    mine(world)
+    reconcile(relay.lane)
+    assert relay.slots()[0].transaction == delivery.hash
+    assert [job.state for job in relay.jobs()] == [JobState.EXPIRED, JobState.QUEUED]
+    relay.run(1)
+    mine(world)
+    relay.run(1)
+    assert relay.state(asked.request_id) is RequestState.REFUNDED
+
+
 def test_a_refund_refused_for_a_delivery_that_vanished_is_asked_for_again(world: World, tmp_path: Path) -> None:
     """Cancelled; delivered after all, so that the refund fails; and that block vanishes for one with the no-op."""
     relay = make_relay(world, tmp_path, fees=FeePolicy(bump_seconds=3600), final_blocks=6)
