@@ -344,12 +344,6 @@ def test_no_model_takes_the_node_with_it_and_no_process_is_left_behind(
     ("old", "new", "error", "names"),
     [
         ("minimum_fee_wei = 1", 'executor = "threads"', ConfigRejected, "node: executor"),
-        ("minimum_fee_wei = 1", 'executor = "tls://127.0.0.1:1"', ConfigRejected, "certificate"),
-        ("minimum_fee_wei = 1", "executor_key_file = 'key'", ConfigRejected, "executor_key_file"),
-        ("minimum_fee_wei = 1", "job_seconds = 0", ConfigRejected, "job_seconds"),
-        ("minimum_fee_wei = 1", "job_memory_mib = 255", ConfigRejected, "job_memory_mib"),
-        ("minimum_fee_wei = 1", "job_tries = 0", ConfigRejected, "job_tries"),
-        ("minimum_fee_wei = 1", "job_queue = 0", ConfigRejected, "job_queue"),
         ('keystore = "key.json"', 'keystore = "none.json"', ConfigRejected, "none.json"),
         ("minimum_fee_wei = 1", "minimum_fee = 1", ConfigRejected, "minimum_fee"),
         ("minimum_fee_wei = 1", "workers = 0", ConfigRejected, "workers"),

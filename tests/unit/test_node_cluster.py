@@ -206,6 +206,7 @@ def test_the_queue_is_bounded_and_a_stop_drops_it(cluster: Cluster) -> None:
         executor.submit(abs, 1)
 
 
+@pytest.mark.slow
 def test_a_worker_with_several_threads_is_not_used(tmp_path: Path, dividing: OpaqueServed) -> None:
     one = Cluster(tmp_path)
     one.start_scheduler()

@@ -19,15 +19,16 @@ import pytest
 
 from circuits import CanonicalModel
 from oracle.attest.prove import Prover
+from oracle.config import NodeConfig
 from oracle.encoding import PROOF_SELECTOR, keccak256
-from oracle.errors import InputRejected, InvariantBroken, ModelRejected, WorkerError, WorkGivenUp
+from oracle.errors import ConfigRejected, InputRejected, InvariantBroken, ModelRejected, WorkerError, WorkGivenUp
 from oracle.node.directory import Bundle, ModelDirectory, make_bundle, open_bundle, read_directory
 from oracle.node.executor import Fate, Limits, Missing, Observer, ProcessExecutor, WorkerBusy, WorkerLost, Workplace, WorkStopped
 from oracle.node.jobs import JobState
 from oracle.node.models import CanonicalServed, ModelLibrary, OpaqueServed, load_model
 from oracle.node.work import infer_elsewhere, infer_there, serve_elsewhere
 from oracle.pipeline.node import work_once
-from oracle.pipeline.work import DistantProver, prove_there
+from oracle.pipeline.work import DistantProver, open_workplace, prove_there
 from oracle.records import Address, Bytes32, Claim, EntryKind, Evidence, Inference, Policy
 from oracle.tensors import decode_tensors, to_numpy
 from tests.twins.hostile_models import SMALLEST, integers_input, write_dividing, write_hungry, write_looping
@@ -422,6 +423,26 @@ def test_what_is_not_true_is_not_even_tried(verifier: Prover) -> None:
     claim, data, paid, _ = some_proof()
     with pytest.raises(InvariantBroken, match="not what the model gives"):
         DistantProver(lying(), verifier).prove(replace(claim, output_digest=Bytes32(bytes(32))), data, paid)
+
+
+# ---- settings --------------------------------------------------------------------------------------------------------------------------
+WRONG: dict[str, dict[str, Any]] = {
+    "node: executor": {"executor": "threads"},
+    "with ca, certificate and key": {"executor": "tls://127.0.0.1:1"},
+    "executor_key_file": {"executor_key_file": Path("key")},
+    "job_seconds": {"job_seconds": 0.0},
+    "job_memory_mib": {"job_memory_mib": 255},
+    "job_tries": {"job_tries": 0},
+    "job_queue": {"job_queue": 0},
+}
+
+
+@pytest.mark.parametrize("names", WRONG)
+def test_settings_that_will_not_do_are_named(names: str, tmp_path: Path) -> None:
+    places = {"name": "node", "listen": "127.0.0.1:1", "database": "sqlite://", "models": (), "log_url": "http://127.0.0.1:1"}
+    config = NodeConfig(**places, log_token_file=tmp_path)  # type: ignore[arg-type]
+    with pytest.raises(ConfigRejected, match=names):
+        open_workplace(replace(config, **WRONG[names]), Observer())
 
 
 # ---- in the line -----------------------------------------------------------------------------------------------------------------------
