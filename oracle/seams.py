@@ -19,6 +19,7 @@ from oracle.records import (
     Bytes32,
     Delivery,
     Domain,
+    EnclaveKey,
     Entry,
     OnChainStatus,
     Operator,
@@ -114,6 +115,10 @@ class ChainReader(Protocol):
 
     def operators(self, block_number: int | None = None) -> list[Operator]:
         """All registered operators, at a block or now."""
+        ...
+
+    def enclave_key(self, key: Address, block_number: int | None = None) -> EnclaveKey | None:
+        """What the registry of enclaves knows of a key, at a block or now; None for a key never registered."""
         ...
 
     def model(self, model_id: Bytes32) -> RegisteredModel | None: ...

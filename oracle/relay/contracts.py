@@ -404,9 +404,9 @@ class Contracts(Endpoint):
         return tuple(Address(a) for a in self.view_at("EnclaveVerifier", at, "verify", *arguments))
 
     # ---- reading: enclaves --------------------------------------------------------------------------------------------------------------
-    def enclave_key(self, key: Address) -> EnclaveKey | None:
+    def enclave_key(self, key: Address, block_number: int | None = None) -> EnclaveKey | None:
         """None for a key never registered. Raises ConfigRejected where the deployment has no registry of enclaves."""
-        operator, platform, is_revoked, expires_at, *digests = self._view("EnclaveRegistry", "keyOf", key)
+        operator, platform, is_revoked, expires_at, *digests = self._view("EnclaveRegistry", "keyOf", key, block=block_number)
         if int(operator, 16) == 0:
             return None
         return EnclaveKey(key, Address(operator), platform, is_revoked, expires_at, *(Bytes32(digest) for digest in digests))
