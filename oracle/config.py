@@ -27,10 +27,12 @@ MINIMUM_PASSWORD_LENGTH = 12
 
 @dataclass(frozen=True, slots=True)
 class ChainConfig:
-    rpc: str  # URL of one JSON-RPC endpoint
+    rpc: str | tuple[str, ...] = dataclasses.field(repr=False)  # URL of a JSON-RPC endpoint, or of several; may hold an API key
     deployment: Path  # JSON with chain_id, block_number and the contracts' addresses, written by `affidavit deploy`
     confirmations: int = 0  # blocks on top of a block before it is acted on
     poll_seconds: float = 0.5
+    quorum: int | None = None  # how many of several endpoints must agree; more than half where not given
+    max_lag_blocks: int = 8  # an endpoint further behind the others is not asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,7 +252,8 @@ def _section(kind: Any, table: object, where: str, base: Path) -> Any:
 
 def _value(hint: Any, value: object, where: str, base: Path) -> Any:
     if isinstance(hint, UnionType):
-        hint = next(h for h in get_args(hint) if h is not type(None))
+        kinds = [h for h in get_args(hint) if h is not type(None)]
+        hint = next((h for h in kinds if get_origin(h) is tuple and isinstance(value, list)), kinds[0])
     if dataclasses.is_dataclass(hint):
         return _section(hint, value, where, base)
     if hint is Path and isinstance(value, str):

@@ -78,7 +78,7 @@ class Auditor:
 def open_auditor(
     log: str,
     vkey: str,
-    rpc: str,
+    rpc: str | Sequence[str],
     deployment: Path,
     anchor_key: Address | None = None,
     token: str | None = None,

@@ -50,11 +50,13 @@ from oracle.node.service import Door, make_app
 from oracle.node.work import infer_elsewhere
 from oracle.pipeline.background import Background, Step
 from oracle.pipeline.ledger import Ledger, make_deliver_step
+from oracle.pipeline.session import connect
 from oracle.pipeline.work import DistantProver, load_models, open_loading, open_workplace
 from oracle.records import Address, Appended, Asked, Block, Bytes32, Claim, Inference, SignedClaim
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
 from oracle.relay.follow import Follower, SqlTrail, trail_table
+from oracle.relay.metrics import EndpointCollector
 from oracle.seams import ChainReader, Clock, EntryLog, PreimageSigner, Signer, SystemClock
 from oracle.store import open_database
 
@@ -296,6 +298,7 @@ def run_node(config: Config) -> None:
     chain, first_block = _open_chain(config.chain)
     log = LogClient(config.node.log_url, read_secret(config.node.log_token_file))
     node = open_node(config.node, engine, chain, log)
+    node.metrics.registry.register(EndpointCollector(chain.endpoints))
     try:
         _serve(config, config.node, node, engine, log, first_block)
     finally:
@@ -321,7 +324,7 @@ def _serve(config: Config, settings: NodeConfig, node: Node, engine: Engine, log
 
 def _open_chain(config: ChainConfig) -> tuple[Contracts, int]:
     deployment = load_deployment(config.deployment)
-    chain = Contracts(config.rpc, deployment)
+    chain = connect(config)
     chain.check_deployment()
     return chain, deployment.block_number
 

@@ -36,10 +36,10 @@ from oracle.encoding import (
 )
 from oracle.errors import ClaimRejected, ConfigRejected, InvariantBroken, PeerError, StoreError
 from oracle.pipeline.background import Background, Step
+from oracle.pipeline.session import connect
 from oracle.records import Address, Asked, Block, Bytes32, Claim, Delivery, Domain, Entry, Evidence, Operator, Receipt, SignedClaim
 from oracle.relay.collect import Attestation, Collector, expire_overdue
 from oracle.relay.contracts import Contracts
-from oracle.relay.deployment import load_deployment
 from oracle.relay.failures import CallReverted
 from oracle.relay.fees import FeePolicy
 from oracle.relay.follow import Follower, SqlTrail
@@ -251,8 +251,7 @@ def run_relay(config: Config) -> None:
         raise ConfigRejected("relay: nodes, batch_size", "at least one of each", f"{len(relay.nodes)}, {relay.batch_size}")
     terms = Terms(relay.minimum_fee_wei, relay.minimum_fee_per_callback_gas_wei, relay.max_callback_gas, relay.minimum_proof_fee_wei)
     journal.configure("relay")
-    deployment = load_deployment(config.chain.deployment)
-    chain = Contracts(config.chain.rpc, deployment)
+    chain = connect(config.chain)
     chain.check_deployment()
     signer = open_signer(relay, "relay")
     with ExitStack() as stack:
@@ -301,7 +300,7 @@ def _run(
     readiness = {"chain": lambda: _check_chain(chain, signer.address, metrics), "log": lambda: _check_log(log)}
     _warn_when_poor(chain, signer.address)
     journal.get("relay").info("started", account=signer.address, nodes=list(relay.nodes))
-    Background().run(steps, make_app(metrics, readiness), relay.listen)
+    Background().run(steps, make_app(metrics, readiness, endpoints=chain.endpoints), relay.listen)
     journal.get("relay").info("stopped")
 
 

@@ -32,6 +32,7 @@ from oracle.encoding import (
 from oracle.errors import ChainError, ClaimRejected, ConfigRejected, EvidenceRejected, InputRejected, ModelUnknown, StoreError
 from oracle.pipeline.background import Background, Step
 from oracle.pipeline.models import load_provable_library
+from oracle.pipeline.session import connect
 from oracle.records import (
     Address,
     Asked,
@@ -48,7 +49,6 @@ from oracle.records import (
 from oracle.relay import cases
 from oracle.relay.cases import Case, CaseState
 from oracle.relay.contracts import Contracts
-from oracle.relay.deployment import load_deployment
 from oracle.relay.failures import CallReverted
 from oracle.relay.follow import Follower, SqlTrail
 from oracle.relay.metrics import StateCollector, make_app
@@ -332,7 +332,7 @@ def run_watch(config: Config) -> None:
         raise ConfigRejected("configuration", "a table [watch]", "none")
     watch = config.watch
     journal.configure("watch")
-    chain = Contracts(config.chain.rpc, load_deployment(config.chain.deployment))
+    chain = connect(config.chain)
     chain.check_deployment()
     _library, prover = load_provable_library(watch.models)
     signer = AccountSigner(load_account(watch.keystore, watch.password_file))
@@ -347,7 +347,7 @@ def run_watch(config: Config) -> None:
         steps = {"follow": make_follow_step(follower, metrics, config.chain.poll_seconds), "judge": make_judge_step(watcher)}
         readiness = {"chain": lambda: metrics.balance_wei.set(chain.ether_of(signer.address))}
         watcher.logger.info("started", account=signer.address, beneficiary=beneficiary)
-        Background().run(steps, make_app(metrics, readiness, "watch"), watch.listen)
+        Background().run(steps, make_app(metrics, readiness, "watch", chain.endpoints), watch.listen)
         watcher.logger.info("stopped")
     finally:
         engine.dispose()

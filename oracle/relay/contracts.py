@@ -1,4 +1,4 @@
-"""The chain adapter: everything asked of, and told to, one JSON-RPC endpoint about one deployment. The only module that imports web3.
+"""The chain adapter: everything asked of, and told to, JSON-RPC endpoints about one deployment. The only module that imports web3.
 
 `Contracts` implements `oracle.seams.ChainReader` and the sending side. Nothing is retried here and nothing is guessed: an endpoint that
 fails, or whose answer contradicts itself, raises ChainError; a call the contracts refuse raises CallReverted with the Solidity error's
@@ -7,6 +7,7 @@ name; no answer after sending raises AmbiguousSend. Requires an archive of state
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property
@@ -14,7 +15,7 @@ from typing import Any, cast
 
 from eth_typing import Hash32, HexStr
 from eth_utils.abi import event_abi_to_log_topic, function_abi_to_4byte_selector, get_abi_input_types
-from web3 import HTTPProvider, Web3
+from web3 import Web3
 from web3.contract import Contract
 from web3.exceptions import (
     BlockNotFound,
@@ -24,7 +25,18 @@ from web3.exceptions import (
     Web3RPCError,
 )
 from web3.middleware import AttributeDictMiddleware
-from web3.types import BlockIdentifier, EventData, FilterParams, LogReceipt, StateOverride, TxParams, TxReceipt
+from web3.providers.base import JSONBaseProvider
+from web3.types import (
+    BlockIdentifier,
+    EventData,
+    FilterParams,
+    LogReceipt,
+    RPCEndpoint,
+    RPCResponse,
+    StateOverride,
+    TxParams,
+    TxReceipt,
+)
 
 from oracle.encoding import (
     COPROCESSOR_DOMAIN_NAME,
@@ -65,9 +77,11 @@ from oracle.records import (
 from oracle.relay import shapes
 from oracle.relay.artifacts import load_artifact
 from oracle.relay.deployment import Deployment
+from oracle.relay.endpoints import Endpoints
 from oracle.relay.failures import CallReverted, EndpointRefused, is_already_known, refusal_of
 from oracle.relay.fees import HISTORY_BLOCKS, REWARD_PERCENTILE, FeeHistory
 from oracle.relay.transact import Call
+from oracle.relay.upstream import Fault
 from oracle.seams import BlockTag
 from oracle.signatures import recover_signer
 
@@ -108,14 +122,17 @@ _CONTRACTS = {
     "AuditAnchor": "audit_anchor",
     "EnclaveRegistry": "enclave_registry",
     "EnclaveVerifier": "enclave_verifier",
+    "BlsKeys": "bls_keys",
+    "BlsQuorumVerifier": "bls_quorum_verifier",
 }
 
 
 class Endpoint:
-    """One JSON-RPC endpoint, whatever is deployed there. Safe to use from several threads."""
+    """A chain behind one JSON-RPC endpoint or several (`endpoints`), whatever is deployed there. Safe to use from several threads."""
 
-    def __init__(self, rpc: str, timeout_seconds: float = RPC_TIMEOUT_SECONDS) -> None:
-        self._web3 = _open(rpc, timeout_seconds)
+    def __init__(self, rpc: str | Sequence[str] | Endpoints, timeout_seconds: float = RPC_TIMEOUT_SECONDS) -> None:
+        self.endpoints = rpc if isinstance(rpc, Endpoints) else Endpoints(rpc, timeout_seconds=timeout_seconds)
+        self._web3 = Web3(_Provider(self.endpoints), middleware=[AttributeDictMiddleware])
 
     def chain_id(self) -> int:
         """The endpoint's own chain id, whatever the deployment says."""
@@ -210,6 +227,8 @@ class Endpoint:
                 return
             raise refusal_of(str(error)) from error
         except (Web3Exception, OSError, ValueError) as error:
+            if isinstance(error, Fault) and error.is_unsent:
+                raise ChainError("the endpoint did not take the transaction") from error
             raise AmbiguousSend("no answer to a sent transaction") from error
         if bytes(answer) != keccak256(raw):
             raise ChainError("the endpoint took the transaction for another one")
@@ -220,15 +239,19 @@ class Endpoint:
 
 
 class Contracts(Endpoint):
-    """One deployment behind one endpoint."""
+    """One deployment behind one endpoint or several."""
 
-    def __init__(self, rpc: str, deployment: Deployment, timeout_seconds: float = RPC_TIMEOUT_SECONDS) -> None:
-        super().__init__(rpc, timeout_seconds)
+    def __init__(self, rpc: str | Sequence[str] | Endpoints, deployment: Deployment, timeout_seconds: float = RPC_TIMEOUT_SECONDS) -> None:
+        super().__init__(
+            rpc if isinstance(rpc, Endpoints) else Endpoints(rpc, deployment.chain_id, timeout_seconds=timeout_seconds), timeout_seconds
+        )
         self.deployment = deployment
         at = {name: getattr(deployment, field) for name, field in _CONTRACTS.items()}
         self._contracts = {name: _contract(self._web3, name, address) for name, address in at.items() if address is not None}
         self._operators_seen: dict[Address, int] = {}  # operator → block of the event; a cache, rebuilt from the chain
         self._operators_seen_to = deployment.block_number - 1
+        self._bls_keys_seen: tuple[tuple[int, int, Address, bytes], ...] = ()  # block, seat, operator, key; a cache, in the chain's order
+        self._bls_keys_seen_to = deployment.block_number - 1
         self._operators_at: tuple[Bytes32, tuple[Operator, ...]] = (Bytes32(b""), ())  # a block's hash, and the operators there
         self._registered: dict[tuple[Bytes32, Address], tuple[str, tuple[Bytes32, ...]]] = {}  # by model and owner: written once
 
@@ -238,6 +261,7 @@ class Contracts(Endpoint):
 
     def check_deployment(self) -> None:
         """Raises ConfigRejected unless the endpoint is on the deployment's chain and the contracts there are ours."""
+        self.endpoints.require_chain(self.deployment.chain_id)
         if (chain_id := self.chain_id()) != self.deployment.chain_id:
             raise ConfigRejected("chain id of the endpoint", self.deployment.chain_id, chain_id)
         for name in self._contracts:
@@ -509,6 +533,14 @@ class Contracts(Endpoint):
         signatures, proof = [s.signature for s in signed], shapes.evidence_tuples([evidence])[0]
         return self.call("FraudProofs", "proveWrong", fields, signatures, data, output, proof)
 
+    def prove_wrong_together_call(
+        self, claim: Claim, keys: Sequence[bytes], signature: bytes, data: bytes, output: bytes, evidence: Evidence
+    ) -> Call:
+        """As `prove_wrong_call`, for a claim that was signed with BLS keys together. `signature`: the 96-byte sum."""
+        fields = (claim.request_id, claim.model_id, claim.input_digest, claim.output_digest)
+        proof = shapes.evidence_tuples([evidence])[0]
+        return self.call("FraudProofs", "proveWrongTogether", fields, (list(keys), signature), data, output, proof)
+
     def retry_callback_call(self, request: Request, output: bytes, gas_limit: int) -> Call:
         return self.call("Coprocessor", "retryCallback", shapes.request_tuple(request), output, gas_limit)
 
@@ -590,14 +622,20 @@ class _BadAnswer(ChainError):
     """An answer of the wrong shape."""
 
 
-def _open(rpc: str, timeout_seconds: float) -> Web3:
-    """Without the transport's own retries: who owns a retry decides about it.
+class _Provider(JSONBaseProvider):
+    """web3's side of `Endpoints`. Without retries of its own: who owns a retry decides about it.
 
     Of web3's middleware only the naming of results is kept: names, gas prices and gas estimates are not left to it, and its validation asks
     for the chain id before every single call, which `check_deployment` does once.
     """
-    provider = HTTPProvider(rpc, request_kwargs={"timeout": timeout_seconds}, exception_retry_configuration=None)
-    return Web3(provider, middleware=[AttributeDictMiddleware])
+
+    def __init__(self, endpoints: Endpoints) -> None:
+        super().__init__()
+        self._endpoints = endpoints
+
+    def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+        plain = json.loads(self.encode_rpc_request(method, params))["params"]
+        return cast(RPCResponse, self._endpoints.request(str(method), plain))
 
 
 def _contract(web3: Web3, name: str, address: str) -> Contract:
