@@ -63,6 +63,8 @@ class NodeConfig(KeyConfig):
     minimum_proof_fee_wei: int = 0  # on top of minimum_fee_wei, where a request demands a proof
     enclave_keystore: Path | None = None  # the key in this node's enclave, attested to by operators (docs/enclaves.md)
     enclave_password_file: Path | None = None
+    bls_keystore: Path | None = None  # BLS key (EIP-2335) that signs claims, too; registered with `affidavit operator set-bls-key`
+    bls_password_file: Path | None = None  # password_file where not given
     prove: bool = False  # make the proofs that policies demand; canonical models only
     beneficiary: str | None = None  # who is paid for a proof; the operator of the signing key where not given
     log_policy: str = "closed"  # or "open": answer with an alarm when the log does not take a record, and tell it later

@@ -115,7 +115,8 @@ class SignedClaim:
     """A claim, the output it is about, and one operator's 65-byte signature r‖s‖v of its EIP-712 digest.
 
     `proof` is the data of proof evidence for the same claim (`encoding.pack_proof_evidence`), empty where the node made none.
-    `enclave` is the 65-byte signature of the same digest by a key in the operator's enclave, empty where there is none.
+    `enclave` is the 65-byte signature of the same digest by a key in the operator's enclave, empty where there is none. `bls` is the
+    96-byte signature of it by the operator's BLS key, empty where there is none.
     """
 
     claim: Claim
@@ -124,6 +125,7 @@ class SignedClaim:
     signature: bytes
     proof: bytes = b""
     enclave: bytes = b""
+    bls: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,7 @@ class Operator:
     signer: Address
     stake_wei: int
     is_active: bool
+    bls_key: bytes = b""  # 256 bytes, a point of G2 as EIP-2537 encodes it; empty where the operator has registered none for its seat
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ Ciphersuite BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_ of draft-irtf-cfrg-bls-s
 signatures in G1, keys in G2, messages hashed to G1 as RFC 9380 says. What is signed is the 32-byte digest that ECDSA signs, too.
 `contracts/src/libraries/Bls.sol` does the same; `tests/vectors/bls.json`, made with py_ecc, holds what both must give.
 
-A signature is 96 bytes x‖y. A key is 256 bytes, as EIP-2537 encodes a point of G2: x.c0‖x.c1‖y.c0‖y.c1, each behind 16 zero bytes. Points are
-checked to be of the curve and of the prime-order group wherever they come from bytes; the point at infinity is neither key nor signature.
+A signature is 96 bytes x‖y. A key is 256 bytes, as EIP-2537 encodes a point of G2: x.c0‖x.c1‖y.c0‖y.c1, each behind 16 zero bytes.
+Points are checked to be of the curve and of the prime-order group wherever they come from bytes; infinity is neither key nor signature.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from oracle.audit.report import CLAIM, EXECUTION, RECEIPT, SIGNATURES, StepRecor
 from oracle.audit.view import LoggedRecord, LogView
 from oracle.encoding import (
     ENCLAVE_SELECTOR,
+    QUORUM_BLS_SELECTOR,
     compute_claim_digest,
     keccak256,
     parse_address,
@@ -180,11 +181,17 @@ def _operators_around(chain: ChainReader, block_number: int) -> list[Operator]:
 def _audit_logged_evidence(record: Record, signers: tuple[Operator, ...], evidence: Sequence[Evidence]) -> None:
     logged = record.fields.get("audit.signers")
     require_equal(
-        "signers in the receipt record", sorted(o.signer for o in signers), sorted(logged) if isinstance(logged, list) else logged
+        "signers in the receipt record", sorted(_names(signers, evidence)), sorted(logged) if isinstance(logged, list) else logged
     )
     digests, selectors = [to_hex(keccak256(e.data)) for e in evidence], [to_hex(e.selector) for e in evidence]
     require_equal("evidence in the receipt record", digests, record.fields.get("audit.evidence_digests"))
     require_equal("selectors in the receipt record", selectors, record.fields.get("audit.evidence_selectors"))
+
+
+def _names(signers: tuple[Operator, ...], evidence: Sequence[Evidence]) -> list[Address]:
+    """How the relay names signers: by their signing keys, which ECDSA shows; by their accounts, where a BLS signature shows no address."""
+    is_bls = any(e.selector == QUORUM_BLS_SELECTOR for e in evidence)
+    return [o.operator if is_bls else o.signer for o in signers]
 
 
 # ---- step 7 -----------------------------------------------------------------------------------------------------------------------

@@ -93,6 +93,33 @@ def register(
         write_pairs(_row(taken).items())
 
 
+@app.command("set-bls-key")
+def set_bls_key(
+    rpc: Rpc,
+    deployment: Deployment,
+    keystore: Keystore,
+    password_file: PasswordFile,
+    bls_keystore: Annotated[Path, typer.Option("--bls-keystore", help="BLS key (EIP-2335) the node signs with, too.", metavar="FILE")],
+    bls_password_file: Annotated[
+        Path | None, typer.Option("--bls-password-file", help="Its password; --password-file's where left out.", metavar="FILE")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Register the seat's BLS key, with a proof that it is yours, or replace it. Safe to repeat."""
+    from oracle.encoding import to_hex
+    from oracle.pipeline import seat
+    from oracle.pipeline.session import load_bls, open_session
+
+    bls = load_bls(bls_keystore, bls_password_file or password_file)
+    with working("Registering the BLS key"):
+        taken = seat.set_bls_key(open_session(rpc, deployment, keystore, password_file), bls)
+    fields = _row(taken) | {"bls_key": to_hex(taken.bls_key)}
+    if json:
+        write_json(fields)
+    else:
+        write_pairs(fields.items())
+
+
 @app.command("status")
 def status(
     rpc: Rpc,

@@ -23,7 +23,7 @@ NO_CIRCUIT = Bytes32(bytes(32))
 DAY_SECONDS = 86_400
 CEREMONY_CHUNK_BITS = 12
 """Commitments are to chunks of 4096 entries: the powers of the Ethereum KZG ceremony."""
-CONTRACTS_BEFORE_THE_SLASHER = 7
+CONTRACTS_BEFORE_THE_SLASHER = 9
 """OperatorRegistry, which is told where its slasher will be, up to the one before FraudProofs."""
 
 Progress = Callable[[str, Address], None]
@@ -66,7 +66,9 @@ def deploy(sender: Sender, plan: DeploymentPlan, progress: Progress = lambda _na
     quorum, proof = create("QuorumVerifier", operators), create("ProofVerifier", models, CEREMONY_CHUNK_BITS, b"")
     enclaves = create("EnclaveRegistry", operators, quorum, plan.enclave_quorum)
     enclave = create("EnclaveVerifier", enclaves)
-    router = create("VerifierRouter", timelock, plan.guardian, [quorum, proof, enclave])
+    bls_keys = create("BlsKeys", operators)
+    bls_quorum = create("BlsQuorumVerifier", bls_keys)
+    router = create("VerifierRouter", timelock, plan.guardian, [quorum, proof, enclave, bls_quorum])
     coprocessor = create("Coprocessor", models, router)
     frauds = create("FraudProofs", coprocessor, router, operators)  # refuses to be anywhere but at `slasher`
     anchor = create("AuditAnchor")
@@ -84,6 +86,8 @@ def deploy(sender: Sender, plan: DeploymentPlan, progress: Progress = lambda _na
         timelock=timelock,
         enclave_registry=enclaves,
         enclave_verifier=enclave,
+        bls_keys=bls_keys,
+        bls_quorum_verifier=bls_quorum,
     )
 
 

@@ -17,6 +17,8 @@ from sqlalchemy import Connection, Engine, MetaData
 from sqlalchemy.exc import SQLAlchemyError
 
 from oracle import journal
+from oracle.attest.bls import BlsSigner
+from oracle.attest.bls_keystore import load_bls_signer
 from oracle.attest.keys import load_account
 from oracle.attest.prove import Prover
 from oracle.attest.remote import open_signer
@@ -93,6 +95,7 @@ class Node:
     workplace: Workplace | None = None  # where opaque models run; in this process where there is none
     recent: ChainReader | None = None  # what checks read, shared by door and workers; `chain` where there is none
     enclave: Signer | None = None  # the key in this node's enclave
+    bls: BlsSigner | None = None  # signs claims beside `signer`
     ledger: Ledger = field(init=False)
 
     def __post_init__(self) -> None:
@@ -379,6 +382,7 @@ def _assemble(config: NodeConfig, chain: ChainReader, log: EntryLog, store: JobS
         workplace=workplace,
         recent=cast(ChainReader, RecentChain(chain)),
         enclave=_open_enclave(config),
+        bls=_open_bls(config),
     )
 
 
@@ -388,6 +392,15 @@ def _open_enclave(config: NodeConfig) -> Signer | None:
     if config.enclave_password_file is None:
         raise ConfigRejected("node: enclave_password_file", "the password of the enclave's keystore", "nothing")
     return AccountSigner(load_account(config.enclave_keystore, config.enclave_password_file))
+
+
+def _open_bls(config: NodeConfig) -> BlsSigner | None:
+    if config.bls_keystore is None:
+        return None
+    password_file = config.bls_password_file or config.password_file
+    if password_file is None:
+        raise ConfigRejected("node: bls_password_file", "the password of the BLS keystore", "nothing")
+    return load_bls_signer(config.bls_keystore, password_file)
 
 
 def _door(node: Node, log: LogClient) -> Door:
@@ -409,4 +422,4 @@ def _door(node: Node, log: LogClient) -> Door:
     readiness = {"chain": require_chain, "log": require_log, "models": require_models}
     tolerated = frozenset({"log"} if node.log_policy is LogPolicy.OPEN else ())
     parts = (node.name, node.store, node.recent or node.chain, node.library, node.terms, node.metrics)
-    return Door(*parts, readiness, on_accepted, tolerated, node.enclave)
+    return Door(*parts, readiness, on_accepted, tolerated, node.enclave, None if node.bls is None else node.bls.sign_digest)

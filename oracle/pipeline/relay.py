@@ -20,7 +20,8 @@ from sqlalchemy.exc import InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from oracle import journal
-from oracle.attest.quorum import assemble_quorum, check_signed_claim, find_agreement
+from oracle.attest.bls_quorum import QuorumGas, assemble_cheapest, check_bls
+from oracle.attest.quorum import check_signed_claim, find_agreement
 from oracle.attest.remote import open_signer
 from oracle.audit.client import LogClient
 from oracle.audit.entries import error_entry, lie_entry, receipt_entry
@@ -28,16 +29,33 @@ from oracle.config import Config, RelayConfig, read_secret
 from oracle.encoding import (
     ENCLAVE_SELECTOR,
     PROOF_SELECTOR,
+    QUORUM_BLS_SELECTOR,
     QUORUM_ECDSA_SELECTOR,
     compute_claim_digest,
     to_hex,
+    unpack_bls_quorum_evidence,
     unpack_policy,
     unpack_quorum_evidence,
 )
 from oracle.errors import ClaimRejected, ConfigRejected, InvariantBroken, PeerError, StoreError
 from oracle.pipeline.background import Background, Step
 from oracle.pipeline.session import connect
-from oracle.records import Address, Asked, Block, Bytes32, Claim, Delivery, Domain, Entry, Evidence, Operator, Receipt, SignedClaim
+from oracle.records import (
+    Address,
+    Asked,
+    Block,
+    Bytes32,
+    Claim,
+    Delivered,
+    Delivery,
+    Domain,
+    Entry,
+    Evidence,
+    Operator,
+    Receipt,
+    SignedClaim,
+)
+from oracle.relay.artifacts import load_gas
 from oracle.relay.collect import Attestation, Collector, expire_overdue
 from oracle.relay.contracts import Contracts
 from oracle.relay.failures import CallReverted
@@ -80,11 +98,18 @@ class AuditEntries:
         return error_entry(asked, self.domain, ACTOR, error_type, message, now)
 
 
-def read_signers(delivery: Delivery, domain: Domain) -> tuple[Address, ...]:
-    """Who signed a delivery's quorum evidence, recovered from the signatures, lowest operator index first."""
-    digest = compute_claim_digest(delivery.claim, domain)
-    quorums = [e.data for e in delivery.evidence if e.selector == QUORUM_ECDSA_SELECTOR]
-    return tuple(recover_signer(digest, signature) for data in quorums for signature in unpack_quorum_evidence(data).values())
+def read_signers(delivery: Delivery, delivered: Delivered, domain: Domain) -> tuple[Address, ...]:
+    """Who signed a delivery's quorum evidence, lowest operator index first: signing keys, recovered from ECDSA signatures.
+
+    A BLS signature shows no address; the accounts of its operators are the first that the contract paid.
+    """
+    digest, signers = compute_claim_digest(delivery.claim, domain), []
+    for piece in delivery.evidence:
+        if piece.selector == QUORUM_ECDSA_SELECTOR:
+            signers += [recover_signer(digest, signature) for signature in unpack_quorum_evidence(piece.data).values()]
+        elif piece.selector == QUORUM_BLS_SELECTOR:
+            signers += delivered.beneficiaries[: len(unpack_bls_quorum_evidence(piece.data)[0])]
+    return tuple(signers)
 
 
 class KnownOperators:
@@ -112,12 +137,23 @@ VerifyEnclave = Callable[[Claim, Bytes32, Evidence], Sequence[Address]]
 """(claim, policy word, evidence) → the operator whose enclave signed. Raises CallReverted."""
 
 
+def measured_gas() -> QuorumGas:
+    """What either kind of quorum evidence costs, as forge measured it for the contracts of this package."""
+    return QuorumGas.from_snapshots(load_gas()["Quorums"])
+
+
 def make_attestation(
-    domain: Domain, operators: Callable[[], Sequence[Operator]], verify_proof: VerifyProof, verify_enclave: VerifyEnclave
+    domain: Domain,
+    operators: Callable[[], Sequence[Operator]],
+    verify_proof: VerifyProof,
+    verify_enclave: VerifyEnclave,
+    gas: QuorumGas | None = None,
 ) -> Attestation:
     """Evidence of all kinds for the collector. `verify_proof` is `Contracts.check_proof`: the relay has no models, the chain has;
-    `verify_enclave` is `Contracts.check_enclave`: which keys are valid, the chain knows.
+    `verify_enclave` is `Contracts.check_enclave`: which keys are valid, the chain knows. `gas` decides between the kinds of quorum
+    evidence; `measured_gas` where not given.
     """
+    gas = gas or measured_gas()
 
     def check_proof(signed: SignedClaim, asked: Asked) -> None:
         try:
@@ -139,13 +175,19 @@ def make_attestation(
     def check(signed: SignedClaim, asked: Asked, known: Sequence[Operator]) -> Operator:
         return check_signed_claim(signed, asked, domain, known)
 
-    return Attestation(operators, check, find_agreement, assemble_quorum, check_proof, check_enclave)
+    def assemble(claims: Sequence[SignedClaim], k: int, known: Sequence[Operator]) -> Evidence:
+        return assemble_cheapest(claims, k, known, domain, gas)
+
+    def check_its_bls(signed: SignedClaim, operator: Operator) -> None:
+        check_bls(signed, operator, domain)
+
+    return Attestation(operators, check, find_agreement, assemble, check_proof, check_enclave, check_its_bls)
 
 
 def make_lane(engine: Engine, chain: Ledger, signer: PreimageSigner, clock: Clock, **settings: Any) -> Lane:
     """A lane with the real log formats. `settings`: batch_size, final_blocks, is_refunding, most_unmined, fees."""
     domain = chain.domain
-    return Lane(engine, chain, signer, clock, AuditEntries(domain), lambda delivery: read_signers(delivery, domain), **settings)
+    return Lane(engine, chain, signer, clock, AuditEntries(domain), lambda d, delivered: read_signers(d, delivered, domain), **settings)
 
 
 def make_follower(engine: Engine, chain: Ledger, clock: Clock, first_block: int, confirmations: int) -> Follower:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
 
-from oracle.encoding import compute_possession_digest, to_hex
+from oracle.attest.bls import BlsSigner
+from oracle.encoding import compute_bls_possession_digest, compute_possession_digest, to_hex
 from oracle.errors import ChainError, RequestRejected, RequestUnknown, RequestUnpaid
 from oracle.limits import ZERO_ADDRESS
 from oracle.pipeline.deploy import register_operator
@@ -88,6 +89,32 @@ class Plan:
             "most_cost_wei": str(self.most_cost_wei),
             "seat": self.seat.to_json(),
         }
+
+
+# ---- the BLS key -----------------------------------------------------------------------------------------------------------------------
+def set_bls_key(session: Session, bls: BlsSigner) -> Operator:
+    """Registers the account's BLS key for its seat, or replaces it; the key it has already is left as it is.
+
+    Raises RequestUnknown where the account has no seat, RequestRejected where the deployment has no BlsKeys or the seat is not active,
+    CallReverted where the contract refuses (another's key).
+    """
+    contracts, deployment = session.contracts, session.contracts.deployment
+    if deployment.bls_keys is None:
+        raise RequestRejected("deployment", "one with the contract BlsKeys", "an older one")
+    seat = _find_operator(contracts, session.account)
+    if not seat.is_active:
+        raise RequestRejected("operator seat", "an active one", f"seat {seat.index}, which is not")
+    if seat.bls_key != bls.key:
+        digest = compute_bls_possession_digest(session.account, bls.key, deployment.chain_id, deployment.bls_keys)
+        session.sender.send(contracts.call("BlsKeys", "register", seat.index, bls.key, bls.prove_possession(digest)))
+    return _find_operator(contracts, session.account)
+
+
+def _find_operator(contracts: Contracts, account: Address) -> Operator:
+    seat = next((o for o in contracts.operators() if o.operator == account), None)
+    if seat is None:
+        raise RequestUnknown("operator", "a registered one", account)
+    return seat
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------------------------

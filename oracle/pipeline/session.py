@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from oracle.attest.bls import BlsSigner
+from oracle.attest.bls_keystore import load_bls_signer
 from oracle.attest.keys import load_account
 from oracle.attest.sign import AccountSigner
 from oracle.config import ChainConfig
@@ -32,6 +34,11 @@ class Session:
 def load_signer(keystore: Path, password_file: Path) -> Signer:
     """Raises ConfigRejected naming the file that is wrong."""
     return AccountSigner(load_account(keystore, password_file))
+
+
+def load_bls(keystore: Path, password_file: Path) -> BlsSigner:
+    """Raises ConfigRejected naming the file that is wrong."""
+    return load_bls_signer(keystore, password_file)
 
 
 def connect(chain: ChainConfig) -> Contracts:

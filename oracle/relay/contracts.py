@@ -324,8 +324,9 @@ class Contracts(Endpoint):
             raise ChainError("the chain has no latest block")
         if block_number is None and self._operators_at[0] == head.hash:
             return list(self._operators_at[1])
-        seen = self._operators_registered_until(block_number, head)
-        found = (self._operator(address, head.number if block_number is None else block_number) for address in seen)
+        number = head.number if block_number is None else block_number
+        seen, keys = self._operators_registered_until(block_number, head), self._bls_keys_until(number, head)
+        found = (self._operator(address, number, keys) for address in seen)
         operators = sorted((o for o in found if o is not None), key=lambda o: o.index)
         if block_number is None:
             self._operators_at = (head.hash, tuple(operators))
@@ -344,7 +345,18 @@ class Contracts(Endpoint):
         self._operators_seen, self._operators_seen_to = seen, head.number
         return [a for a, number in seen.items() if block_number is None or number <= block_number]
 
-    def _operator(self, address: Address, block_number: int | None) -> Operator | None:
+    def _bls_keys_until(self, block_number: int, head: Block) -> dict[int, tuple[Address, bytes]]:
+        """By seat: who last registered a key for it until that block, and the key. The last blocks are read again, as above."""
+        if "BlsKeys" not in self._contracts:
+            return {}
+        first = max(self.deployment.block_number, self._bls_keys_seen_to + 1 - OPERATOR_OVERLAP_BLOCKS)
+        found = [(log["blockNumber"], log["args"]) for log in self._logs_between("BlsKeys", "BlsKeySet", {}, first, head.number)]
+        new = tuple((number, a["index"], Address(a["operator"]), bytes(a["key"])) for number, a in found)
+        self._bls_keys_seen = tuple(seen for seen in self._bls_keys_seen if seen[0] < first) + new
+        self._bls_keys_seen_to = head.number
+        return {index: (operator, key) for number, index, operator, key in self._bls_keys_seen if number <= block_number}
+
+    def _operator(self, address: Address, block_number: int, keys: Mapping[int, tuple[Address, bytes]]) -> Operator | None:
         try:
             index, seat = self._view("OperatorRegistry", "operatorInfo", address, block=block_number)
         except CallReverted as reverted:
@@ -352,7 +364,8 @@ class Contracts(Endpoint):
                 return None
             raise
         signer, status, _exit_at, operator, stake_wei = seat
-        return Operator(index, Address(operator), Address(signer), stake_wei, is_active=status == 1)
+        by, key = keys.get(index, (None, b""))  # a key counts for who registered it, not for who took the seat over
+        return Operator(index, Address(operator), Address(signer), stake_wei, status == 1, key if by == operator else b"")
 
     def model(self, model_id: Bytes32) -> RegisteredModel | None:
         """Its data URI is read from the event of its registration."""

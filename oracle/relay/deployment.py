@@ -33,6 +33,8 @@ class Deployment:
     timelock: Address
     enclave_registry: Address | None = None
     enclave_verifier: Address | None = None
+    bls_keys: Address | None = None
+    bls_quorum_verifier: Address | None = None
 
     @property
     def domain(self) -> Domain:

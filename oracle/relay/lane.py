@@ -16,7 +16,7 @@ from typing import Protocol
 from sqlalchemy import Engine
 
 from oracle.errors import ConfigRejected
-from oracle.records import Address, Bytes32, Delivery, Request
+from oracle.records import Address, Bytes32, Delivered, Delivery, Request
 from oracle.relay.fees import FeeHistory, FeePolicy
 from oracle.relay.outbox import Job
 from oracle.relay.schema import JobKind
@@ -58,7 +58,7 @@ class Lane:
     signer: PreimageSigner
     clock: Clock
     entries: EntryBuilder
-    signers_of: Callable[[Delivery], tuple[Address, ...]]  # whose signatures a delivery's evidence holds
+    signers_of: Callable[[Delivery, Delivered], tuple[Address, ...]]  # whose signatures a delivery's evidence holds
     batch_size: int = 16  # deliveries in one transaction, at most
     final_blocks: int = 0  # blocks on top of a block before what it says is final
     is_refunding: bool = True  # whether the relay asks for the refund of expired on-chain requests, at its own cost

@@ -200,6 +200,7 @@ CLAIMS = Table(
     Column("signature", LargeBinary, nullable=False),
     Column("time", String(32), nullable=False),
     Column("proof", LargeBinary, nullable=False),  # data of proof evidence; empty where none came with it
+    Column("bls", LargeBinary, nullable=False),  # the same digest signed with the operator's BLS key; empty where it was not
     Column("enclave", LargeBinary, nullable=False),  # the signature of the operator's enclave; empty where none came with it
 )
 """Checked claims. A signer with two outputs for one request has two rows: both are kept as evidence."""

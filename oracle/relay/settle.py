@@ -110,7 +110,7 @@ def _state_receipt(
         output_digest=delivered.output_digest,
         callback=delivered.callback,
         gas_used=receipt.gas_used,
-        signers=lane.signers_of(delivery),
+        signers=lane.signers_of(delivery, delivered),
     )
     key = f"receipt:{stage}:{to_hex(said.request_id)}:{to_hex(said.block_hash)}"
     state_once(connection, key, lane.entries.receipt(said, delivery, stage, lane.clock.now()))

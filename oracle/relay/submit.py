@@ -42,6 +42,7 @@ MAX_TRANSACTION_BYTES = 120_000
 
 RECOLLECT = frozenset(
     {"OperatorInactive", "QuorumNotMet", "WrongSigner", "EvidenceCount", "SelectorUnknown", "SelectorRemoved", "SelectorStopped"}
+    | {"NoBlsKey", "WrongAggregate"}
 )
 """Errors that other evidence can mend: an operator left or changed keys, a verifier was stopped, since it was assembled."""
 

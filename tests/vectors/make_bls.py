@@ -1,7 +1,7 @@
 """Makes bls.json: what Python and Solidity must both compute of BLS signatures, from py_ecc alone, which is slow and meant to be read.
 
-Deterministic: secrets are hashes of their index (test keys, worthless), messages come from a fixed seed. Signatures lie in G1 and keys in G2,
-which py_ecc's own ciphersuites do the other way round, so that they are put together here from its curve, its pairing and its hashing.
+Deterministic: secrets are hashes of their index (test keys, worthless), messages come from a fixed seed. Signatures lie in G1 and keys in
+G2, which py_ecc's own ciphersuites do the other way round, so that they are put together here from its curve, its pairing and its hashing.
 """
 
 from __future__ import annotations
@@ -91,7 +91,11 @@ def keys() -> list[dict[str, Any]]:
     rows = []
     for i in range(KEYS):
         point = multiply(G2, secret(i))
-        chain, contract, operator = [1, 31337, 2**63 - 1][i % 3], to_checksum_address(rng.randbytes(20)), to_checksum_address(rng.randbytes(20))
+        chain, contract, operator = (
+            [1, 31337, 2**63 - 1][i % 3],
+            to_checksum_address(rng.randbytes(20)),
+            to_checksum_address(rng.randbytes(20)),
+        )
         digest = possession(operator, g2_bytes(point), chain, contract)
         proof = sign(i, digest, POSSESSION_TAG)
         require_signed(point, digest, POSSESSION_TAG, proof)
