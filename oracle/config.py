@@ -27,19 +27,33 @@ MINIMUM_PASSWORD_LENGTH = 12
 
 @dataclass(frozen=True, slots=True)
 class ChainConfig:
-    rpc: str  # URL of one JSON-RPC endpoint
+    rpc: str | tuple[str, ...] = dataclasses.field(repr=False)  # URL of a JSON-RPC endpoint, or of several; may hold an API key
     deployment: Path  # JSON with chain_id, block_number and the contracts' addresses, written by `affidavit deploy`
     confirmations: int = 0  # blocks on top of a block before it is acted on
     poll_seconds: float = 0.5
+    quorum: int | None = None  # how many of several endpoints must agree; more than half where not given
+    max_lag_blocks: int = 8  # an endpoint further behind the others is not asked
 
 
-@dataclass(frozen=True, slots=True)
-class NodeConfig:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyConfig:
+    """A key that signs: in a keystore here, or behind a remote signer (`oracle.attest.remote`). One of the two."""
+
+    keystore: Path | None = None  # encrypted key (Web3 Secret Storage v3)
+    password_file: Path | None = None
+    signer_url: str | None = None  # base URL of a signer that speaks Web3Signer's eth1 interface
+    signer_address: str | None = None  # whose key it is
+    signer_ca_file: Path | None = None  # PEM: who is believed to be the signer, instead of the system's authorities
+    signer_certificate_file: Path | None = None  # PEM with key: what we show the signer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfig(KeyConfig):
+    """The key signs claims."""
+
     name: str
     listen: str  # host:port
     database: str  # SQLAlchemy URL
-    keystore: Path  # encrypted key (Web3 Secret Storage v3) that signs claims
-    password_file: Path
     models: tuple[Path, ...]  # model directories
     log_url: str
     log_token_file: Path
@@ -47,17 +61,29 @@ class NodeConfig:
     workers: int = 1
     max_input_bytes: int = 1 << 20
     minimum_proof_fee_wei: int = 0  # on top of minimum_fee_wei, where a request demands a proof
+    enclave_keystore: Path | None = None  # the key in this node's enclave, attested to by operators (docs/enclaves.md)
+    enclave_password_file: Path | None = None
+    bls_keystore: Path | None = None  # BLS key (EIP-2335) that signs claims, too; registered with `affidavit operator set-bls-key`
+    bls_password_file: Path | None = None  # password_file where not given
     prove: bool = False  # make the proofs that policies demand; canonical models only
     beneficiary: str | None = None  # who is paid for a proof; the operator of the signing key where not given
     log_policy: str = "closed"  # or "open": answer with an alarm when the log does not take a record, and tell it later
+    executor: str = "processes"  # where opaque models run and proofs are made; or a Dask scheduler, "tls://host:port"
+    executor_ca_file: Path | None = None  # with tls://: whom the node takes for its cluster
+    executor_cert_file: Path | None = None
+    executor_key_file: Path | None = None
+    job_seconds: float = 60.0  # of one model run or proof; then its process is ended
+    job_memory_mib: int = 4096  # of a child process, libraries and models included
+    job_tries: int = 3  # a run or proof that loses its process so often is given up
+    job_queue: int = 64  # runs and proofs that may wait for a process
 
 
-@dataclass(frozen=True, slots=True)
-class RelayConfig:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayConfig(KeyConfig):
+    """The key pays for and signs transactions."""
+
     listen: str
-    database: str
-    keystore: Path  # encrypted key that pays for and signs transactions
-    password_file: Path
+    database: str  # SQLite: one relay; PostgreSQL: any number of replicas, of which one works
     nodes: tuple[str, ...]  # base URLs
     log_url: str
     log_token_file: Path
@@ -69,6 +95,10 @@ class RelayConfig:
     minimum_fee_per_callback_gas_wei: int = 0  # and this much more for each unit of callback gas it asks for
     minimum_proof_fee_wei: int = 0  # and this much more where it demands a proof
     max_callback_gas: int = 1_000_000
+    bump_permille: int = 125  # by how much a replacement raises both fees of a transaction that waits
+    bump_seconds: float = 15.0  # how long one may wait before that
+    job_budget_wei: int = 50_000_000_000_000_000  # what one delivery, refund or finalization may cost in gas, at most
+    budget_percent_of_fee: int = 0  # and no more than this part of the request's fee, for deliveries; 0: its fee is no measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +254,8 @@ def _section(kind: Any, table: object, where: str, base: Path) -> Any:
 
 def _value(hint: Any, value: object, where: str, base: Path) -> Any:
     if isinstance(hint, UnionType):
-        hint = next(h for h in get_args(hint) if h is not type(None))
+        kinds = [h for h in get_args(hint) if h is not type(None)]
+        hint = next((h for h in kinds if get_origin(h) is tuple and isinstance(value, list)), kinds[0])
     if dataclasses.is_dataclass(hint):
         return _section(hint, value, where, base)
     if hint is Path and isinstance(value, str):

@@ -23,6 +23,8 @@ from oracle.records import Address, Bytes32, Claim, Domain, Evidence, FieldValue
 
 MAX_OPERATORS = 256
 SIGNATURE_BYTES = 65
+BLS_SIGNATURE_BYTES = 96
+BLS_KEY_BYTES = 256
 
 AbiDecodingError = DecodingError
 """What decoding malformed ABI bytes raises, for those who decode through web3."""
@@ -46,15 +48,20 @@ REQUEST_TYPE = (
 )
 MODEL_TYPE = "Model(uint8 kind,bytes32 manifest,bytes32 circuit,bytes32[] parameters)"
 POSSESSION_TYPE = "OperatorPossession(address operator,address signer)"
+BLS_POSSESSION_TYPE = "BlsPossession(address operator,bytes32 key)"
 ANCHOR_TYPE = "Anchor(bytes32 logId,uint64 size,bytes32 root)"
 
 COPROCESSOR_DOMAIN_NAME = "Affidavit"
 OPERATORS_DOMAIN_NAME = "Affidavit Operators"
+BLS_DOMAIN_NAME = "Affidavit BLS Keys"
 ANCHOR_DOMAIN_NAME = "Affidavit Anchor"
 DOMAIN_VERSION = "1"
 
 QUORUM_ECDSA_SELECTOR = keccak256(b"affidavit.verifier.quorum-ecdsa.v1")[:4]
+QUORUM_BLS_SELECTOR = keccak256(b"affidavit.verifier.quorum-bls.v1")[:4]
 PROOF_SELECTOR = keccak256(b"affidavit.verifier.proof.v1")[:4]
+ENCLAVE_SELECTOR = keccak256(b"affidavit.verifier.enclave.v1")[:4]
+"""Its data is one 65-byte signature of the claim's digest, by a key of the EnclaveRegistry."""
 
 POINT_BYTES = 96
 PART_BYTES = 255 * POINT_BYTES
@@ -67,6 +74,7 @@ _CLAIM_TYPE_HASH = type_hash(CLAIM_TYPE)
 _REQUEST_TYPE_HASH = type_hash(REQUEST_TYPE)
 _MODEL_TYPE_HASH = type_hash(MODEL_TYPE)
 _POSSESSION_TYPE_HASH = type_hash(POSSESSION_TYPE)
+_BLS_POSSESSION_TYPE_HASH = type_hash(BLS_POSSESSION_TYPE)
 _ANCHOR_TYPE_HASH = type_hash(ANCHOR_TYPE)
 
 
@@ -123,9 +131,14 @@ def domain_separator(name: str, chain_id: int, contract: Address) -> Bytes32:
     return keccak256(abi_encode(["bytes32", "bytes32", "bytes32", "uint256", "address"], fields))
 
 
+def typed_data_preimage(separator: Bytes32, struct_hash: Bytes32) -> bytes:
+    """EIP-712: 0x1901 ‖ domainSeparator ‖ structHash, 66 bytes. Its keccak256 is what is signed."""
+    return b"\x19\x01" + separator + struct_hash
+
+
 def typed_data_digest(separator: Bytes32, struct_hash: Bytes32) -> Bytes32:
     """EIP-712: keccak256(0x1901 ‖ domainSeparator ‖ structHash)."""
-    return keccak256(b"\x19\x01" + separator + struct_hash)
+    return keccak256(typed_data_preimage(separator, struct_hash))
 
 
 def _coprocessor_digest(domain: Domain, struct_hash: Bytes32) -> Bytes32:
@@ -136,9 +149,14 @@ def claim_struct_hash(claim: Claim) -> Bytes32:
     return keccak256(_CLAIM_TYPE_HASH + claim.request_id + claim.model_id + claim.input_digest + claim.output_digest)
 
 
+def claim_preimage(claim: Claim, domain: Domain) -> bytes:
+    """What an operator signs, before it is hashed: 66 bytes."""
+    return typed_data_preimage(domain_separator(COPROCESSOR_DOMAIN_NAME, domain.chain_id, domain.coprocessor), claim_struct_hash(claim))
+
+
 def compute_claim_digest(claim: Claim, domain: Domain) -> Bytes32:
     """The 32 bytes an operator signs."""
-    return _coprocessor_digest(domain, claim_struct_hash(claim))
+    return keccak256(claim_preimage(claim, domain))
 
 
 def request_struct_hash(r: Request) -> Bytes32:
@@ -176,12 +194,33 @@ def compute_possession_digest(operator: Address, signer: Address, chain_id: int,
     return typed_data_digest(domain_separator(OPERATORS_DOMAIN_NAME, chain_id, registry), struct_hash)
 
 
+def compute_bls_possession_digest(operator: Address, key: bytes, chain_id: int, contract: Address) -> Bytes32:
+    """What a BLS key (256 bytes) signs to be registered by an operator (BlsKeys)."""
+    values = [_BLS_POSSESSION_TYPE_HASH, operator, keccak256(key)]
+    struct_hash = keccak256(abi_encode(["bytes32", "address", "bytes32"], values))
+    return typed_data_digest(domain_separator(BLS_DOMAIN_NAME, chain_id, contract), struct_hash)
+
+
+def encode_rlp(item: int | bytes | Sequence[Any]) -> bytes:
+    """RLP (Yellow Paper, appendix B) of bytes, of an integer from 0 as big-endian bytes without leading zeros, or of a list of these."""
+    if isinstance(item, int):
+        return encode_rlp(item.to_bytes((item.bit_length() + 7) // 8, "big"))
+    if isinstance(item, bytes):
+        return item if len(item) == 1 and item[0] < 0x80 else _rlp_head(0x80, len(item)) + item
+    content = b"".join(map(encode_rlp, item))
+    return _rlp_head(0xC0, len(content)) + content
+
+
+def _rlp_head(offset: int, length: int) -> bytes:
+    if length < 56:
+        return bytes([offset + length])
+    size = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes([offset + 55 + len(size)]) + size
+
+
 def compute_created_address(creator: Address, nonce: int) -> Address:
     """The address of the contract that an account creates with a transaction of this nonce: keccak256(RLP([creator, nonce]))."""
-    number = nonce.to_bytes((nonce.bit_length() + 7) // 8, "big")
-    encoded = number if len(number) == 1 and number[0] < 0x80 else bytes([0x80 + len(number)]) + number
-    content = bytes([0x80 + ADDRESS_BYTES]) + bytes.fromhex(creator[2:]) + encoded
-    return Address(to_checksum_address(keccak256(bytes([0xC0 + len(content)]) + content)[-ADDRESS_BYTES:]))
+    return Address(to_checksum_address(keccak256(encode_rlp([bytes.fromhex(creator[2:]), nonce]))[-ADDRESS_BYTES:]))
 
 
 def compute_log_id(origin: str, anchor_key: Address) -> Bytes32:
@@ -196,7 +235,7 @@ def compute_anchor_digest(log_id: Bytes32, size: int, root: Bytes32, chain_id: i
 
 
 # ---- policy ----------------------------------------------------------------------------------------------------------------------
-_FLAG_PROOF, _FLAG_ENCLAVE = 1, 2
+_FLAG_PROOF, _FLAG_ENCLAVE, _FLAG_SIMULATED = 1, 2, 4
 
 
 def pack_policy(policy: Policy) -> Bytes32:
@@ -207,20 +246,25 @@ def pack_policy(policy: Policy) -> Bytes32:
         raise PolicyRejected("policy window", "0 to 2^32 - 1 seconds", policy.window_seconds)
     if not (policy.quorum or policy.proof or policy.enclave):
         raise PolicyRejected("policy", "a demand for at least one kind of evidence", "none")
-    flags = _FLAG_PROOF * policy.proof + _FLAG_ENCLAVE * policy.enclave
+    if policy.simulated and not policy.enclave:
+        raise PolicyRejected("policy", "a simulated enclave only where an enclave is demanded", "one without the other")
+    flags = _FLAG_PROOF * policy.proof + _FLAG_ENCLAVE * policy.enclave + _FLAG_SIMULATED * policy.simulated
     return Bytes32(bytes([1, policy.quorum, flags]) + policy.window_seconds.to_bytes(4, "big") + bytes(25))
 
 
 def unpack_policy(word: bytes) -> Policy:
     """The policy of 32 packed bytes; exactly one encoding is accepted. Raises PolicyRejected."""
-    if len(word) != 32 or word[0] != 1 or word[2] & ~(_FLAG_PROOF | _FLAG_ENCLAVE) or any(word[7:]):
+    if len(word) != 32 or word[0] != 1 or word[2] & ~(_FLAG_PROOF | _FLAG_ENCLAVE | _FLAG_SIMULATED) or any(word[7:]):
         raise PolicyRejected("policy word", "version 1 with known flags and zero padding", to_hex(word))
     policy = Policy(
         quorum=word[1],
         proof=bool(word[2] & _FLAG_PROOF),
         enclave=bool(word[2] & _FLAG_ENCLAVE),
         window_seconds=int.from_bytes(word[3:7], "big"),
+        simulated=bool(word[2] & _FLAG_SIMULATED),
     )
+    if policy.simulated and not policy.enclave:
+        raise PolicyRejected("policy", "a simulated enclave only where an enclave is demanded", to_hex(word))
     if not (policy.quorum or policy.proof or policy.enclave):
         raise PolicyRejected("policy", "a demand for at least one kind of evidence", "none")
     return policy
@@ -242,6 +286,31 @@ def unpack_quorum_evidence(data: bytes) -> dict[int, bytes]:
     if len(data) != 32 + SIGNATURE_BYTES * len(indices) or not indices:
         raise EvidenceRejected("quorum evidence", f"a bitmap and {len(indices)} signatures of 65 bytes", f"{len(data)} bytes")
     return {index: data[32 + SIGNATURE_BYTES * k :][:SIGNATURE_BYTES] for k, index in enumerate(indices)}
+
+
+def pack_bls_quorum_evidence(indices: Sequence[int], signature: bytes) -> Evidence:
+    """Bitmap of operator indices ‖ the 96-byte sum of their BLS signatures."""
+    if not all(0 <= i < MAX_OPERATORS for i in indices) or len(set(indices)) != len(indices) or len(signature) != BLS_SIGNATURE_BYTES:
+        raise InvariantBroken("BLS evidence takes distinct operator indices 0–255 and a 96-byte signature")
+    return Evidence(QUORUM_BLS_SELECTOR, sum(1 << index for index in indices).to_bytes(32, "big") + signature)
+
+
+def unpack_bls_quorum_evidence(data: bytes) -> tuple[tuple[int, ...], bytes]:
+    """(operator indices, lowest first; the 96-byte signature). Raises EvidenceRejected for another length or no index."""
+    bitmap = int.from_bytes(data[:32], "big")
+    if len(data) != 32 + BLS_SIGNATURE_BYTES or not bitmap:
+        raise EvidenceRejected("BLS quorum evidence", f"a bitmap with a bit, and {BLS_SIGNATURE_BYTES} bytes", f"{len(data)} bytes")
+    return tuple(i for i in range(MAX_OPERATORS) if bitmap >> i & 1), data[32:]
+
+
+def unpack_quorum_indices(evidence: Sequence[Evidence]) -> tuple[int, ...]:
+    """The operator indices that the quorum evidence among these names, of either kind; none where there is none. Raises EvidenceRejected."""
+    for piece in evidence:
+        if piece.selector == QUORUM_ECDSA_SELECTOR:
+            return tuple(sorted(unpack_quorum_evidence(piece.data)))
+        if piece.selector == QUORUM_BLS_SELECTOR:
+            return unpack_bls_quorum_evidence(piece.data)[0]
+    return ()
 
 
 # ---- proof evidence -------------------------------------------------------------------------------------------------------------------

@@ -143,6 +143,10 @@ class RateLimited(Rejected):
     """More requests in a minute than this door takes from one requester."""
 
 
+class WorkGivenUp(Rejected):
+    """A model run or a proof that ended its process, or passed its limit of time or memory, every time it was tried."""
+
+
 class ConfigRejected(Rejected):
     """A configuration file, keystore or password file that is not acceptable."""
 
@@ -165,3 +169,7 @@ class StoreError(WorldError):
 
 class PeerError(WorldError):
     """Another process of ours (node, relay, log) did not answer as it should."""
+
+
+class WorkerError(WorldError):
+    """A process or machine that computes for a node is away, busy, died, or gave back what cannot be."""

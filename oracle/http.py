@@ -21,6 +21,7 @@ STATUS_OF: dict[type[errors.AffidavitError], int] = {
     errors.PolicyRejected: 422,
     errors.ModelRejected: 422,
     errors.InputRejected: 422,
+    errors.WorkGivenUp: 422,
     errors.RequestRejected: 422,
     errors.ClaimRejected: 422,
     errors.EvidenceRejected: 422,
@@ -47,6 +48,7 @@ STATUS_OF: dict[type[errors.AffidavitError], int] = {
     errors.ChainError: 503,
     errors.AmbiguousSend: 503,
     errors.StoreError: 503,
+    errors.WorkerError: 503,
 }
 """Every documented error has its status here; a test holds the table complete."""
 

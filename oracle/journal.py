@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -45,6 +46,36 @@ def _write_bytes_as_hex(_logger: Any, _method: str, event: MutableMapping[str, A
         if isinstance(value, bytes):
             event[name] = "0x" + value.hex()
     return event
+
+
+def redact_url(url: str) -> str:
+    """What may be said of an address that may hold a key: scheme, host and port. Anything else of it may be the key."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return "[hidden]"
+    if not parts.scheme or not host:
+        return "[hidden]"
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}" + (f":{port}" if port else "")
+
+
+class _RedactUrls(logging.Filter):
+    """The HTTP client writes the whole URL of every request to its own log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(redact_url(str(a)) if "://" in str(a) else a for a in record.args)
+        return True
+
+
+_REDACT_URLS = _RedactUrls()
+
+
+def hide_urls_of_http_client() -> None:
+    """From now on httpx logs no more of a URL than `redact_url` leaves. Called by whatever asks an address that may hold a key."""
+    logging.getLogger("httpx").addFilter(_REDACT_URLS)
 
 
 def configure(process: str, level: str = "info") -> None:

@@ -40,6 +40,7 @@ class Policy:
     proof: bool = False
     enclave: bool = False
     window_seconds: int = 0  # uint32; the callback waits that long
+    simulated: bool = False  # a simulated enclave is good enough; only together with `enclave`
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,8 @@ class SignedClaim:
     """A claim, the output it is about, and one operator's 65-byte signature r‖s‖v of its EIP-712 digest.
 
     `proof` is the data of proof evidence for the same claim (`encoding.pack_proof_evidence`), empty where the node made none.
+    `enclave` is the 65-byte signature of the same digest by a key in the operator's enclave, empty where there is none. `bls` is the
+    96-byte signature of it by the operator's BLS key, empty where there is none.
     """
 
     claim: Claim
@@ -121,6 +124,8 @@ class SignedClaim:
     signer: Address
     signature: bytes
     proof: bytes = b""
+    enclave: bytes = b""
+    bls: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,21 @@ class Operator:
     signer: Address
     stake_wei: int
     is_active: bool
+    bls_key: bytes = b""  # 256 bytes, a point of G2 as EIP-2537 encodes it; empty where the operator has registered none for its seat
+
+
+@dataclass(frozen=True, slots=True)
+class EnclaveKey:
+    """A row of the EnclaveRegistry: a key that operators found in attested hardware."""
+
+    key: Address
+    operator: Address
+    platform: int  # 1 SGX, 2 TDX, 3 NITRO, 4 SEV_SNP, 255 SIMULATED
+    is_revoked: bool
+    expires_at: int  # seconds since 1970; the first at which it counts for nothing
+    measurement: Bytes32
+    runtime_digest: Bytes32
+    quote_digest: Bytes32
 
 
 @dataclass(frozen=True, slots=True)

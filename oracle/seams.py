@@ -19,6 +19,7 @@ from oracle.records import (
     Bytes32,
     Delivery,
     Domain,
+    EnclaveKey,
     Entry,
     OnChainStatus,
     Operator,
@@ -61,11 +62,19 @@ class EntryLog(Protocol):
         ...
 
 
-class Signer(Protocol):
-    """A secp256k1 key that signs 32-byte digests."""
+class PreimageSigner(Protocol):
+    """A secp256k1 key that is shown what it signs: all that a remote signer offers, since it hashes by itself."""
 
     @property
     def address(self) -> Address: ...
+
+    def sign_preimage(self, preimage: bytes) -> bytes:
+        """65 bytes r‖s‖v over keccak256(preimage), low s, v 27 or 28. Raises PeerError where a remote signer does not give that."""
+        ...
+
+
+class Signer(PreimageSigner, Protocol):
+    """A secp256k1 key at hand, which signs 32-byte digests too."""
 
     def sign_digest(self, digest: Bytes32) -> bytes:
         """65 bytes r‖s‖v, low s, v 27 or 28."""
@@ -106,6 +115,10 @@ class ChainReader(Protocol):
 
     def operators(self, block_number: int | None = None) -> list[Operator]:
         """All registered operators, at a block or now."""
+        ...
+
+    def enclave_key(self, key: Address, block_number: int | None = None) -> EnclaveKey | None:
+        """What the registry of enclaves knows of a key, at a block or now; None for a key never registered."""
         ...
 
     def model(self, model_id: Bytes32) -> RegisteredModel | None: ...

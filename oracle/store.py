@@ -52,8 +52,12 @@ def _enter_wal(connection: Any) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    is_reader = connection.get_execution_options().get(_READING, False)
-    connection.exec_driver_sql("BEGIN" if is_reader else "BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN" if is_reading(connection) else "BEGIN IMMEDIATE")
+
+
+def is_reading(connection: Connection) -> bool:
+    """Whether a transaction was begun by `reading`."""
+    return bool(connection.get_execution_options().get(_READING, False))
 
 
 @contextmanager

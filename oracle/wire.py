@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from oracle.encoding import parse_address, parse_bytes32, parse_hex, parse_uint, to_hex
+from oracle.encoding import BLS_SIGNATURE_BYTES, parse_address, parse_bytes32, parse_hex, parse_uint, to_hex
 from oracle.errors import MalformedInput
 from oracle.records import Asked, Claim, Request, SignedClaim
 
@@ -96,16 +96,19 @@ def signed_claim_to_json(signed: SignedClaim) -> dict[str, Any]:
         "signer": signed.signer,
         "signature": to_hex(signed.signature),
     }
-    return fields | ({"proof": to_hex(signed.proof)} if signed.proof else {})
+    more = {"proof": signed.proof, "enclave": signed.enclave, "bls": signed.bls}
+    return fields | {name: to_hex(data) for name, data in more.items() if data}
 
 
 def signed_claim_from_json(value: object) -> SignedClaim:
-    """Raises MalformedInput naming the field that is wrong. Says nothing about the truth of signature and proof."""
-    f = require_fields(value, "signed claim", {"claim", "output", "signer", "signature"}, {"proof"})
+    """Raises MalformedInput naming the field that is wrong. Says nothing about the truth of signatures and proof."""
+    f = require_fields(value, "signed claim", {"claim", "output", "signer", "signature"}, {"proof", "enclave", "bls"})
     return SignedClaim(
         claim=claim_from_json(f["claim"]),
         output=parse_hex(f["output"], "signed claim.output"),
         signer=parse_address(f["signer"], "signed claim.signer"),
         signature=parse_hex(f["signature"], "signed claim.signature", 65),
         proof=parse_hex(f["proof"], "signed claim.proof") if "proof" in f else b"",
+        enclave=parse_hex(f["enclave"], "signed claim.enclave", 65) if "enclave" in f else b"",
+        bls=parse_hex(f["bls"], "signed claim.bls", BLS_SIGNATURE_BYTES) if "bls" in f else b"",
     )

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
+import {IBlsKeys} from "./interfaces/IBlsKeys.sol";
 import {ICoprocessor} from "./interfaces/ICoprocessor.sol";
 import {IFraudProofs} from "./interfaces/IFraudProofs.sol";
 import {IOperatorRegistry} from "./interfaces/IOperatorRegistry.sol";
@@ -10,6 +11,7 @@ import {IVerifier} from "./interfaces/IVerifier.sol";
 import {IVerifierRouter} from "./interfaces/IVerifierRouter.sol";
 import {Policy} from "./libraries/Policy.sol";
 import {Claim, Evidence, EvidenceKind} from "./libraries/Types.sol";
+import {BlsQuorumVerifier} from "./verifiers/BlsQuorumVerifier.sol";
 
 /// @title FraudProofs: the OperatorRegistry's slasher, on objective evidence alone
 /// @notice Two kinds of evidence: a signed claim with a proof that the model gives another output, and two signed
@@ -22,6 +24,9 @@ contract FraudProofs is IFraudProofs {
 
     /// @notice What is burnt is owed to this address in the registry. Nobody has its key.
     address public constant BURNT = 0x000000000000000000000000000000000000dEaD;
+
+    /// @dev Whose keys BLS signatures are by: those of the verifier behind this selector.
+    bytes4 internal constant QUORUM_BLS = bytes4(keccak256("affidavit.verifier.quorum-bls.v1"));
 
     ICoprocessor public immutable COPROCESSOR;
     IVerifierRouter public immutable ROUTER;
@@ -59,6 +64,44 @@ contract FraudProofs is IFraudProofs {
             if (_slash(claim, operator, outputDigest, challenger)) ++slashed;
         }
         if (slashed == 0) revert NobodySlashed(claim.requestId);
+    }
+
+    /// @inheritdoc IFraudProofs
+    function proveWrongTogether(
+        Claim calldata claim,
+        BlsSigned calldata signed,
+        bytes calldata input,
+        bytes calldata output,
+        Evidence calldata evidence
+    ) external returns (uint256 slashed) {
+        bytes32 outputDigest = keccak256(output);
+        if (outputDigest == claim.outputDigest) revert SameOutput(outputDigest);
+        address challenger = _requireProven(claim, outputDigest, input, output, evidence);
+        address[] memory signers = _signersOf(claim, signed);
+        for (uint256 i; i < signers.length; ++i) {
+            if (_slash(claim, signers[i], outputDigest, challenger)) ++slashed;
+        }
+        if (slashed == 0) revert NobodySlashed(claim.requestId);
+    }
+
+    /// @inheritdoc IFraudProofs
+    function proveEquivocationTogether(
+        Claim calldata first,
+        BlsSigned calldata firstSigned,
+        Claim calldata second,
+        BlsSigned calldata secondSigned
+    ) external returns (uint256 slashed) {
+        if (first.requestId != second.requestId) {
+            revert OtherRequest(first.requestId, second.requestId);
+        }
+        if (first.outputDigest == second.outputDigest) revert SameOutput(first.outputDigest);
+        address[] memory signers = _signersOf(first, firstSigned);
+        address[] memory others = _signersOf(second, secondSigned);
+        for (uint256 i; i < signers.length; ++i) {
+            if (!_isAmong(signers[i], others)) continue;
+            if (_slash(first, signers[i], second.outputDigest, msg.sender)) ++slashed;
+        }
+        if (slashed == 0) revert NobodySlashed(first.requestId);
     }
 
     /// @inheritdoc IFraudProofs
@@ -100,6 +143,30 @@ contract FraudProofs is IFraudProofs {
         (address signer,,) = ECDSA.tryRecoverCalldata(digest, signature);
         operator = OPERATORS.operatorOf(signer);
         if (operator == address(0)) revert NotAnOperator(signer);
+    }
+
+    /// @dev As `_operatorOf`, and as there keys that were replaced or left still count. The keys are found through the
+    ///      router, so its guardian can stop this kind of evidence, too.
+    function _signersOf(Claim calldata claim, BlsSigned calldata signed)
+        private
+        view
+        returns (address[] memory signers)
+    {
+        bytes32 digest = COPROCESSOR.computeClaimDigest(claim);
+        if (signed.keys.length == 0) {
+            signers = new address[](1);
+            signers[0] = _operatorOf(digest, signed.signature);
+            return signers;
+        }
+        IBlsKeys keys = BlsQuorumVerifier(address(ROUTER.resolve(EvidenceKind.QUORUM, QUORUM_BLS))).KEYS();
+        return keys.signersOf(digest, signed.keys, signed.signature);
+    }
+
+    function _isAmong(address wanted, address[] memory list) private pure returns (bool) {
+        for (uint256 i; i < list.length; ++i) {
+            if (list[i] == wanted) return true;
+        }
+        return false;
     }
 
     function _slash(Claim calldata signed, address operator, bytes32 otherOutputDigest, address challenger)

@@ -18,11 +18,13 @@ contract ArtifactsTest {
         requireFresh("Coprocessor");
         requireFresh("FraudProofs");
         requireFresh("AuditAnchor");
+        requireFresh("BlsKeys");
+        requireFresh("BlsQuorumVerifier");
         requireFresh("DigitGate");
     }
 
     function test_DeployedCodeFitsEip170() public view {
-        string[9] memory names = [
+        string[11] memory names = [
             "ModelRegistry",
             "OperatorRegistry",
             "QuorumVerifier",
@@ -31,6 +33,8 @@ contract ArtifactsTest {
             "Coprocessor",
             "FraudProofs",
             "AuditAnchor",
+            "BlsKeys",
+            "BlsQuorumVerifier",
             "TimelockController"
         ];
         for (uint256 i; i < names.length; ++i) {

@@ -8,7 +8,8 @@ import {bound, vm} from "./Vm.sol";
 /// @title Every 32-byte word is a policy by the rules, or refused
 contract PolicyTest {
     function testFuzz_WellFormedWordsReadBackAndNothingElsePasses(uint8 k, uint8 flags, uint32 windowSeconds) public {
-        flags = uint8(bound(flags, 0, 3));
+        flags = uint8(bound(flags, 0, 7));
+        vm.assume(flags != 4 && flags != 5); // below
         bytes32 policy = pack(1, k, flags, windowSeconds, 0);
         if (k == 0 && flags == 0) {
             expectMalformed(policy);
@@ -17,8 +18,10 @@ contract PolicyTest {
         this.requireWellFormed(policy);
         vm.assertEq(Policy.quorum(policy), k);
         vm.assertEq(Policy.windowSeconds(policy), windowSeconds);
+        vm.assertEq(Policy.demandsEnclave(policy), flags & 2 != 0);
+        vm.assertEq(Policy.allowsSimulated(policy), flags & 4 != 0);
         EvidenceKind[] memory kinds = Policy.demandedKinds(policy);
-        uint256 expected = (k == 0 ? 0 : 1) + (flags & 1) + (flags >> 1);
+        uint256 expected = (k == 0 ? 0 : 1) + (flags & 1) + ((flags >> 1) & 1);
         vm.assertEq(kinds.length, expected);
         for (uint256 i = 1; i < kinds.length; ++i) {
             vm.assertTrue(uint8(kinds[i - 1]) < uint8(kinds[i]), "kinds in their fixed order");
@@ -31,8 +34,15 @@ contract PolicyTest {
     }
 
     function testFuzz_UnknownFlagsAreRefused(uint8 flags) public {
-        vm.assume(flags > 3);
+        vm.assume(flags > 7);
         expectMalformed(pack(1, 2, flags, 0, 0));
+    }
+
+    function test_ASimulatedEnclaveIsNamedOnlyWithAnEnclave() public {
+        expectMalformed(pack(1, 2, 4, 0, 0));
+        expectMalformed(pack(1, 2, 5, 0, 0));
+        this.requireWellFormed(pack(1, 2, 6, 0, 0));
+        this.requireWellFormed(pack(1, 2, 7, 0, 0));
     }
 
     function test_EveryBitOfPaddingIsRefused() public {

@@ -9,6 +9,7 @@ import solc from "solc";
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 const OUT = join(ROOT, "oracle", "artifacts");
 const SETTINGS = JSON.parse(readFileSync(join(ROOT, "contracts", "tools", "settings.json"), "utf8"));
+const SNAPSHOTS = join(ROOT, "contracts", "snapshots");
 const EIP170_MAX_BYTES = 24_576;
 
 // Everything a deployment uses, and the interfaces a client needs an ABI of.
@@ -22,6 +23,10 @@ const SHIPPED = {
   Coprocessor: "contracts/src/Coprocessor.sol",
   FraudProofs: "contracts/src/FraudProofs.sol",
   AuditAnchor: "contracts/src/AuditAnchor.sol",
+  BlsKeys: "contracts/src/BlsKeys.sol",
+  BlsQuorumVerifier: "contracts/src/verifiers/BlsQuorumVerifier.sol",
+  EnclaveRegistry: "contracts/src/EnclaveRegistry.sol",
+  EnclaveVerifier: "contracts/src/verifiers/EnclaveVerifier.sol",
   DigitGate: "contracts/src/examples/DigitGate.sol",
   IInferenceConsumer: "contracts/src/interfaces/IInferenceConsumer.sol",
 };
@@ -75,6 +80,13 @@ function toText(value) {
   return JSON.stringify(value, null, 1) + "\n";
 }
 
+/** The gas that forge measured (contracts/snapshots), for those who tell people what things cost. */
+function readGas() {
+  const groups = readdirSync(SNAPSHOTS).filter((name) => name.endsWith(".json")).sort();
+  const read = (name) => Object.entries(JSON.parse(readFileSync(join(SNAPSHOTS, name), "utf8")));
+  return Object.fromEntries(groups.map((name) => [name.slice(0, -5), Object.fromEntries(read(name).map(([what, gas]) => [what, Number(gas)]))]));
+}
+
 function buildFiles() {
   const contracts = compile();
   const files = {};
@@ -83,6 +95,7 @@ function buildFiles() {
   }
   const sources = Object.fromEntries(Object.entries(digests).sort(([a], [b]) => (a < b ? -1 : 1)));
   files["compiler.json"] = toText({ compiler: "solc", version: solc.version(), settings: SETTINGS, sourcesSha256: sources });
+  files["gas.json"] = toText(readGas());
   return files;
 }
 

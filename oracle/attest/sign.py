@@ -9,10 +9,10 @@ from __future__ import annotations
 from eth_account.signers.local import LocalAccount
 from eth_typing import Hash32
 
-from oracle.encoding import compute_claim_digest, keccak256
+from oracle.encoding import claim_preimage, keccak256
 from oracle.errors import InvariantBroken
 from oracle.records import Address, Bytes32, Claim, Domain, SignedClaim
-from oracle.seams import Signer
+from oracle.seams import PreimageSigner
 from oracle.signatures import recover_signer
 
 
@@ -37,16 +37,20 @@ class AccountSigner:
             raise InvariantBroken(f"a digest has 32 bytes, not {len(digest)}")
         return bytes(self._account.unsafe_sign_hash(Hash32(digest)).signature)
 
+    def sign_preimage(self, preimage: bytes) -> bytes:
+        """As `sign_digest`, over keccak256(preimage)."""
+        return self.sign_digest(keccak256(preimage))
 
-def sign_claim(claim: Claim, output: bytes, domain: Domain, signer: Signer) -> SignedClaim:
+
+def sign_claim(claim: Claim, output: bytes, domain: Domain, signer: PreimageSigner) -> SignedClaim:
     """`claim` signed for `domain`, with the output it is about. The caller holds the guard against signing two outputs.
 
     The signature is recovered again before it is returned: a signer that gives something else is broken.
     """
     if keccak256(output) != claim.output_digest:
         raise InvariantBroken("the output to sign for is not the one the claim is about")
-    digest = compute_claim_digest(claim, domain)
-    signature = signer.sign_digest(digest)
-    if recover_signer(digest, signature) != signer.address:
+    preimage = claim_preimage(claim, domain)
+    signature = signer.sign_preimage(preimage)
+    if recover_signer(keccak256(preimage), signature) != signer.address:
         raise InvariantBroken(f"signer {signer.address} made a signature that recovers to another address")
     return SignedClaim(claim, output, signer.address, signature)

@@ -13,9 +13,11 @@ from typing import Any, Protocol
 
 import httpx
 
+from oracle import journal
 from oracle.audit.trie import Item, Trie, encode_number, encode_rlp
 from oracle.encoding import keccak256, parse_hex, to_hex
 from oracle.errors import ChainError, MalformedInput
+from oracle.journal import hide_urls_of_http_client, redact_url
 from oracle.records import Bytes32
 
 TIMEOUT_SECONDS = 30.0
@@ -43,13 +45,26 @@ class BlockReader(Protocol):
 
 
 class RpcBlocks:
-    """Blocks by JSON-RPC."""
+    """Blocks by JSON-RPC, from one endpoint or from the first of several that has the block: its hash says whether it is."""
 
-    def __init__(self, rpc: str, timeout_seconds: float = TIMEOUT_SECONDS, transport: httpx.BaseTransport | None = None) -> None:
-        self._rpc = rpc
+    def __init__(
+        self, rpc: str | Sequence[str], timeout_seconds: float = TIMEOUT_SECONDS, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self._rpcs = [rpc] if isinstance(rpc, str) else list(rpc)
+        self._rpc = self._rpcs[0]  # the one asked now
+        hide_urls_of_http_client()
         self._http = httpx.Client(timeout=timeout_seconds, transport=transport)
 
     def read_block(self, block_hash: Bytes32) -> RawBlock:
+        for rpc in self._rpcs[:-1]:
+            try:
+                return self._read_from(rpc, block_hash)
+            except ChainError as error:
+                journal.get("blocks").warning("the next endpoint is asked", endpoint=redact_url(rpc), error=str(error))
+        return self._read_from(self._rpcs[-1], block_hash)
+
+    def _read_from(self, rpc: str, block_hash: Bytes32) -> RawBlock:
+        self._rpc = rpc
         block = self._ask("eth_getBlockByHash", to_hex(block_hash), True)
         try:
             listed = [Bytes32(parse_hex(item["hash"], "hash", 32)) for item in block["transactions"]]
@@ -72,8 +87,15 @@ class RpcBlocks:
         try:
             answer = self._http.post(self._rpc, json=question).raise_for_status().json()
             result = answer["result"]
-        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:  # without its text, which quotes a URL that may hold an API key
+            failure = OSError(f"{redact_url(self._rpc)}: {type(error).__name__}")
+        except (ValueError, KeyError, TypeError) as error:
             raise ChainError(f"the endpoint does not answer {method}") from error
+        else:
+            return self._require_some(method, result, parameters)
+        raise ChainError(f"the endpoint does not answer {method}") from failure
+
+    def _require_some(self, method: str, result: Any, parameters: Sequence[object]) -> Any:
         if result is None:
             raise ChainError(f"the endpoint has nothing for {method}") from LookupError(str(parameters[0]))
         return result

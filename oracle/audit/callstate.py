@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 
 from oracle.audit.record import Record
 from oracle.audit.terms import facet
-from oracle.encoding import PROOF_SELECTOR, QUORUM_ECDSA_SELECTOR, parse_bytes32, to_hex, unpack_policy
+from oracle.encoding import PROOF_SELECTOR, QUORUM_BLS_SELECTOR, QUORUM_ECDSA_SELECTOR, parse_bytes32, to_hex, unpack_policy
 from oracle.errors import MalformedInput, PolicyRejected
 from oracle.records import Bytes32, EntryKind
 
 OUTCOMES = ("open", "cancelled", "error", "refused", "ok")
 VERDICTS = ("unverified", "signed", "attested", "proven", "rejected", "replaced")
 EVIDENCE = ("none", "quorum", "enclave", "proof", "quorum+proof")
-_QUORUM, _PROOF = to_hex(QUORUM_ECDSA_SELECTOR), to_hex(PROOF_SELECTOR)
+_QUORUMS, _PROOF = {to_hex(QUORUM_ECDSA_SELECTOR), to_hex(QUORUM_BLS_SELECTOR)}, to_hex(PROOF_SELECTOR)
 
 
 @dataclass(slots=True)
@@ -97,7 +97,7 @@ def _read_evidence(record: Record) -> str:
     """Which kinds of evidence a receipt tells of; where it shows none, those that its policy demands: the contract took nothing less."""
     selectors = record.fields.get("audit.evidence_selectors")
     if isinstance(selectors, list) and selectors:
-        kinds = [name for name, selector in (("quorum", _QUORUM), ("proof", _PROOF)) if selector in selectors]
+        kinds = [name for name, known in (("quorum", _QUORUMS), ("proof", {_PROOF})) if not known.isdisjoint(map(str, selectors))]
         return "+".join(kinds) or "none"
     try:
         policy = unpack_policy(parse_bytes32(record.fields.get("audit.policy"), "audit.policy"))

@@ -15,6 +15,8 @@ from oracle.audit.record import Record
 from oracle.audit.report import CLAIM, EXECUTION, RECEIPT, SIGNATURES, StepRecorder, failing_at, require_equal
 from oracle.audit.view import LoggedRecord, LogView
 from oracle.encoding import (
+    ENCLAVE_SELECTOR,
+    QUORUM_BLS_SELECTOR,
     compute_claim_digest,
     keccak256,
     parse_address,
@@ -33,6 +35,9 @@ from oracle.records import (
     RequestStatus,
 )
 from oracle.seams import ChainReader
+
+SIMULATED_PLATFORM = 255
+"""EnclaveRegistry.sol"""
 
 ReExecute = Callable[[Bytes32, bytes], bytes]
 """(model id, input) → output. Raises ModelUnknown where the model's files are not at hand."""
@@ -82,6 +87,8 @@ def _audit_signatures(call: Call, found: OnChain | None, steps: StepRecorder, ch
             steps.absent(SIGNATURES, f"the proof was NOT verified here: it needs the model's files and the input{told}; {logged_claims}")
             return
         by.append(f"a proof made for {prover}, verified again here")
+    if unpack_policy(call.request.policy).enclave:
+        by.append(_audit_enclave(call, found, found.delivery, checks))
     steps.passed(SIGNATURES, f"policy satisfied by {' and '.join(by)}; {logged_claims}")
 
 
@@ -125,8 +132,6 @@ def _audit_quorum(call: Call, found: OnChain, delivery: Delivery, checks: ClaimC
     policy, evidence = unpack_policy(call.request.policy), delivery.evidence
     digest = compute_claim_digest(delivery.claim, call.chain.domain)
     require_equal("pieces of evidence", bool(policy.quorum) + policy.proof + policy.enclave, len(evidence))
-    if policy.enclave:
-        raise EvidenceRejected("evidence of kind enclave", "a kind this version can verify", "enclave")
     if not policy.quorum:
         return ()
     return checks.verify_quorum(evidence[0], digest, _operators_around(call.chain, found.receipt.block_number), policy.quorum)
@@ -143,6 +148,31 @@ def _audit_proof(call: Call, found: OnChain, delivery: Delivery, checks: ClaimCh
         return None
 
 
+def _audit_enclave(call: Call, found: OnChain, delivery: Delivery, checks: ClaimChecks) -> str:
+    """Whose enclave signed, in words: by a key that was registered, not expired and not revoked, of an operator who was active.
+
+    The registry is read in the delivery's block and just before it, as the operators are. That the hardware was genuine, operators attested
+    to when the key was registered; the chain keeps their finding and not their evidence.
+    """
+    evidence, number = delivery.evidence[-1], found.receipt.block_number
+    if evidence.selector != ENCLAVE_SELECTOR:
+        raise EvidenceRejected("evidence selector", to_hex(ENCLAVE_SELECTOR), to_hex(evidence.selector))
+    address = checks.recover_signer(compute_claim_digest(delivery.claim, call.chain.domain), evidence.data)
+    states = [call.chain.enclave_key(address, at) for at in ((number, number - 1) if number else (number,))]
+    valid = next((key for key in states if key is not None and not key.is_revoked), None)
+    if valid is None:
+        raise EvidenceRejected("key of the enclave", "one that is registered and not revoked", address)
+    block = call.chain.block(number)
+    if block is None or block.timestamp >= valid.expires_at:
+        raise EvidenceRejected("key of the enclave", f"one used before {valid.expires_at}", f"block {number}")
+    if not any(o.operator == valid.operator and o.is_active for o in _operators_around(call.chain, number)):
+        raise EvidenceRejected("operator of the enclave", "an active one", valid.operator)
+    is_simulated = valid.platform == SIMULATED_PLATFORM
+    if is_simulated and not unpack_policy(call.request.policy).simulated:
+        raise EvidenceRejected("enclave", "one in hardware, as the policy demands", "a simulated one")
+    return f"{'a SIMULATED' if is_simulated else 'an'} enclave of {valid.operator}, key {address}"
+
+
 def _operators_around(chain: ChainReader, block_number: int) -> list[Operator]:
     """Operators in the delivery's block and just before it: one who leaves or changes keys later in the same block counted as before."""
     return chain.operators(block_number) + (chain.operators(block_number - 1) if block_number else [])
@@ -151,11 +181,17 @@ def _operators_around(chain: ChainReader, block_number: int) -> list[Operator]:
 def _audit_logged_evidence(record: Record, signers: tuple[Operator, ...], evidence: Sequence[Evidence]) -> None:
     logged = record.fields.get("audit.signers")
     require_equal(
-        "signers in the receipt record", sorted(o.signer for o in signers), sorted(logged) if isinstance(logged, list) else logged
+        "signers in the receipt record", sorted(_names(signers, evidence)), sorted(logged) if isinstance(logged, list) else logged
     )
     digests, selectors = [to_hex(keccak256(e.data)) for e in evidence], [to_hex(e.selector) for e in evidence]
     require_equal("evidence in the receipt record", digests, record.fields.get("audit.evidence_digests"))
     require_equal("selectors in the receipt record", selectors, record.fields.get("audit.evidence_selectors"))
+
+
+def _names(signers: tuple[Operator, ...], evidence: Sequence[Evidence]) -> list[Address]:
+    """How the relay names signers: by their signing keys, which ECDSA shows; by their accounts, where a BLS signature shows no address."""
+    is_bls = any(e.selector == QUORUM_BLS_SELECTOR for e in evidence)
+    return [o.operator if is_bls else o.signer for o in signers]
 
 
 # ---- step 7 -----------------------------------------------------------------------------------------------------------------------

@@ -1,16 +1,22 @@
-"""Latency of one inference on a node: input bytes in, output bytes and digests out, on onnxruntime."""
+"""Latency of one inference on a node: input bytes in, output bytes and digests out, on onnxruntime.
+
+In the asking process, as canonical models run; and in a child, as opaque ones do, with the way there and back and the check of what came.
+"""
 
 from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from oracle.demo.local_keys import find_seeds
+from oracle.node.executor import Limits, Observer, ProcessExecutor, Workplace
 from oracle.node.infer import infer
-from oracle.node.models import ServedModel, load_library
+from oracle.node.models import OpaqueModel, load_library
+from oracle.node.work import infer_elsewhere, serve_elsewhere
 from oracle.pipeline.catalogue import describe_directory
 from oracle.pipeline.inputs import Reals, Tensors, WantedInput, encode_input
 from oracle.pipeline.typed import WantedTensor
@@ -22,26 +28,42 @@ WARM_UP = 50
 Row = tuple[str, ...]
 
 
+COLUMNS = ("model", "kind", "median µs", "99th percentile µs", "in a child: median µs", "99th percentile µs", "ratio of medians")
+
+
 def measure() -> list[Row]:
-    """Rows (model, kind, median, 99th percentile), in microseconds, over ROUNDS held-back inputs in turn."""
-    return [_measure_one(path) for path in sorted((find_seeds() / "models").glob("*/*/manifest.json"))]
+    """Rows of COLUMNS, over ROUNDS held-back inputs in turn."""
+    executor = ProcessExecutor(1, Limits())
+    try:
+        workplace = Workplace(executor, 1, Observer())
+        return [_measure_one(path, workplace) for path in sorted((find_seeds() / "models").glob("*/*/manifest.json"))]
+    finally:
+        executor.stop(0)
 
 
-def _measure_one(manifest: Path) -> Row:
+def _measure_one(manifest: Path, workplace: Workplace) -> Row:
     directory = manifest.parent
     model = load_library((directory,)).get(describe_directory(directory).model_id)
     inputs = _inputs(directory)
+    here = _time(lambda data: infer(model, data), inputs)
+    row = (directory.parent.name, model.directory.kind.name.lower(), f"{here[0]:.0f}", f"{here[1]:.0f}")
+    if not isinstance(model, OpaqueModel):
+        return (*row, "", "", "")
+    elsewhere = serve_elsewhere(model.directory, workplace)
+    there = _time(lambda data: infer_elsewhere(elsewhere, data, workplace), inputs)
+    return (*row, f"{there[0]:.0f}", f"{there[1]:.0f}", f"{there[0] / here[0]:.1f}")
+
+
+def _time(run: Callable[[bytes], object], inputs: Sequence[bytes]) -> tuple[float, float]:
+    """(median, 99th percentile) in microseconds."""
     for data in inputs[:WARM_UP]:
-        infer(model, data)
-    micros = sorted(_time(model, inputs[i % len(inputs)]) for i in range(ROUNDS))
-    median, tail = statistics.median(micros), micros[int(0.99 * ROUNDS)]
-    return directory.parent.name, model.directory.kind.name.lower(), f"{median:.0f}", f"{tail:.0f}"
-
-
-def _time(model: ServedModel, data: bytes) -> float:
-    started = time.perf_counter()
-    infer(model, data)
-    return (time.perf_counter() - started) * 1e6
+        run(data)
+    micros = []
+    for number in range(ROUNDS):
+        started = time.perf_counter()
+        run(inputs[number % len(inputs)])
+        micros.append((time.perf_counter() - started) * 1e6)
+    return statistics.median(micros), sorted(micros)[int(0.99 * ROUNDS)]
 
 
 def _inputs(directory: Path) -> list[bytes]:

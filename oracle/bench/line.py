@@ -5,10 +5,12 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from oracle.bench import sustained
+from oracle.bench.sustained import Load
 from oracle.demo.digits import digit_model, load_images
 from oracle.demo.network import Network, Plan, running_network
 from oracle.errors import PeerError
@@ -27,6 +29,14 @@ PATIENCE_SECONDS = 300
 DONE = (RequestStatus.FINAL, RequestStatus.PENDING)
 
 Row = tuple[str, ...]
+
+
+def measure_load(load: Load, progress: Callable[[str], None] = lambda _text: None) -> list[Row]:
+    """Rows (what, figure) of a steady load on the whole line, quorum 2."""
+    plan = Plan(operators=3, anchor_seconds=60, is_watched=False, requests_per_minute=100_000, workers=4)
+    with tempfile.TemporaryDirectory() as folder, running_network(Path(folder), plan) as network:
+        deposit(network.session("requester"), 2 * FEE_WEI * (load.count + 1))
+        return sustained.run(network, load, QUORUM, FEE_WEI, progress).rows()
 
 
 def measure() -> list[Row]:

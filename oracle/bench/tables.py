@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from oracle.bench import gas, inference, line
+from oracle.bench.sustained import Load
 from oracle.errors import ConfigRejected
 from oracle.relay.artifacts import load_compiler_version
 
@@ -41,11 +42,18 @@ def show_gas() -> None:
 
 
 def show_inference() -> None:
-    show("One inference on a node", ("model", "kind", "median µs", "99th percentile µs"), inference.measure())
+    show("One inference on a node", inference.COLUMNS, inference.measure())
 
 
 def show_line() -> None:
     show("The whole line, 3 nodes, quorum 2 or a proof, one machine", ("what", "figure"), line.measure())
+
+
+def show_load(rate: float, seconds: float) -> None:
+    """A steady load, for as long as is asked."""
+    rows = line.measure_load(Load(rate, seconds), Console(stderr=True).print)
+    show("The whole line under a steady load, 3 nodes, quorum 2, one machine", ("what", "figure"), rows)
+    console.print(machine(), soft_wrap=True)
 
 
 def show_audit(records: int) -> None:

@@ -51,7 +51,7 @@ Policy = Annotated[
 def open_auditor_of(
     log: str,
     vkey: str,
-    rpc: str,
+    rpc: list[str],
     deployment: Path,
     anchor_key: str | None,
     token_file: Path | None,

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 EXIT_ALARM = 2
 EXIT_UNSEEN = 3
 
-_Rpc = Annotated[str | None, typer.Option("--rpc", help="JSON-RPC endpoint of the chain.", envvar="AFFIDAVIT_RPC", metavar="URL")]
+_Rpc = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rpc", help="JSON-RPC endpoint of the chain; of several, more than half must agree.", envvar="AFFIDAVIT_RPC", metavar="URL"
+    ),
+]
 _Deployment = Annotated[
     Path | None,
     typer.Option("--deployment", help="deployment.json with the contracts' addresses.", envvar="AFFIDAVIT_DEPLOYMENT", metavar="FILE"),

@@ -77,11 +77,11 @@ def _moment(text: str, option: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _open_chain(rpc: str | None, deployment: Path | None, vkey: str, anchor_key: str | None) -> OnChain | None:
+def _open_chain(rpc: list[str] | None, deployment: Path | None, vkey: str, anchor_key: str | None) -> OnChain | None:
     from oracle.encoding import parse_address
     from oracle.pipeline.searching import open_chain
 
-    if rpc is None or deployment is None:
+    if not rpc or deployment is None:
         return None
     return open_chain(rpc, deployment, vkey, None if anchor_key is None else parse_address(anchor_key, "--anchor-key"))
 

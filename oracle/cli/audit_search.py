@@ -50,7 +50,8 @@ Transaction = Annotated[str | None, typer.Option("--transaction", help="Transact
 From = Annotated[str | None, typer.Option("--from", help="Not before this time (RFC 3339, or a day, UTC).", metavar="TIME")]
 To = Annotated[str | None, typer.Option("--to", help="Before this time.", metavar="TIME")]
 OptionalRpc = Annotated[
-    str | None, typer.Option("--rpc", help="JSON-RPC endpoint of the chain, to look at it too.", envvar="AFFIDAVIT_RPC", metavar="URL")
+    list[str] | None,
+    typer.Option("--rpc", help="JSON-RPC endpoint of the chain, to look at it.", envvar="AFFIDAVIT_RPC", metavar="URL"),
 ]
 OptionalDeployment = Annotated[
     Path | None,
@@ -84,11 +85,11 @@ def _open(log: str, vkey: str, index: str | None, token_file: Path | None, kept:
         return open_searcher(log, vkey, index, token, on_progress, note)
 
 
-def _open_chain(rpc: str | None, deployment: Path | None, vkey: str, anchor_key: str | None) -> OnChain | None:
+def _open_chain(rpc: list[str] | None, deployment: Path | None, vkey: str, anchor_key: str | None) -> OnChain | None:
     from oracle.encoding import parse_address
     from oracle.pipeline.searching import open_chain
 
-    if rpc is None or deployment is None:
+    if not rpc or deployment is None:
         return None
     return open_chain(rpc, deployment, vkey, None if anchor_key is None else parse_address(anchor_key, "--anchor-key"))
 

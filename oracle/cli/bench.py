@@ -27,12 +27,19 @@ def bench(
     ] = None,
     without_ezkl: Annotated[bool, typer.Option("--without-ezkl", help="proofs: ours alone; nothing is installed.")] = False,
     only: Annotated[list[str] | None, typer.Option("--only", metavar="NAME", help="proofs: this model or sweep; may be repeated.")] = None,
+    rate: Annotated[float, typer.Option("--rate", min=0.1, help="line: with --seconds, requests a second.")] = 10.0,
+    seconds: Annotated[float, typer.Option("--seconds", min=0, help="line: put a steady load on it, for so long.")] = 0.0,
     records: Annotated[int, typer.Option("--records", min=1000, help="audit, pages: how many records the log is filled with.")] = 1_000_000,
 ) -> None:
     """Measure gas per delivery, latency of an inference, requests per second through the whole line; the log and its pages; proofs."""
-    from oracle.bench.tables import run, show_audit, show_pages, show_proofs
+    from oracle.bench.tables import run, show_audit, show_load, show_pages, show_proofs
 
     chosen = list(names or [])
+    if seconds and Bench.LINE in chosen:
+        chosen.remove(Bench.LINE)
+        show_load(rate, seconds)
+        if not chosen:
+            return
     short = [name for name in chosen if name not in LONG]
     if short or not chosen:
         run([name.value for name in short])

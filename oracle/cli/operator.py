@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oracle.cli.console import working, write_json, write_pairs, write_table
+from oracle.cli.console import working, write_json, write_note, write_pairs, write_table
 from oracle.cli.options import Deployment, Json, Keystore, PasswordFile, Rpc
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oracle.pipeline.seat import Plan, Seat
+    from oracle.pipeline.session import Session
     from oracle.records import Operator
 
 app = typer.Typer(help="Register as an operator, stake, and leave.", no_args_is_help=True)
@@ -20,6 +24,7 @@ SignerPassword = Annotated[
     Path | None, typer.Option("--signer-password-file", help="Its password; --password-file's where left out.", metavar="FILE")
 ]
 To = Annotated[str | None, typer.Option("--to", help="Who is paid; the account itself where left out.", metavar="ADDRESS")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, print what would be sent, and send nothing.")]
 Stake = Annotated[int, typer.Option("--stake-wei", min=1, help="How much to stake, in wei.")]
 
 
@@ -33,11 +38,34 @@ def _row(seat: Operator) -> dict[str, str | int | bool]:
     }
 
 
-def _show(seat: Operator, json: bool) -> None:
+def _show_seat(seat: Seat, json: bool) -> None:
     if json:
-        write_json(_row(seat))
+        write_json(seat.to_json())
     else:
-        write_pairs(_row(seat).items())
+        write_pairs((name, value) for name, value in seat.to_json().items() if value is not None)
+
+
+def _show_plan(plan: Plan, json: bool) -> None:
+    """What a dry run found: it would go through now, and at most cost this."""
+    if json:
+        write_json(plan.to_json())
+        return
+    fields = plan.to_json()
+    seat = fields.pop("seat")
+    write_pairs([*fields.items(), *seat.items()] if isinstance(seat, dict) else fields.items())
+    write_note("Nothing was sent.")
+
+
+def _act(session: Session, plan: Callable[[], Plan], doing: str, dry_run: bool, json: bool) -> None:
+    """Plans, and unless it is a dry run carries out and shows the seat as it is then."""
+    from oracle.pipeline import seat
+
+    if dry_run:
+        _show_plan(plan(), json)
+        return
+    with working(doing):
+        seat.carry_out(session, plan())
+    _show_seat(seat.read_seat(session.contracts, session.account), json)
 
 
 @app.command("register")
@@ -59,76 +87,144 @@ def register(
     signer = load_signer(signer_keystore, signer_password_file or password_file)
     with working("Registering"):
         taken = seat.take_seat(open_session(rpc, deployment, keystore, password_file), signer, stake_wei, index)
-    _show(taken, json)
+    if json:
+        write_json(_row(taken))
+    else:
+        write_pairs(_row(taken).items())
+
+
+@app.command("set-bls-key")
+def set_bls_key(
+    rpc: Rpc,
+    deployment: Deployment,
+    keystore: Keystore,
+    password_file: PasswordFile,
+    bls_keystore: Annotated[Path, typer.Option("--bls-keystore", help="BLS key (EIP-2335) the node signs with, too.", metavar="FILE")],
+    bls_password_file: Annotated[
+        Path | None, typer.Option("--bls-password-file", help="Its password; --password-file's where left out.", metavar="FILE")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Register the seat's BLS key, with a proof that it is yours, or replace it. Safe to repeat."""
+    from oracle.encoding import to_hex
+    from oracle.pipeline import seat
+    from oracle.pipeline.session import load_bls, open_session
+
+    bls = load_bls(bls_keystore, bls_password_file or password_file)
+    with working("Registering the BLS key"):
+        taken = seat.set_bls_key(open_session(rpc, deployment, keystore, password_file), bls)
+    fields = _row(taken) | {"bls_key": to_hex(taken.bls_key)}
+    if json:
+        write_json(fields)
+    else:
+        write_pairs(fields.items())
 
 
 @app.command("status")
-def status(rpc: Rpc, deployment: Deployment, json: Json = False) -> None:
-    """List every operator of the deployment."""
+def status(
+    rpc: Rpc,
+    deployment: Deployment,
+    operator: Annotated[
+        str | None, typer.Option("--operator", help="One operator, with what waits to be withdrawn.", metavar="ADDRESS")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List every operator of the deployment, or say all about one: stake, minimum, unbonding, rewards, fees."""
+    from oracle.encoding import parse_address
+    from oracle.pipeline import seat
     from oracle.pipeline.session import open_chain
 
-    operators = open_chain(rpc, deployment).operators()
-    if json:
-        write_json([_row(o) for o in operators])
+    chain = open_chain(rpc, deployment)
+    if operator is not None:
+        _show_seat(seat.read_seat(chain, parse_address(operator, "--operator")), json)
+    elif json:
+        write_json([_row(o) for o in chain.operators()])
     else:
-        write_table("Operators", ("index", "operator", "signer", "stake_wei", "is_active"), [list(_row(o).values()) for o in operators])
+        rows = [list(_row(o).values()) for o in chain.operators()]
+        write_table("Operators", ("index", "operator", "signer", "stake_wei", "is_active"), rows)
 
 
 @app.command("stake")
-def stake(rpc: Rpc, deployment: Deployment, keystore: Keystore, password_file: PasswordFile, stake_wei: Stake, json: Json = False) -> None:
+def stake(
+    rpc: Rpc,
+    deployment: Deployment,
+    keystore: Keystore,
+    password_file: PasswordFile,
+    stake_wei: Stake,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
     """Add to the stake."""
     from oracle.pipeline import seat
     from oracle.pipeline.session import open_session
 
-    with working("Staking"):
-        mine = seat.add_stake(open_session(rpc, deployment, keystore, password_file), stake_wei)
-    _show(mine, json)
+    session = open_session(rpc, deployment, keystore, password_file)
+    _act(session, lambda: seat.plan_stake(session, stake_wei), "Staking", dry_run, json)
 
 
-@app.command("rotate")
-def rotate(
+@app.command("rotate-key")
+@app.command("rotate", hidden=True)
+def rotate_key(
     rpc: Rpc,
     deployment: Deployment,
     keystore: Keystore,
     password_file: PasswordFile,
     signer_keystore: SignerKeystore,
     signer_password_file: SignerPassword = None,
+    dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Replace the signing key."""
+    """Replace the signing key. Signatures of the old one count for nothing from then on."""
     from oracle.pipeline import seat
     from oracle.pipeline.session import load_signer, open_session
 
     signer = load_signer(signer_keystore, signer_password_file or password_file)
-    with working("Rotating the signing key"):
-        mine = seat.rotate_signer(open_session(rpc, deployment, keystore, password_file), signer)
-    _show(mine, json)
+    session = open_session(rpc, deployment, keystore, password_file)
+    _act(session, lambda: seat.plan_rotation(session, signer), "Rotating the signing key", dry_run, json)
 
 
-@app.command("exit")
-def exit_(rpc: Rpc, deployment: Deployment, keystore: Keystore, password_file: PasswordFile, json: Json = False) -> None:
-    """Stop being an operator; the stake can be withdrawn after the unbonding delay."""
+@app.command("unbond")
+@app.command("exit", hidden=True)
+def unbond(
+    rpc: Rpc,
+    deployment: Deployment,
+    keystore: Keystore,
+    password_file: PasswordFile,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Stop being an operator; the whole stake can be withdrawn after the unbonding delay, and be slashed until then."""
     from oracle.pipeline import seat
     from oracle.pipeline.session import open_session
 
-    with working("Leaving"):
-        mine = seat.begin_exit(open_session(rpc, deployment, keystore, password_file))
-    _show(mine, json)
+    session = open_session(rpc, deployment, keystore, password_file)
+    _act(session, lambda: seat.plan_unbonding(session), "Leaving", dry_run, json)
 
 
 @app.command("withdraw")
-def withdraw(rpc: Rpc, deployment: Deployment, keystore: Keystore, password_file: PasswordFile, to: To = None, json: Json = False) -> None:
-    """Withdraw the stake after leaving, and free the seat. Earned fees are withdrawn with `affidavit withdraw`."""
+def withdraw(
+    rpc: Rpc,
+    deployment: Deployment,
+    keystore: Keystore,
+    password_file: PasswordFile,
+    to: To = None,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Withdraw the stake after the unbonding, and free the seat. Earned fees are withdrawn with `affidavit withdraw`."""
     from oracle.encoding import parse_address
     from oracle.pipeline import seat
     from oracle.pipeline.session import open_session
 
     session = open_session(rpc, deployment, keystore, password_file)
     payee = session.account if to is None else parse_address(to, "--to")
+    plan = seat.plan_withdrawal(session, payee)
+    if dry_run:
+        _show_plan(plan, json)
+        return
     with working("Withdrawing"):
-        stake_wei = seat.find_seat(session.contracts, session.account).stake_wei
-        seat.withdraw_stake(session, payee)
+        seat.carry_out(session, plan)
     if json:
-        write_json({"to": payee, "stake_wei": str(stake_wei)})
+        write_json({"to": payee, "stake_wei": str(plan.seat.stake_wei)})
     else:
-        write_pairs([("to", payee), ("stake_wei", stake_wei)])
+        write_pairs([("to", payee), ("stake_wei", plan.seat.stake_wei)])

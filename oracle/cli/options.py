@@ -8,7 +8,12 @@ from typing import Annotated
 import typer
 
 Config = Annotated[Path, typer.Option("--config", help="TOML configuration file.", metavar="FILE")]
-Rpc = Annotated[str, typer.Option("--rpc", help="JSON-RPC endpoint of the chain.", envvar="AFFIDAVIT_RPC", metavar="URL")]
+Rpc = Annotated[
+    list[str],
+    typer.Option(
+        "--rpc", help="JSON-RPC endpoint of the chain; of several, more than half must agree.", envvar="AFFIDAVIT_RPC", metavar="URL"
+    ),
+]
 Deployment = Annotated[
     Path, typer.Option("--deployment", help="deployment.json with the contracts' addresses.", envvar="AFFIDAVIT_DEPLOYMENT", metavar="FILE")
 ]

@@ -16,11 +16,13 @@ from oracle.cli import (
     audit_search,
     bench,
     deploy,
+    enclave,
     keys,
     log,
     model,
     operator,
     people,
+    policy,
     processes,
     proving,
     proxy,
@@ -74,6 +76,8 @@ audit.app.command("report")(audit_report.report)
 audit.app.command("incident")(audit_report.incident)
 app.add_typer(proxy.app, name="proxy")
 app.add_typer(operator.app, name="operator")
+app.add_typer(enclave.app, name="enclave")
+app.add_typer(policy.app, name="policy")
 app.add_typer(proving.setup_app, name="setup")
 app.command("prove")(proving.prove)
 app.command("verify")(proving.verify)

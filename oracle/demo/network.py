@@ -59,6 +59,8 @@ class Plan:
     block_seconds: float = 1.0
     anchor_seconds: float = 5.0
     minimum_fee_wei: int = 0
+    requests_per_minute: int = 600  # that the API takes from one requester
+    workers: int = 1  # of each node
     chain_options: tuple[str, ...] = ("--mixed-mining", "--slots-in-an-epoch", "1")
 
 
@@ -242,6 +244,7 @@ def _write_configurations(network: Network) -> None:
             log_token_file=f"log-keys/{name}.token",
             minimum_fee_wei=plan.minimum_fee_wei,
             prove=number < plan.provers,
+            workers=plan.workers,
             **common,
         )
     _write_toml(
@@ -272,6 +275,7 @@ def _write_configurations(network: Network) -> None:
         log_token_file="log-keys/api.token",  # noqa: S106, a path
         log_vkey=log.vkey,
         models=models,
+        requests_per_minute=plan.requests_per_minute,
         office=_make_office(network),
     )
 

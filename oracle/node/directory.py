@@ -44,12 +44,47 @@ class ModelDirectory:
     files: Mapping[str, bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A model's bytes on their way to a process that runs it. Only `open_bundle` makes a model of them."""
+
+    manifest: bytes
+    files: Mapping[str, bytes]
+
+
 def read_directory(path: Path) -> ModelDirectory:
     """Reads and checks a model directory. Raises ModelRejected naming the file that is not what the manifest says."""
     content = _read(path, MANIFEST_NAME, MAX_MANIFEST_BYTES)
     manifest = parse_manifest(content, path)
-    kind = KIND_NAMES[manifest["kind"]]
     files = {name: _read_listed(path, name, digest) for name, digest in manifest["files"].items()}
+    return _assemble(path, content, manifest, files)
+
+
+def make_bundle(directory: ModelDirectory) -> Bundle:
+    """The bytes of a directory; its manifest is canonical, so it is written the same again."""
+    return Bundle(canonical_json(directory.manifest), dict(directory.files))
+
+
+def open_bundle(bundle: Bundle, model_id: Bytes32) -> ModelDirectory:
+    """As `read_directory`, of bytes that came from elsewhere and must be those of `model_id`: each is digested again.
+
+    Raises ModelRejected.
+    """
+    path = Path(f"model {to_hex(model_id)}")
+    manifest = parse_manifest(bundle.manifest, path)
+    if bundle.files.keys() != manifest["files"].keys():
+        raise ModelRejected(f"{path}: files", sorted(manifest["files"]), sorted(bundle.files))
+    for name, expected in manifest["files"].items():
+        resolve_inside(path, name)
+        _require_listed(path, name, bundle.files[name], expected)
+    directory = _assemble(path, bundle.manifest, manifest, bundle.files)
+    if directory.model_id != model_id:
+        raise ModelRejected(f"{path}: id of the bytes", to_hex(model_id), to_hex(directory.model_id))
+    return directory
+
+
+def _assemble(path: Path, content: bytes, manifest: dict[str, Any], files: Mapping[str, bytes]) -> ModelDirectory:
+    kind = KIND_NAMES[manifest["kind"]]
     circuit, parts = _read_provable(path, files) if kind is ModelKind.CANONICAL else (b"", ())
     digest = keccak256(content)
     model_id = compute_model_id(kind, digest, keccak256(circuit) if circuit else NO_CIRCUIT, [compute_part_digest(p) for p in parts])
@@ -91,9 +126,13 @@ def digest_of(content: bytes) -> dict[str, Any]:
 
 def _read_listed(directory: Path, name: str, expected: object) -> bytes:
     content = _read(directory, name, MAX_MODEL_BYTES)
-    if digest_of(content) != expected:
-        raise ModelRejected(f"{directory / name}", f"{str(expected)[:140]}", digest_of(content))
+    _require_listed(directory, name, content, expected)
     return content
+
+
+def _require_listed(directory: Path, name: str, content: bytes, expected: object) -> None:
+    if (found := digest_of(content)) != expected:
+        raise ModelRejected(f"{directory / name}", f"{str(expected)[:140]}", found)
 
 
 def _read(directory: Path, name: str, most_bytes: int) -> bytes:

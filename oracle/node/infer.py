@@ -24,6 +24,7 @@ from oracle.node.models import (
     UNNAMED_DIMENSION,
     CanonicalServed,
     IntegerPort,
+    OpaqueModel,
     OpaqueServed,
     Port,
     ServedModel,
@@ -40,12 +41,15 @@ def infer(model: ServedModel, data: bytes) -> Inference:
     """Runs `model` on input bytes.
 
     Raises InputRejected naming the tensor, element or dimension that is wrong, or what the model itself refuses; InvariantBroken when a
-    canonical model gives something that no canonical model can give; RuntimeFailed when memory ran out.
+    canonical model gives something that no canonical model can give, and for a model that is served elsewhere; RuntimeFailed when memory
+    ran out.
     """
     if isinstance(model, CanonicalServed):
         integers = decode_integers(model.input, data)
         started = time.perf_counter()
         output = _encode_integers(model, _run_canonical(model, integers))
+    elif not isinstance(model, OpaqueServed):
+        raise InvariantBroken(f"model {model.directory.name} runs in another process, not here")
     else:
         feeds = decode_feeds(model, data)
         started = time.perf_counter()
@@ -94,7 +98,7 @@ def _encode_integers(model: CanonicalServed, result: npt.NDArray[Any]) -> bytes:
 
 
 # ---- opaque ----------------------------------------------------------------------------------------------------------
-def decode_feeds(model: OpaqueServed, data: bytes) -> dict[str, Tensor]:
+def decode_feeds(model: OpaqueModel, data: bytes) -> dict[str, Tensor]:
     """Tensors by input name. Raises InputRejected naming the input, and what of it is wrong."""
     try:
         tensors = decode_tensors(data)

@@ -102,10 +102,11 @@ def _check_digests(asked: Asked, domain: Domain) -> None:
 
 
 def _check_policy(request: Request, chain: ChainReader, terms: Terms) -> Policy:
-    """Beside a quorum a proof may be demanded of which another node takes care; alone it needs a node that proves."""
+    """Beside a quorum a proof may be demanded of which another node takes care; alone it needs a node that proves. So with an enclave's
+    signature, which is never demanded alone."""
     policy = unpack_policy(request.policy)
-    if policy.enclave:
-        raise PolicyRejected("policy", "a quorum, a proof or both", policy)
+    if not policy.quorum and not policy.proof:
+        raise PolicyRejected("policy", "a quorum, a proof or both beside an enclave", policy)
     if not policy.quorum and not terms.proves:
         raise PolicyRejected("policy", "a quorum: this node does not prove", policy)
     active = sum(operator.is_active for operator in chain.operators())

@@ -38,6 +38,7 @@ from oracle.encoding import to_hex
 from oracle.errors import AffidavitError, ConfigRejected, Equivocation, InvariantBroken, RequestUnknown, StoreError
 from oracle.node.owed import OwedEntries
 from oracle.records import Address, Appended, Asked, Bytes32, Claim, Domain, Inference, Runtime, SignedClaim
+from oracle.store import reading
 from oracle.wire import request_from_json, request_to_json
 
 SCHEMA = "node"
@@ -101,8 +102,8 @@ class JobState(StrEnum):
 OPEN_STATES = (JobState.QUEUED, JobState.RUNNING)
 
 MOST_INTERRUPTIONS = 10
-"""A job the process died on this often is BROKEN: a model can kill its process (an integer division that overflows does), and would do
-so at every start. Workers beside it die with it, hence not at the first time."""
+"""A job the process died on this often is BROKEN: whatever kills the process would do so at every start. (Models run in processes of their
+own, so it is not they.) Workers beside it die with it, hence not at the first time."""
 
 LONGEST_PAUSE_SECONDS = 10.0
 """Nobody puts a job off for longer. One that seems put off further was so before the clock was set back, and is due."""
@@ -144,6 +145,15 @@ class JobStore:
     def _transaction(self) -> Iterator[Connection]:
         try:
             with self._engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise StoreError("the node's database") from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """Beside whoever writes, not behind: door and metrics look often."""
+        try:
+            with reading(self._engine) as connection:
                 yield connection
         except SQLAlchemyError as error:
             raise StoreError("the node's database") from error
@@ -230,7 +240,7 @@ class JobStore:
             connection.execute(update(_jobs).where(where).values(**values))
 
     def find(self, request_id: Bytes32) -> Job | None:
-        with self._transaction() as connection:
+        with self._reading() as connection:
             row = connection.execute(select(_jobs).where(_jobs.c.request_id == request_id)).mappings().one_or_none()
         return None if row is None else _job(row)
 
@@ -242,7 +252,7 @@ class JobStore:
         return found
 
     def count_by_state(self) -> dict[JobState, int]:
-        with self._transaction() as connection:
+        with self._reading() as connection:
             rows = connection.execute(select(_jobs.c.state, func.count()).group_by(_jobs.c.state)).all()
         counted = {JobState(state): count for state, count in rows}
         return {state: counted.get(state, 0) for state in JobState}
@@ -250,14 +260,14 @@ class JobStore:
     def compute_owed_wei(self, requester: Address, besides: Bytes32) -> int:
         """Fees of this requester's unanswered signed requests, the one in hand left out."""
         mine = (_jobs.c.requester == requester) & _jobs.c.state.in_(OPEN_STATES) & (_jobs.c.request_id != besides)
-        with self._transaction() as connection:
+        with self._reading() as connection:
             rows = connection.execute(select(_jobs.c.request).where(mine & _jobs.c.block_hash.is_(None))).scalars().all()
         return sum(request_from_json(json.loads(text)).fee_wei for text in rows)
 
     # ---- the guard -----------------------------------------------------------------------------------------------
     def guarded(self, request_id: Bytes32, domain: Domain) -> Guarded | None:
         """What this node signed for a request, None where it has not."""
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return _read_guard(connection, request_id, domain)
 
     def require_guarded(self, request_id: Bytes32, domain: Domain) -> Guarded:

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from oracle.node.executor import Fate, Observer, Workplace
 from oracle.node.jobs import JobStore
 
 
@@ -66,6 +67,19 @@ class NodeMetrics:
             buckets=[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30],
             registry=self.registry,
         )
+        self.work_seconds = Histogram(
+            "affidavit_node_work_seconds",
+            "Time a call to a worker took, with its way there and back, by kind",
+            ["kind"],
+            buckets=[0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30],
+            registry=self.registry,
+        )
+        self.workers_lost = Counter(
+            "affidavit_node_workers_lost",
+            "Workers that ended on a call: died, or passed its limit of time or memory",
+            ["kind", "fate"],
+            registry=self.registry,
+        )
         self.refused = Counter("affidavit_node_refused", "Requests refused, by error", ["error"], registry=self.registry)
         self.postponed = Counter("affidavit_node_postponed", "Attempts put off, by error", ["error"], registry=self.registry)
         self.equivocations = Counter(
@@ -76,3 +90,21 @@ class NodeMetrics:
         self.head_lag = Gauge(
             "affidavit_node_head_lag_blocks", "Blocks between the chain's head and the last one taken", registry=self.registry
         )
+
+    def observer(self) -> Observer:
+        """What a workplace tells, counted here."""
+
+        def on_lost(kind: str, fate: Fate) -> None:
+            self.workers_lost.labels(kind, fate.value).inc()
+
+        def on_done(kind: str, seconds: float) -> None:
+            self.work_seconds.labels(kind).observe(seconds)
+
+        return Observer(on_lost, on_done)
+
+    def watch(self, workplace: Workplace) -> None:
+        """Its queue, read when scraped."""
+        waiting = Gauge("affidavit_node_work_waiting", "Calls that wait for a worker", registry=self.registry)
+        waiting.set_function(lambda: workplace.waiting)
+        running = Gauge("affidavit_node_work_running", "Calls at a worker", registry=self.registry)
+        running.set_function(lambda: workplace.running)

@@ -8,7 +8,7 @@ runtime refuses it. docs/models.md describes the first kind of manifest, docs/te
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,17 +84,25 @@ class CanonicalServed:
 
 
 @dataclass(frozen=True, eq=False)
-class OpaqueServed:
-    """An opaque model ready to run."""
+class OpaqueModel:
+    """An opaque model that was checked, and runs in another process."""
 
     directory: ModelDirectory
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     runtime: Runtime
+
+
+@dataclass(frozen=True, eq=False)
+class OpaqueServed(OpaqueModel):
+    """An opaque model ready to run in this process, which it may end."""
+
     session: onnxruntime.InferenceSession
 
 
-ServedModel = CanonicalServed | OpaqueServed
+ServedModel = CanonicalServed | OpaqueModel
+Serve = Callable[[ModelDirectory], ServedModel]
+"""Makes a checked directory ready. Raises ModelRejected."""
 
 
 class ModelLibrary:
@@ -117,14 +125,27 @@ class ModelLibrary:
         return self._models[model_id]
 
 
-def load_library(paths: Sequence[Path], threads: int = 1) -> ModelLibrary:
-    """Every model of these directories. One that is not acceptable stops the start: raises ModelRejected naming it."""
-    return ModelLibrary(load_model(path, threads) for path in paths)
+def load_library(paths: Sequence[Path], serve_opaque: Serve | None = None) -> ModelLibrary:
+    """Every model of these directories. One that is not acceptable stops the start: raises ModelRejected naming it.
+
+    `serve_opaque` takes the opaque ones elsewhere than into this process.
+    """
+    return ModelLibrary(_serve_with(read_directory(path), serve_opaque) for path in paths)
 
 
-def load_model(path: Path, threads: int = 1) -> ServedModel:
+def _serve_with(directory: ModelDirectory, serve_opaque: Serve | None) -> ServedModel:
+    if serve_opaque is not None and directory.kind is ModelKind.OPAQUE:
+        return serve_opaque(directory)
+    return serve_model(directory)
+
+
+def load_model(path: Path, threads: int = 1) -> CanonicalServed | OpaqueServed:
     """A checked directory with its session. Raises ModelRejected."""
-    directory = read_directory(path)
+    return serve_model(read_directory(path), threads)
+
+
+def serve_model(directory: ModelDirectory, threads: int = 1) -> CanonicalServed | OpaqueServed:
+    """The session of a checked directory, in this process. Raises ModelRejected."""
     return _load_canonical(directory, threads) if directory.kind is ModelKind.CANONICAL else _load_opaque(directory, threads)
 
 

@@ -2,6 +2,7 @@
 
 POST /v1/requests              a signed off-chain request; 202 {"request_id", "state"}; repeating it changes nothing
 GET  /v1/claims/{request_id}   200 the signed claim, and the proof if made; 202 {"state"} while there is none; 404 unknown; 422 refused
+POST /v1/claims                {"request_ids": [up to 64]}; 200 {"claims": {id: {"status", "body"}}}, as GET has them; not all of large ones
 GET  /v1/models                what this node runs, and for how much
 GET  /health /ready /metrics   alive; chain, log and models there; Prometheus
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -22,19 +23,24 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from oracle import journal
-from oracle.encoding import compute_request_id, parse_bytes32, parse_hex, to_hex
+from oracle.encoding import compute_claim_digest, compute_request_id, parse_bytes32, parse_hex, to_hex, unpack_policy
 from oracle.errors import MalformedInput, RateLimited, Rejected, RequestRejected, WorldError
 from oracle.http import BodyLimit, install_errors, problem
 from oracle.node.intake import Terms, check
 from oracle.node.jobs import OPEN_STATES, Job, JobState, JobStore
 from oracle.node.metrics import NodeMetrics
 from oracle.node.models import ModelLibrary, ServedModel
-from oracle.records import Asked, Bytes32, Domain
-from oracle.seams import ChainReader
+from oracle.records import Asked, Bytes32, Claim, Domain
+from oracle.seams import ChainReader, Signer
 from oracle.wire import request_from_json, require_fields, signed_claim_to_json
 
 MAX_OPEN_JOBS = 10_000
 """Above this the door takes no more signed requests; requests from the chain are always taken."""
+
+BATCH_HEADER = "affidavit-batch"
+"""In the answers about single claims: how many may be asked about at once. A node that does not send it is asked one by one."""
+MOST_ASKED_AT_ONCE = 64
+MAX_BATCH_BYTES = 1 << 20
 
 Check = Callable[[], None]
 
@@ -55,6 +61,8 @@ class Door:
     readiness: Mapping[str, Check]
     on_accepted: Callable[[], None]
     tolerated: frozenset[str] = frozenset()
+    enclave: Signer | None = None  # the key in this node's enclave
+    sign_bls: Callable[[Bytes32], bytes] | None = None  # 96 bytes for a claim's digest, with the operator's BLS key
 
 
 def asked_from_json(value: object, domain: Domain) -> Asked:
@@ -101,7 +109,14 @@ def _add_requests(app: FastAPI, door: Door) -> None:
     @app.get("/v1/claims/{request_id}")
     def get_claim(request_id: str) -> JSONResponse:
         wanted = parse_bytes32(request_id, "request id")
-        return _claim_answer(door, wanted, door.store.job(wanted))
+        answer = _claim_answer(door, wanted, door.store.job(wanted))
+        answer.headers[BATCH_HEADER] = str(MOST_ASKED_AT_ONCE)
+        return answer
+
+    @app.post("/v1/claims")
+    async def post_claims(request: Request) -> JSONResponse:
+        wanted = _wanted_ids(_parse_json(await request.body()))
+        return JSONResponse({"claims": await run_in_threadpool(_claim_answers, door, wanted)})
 
     @app.get("/v1/models")
     def get_models() -> dict[str, Any]:
@@ -127,16 +142,51 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
+def _wanted_ids(value: object) -> list[Bytes32]:
+    """Raises MalformedInput."""
+    listed = require_fields(value, "claims", {"request_ids"})["request_ids"]
+    if not isinstance(listed, list) or not 1 <= len(listed) <= MOST_ASKED_AT_ONCE:
+        raise MalformedInput("request_ids", f"a list of 1 to {MOST_ASKED_AT_ONCE}", type(listed).__name__)
+    return [parse_bytes32(one, "request id") for one in listed]
+
+
+def _claim_answers(door: Door, wanted: Sequence[Bytes32]) -> dict[str, Any]:
+    """What GET answers about each, until that is MAX_BATCH_BYTES; at least about the first."""
+    answers: dict[str, Any] = {}
+    size = 0
+    for request_id in wanted:
+        job = door.store.find(request_id)
+        answer = problem(404, "RequestUnknown", "not seen here") if job is None else _claim_answer(door, request_id, job)
+        size += len(answer.body)
+        if answers and size > MAX_BATCH_BYTES:
+            break
+        answers[to_hex(request_id)] = {"status": answer.status_code, "body": json.loads(bytes(answer.body))}
+    return answers
+
+
 def _claim_answer(door: Door, request_id: Bytes32, job: Job) -> JSONResponse:
     """A claim that is in the guard but not ANSWERED is not shown: its result is not in the log yet."""
     if job.state is JobState.ANSWERED:
-        guarded = door.store.require_guarded(request_id, door.chain.domain)
-        return JSONResponse(signed_claim_to_json(replace(guarded.signed, proof=job.proof)))
+        signed = door.store.require_guarded(request_id, door.chain.domain).signed
+        enclave, bls = _sign_in_enclave(door, job, signed.claim), _sign_with_bls(door, signed.claim)
+        return JSONResponse(signed_claim_to_json(replace(signed, proof=job.proof, enclave=enclave, bls=bls)))
     if job.state is JobState.REFUSED:
         return problem(422, job.problem or "Rejected", job.problem_detail or "refused", state=job.state.value)
     if job.state is JobState.BROKEN:
         return problem(500, "InternalError", "this node failed on this request and will not try it again", state=job.state.value)
     return JSONResponse({"state": job.state.value}, 202)
+
+
+def _sign_in_enclave(door: Door, job: Job, claim: Claim) -> bytes:
+    """The enclave's signature, where the request demands one and this node has one. Of the guarded claim alone, and always the same."""
+    if door.enclave is None or not unpack_policy(job.asked.request.policy).enclave:
+        return b""
+    return door.enclave.sign_digest(compute_claim_digest(claim, door.chain.domain))
+
+
+def _sign_with_bls(door: Door, claim: Claim) -> bytes:
+    """Of the guarded claim alone, and always the same; empty where this node has no BLS key."""
+    return b"" if door.sign_bls is None else door.sign_bls(compute_claim_digest(claim, door.chain.domain))
 
 
 def _model_json(model: ServedModel) -> dict[str, Any]:

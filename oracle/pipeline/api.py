@@ -26,16 +26,16 @@ from oracle.pipeline.headcache import HeadCache
 from oracle.pipeline.inputs import Reals, count_saturated
 from oracle.pipeline.logged import Logged, read_logged
 from oracle.pipeline.rate import RateLimit
+from oracle.pipeline.session import connect
 from oracle.pipeline.settled import Settled, read_settled
 from oracle.records import Asked, Block, Bytes32, Domain, ModelKind, RegisteredModel, Request
 from oracle.relay import store
 from oracle.relay.contracts import Contracts
-from oracle.relay.deployment import load_deployment
+from oracle.relay.lease import open_relay_database
 from oracle.relay.schema import RequestState
 from oracle.relay.store import RequestEvent, RequestView
 from oracle.relay.terms import Terms
 from oracle.seams import ChainReader, Clock, SystemClock
-from oracle.store import open_database
 
 __all__ = ["Desk", "RequestEvent", "RequestState", "RequestView", "Submitted", "encode_request", "open_desk"]
 
@@ -221,10 +221,10 @@ def open_desk(config: Config, clock: Clock | None = None) -> Iterator[Desk]:
         raise ConfigRejected("configuration", "a table [api]", "none")
     api = config.api
     catalogue = load_catalogue(api.models)
-    contracts = Contracts(config.chain.rpc, load_deployment(config.chain.deployment))
+    contracts = connect(config.chain)
     contracts.check_deployment()
     log = HttpSource(api.log_url, read_secret(api.log_token_file))
-    engine = open_database(api.database, "relay")
+    engine = open_relay_database(api.database)
     try:
         with storing():
             store.bind_deployment(engine, contracts.domain)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from oracle.attest.bls_quorum import verify_any_quorum
 from oracle.attest.prove import Prover
-from oracle.attest.quorum import verify_quorum
 from oracle.audit import export
 from oracle.audit.call import ClaimChecks
 from oracle.audit.checkpoint import open_checkpoint
@@ -34,7 +34,7 @@ from oracle.relay.deployment import load_deployment
 from oracle.seams import ChainReader
 from oracle.signatures import recover_signer
 
-CHECKS = ClaimChecks(recover_signer, verify_quorum, Prover(()).verify)
+CHECKS = ClaimChecks(recover_signer, verify_any_quorum, Prover(()).verify)
 """Without any model at hand: proofs are not verified, and the audit says so."""
 
 
@@ -78,7 +78,7 @@ class Auditor:
 def open_auditor(
     log: str,
     vkey: str,
-    rpc: str,
+    rpc: str | Sequence[str],
     deployment: Path,
     anchor_key: Address | None = None,
     token: str | None = None,

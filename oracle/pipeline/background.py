@@ -37,8 +37,10 @@ class Background:
         self._failure: BaseException | None = None
         self._threads: list[threading.Thread] = []
 
-    def run(self, steps: Mapping[str, Step], app: FastAPI, listen: str) -> None:
+    def run(self, steps: Mapping[str, Step], app: FastAPI, listen: str, on_stopping: Callable[[], None] = lambda: None) -> None:
         """Runs the steps and serves `app` until SIGTERM or SIGINT; then lets each step in progress end. Raises what a step raised.
+
+        `on_stopping` is called before they are waited for, and may hasten them.
 
         Must be called on the main thread. uvicorn raises the signal it stopped for again when it is done, hence the handlers.
         """
@@ -50,6 +52,7 @@ class Background:
             serve(app, listen)
         finally:
             self._stopping.set()
+            on_stopping()
             for thread in self._threads:
                 thread.join(STOP_SECONDS)
         if self._failure is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from oracle.audit.blocks import RpcBlocks
@@ -12,7 +12,7 @@ from oracle.records import Address
 from oracle.relay.deployment import load_deployment
 
 
-def open_place(auditor: Auditor, rpc: str, deployment: Path, anchor_key: Address | None) -> Place:
+def open_place(auditor: Auditor, rpc: str | Sequence[str], deployment: Path, anchor_key: Address | None) -> Place:
     """`deployment` as the auditor has it. Raises ConfigRejected."""
     return Place(auditor.view, auditor.chain, RpcBlocks(rpc), load_deployment(deployment).audit_anchor, anchor_key)
 

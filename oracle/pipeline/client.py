@@ -69,6 +69,10 @@ class ApiClient:
     def receipt(self, request_id: Bytes32) -> dict[str, Any]:
         return self._get(f"/v1/requests/{to_hex(request_id)}/receipt")
 
+    def proof(self, request_id: Bytes32) -> dict[str, Any]:
+        """The log's entries about a request, with their proofs: to be verified, not believed."""
+        return self._get(f"/v1/requests/{to_hex(request_id)}/proof")
+
     def follow(self, request_id: Bytes32) -> Iterator[SentEvent]:
         """Every event of a request until it is final; reconnects where it broke off, without repeating an event."""
         last, failures = "", 0

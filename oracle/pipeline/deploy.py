@@ -23,7 +23,7 @@ NO_CIRCUIT = Bytes32(bytes(32))
 DAY_SECONDS = 86_400
 CEREMONY_CHUNK_BITS = 12
 """Commitments are to chunks of 4096 entries: the powers of the Ethereum KZG ceremony."""
-CONTRACTS_BEFORE_THE_SLASHER = 5
+CONTRACTS_BEFORE_THE_SLASHER = 9
 """OperatorRegistry, which is told where its slasher will be, up to the one before FraudProofs."""
 
 Progress = Callable[[str, Address], None]
@@ -42,6 +42,7 @@ class DeploymentPlan:
     unbonding_seconds: int = 8 * DAY_SECONDS  # above the longest window, 7 days
     minimum_stake_wei: int = 10**18
     admitter: Address | None = None  # None: anyone may register as an operator
+    enclave_quorum: int = 2  # how many operators, besides its own, attest to an enclave's key
 
 
 def deploy(sender: Sender, plan: DeploymentPlan, progress: Progress = lambda _name, _address: None) -> Deployment:
@@ -63,7 +64,11 @@ def deploy(sender: Sender, plan: DeploymentPlan, progress: Progress = lambda _na
     slasher = compute_created_address(sender.address, sender.endpoint.nonce(sender.address, "pending") + CONTRACTS_BEFORE_THE_SLASHER)
     operators = create("OperatorRegistry", timelock, plan.minimum_stake_wei, plan.unbonding_seconds, admitter, slasher)
     quorum, proof = create("QuorumVerifier", operators), create("ProofVerifier", models, CEREMONY_CHUNK_BITS, b"")
-    router = create("VerifierRouter", timelock, plan.guardian, [quorum, proof])
+    enclaves = create("EnclaveRegistry", operators, quorum, plan.enclave_quorum)
+    enclave = create("EnclaveVerifier", enclaves)
+    bls_keys = create("BlsKeys", operators)
+    bls_quorum = create("BlsQuorumVerifier", bls_keys)
+    router = create("VerifierRouter", timelock, plan.guardian, [quorum, proof, enclave, bls_quorum])
     coprocessor = create("Coprocessor", models, router)
     frauds = create("FraudProofs", coprocessor, router, operators)  # refuses to be anywhere but at `slasher`
     anchor = create("AuditAnchor")
@@ -79,6 +84,10 @@ def deploy(sender: Sender, plan: DeploymentPlan, progress: Progress = lambda _na
         fraud_proofs=frauds,
         audit_anchor=anchor,
         timelock=timelock,
+        enclave_registry=enclaves,
+        enclave_verifier=enclave,
+        bls_keys=bls_keys,
+        bls_quorum_verifier=bls_quorum,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from oracle.attest.bls_keystore import create_bls_keystore, load_bls_signer
 from oracle.attest.keys import create_keystore, load_account
 from oracle.audit.access import new_token, write_tokens
 from oracle.audit.custodykey import CustodyKey, write_custody_key
@@ -37,6 +38,16 @@ def new_keystore(path: Path, password_file: Path) -> Address:
 def address_of(path: Path, password_file: Path) -> Address:
     """Raises ConfigRejected where the keystore does not open."""
     return Address(load_account(path, password_file).address)
+
+
+def new_bls_keystore(path: Path, password_file: Path) -> bytes:
+    """A new BLS key's public part, 256 bytes. Raises as `new_keystore`."""
+    return create_bls_keystore(path, password_file)
+
+
+def bls_key_of(path: Path, password_file: Path) -> bytes:
+    """Raises ConfigRejected where the keystore does not open."""
+    return load_bls_signer(path, password_file).key
 
 
 def new_log(

@@ -29,10 +29,11 @@ from oracle.audit.source import DirectorySource
 from oracle.config import ChainConfig, Config, LogConfig, read_new_password, read_secret
 from oracle.errors import ChainError, ConfigRejected, LogRefused, Rejected
 from oracle.pipeline.background import Background, Step
+from oracle.pipeline.session import connect
 from oracle.pipeline.witness import make_witness_step, open_witnessing
 from oracle.records import Address, Anchor, Bytes32, Domain
 from oracle.relay.contracts import Contracts
-from oracle.relay.deployment import load_deployment
+from oracle.relay.metrics import EndpointCollector
 from oracle.relay.sender import AnchorSender
 from oracle.seams import Clock, Signer, SystemClock
 
@@ -86,7 +87,9 @@ def run_log(config: Config) -> None:
             steps["witness"]()  # before anything is signed: a witness may be ahead
         if settings.anchor_keystore is not None:
             signer = AccountSigner(load_account(settings.anchor_keystore, settings.password_file))
-            anchorer = Anchorer(log, source, open_anchors(config.chain, signer), signer, clock)
+            anchors = open_anchors(config.chain, signer)
+            metrics.registry.register(EndpointCollector(anchors.contracts.endpoints))
+            anchorer = Anchorer(log, source, anchors, signer, clock)
             metrics.anchored.set(anchorer.check())
             anchorer.log_newest()
             steps["anchor"] = make_anchor_step(anchorer, metrics, settings.anchor_seconds)
@@ -153,7 +156,7 @@ def _keeper(settings: LogConfig) -> Keeper:
 
 def open_anchors(chain: ChainConfig, signer: Signer) -> ContractAnchors:
     """The AuditAnchor of a deployment, paid for by `signer`. Raises ConfigRejected or ChainError."""
-    contracts = Contracts(chain.rpc, load_deployment(chain.deployment))
+    contracts = connect(chain)
     contracts.check_deployment()
     return ContractAnchors(contracts, AnchorSender(contracts, signer))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from circuits import CanonicalModel, CircuitError
 from oracle.attest.prove import Prover
 from oracle.errors import ModelRejected
-from oracle.node.models import CanonicalServed, ModelLibrary, load_library
+from oracle.node.models import CanonicalServed, ModelLibrary, Serve, load_library
 from oracle.records import Bytes32
 
 
@@ -32,9 +32,9 @@ def load_checked_library(paths: Sequence[Path]) -> ModelLibrary:
     return load_provable_library(paths)[0]
 
 
-def load_provable_library(paths: Sequence[Path]) -> tuple[ModelLibrary, Prover]:
-    """As `load_checked_library`, with a prover of its canonical models."""
-    library = load_library(paths)
+def load_provable_library(paths: Sequence[Path], serve_opaque: Serve | None = None) -> tuple[ModelLibrary, Prover]:
+    """As `load_checked_library`, with a prover of its canonical models. `serve_opaque` takes the others elsewhere."""
+    library = load_library(paths, serve_opaque)
     # The id binds every file, so what is read here a second time is what is served.
     served = [model.directory for model in library if isinstance(model, CanonicalServed)]
     return library, Prover(load_canonical(directory.path, directory.model_id) for directory in served)

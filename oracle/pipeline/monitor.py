@@ -41,7 +41,7 @@ class MonitorSettings:
     vkey: str
     database: str
     policy: Path | None = None
-    rpc: str | None = None
+    rpc: str | Sequence[str] | None = None
     deployment: Path | None = None
     anchor_key: Address | None = None
     webhook: str | None = None
@@ -96,7 +96,7 @@ def _open_anchors(settings: MonitorSettings, origin: str) -> Callable[[], Sequen
     given = (settings.rpc, settings.deployment, settings.anchor_key)
     if given == (None, None, None):
         return None
-    if settings.rpc is None or settings.deployment is None or settings.anchor_key is None:
+    if not settings.rpc or settings.deployment is None or settings.anchor_key is None:
         raise ConfigRejected("monitor", "--rpc, --deployment and --anchor-key, or none of them", "some")
     contracts = Contracts(settings.rpc, load_deployment(settings.deployment))
     contracts.check_deployment()

@@ -11,13 +11,17 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 from sqlalchemy import Connection, Engine, MetaData
 from sqlalchemy.exc import SQLAlchemyError
 
 from oracle import journal
+from oracle.attest.bls import BlsSigner
+from oracle.attest.bls_keystore import load_bls_signer
 from oracle.attest.keys import load_account
 from oracle.attest.prove import Prover
+from oracle.attest.remote import open_signer
 from oracle.attest.sign import AccountSigner, sign_claim
 from oracle.audit.client import LogClient
 from oracle.audit.entries import error_entry, intent_entry, result_entry
@@ -37,20 +41,25 @@ from oracle.errors import (
     WorldError,
 )
 from oracle.node import jobs
+from oracle.node.executor import Workplace
 from oracle.node.infer import infer
 from oracle.node.intake import CheckedJob, Terms, check
 from oracle.node.jobs import Guarded, Job, JobStore
 from oracle.node.metrics import NodeMetrics
-from oracle.node.models import ModelLibrary
+from oracle.node.models import CanonicalServed, ModelLibrary, ServedModel
+from oracle.node.recent import RecentChain
 from oracle.node.service import Door, make_app
+from oracle.node.work import infer_elsewhere
 from oracle.pipeline.background import Background, Step
 from oracle.pipeline.ledger import Ledger, make_deliver_step
-from oracle.pipeline.models import load_provable_library
-from oracle.records import Address, Appended, Asked, Block, Bytes32, Claim, SignedClaim
+from oracle.pipeline.session import connect
+from oracle.pipeline.work import DistantProver, load_models, open_loading, open_workplace
+from oracle.records import Address, Appended, Asked, Block, Bytes32, Claim, Inference, SignedClaim
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
 from oracle.relay.follow import Follower, SqlTrail, trail_table
-from oracle.seams import ChainReader, Clock, EntryLog, Signer, SystemClock
+from oracle.relay.metrics import EndpointCollector
+from oracle.seams import ChainReader, Clock, EntryLog, PreimageSigner, Signer, SystemClock
 from oracle.store import open_database
 
 IDLE_SECONDS = 0.25
@@ -62,7 +71,7 @@ MAX_BACKOFF_SECONDS = jobs.LONGEST_PAUSE_SECONDS
 class Proving:
     """How a node that proves does it. `beneficiary` is named in every proof, and paid."""
 
-    prover: Prover
+    prover: Prover | DistantProver
     beneficiary: Callable[[], Address]  # asked when a proof is made: an operator may register after the node's start
 
 
@@ -76,13 +85,17 @@ class Node:
     log: EntryLog
     library: ModelLibrary
     terms: Terms
-    signer: Signer
+    signer: PreimageSigner
     metrics: NodeMetrics
     clock: Clock
     proving: Proving | None = None
     bell: threading.Event = field(default_factory=threading.Event)
     stranded: set[Bytes32] = field(default_factory=set)
     log_policy: LogPolicy = LogPolicy.CLOSED
+    workplace: Workplace | None = None  # where opaque models run; in this process where there is none
+    recent: ChainReader | None = None  # what checks read, shared by door and workers; `chain` where there is none
+    enclave: Signer | None = None  # the key in this node's enclave
+    bls: BlsSigner | None = None  # signs claims beside `signer`
     ledger: Ledger = field(init=False)
 
     def __post_init__(self) -> None:
@@ -106,9 +119,9 @@ def answer(job: Job, node: Node) -> None:
 def _compute_claim(job: Job, node: Node) -> Guarded:
     asked = job.asked
     owed_wei = node.store.compute_owed_wei(asked.request.requester, besides=asked.request_id) if asked.request.is_signed_off_chain else 0
-    checked = check(asked, node.chain, node.library, node.terms, owed_wei)
+    checked = check(asked, node.recent or node.chain, node.library, node.terms, owed_wei)
     intent = job.intent or append_intent(checked, node)
-    inference = infer(checked.model, asked.input)
+    inference = _run_model(checked.model, asked.input, node)
     node.metrics.inference_seconds.labels(checked.model.directory.name).observe(inference.seconds)
     claim = Claim(asked.request_id, inference.model_id, inference.input_digest, inference.output_digest)
 
@@ -116,6 +129,14 @@ def _compute_claim(job: Job, node: Node) -> Guarded:
         return sign_claim(claim, output, checked.domain, node.signer)
 
     return node.store.sign_once(claim, inference, intent, checked.domain, sign)
+
+
+def _run_model(model: ServedModel, data: bytes, node: Node) -> Inference:
+    """Canonical models here: their graph is the one this package writes for a checked descriptor, with no operation that can end a process
+    and the same work for every input. Opaque ones where what they do ends nothing but their own process."""
+    if node.workplace is None or isinstance(model, CanonicalServed):
+        return infer(model, data)
+    return infer_elsewhere(model, data, node.workplace)
 
 
 def _prove_claim(guarded: Guarded, asked: Asked, node: Node) -> bytes:
@@ -280,20 +301,33 @@ def run_node(config: Config) -> None:
     chain, first_block = _open_chain(config.chain)
     log = LogClient(config.node.log_url, read_secret(config.node.log_token_file))
     node = open_node(config.node, engine, chain, log)
+    node.metrics.registry.register(EndpointCollector(chain.endpoints))
+    try:
+        _serve(config, config.node, node, engine, log, first_block)
+    finally:
+        _stop_work(node)
+    journal.get("node").info("stopped")
+
+
+def _stop_work(node: Node) -> None:
+    if node.workplace is not None:
+        node.workplace.stop()
+
+
+def _serve(config: Config, settings: NodeConfig, node: Node, engine: Engine, log: LogClient, first_block: int) -> None:
     node.store.requeue_all()
     follower = make_follower(engine, node, first_block, config.chain.confirmations)
     steps = {"follow": make_follow_step(follower, node.metrics, config.chain.poll_seconds)}
-    steps |= {f"worker {number}": make_work_step(node) for number in range(config.node.workers)}
+    steps |= {f"worker {number}": make_work_step(node) for number in range(settings.workers)}
     steps["owed"] = make_deliver_step(node.ledger)
     _warn_unless_registered(node)
     journal.get("node").info("started", signer=node.signer.address, models=[m.directory.name for m in node.library])
-    Background().run(steps, make_app(_door(node, log)), config.node.listen)
-    journal.get("node").info("stopped")
+    Background().run(steps, make_app(_door(node, log)), settings.listen, lambda: _stop_work(node))
 
 
 def _open_chain(config: ChainConfig) -> tuple[Contracts, int]:
     deployment = load_deployment(config.deployment)
-    chain = Contracts(config.rpc, deployment)
+    chain = connect(config)
     chain.check_deployment()
     return chain, deployment.block_number
 
@@ -314,8 +348,20 @@ def open_node(config: NodeConfig, engine: Engine, chain: ChainReader, log: Entry
         raise ConfigRejected("node: workers", "at least 1", config.workers)
     store = JobStore(engine)
     store.bind(chain.domain)
-    library, prover = load_provable_library(config.models)
-    signer = AccountSigner(load_account(config.keystore, config.password_file))
+    metrics = NodeMetrics(store)
+    workplace = open_workplace(config, metrics.observer())
+    try:
+        return _assemble(config, chain, log, store, metrics, workplace)
+    except BaseException:
+        workplace.stop(0)
+        raise
+
+
+def _assemble(config: NodeConfig, chain: ChainReader, log: EntryLog, store: JobStore, metrics: NodeMetrics, workplace: Workplace) -> Node:
+    metrics.watch(workplace)
+    with open_loading(config, workplace) as loading:
+        library, prover = load_models(config.models, workplace, loading)
+    signer = open_signer(config, "node")
     named = None if config.beneficiary is None else read_address(config.beneficiary, "node: beneficiary")
 
     def beneficiary() -> Address:
@@ -329,11 +375,32 @@ def open_node(config: NodeConfig, engine: Engine, chain: ChainReader, log: Entry
         library=library,
         terms=Terms(config.minimum_fee_wei, config.max_input_bytes, config.prove, config.minimum_proof_fee_wei),
         signer=signer,
-        metrics=NodeMetrics(store),
+        metrics=metrics,
         clock=SystemClock(),
         proving=Proving(prover, beneficiary) if config.prove else None,
         log_policy=LogPolicy(config.log_policy),
+        workplace=workplace,
+        recent=cast(ChainReader, RecentChain(chain)),
+        enclave=_open_enclave(config),
+        bls=_open_bls(config),
     )
+
+
+def _open_enclave(config: NodeConfig) -> Signer | None:
+    if config.enclave_keystore is None:
+        return None
+    if config.enclave_password_file is None:
+        raise ConfigRejected("node: enclave_password_file", "the password of the enclave's keystore", "nothing")
+    return AccountSigner(load_account(config.enclave_keystore, config.enclave_password_file))
+
+
+def _open_bls(config: NodeConfig) -> BlsSigner | None:
+    if config.bls_keystore is None:
+        return None
+    password_file = config.bls_password_file or config.password_file
+    if password_file is None:
+        raise ConfigRejected("node: bls_password_file", "the password of the BLS keystore", "nothing")
+    return load_bls_signer(config.bls_keystore, password_file)
 
 
 def _door(node: Node, log: LogClient) -> Door:
@@ -354,4 +421,5 @@ def _door(node: Node, log: LogClient) -> Door:
 
     readiness = {"chain": require_chain, "log": require_log, "models": require_models}
     tolerated = frozenset({"log"} if node.log_policy is LogPolicy.OPEN else ())
-    return Door(node.name, node.store, node.chain, node.library, node.terms, node.metrics, readiness, on_accepted, tolerated)
+    parts = (node.name, node.store, node.recent or node.chain, node.library, node.terms, node.metrics)
+    return Door(*parts, readiness, on_accepted, tolerated, node.enclave, None if node.bls is None else node.bls.sign_digest)

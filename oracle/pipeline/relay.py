@@ -6,32 +6,63 @@ reconciles, *statements* writes to the log. None waits for another; each may be 
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from oracle import journal
-from oracle.attest.keys import load_account
-from oracle.attest.quorum import assemble_quorum, check_signed_claim, find_agreement
-from oracle.attest.sign import AccountSigner
+from oracle.attest.bls_quorum import QuorumGas, assemble_cheapest, check_bls
+from oracle.attest.quorum import check_signed_claim, find_agreement
+from oracle.attest.remote import open_signer
 from oracle.audit.client import LogClient
 from oracle.audit.entries import error_entry, lie_entry, receipt_entry
 from oracle.config import Config, RelayConfig, read_secret
-from oracle.encoding import PROOF_SELECTOR, QUORUM_ECDSA_SELECTOR, compute_claim_digest, to_hex, unpack_quorum_evidence
+from oracle.encoding import (
+    ENCLAVE_SELECTOR,
+    PROOF_SELECTOR,
+    QUORUM_BLS_SELECTOR,
+    QUORUM_ECDSA_SELECTOR,
+    compute_claim_digest,
+    to_hex,
+    unpack_bls_quorum_evidence,
+    unpack_policy,
+    unpack_quorum_evidence,
+)
 from oracle.errors import ClaimRejected, ConfigRejected, InvariantBroken, PeerError, StoreError
 from oracle.pipeline.background import Background, Step
-from oracle.records import Address, Asked, Block, Claim, Delivery, Domain, Entry, Evidence, Operator, Receipt, SignedClaim
+from oracle.pipeline.session import connect
+from oracle.records import (
+    Address,
+    Asked,
+    Block,
+    Bytes32,
+    Claim,
+    Delivered,
+    Delivery,
+    Domain,
+    Entry,
+    Evidence,
+    Operator,
+    Receipt,
+    SignedClaim,
+)
+from oracle.relay.artifacts import load_gas
 from oracle.relay.collect import Attestation, Collector, expire_overdue
 from oracle.relay.contracts import Contracts
-from oracle.relay.deployment import load_deployment
 from oracle.relay.failures import CallReverted
+from oracle.relay.fees import FeePolicy
 from oracle.relay.follow import Follower, SqlTrail
-from oracle.relay.lane import Lane, Ledger, hold_lane
+from oracle.relay.lane import Lane, Ledger
+from oracle.relay.lease import RENEW_SECONDS, TAKE_SECONDS, Alone, Holding, Lease, hold, open_relay_database
 from oracle.relay.metrics import RelayMetrics, make_app
 from oracle.relay.peers import NodePeer
 from oracle.relay.reconcile import reconcile
@@ -40,13 +71,13 @@ from oracle.relay.statements import KeyedLog, write_waiting
 from oracle.relay.store import bind_deployment, publish_terms, take_block, undo_block
 from oracle.relay.submit import submit_due
 from oracle.relay.terms import Terms
-from oracle.seams import Clock, Signer, SystemClock
+from oracle.seams import Clock, PreimageSigner, SystemClock
 from oracle.signatures import recover_signer
-from oracle.store import open_database
 
 ACTOR = "relay"
 OPERATORS_SECONDS = 2.0
 LOW_BALANCE_WEI = 10**16
+STANDBY_SECONDS = 0.1
 
 
 # ---- the seams the relay is handed -----------------------------------------------------------------------------------------------------
@@ -67,11 +98,18 @@ class AuditEntries:
         return error_entry(asked, self.domain, ACTOR, error_type, message, now)
 
 
-def read_signers(delivery: Delivery, domain: Domain) -> tuple[Address, ...]:
-    """Who signed a delivery's quorum evidence, recovered from the signatures, lowest operator index first."""
-    digest = compute_claim_digest(delivery.claim, domain)
-    quorums = [e.data for e in delivery.evidence if e.selector == QUORUM_ECDSA_SELECTOR]
-    return tuple(recover_signer(digest, signature) for data in quorums for signature in unpack_quorum_evidence(data).values())
+def read_signers(delivery: Delivery, delivered: Delivered, domain: Domain) -> tuple[Address, ...]:
+    """Who signed a delivery's quorum evidence, lowest operator index first: signing keys, recovered from ECDSA signatures.
+
+    A BLS signature shows no address; the accounts of its operators are the first that the contract paid.
+    """
+    digest, signers = compute_claim_digest(delivery.claim, domain), []
+    for piece in delivery.evidence:
+        if piece.selector == QUORUM_ECDSA_SELECTOR:
+            signers += [recover_signer(digest, signature) for signature in unpack_quorum_evidence(piece.data).values()]
+        elif piece.selector == QUORUM_BLS_SELECTOR:
+            signers += delivered.beneficiaries[: len(unpack_bls_quorum_evidence(piece.data)[0])]
+    return tuple(signers)
 
 
 class KnownOperators:
@@ -95,8 +133,27 @@ VerifyProof = Callable[[Claim, bytes, bytes, Evidence], Sequence[Address]]
 """(claim, input, output, evidence) → whom it names. Raises CallReverted."""
 
 
-def make_attestation(domain: Domain, operators: Callable[[], Sequence[Operator]], verify_proof: VerifyProof) -> Attestation:
-    """Quorum and proof evidence for the collector. `verify_proof` is `Contracts.check_proof`: the relay has no models, the chain has."""
+VerifyEnclave = Callable[[Claim, Bytes32, Evidence], Sequence[Address]]
+"""(claim, policy word, evidence) → the operator whose enclave signed. Raises CallReverted."""
+
+
+def measured_gas() -> QuorumGas:
+    """What either kind of quorum evidence costs, as forge measured it for the contracts of this package."""
+    return QuorumGas.from_snapshots(load_gas()["Quorums"])
+
+
+def make_attestation(
+    domain: Domain,
+    operators: Callable[[], Sequence[Operator]],
+    verify_proof: VerifyProof,
+    verify_enclave: VerifyEnclave,
+    gas: QuorumGas | None = None,
+) -> Attestation:
+    """Evidence of all kinds for the collector. `verify_proof` is `Contracts.check_proof`: the relay has no models, the chain has;
+    `verify_enclave` is `Contracts.check_enclave`: which keys are valid, the chain knows. `gas` decides between the kinds of quorum
+    evidence; `measured_gas` where not given.
+    """
+    gas = gas or measured_gas()
 
     def check_proof(signed: SignedClaim, asked: Asked) -> None:
         try:
@@ -104,16 +161,33 @@ def make_attestation(domain: Domain, operators: Callable[[], Sequence[Operator]]
         except CallReverted as error:
             raise ClaimRejected("proof of a claim", "one that the verifier accepts", str(error)[:300]) from error
 
+    def check_enclave(signed: SignedClaim, asked: Asked) -> None:
+        if not unpack_policy(asked.request.policy).enclave:
+            return  # nobody asked for it, and nobody will look at it
+        try:
+            named = verify_enclave(signed.claim, asked.request.policy, Evidence(ENCLAVE_SELECTOR, signed.enclave))
+        except CallReverted as error:
+            raise ClaimRejected("enclave's signature of a claim", "one that the verifier accepts", str(error)[:300]) from error
+        operator = check_signed_claim(signed, asked, domain, operators()).operator
+        if tuple(named) != (operator,):
+            raise ClaimRejected("enclave's signature of a claim", f"one of {operator}'s enclave", ", ".join(named))
+
     def check(signed: SignedClaim, asked: Asked, known: Sequence[Operator]) -> Operator:
         return check_signed_claim(signed, asked, domain, known)
 
-    return Attestation(operators, check, find_agreement, assemble_quorum, check_proof)
+    def assemble(claims: Sequence[SignedClaim], k: int, known: Sequence[Operator]) -> Evidence:
+        return assemble_cheapest(claims, k, known, domain, gas)
+
+    def check_its_bls(signed: SignedClaim, operator: Operator) -> None:
+        check_bls(signed, operator, domain)
+
+    return Attestation(operators, check, find_agreement, assemble, check_proof, check_enclave, check_its_bls)
 
 
-def make_lane(engine: Engine, chain: Ledger, signer: Signer, clock: Clock, **settings: int) -> Lane:
-    """A lane with the real log formats. `settings`: batch_size, final_blocks, is_refunding, most_unmined."""
+def make_lane(engine: Engine, chain: Ledger, signer: PreimageSigner, clock: Clock, **settings: Any) -> Lane:
+    """A lane with the real log formats. `settings`: batch_size, final_blocks, is_refunding, most_unmined, fees."""
     domain = chain.domain
-    return Lane(engine, chain, signer, clock, AuditEntries(domain), lambda delivery: read_signers(delivery, domain), **settings)  # type: ignore[arg-type]
+    return Lane(engine, chain, signer, clock, AuditEntries(domain), lambda d, delivered: read_signers(d, delivered, domain), **settings)
 
 
 def make_follower(engine: Engine, chain: Ledger, clock: Clock, first_block: int, confirmations: int) -> Follower:
@@ -176,15 +250,37 @@ def _statement_step(engine: Engine, log: KeyedLog, pause_seconds: float) -> Step
 
 
 def _storing(step: Step) -> Step:
-    """A database that does not answer is the world's fault, and tried again; any other database error is ours."""
+    """A database that does not answer is the world's fault, and tried again; any other database error is ours.
+
+    InternalError: the server ended a transaction in which this process stood still (`oracle.relay.lease`).
+    """
 
     def guarded() -> float:
         try:
             return step()
-        except OperationalError as error:
+        except (OperationalError, InternalError, PoolTimeout) as error:
             raise StoreError("the relay's database does not answer") from error
 
     return guarded
+
+
+def _holding(holding: Holding, step: Step) -> Step:
+    """A replica without the lease waits."""
+
+    def guarded() -> float:
+        return step() if holding.is_held else STANDBY_SECONDS
+
+    return guarded
+
+
+def _lease_step(lease: Lease, on_taken: Callable[[], None]) -> Step:
+    def step() -> float:
+        if lease.step():
+            journal.get("lease").info("took the lease", term=lease.token)  # "token" is hidden by the journal
+            on_taken()
+        return RENEW_SECONDS if lease.is_held else TAKE_SECONDS
+
+    return step
 
 
 # ---- the process -----------------------------------------------------------------------------------------------------------------------
@@ -197,30 +293,38 @@ def run_relay(config: Config) -> None:
         raise ConfigRejected("relay: nodes, batch_size", "at least one of each", f"{len(relay.nodes)}, {relay.batch_size}")
     terms = Terms(relay.minimum_fee_wei, relay.minimum_fee_per_callback_gas_wei, relay.max_callback_gas, relay.minimum_proof_fee_wei)
     journal.configure("relay")
-    deployment = load_deployment(config.chain.deployment)
-    chain = Contracts(config.chain.rpc, deployment)
+    chain = connect(config.chain)
     chain.check_deployment()
-    signer = AccountSigner(load_account(relay.keystore, relay.password_file))
+    signer = open_signer(relay, "relay")
     with ExitStack() as stack:
-        engine = open_database(relay.database, "relay")
+        engine = open_relay_database(relay.database)
         stack.callback(engine.dispose)
-        stack.enter_context(hold_lane(engine))
         bind_deployment(engine, chain.domain)
-        _announce(engine, terms)
+        holding = stack.enter_context(hold(engine, f"{socket.gethostname()}:{os.getpid()}"))
         log = LogClient(relay.log_url, read_secret(relay.log_token_file))
         stack.callback(log.close)
         nodes = [stack.enter_context(NodePeer(url)) for url in relay.nodes]
-        _run(config, relay, engine, chain, signer, log, nodes)
+        _run(config, relay, engine, holding, terms, chain, signer, log, nodes)
 
 
 def _run(
-    config: Config, relay: RelayConfig, engine: Engine, chain: Contracts, signer: Signer, log: LogClient, nodes: Sequence[NodePeer]
+    config: Config,
+    relay: RelayConfig,
+    engine: Engine,
+    holding: Alone | Lease,
+    terms: Terms,
+    chain: Contracts,
+    signer: PreimageSigner,
+    log: LogClient,
+    nodes: Sequence[NodePeer],
 ) -> None:
-    clock, operators, metrics = SystemClock(), KnownOperators(chain), RelayMetrics(engine)
+    clock = SystemClock()
+    operators, metrics = KnownOperators(chain), RelayMetrics(engine, clock)
     final_blocks = config.chain.confirmations if relay.final_blocks is None else relay.final_blocks
     settings = {"batch_size": relay.batch_size, "final_blocks": final_blocks, "is_refunding": relay.refund_expired}
-    lane = make_lane(engine, chain, signer, clock, **settings)
-    collector = Collector(lane, nodes, make_attestation(chain.domain, operators, chain.check_proof))
+    fees = FeePolicy(relay.bump_permille, relay.bump_seconds, relay.job_budget_wei, relay.budget_percent_of_fee)
+    lane = make_lane(engine, chain, signer, clock, **settings, fees=fees)
+    collector = Collector(lane, nodes, make_attestation(chain.domain, operators, chain.check_proof, chain.check_enclave))
     follower = make_follower(engine, chain, clock, chain.deployment.block_number, config.chain.confirmations)
     pause = config.chain.poll_seconds
     steps = {
@@ -229,10 +333,16 @@ def _run(
         "statements": _statement_step(engine, log, pause),
     }
     steps |= {f"collect {node.url}": _collect_step(collector, node, operators, relay.collect_seconds) for node in nodes}
+    steps = {name: _holding(holding, _storing(step)) for name, step in steps.items()}
+    if isinstance(holding, Lease):
+        steps["lease"] = _lease_step(holding, lambda: _announce(engine, terms))
+    else:
+        _announce(engine, terms)
+    metrics.is_holder.set_function(lambda: float(holding.is_held))
     readiness = {"chain": lambda: _check_chain(chain, signer.address, metrics), "log": lambda: _check_log(log)}
     _warn_when_poor(chain, signer.address)
     journal.get("relay").info("started", account=signer.address, nodes=list(relay.nodes))
-    Background().run({name: _storing(step) for name, step in steps.items()}, make_app(metrics, readiness), relay.listen)
+    Background().run(steps, make_app(metrics, readiness, endpoints=chain.endpoints), relay.listen)
     journal.get("relay").info("stopped")
 
 

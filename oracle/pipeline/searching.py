@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -130,7 +130,7 @@ def cache_directory() -> Path:
 
 
 # ---- the chain --------------------------------------------------------------------------------------------------------------------------
-def open_chain(rpc: str, deployment: Path, vkey: str, anchor_key: Address | None) -> OnChain:
+def open_chain(rpc: str | Sequence[str], deployment: Path, vkey: str, anchor_key: Address | None) -> OnChain:
     """Raises ConfigRejected or ChainError for the deployment."""
     contracts = Contracts(rpc, load_deployment(deployment))
     contracts.check_deployment()

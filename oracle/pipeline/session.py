@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from oracle.attest.bls import BlsSigner
+from oracle.attest.bls_keystore import load_bls_signer
 from oracle.attest.keys import load_account
 from oracle.attest.sign import AccountSigner
+from oracle.config import ChainConfig
 from oracle.errors import ConfigRejected
 from oracle.records import Address
 from oracle.relay.contracts import Contracts, Endpoint
 from oracle.relay.deployment import Deployment, load_deployment, write_deployment
+from oracle.relay.endpoints import Endpoints
 from oracle.relay.sender import Sender
 from oracle.seams import Signer
 
@@ -31,21 +36,32 @@ def load_signer(keystore: Path, password_file: Path) -> Signer:
     return AccountSigner(load_account(keystore, password_file))
 
 
-def open_chain(rpc: str, deployment: Path) -> Contracts:
+def load_bls(keystore: Path, password_file: Path) -> BlsSigner:
+    """Raises ConfigRejected naming the file that is wrong."""
+    return load_bls_signer(keystore, password_file)
+
+
+def connect(chain: ChainConfig) -> Contracts:
+    """The deployment of a configuration, behind its endpoints; nothing is asked yet. Raises ConfigRejected."""
+    deployment = load_deployment(chain.deployment)
+    return Contracts(Endpoints(chain.rpc, deployment.chain_id, chain.quorum, chain.max_lag_blocks), deployment)
+
+
+def open_chain(rpc: str | Sequence[str], deployment: Path) -> Contracts:
     """A deployment to read from, once the endpoint was seen to have it. Raises ConfigRejected or ChainError."""
     contracts = Contracts(rpc, load_deployment(deployment))
     contracts.check_deployment()
     return contracts
 
 
-def open_session(rpc: str, deployment: Path, keystore: Path, password_file: Path) -> Session:
+def open_session(rpc: str | Sequence[str], deployment: Path, keystore: Path, password_file: Path) -> Session:
     """A deployment to act on. Raises ConfigRejected naming the file that is wrong, or ChainError."""
     signer = load_signer(keystore, password_file)
     contracts = open_chain(rpc, deployment)
     return Session(contracts, signer, Sender(contracts, signer))
 
 
-def open_sender(rpc: str, keystore: Path, password_file: Path) -> Sender:
+def open_sender(rpc: str | Sequence[str], keystore: Path, password_file: Path) -> Sender:
     """An account at an endpoint where nothing needs to be deployed yet."""
     return Sender(Endpoint(rpc), load_signer(keystore, password_file))
 

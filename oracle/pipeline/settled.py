@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from oracle.encoding import PROOF_SELECTOR, QUORUM_ECDSA_SELECTOR, to_hex, unpack_proof_evidence, unpack_quorum_evidence
+from oracle.encoding import PROOF_SELECTOR, to_hex, unpack_proof_evidence, unpack_quorum_indices
 from oracle.errors import ChainError, RequestUnknown
 from oracle.records import Address, Bytes32, Delivered, Evidence, OnChainStatus, Operator, Replaced, TransactionReceipt
 from oracle.seams import ChainReader, find_carried
@@ -62,5 +62,4 @@ def proof_beneficiary(evidence: Sequence[Evidence]) -> Address | None:
 def quorum_signers(evidence: Sequence[Evidence], operators: Sequence[Operator]) -> tuple[Operator, ...]:
     """The operators whose bits are set, lowest index first. The contract has checked the signatures; an auditor checks them again."""
     by_index = {operator.index: operator for operator in operators}
-    data = next((e.data for e in evidence if e.selector == QUORUM_ECDSA_SELECTOR), None)
-    return () if data is None else tuple(by_index[i] for i in sorted(unpack_quorum_evidence(data)) if i in by_index)
+    return tuple(by_index[i] for i in unpack_quorum_indices(evidence) if i in by_index)

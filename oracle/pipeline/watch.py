@@ -17,21 +17,25 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from oracle import journal
+from oracle.attest.bls_quorum import verify_any_quorum
 from oracle.attest.keys import load_account
 from oracle.attest.prove import Prover
 from oracle.attest.sign import AccountSigner
 from oracle.config import Config, read_address
 from oracle.encoding import (
     PROOF_SELECTOR,
+    QUORUM_BLS_SELECTOR,
     QUORUM_ECDSA_SELECTOR,
     compute_claim_digest,
     keccak256,
     to_hex,
+    unpack_bls_quorum_evidence,
     unpack_quorum_evidence,
 )
 from oracle.errors import ChainError, ClaimRejected, ConfigRejected, EvidenceRejected, InputRejected, ModelUnknown, StoreError
 from oracle.pipeline.background import Background, Step
 from oracle.pipeline.models import load_provable_library
+from oracle.pipeline.session import connect
 from oracle.records import (
     Address,
     Asked,
@@ -41,6 +45,7 @@ from oracle.records import (
     Delivered,
     Delivery,
     Evidence,
+    Operator,
     RequestStatus,
     SignedClaim,
     TransactionReceipt,
@@ -48,7 +53,6 @@ from oracle.records import (
 from oracle.relay import cases
 from oracle.relay.cases import Case, CaseState
 from oracle.relay.contracts import Contracts
-from oracle.relay.deployment import load_deployment
 from oracle.relay.failures import CallReverted
 from oracle.relay.follow import Follower, SqlTrail
 from oracle.relay.metrics import StateCollector, make_app
@@ -97,12 +101,21 @@ class Watcher:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedTogether:
+    """Who signed with BLS keys, as of the delivery's block, and the sum of their signatures."""
+
+    operators: tuple[Operator, ...]
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Accusation:
     """A delivery as the chain has it: what was asked, what was answered, and the signatures that its calldata shows."""
 
     asked: Asked
     claim: Claim
     signed: tuple[SignedClaim, ...]
+    together: SignedTogether | None = None
 
 
 # ---- one case -----------------------------------------------------------------------------------------------------------------------
@@ -205,12 +218,31 @@ def slash(watcher: Watcher, case: Case, accusation: Accusation, evidence: Eviden
         watcher.metrics.slashings.inc(len(part))
         signers = [signed.signer for signed in part]
         watcher.logger.warning("slashed", request_id=case.request_id, signers=signers, transaction=to_hex(receipt.transaction))
-    return bool(guilty)
+    return slash_together(watcher, case, accusation, evidence) or bool(guilty)
+
+
+def slash_together(watcher: Watcher, case: Case, accusation: Accusation, evidence: Evidence) -> bool:
+    """The same for those who signed with BLS keys: one call, whoever of them has something to lose."""
+    signed = accusation.together
+    if signed is None or not any(_has_stake(watcher.chain, case.request_id, o.operator) for o in signed.operators):
+        return False
+    keys, data = [o.bls_key for o in signed.operators], accusation.asked.input
+    call = watcher.chain.prove_wrong_together_call(accusation.claim, keys, signed.signature, data, case.output, evidence)
+    receipt = watcher.sender.send(call)
+    watcher.metrics.slashings.inc(len(keys))
+    operators = [o.operator for o in signed.operators]
+    watcher.logger.warning("slashed", request_id=case.request_id, operators=operators, transaction=to_hex(receipt.transaction))
+    return True
 
 
 def _is_slashable(chain: Contracts, request_id: Bytes32, signer: Address) -> bool:
     operator = chain.operator_of(signer)
-    return operator is not None and chain.stake_of(operator) > 0 and not chain.slashed_for(request_id, operator)
+    return operator is not None and _has_stake(chain, request_id, operator)
+
+
+def _has_stake(chain: Contracts, request_id: Bytes32, operator: Address) -> bool:
+    """Whether an operator still has something to lose for what it signed about a request."""
+    return chain.stake_of(operator) > 0 and not chain.slashed_for(request_id, operator)
 
 
 def _take_refusal(watcher: Watcher, case: Case, reverted: CallReverted, now: float) -> None:
@@ -237,8 +269,10 @@ def read_delivery(chain: Contracts, case: Case) -> tuple[Delivered, Accusation |
     if asked is None:
         return delivered, None
     claim = Claim(case.request_id, delivered.model_id, asked.request.input_digest, delivered.output_digest)
-    signed = () if carried is None else read_signatures(chain, claim, delivered.output, carried.evidence)
-    return delivered, Accusation(asked, claim, signed)
+    if carried is None:
+        return delivered, Accusation(asked, claim, ())
+    signed = read_signatures(chain, claim, delivered.output, carried.evidence)
+    return delivered, Accusation(asked, claim, signed, read_together(chain, claim, carried.evidence, receipt.block_number))
 
 
 def _asked_in(carried: Delivery | None) -> Asked | None:
@@ -260,6 +294,20 @@ def read_signatures(chain: Contracts, claim: Claim, output: bytes, evidence: Seq
     except (ClaimRejected, EvidenceRejected) as error:
         journal.get("watch").warning("evidence in calldata is not readable", request_id=claim.request_id, error=str(error))
     return tuple(signed)
+
+
+def read_together(chain: Contracts, claim: Claim, evidence: Sequence[Evidence], block_number: int) -> SignedTogether | None:
+    """Whose BLS signature a delivery's quorum evidence is; None where it is of another kind. As `read_signatures`."""
+    piece = next((e for e in evidence if e.selector == QUORUM_BLS_SELECTOR), None)
+    if piece is None:
+        return None
+    around = chain.operators(block_number) + chain.operators(block_number - 1)  # one who changes keys in the block counted as before
+    try:
+        signers = verify_any_quorum(piece, compute_claim_digest(claim, chain.domain), around, 1)
+        return SignedTogether(signers, unpack_bls_quorum_evidence(piece.data)[1])
+    except EvidenceRejected as error:
+        journal.get("watch").warning("evidence in calldata is not readable", request_id=claim.request_id, error=str(error))
+        return None
 
 
 def _head(chain: Contracts) -> Block:
@@ -332,7 +380,7 @@ def run_watch(config: Config) -> None:
         raise ConfigRejected("configuration", "a table [watch]", "none")
     watch = config.watch
     journal.configure("watch")
-    chain = Contracts(config.chain.rpc, load_deployment(config.chain.deployment))
+    chain = connect(config.chain)
     chain.check_deployment()
     _library, prover = load_provable_library(watch.models)
     signer = AccountSigner(load_account(watch.keystore, watch.password_file))
@@ -347,7 +395,7 @@ def run_watch(config: Config) -> None:
         steps = {"follow": make_follow_step(follower, metrics, config.chain.poll_seconds), "judge": make_judge_step(watcher)}
         readiness = {"chain": lambda: metrics.balance_wei.set(chain.ether_of(signer.address))}
         watcher.logger.info("started", account=signer.address, beneficiary=beneficiary)
-        Background().run(steps, make_app(metrics, readiness, "watch"), watch.listen)
+        Background().run(steps, make_app(metrics, readiness, "watch", chain.endpoints), watch.listen)
         watcher.logger.info("stopped")
     finally:
         engine.dispose()

@@ -38,3 +38,13 @@ def load_compiler_version() -> str:
     except (OSError, ValueError, KeyError) as error:
         raise InvariantBroken("the package's compiler.json is missing or malformed") from error
     return version.split(".Emscripten")[0]
+
+
+@cache
+def load_gas() -> dict[str, dict[str, int]]:
+    """Gas of whole transactions as forge measured it, by group and name: `contracts/snapshots`, copied here by `scripts/contracts`."""
+    try:
+        document: dict[str, dict[str, int]] = json.loads((files("oracle") / "artifacts" / "gas.json").read_text())
+    except (OSError, ValueError) as error:
+        raise InvariantBroken("the package's gas.json is missing or malformed") from error
+    return document

@@ -27,10 +27,13 @@ def record_claim(connection: Connection, node: str, signed: SignedClaim, now: da
     c, claim = CLAIMS.c, signed.claim
     is_same = (c.request_id == claim.request_id) & (c.signer == signed.signer) & (c.output_digest == claim.output_digest)
     record_answer(connection, claim.request_id, node, "claim", signed.signer)
-    known = connection.execute(select(c.proof).where(is_same)).one_or_none()
-    if known is not None:
-        if signed.proof and not known.proof:  # from another node of the same operator
-            connection.execute(update(CLAIMS).where(is_same).values(proof=signed.proof))
+    known = connection.execute(select(c.proof, c.enclave, c.bls).where(is_same)).one_or_none()
+    if known is not None:  # from another node of the same operator
+        more = {"proof": signed.proof} if signed.proof and not known.proof else {}
+        more |= {"enclave": signed.enclave} if signed.enclave and not known.enclave else {}
+        more |= {"bls": signed.bls} if signed.bls and not known.bls else {}
+        if more:
+            connection.execute(update(CLAIMS).where(is_same).values(**more))
         return False
     connection.execute(
         insert(CLAIMS).values(
@@ -41,6 +44,8 @@ def record_claim(connection: Connection, node: str, signed: SignedClaim, now: da
             output=signed.output,
             signature=signed.signature,
             proof=signed.proof,
+            enclave=signed.enclave,
+            bls=signed.bls,
             time=format_time(now),
         )
     )
@@ -70,4 +75,5 @@ def claims_of(connection: Connection, asked: Asked) -> list[SignedClaim]:
     rows = connection.execute(select(CLAIMS).where(CLAIMS.c.request_id == asked.request_id).order_by(CLAIMS.c.signer)).all()
     r = asked.request
     claims = (Claim(asked.request_id, r.model_id, r.input_digest, Bytes32(row.output_digest)) for row in rows)
-    return [SignedClaim(claim, row.output, row.signer, row.signature, row.proof) for claim, row in zip(claims, rows, strict=True)]
+    more = ((row.output, row.signer, row.signature, row.proof, row.enclave, row.bls) for row in rows)
+    return [SignedClaim(claim, *values) for claim, values in zip(claims, more, strict=True)]

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection, func, select, update
 
 from oracle import journal
-from oracle.encoding import PROOF_SELECTOR, to_hex, unpack_policy
+from oracle.encoding import ENCLAVE_SELECTOR, PROOF_SELECTOR, to_hex, unpack_policy
 from oracle.errors import ClaimRejected, EvidenceRejected, PeerError
 from oracle.records import Asked, Bytes32, Claim, Delivery, Evidence, OnChainStatus, Operator, SignedClaim
 from oracle.relay import outbox
 from oracle.relay.claims import claims_of, nodes_answered, record_answer, record_claim, stop_watching, watched_by
 from oracle.relay.lane import Lane
 from oracle.relay.outbox import delivery_payload
-from oracle.relay.peers import NodeAway, NodePeer
+from oracle.relay.peers import Answer, NodeAway, NodePeer
 from oracle.relay.schema import EVENTS, JOBS, REQUESTS, JobKind, JobState, RequestState
 from oracle.relay.settle import expire, follow_job, is_delivered, settle_unasked
 from oracle.relay.statements import state_once
@@ -41,6 +41,8 @@ class Attestation:
     find_agreement: Callable[[Sequence[SignedClaim], int], tuple[SignedClaim, ...] | None]  # raises EvidenceRejected
     assemble: Callable[[Sequence[SignedClaim], int, Sequence[Operator]], Evidence]  # raises EvidenceRejected
     check_proof: Callable[[SignedClaim, Asked], None]  # asks the chain's verifier; raises ClaimRejected, ChainError
+    check_enclave: Callable[[SignedClaim, Asked], None]  # as check_proof, for the signature of the operator's enclave
+    check_bls: Callable[[SignedClaim, Operator], None]  # raises ClaimRejected
 
 
 @dataclass(slots=True)
@@ -98,33 +100,45 @@ class Collector:
         pauses, asked_about = self._pauses[node.url], 0
         if pauses.node_due > moment:
             return 0
-        for request_id in pauses.take_turns(watched_by(self._lane.engine, node.url), moment):
-            asked_about += 1
+        turns = pauses.take_turns(watched_by(self._lane.engine, node.url), moment)
+        while turns:
+            here, turns = turns[: node.most_at_once], turns[node.most_at_once :]
+            asked_about += len(here)
             try:
-                self._ask(node, request_view(self._lane.engine, request_id).asked, pauses, moment)
+                self._ask_about(node, here, pauses, moment)
                 pauses.node_length = FIRST_PAUSE_SECONDS
             except NodeAway as error:
                 pauses.away(moment)
                 journal.get("collect").warning("a node does not answer", node=node.url, cause=repr(error.__cause__))
                 break
-            except PeerError as error:
-                pauses.later(request_id, moment)
-                journal.get("collect").warning("a node's answer is none", error=str(error), cause=repr(error.__cause__))
         return asked_about
 
-    def _ask(self, node: NodePeer, asked: Asked, pauses: Pauses, moment: float) -> None:
-        answer = node.ask(asked)
+    def _ask_about(self, node: NodePeer, request_ids: Sequence[Bytes32], pauses: Pauses, moment: float) -> None:
+        asked = [request_view(self._lane.engine, request_id).asked for request_id in request_ids]
+        answers = node.ask_all(asked)
+        for one in asked:
+            answer = answers[one.request_id]
+            if isinstance(answer, PeerError):
+                pauses.later(one.request_id, moment)
+                journal.get("collect").warning("a node's answer is none", error=str(answer), cause=repr(answer.__cause__))
+            else:
+                self._take_answer(node, one, answer, pauses, moment)
+
+    def _take_answer(self, node: NodePeer, asked: Asked, answer: Answer, pauses: Pauses, moment: float) -> None:
         if answer.claim is not None:
             try:
-                self._attestation.check(answer.claim, asked, self._attestation.operators())
+                operator = self._attestation.check(answer.claim, asked, self._attestation.operators())
                 if answer.claim.proof:  # once, here: what is kept was accepted by the verifier
                     self._attestation.check_proof(answer.claim, asked)
+                if answer.claim.enclave:
+                    self._attestation.check_enclave(answer.claim, asked)
             except ClaimRejected as error:  # nothing anybody can be held to; perhaps an operator we have not heard of yet
                 journal.get("collect").warning("a claim is not acceptable", node=node.url, error=str(error))
                 pauses.later(asked.request_id, moment)
                 return
+            claim = self._with_true_bls(answer.claim, operator, node)
             with self._lane.engine.begin() as connection:
-                record_claim(connection, node.url, answer.claim, self._lane.clock.now())
+                record_claim(connection, node.url, claim, self._lane.clock.now())
                 self.decide(connection, asked)
         elif answer.refusal is not None:
             with self._lane.engine.begin() as connection:
@@ -136,6 +150,17 @@ class Collector:
             pauses.later(asked.request_id, moment)
             return
         pauses.forget(asked.request_id)
+
+    def _with_true_bls(self, signed: SignedClaim, operator: Operator, node: NodePeer) -> SignedClaim:
+        """The claim without its BLS signature where that is none: the other one still counts."""
+        if not signed.bls:
+            return signed
+        try:
+            self._attestation.check_bls(signed, operator)
+        except ClaimRejected as error:
+            journal.get("collect").warning("a claim's BLS signature is left out", node=node.url, error=str(error))
+            return replace(signed, bls=b"")
+        return signed
 
     # ---- deciding ----------------------------------------------------------------------------------------------------------------------
     def decide(self, connection: Connection, asked: Asked) -> None:
@@ -161,14 +186,10 @@ class Collector:
                 self.decide(connection, view_of(row).asked)
 
     def _try_evidence(self, connection: Connection, asked: Asked, claims: Sequence[SignedClaim]) -> None:
-        """Queues a delivery when everything the policy demands is there: a quorum, a proof, or both for one output."""
+        """Queues a delivery when everything the policy demands is there: quorum, proof, an enclave's signature, all for one output."""
         if state_of(connection, asked.request_id) is not RequestState.COLLECTING:
             return
         policy = unpack_policy(asked.request.policy)
-        if policy.enclave:
-            reason = "its policy demands evidence that this relay does not assemble"
-            set_state(connection, asked.request_id, RequestState.FAILED, "failed", self._lane.clock.now(), reason)
-            return
         agreed: Sequence[SignedClaim] = ()
         evidence: list[Evidence] = []
         if policy.quorum:
@@ -184,6 +205,14 @@ class Collector:
                 return
             agreed = agreed or (proven,)
             evidence.append(Evidence(PROOF_SELECTOR, proven.proof))
+        if policy.enclave:
+            operators = self._attestation.operators()  # an enclave counts while its operator does
+            fitting = (c for c in claims if c.enclave and (not agreed or c.claim == agreed[0].claim))
+            attested = next((c for c in fitting if self._still_counts(c, asked, operators)), None)
+            if attested is None:
+                return
+            agreed = agreed or (attested,)
+            evidence.append(Evidence(ENCLAVE_SELECTOR, attested.enclave))
         self._queue(connection, asked, Delivery(asked, agreed[0].claim, agreed[0].output, tuple(evidence)), agreed)
 
     def _find_agreement(
@@ -269,9 +298,7 @@ def _end(lane: Lane, view: RequestView, status: OnChainStatus) -> None:
         if state_of(connection, asked.request_id) is not view.state:
             return  # a quorum came at the last moment
         reason = view.reason or _describe(connection, asked)
-        expire(lane, connection, asked.request_id, not asked.request.is_signed_off_chain, reason)
-        entry = lane.entries.failure(asked, "not_delivered", reason, lane.clock.now())
-        state_once(connection, f"expired:{to_hex(asked.request_id)}", entry)
+        expire(lane, connection, asked, reason)
 
 
 def _had_quorum(lane: Lane, asked: Asked) -> bool:
@@ -289,4 +316,5 @@ def _describe(connection: Connection, asked: Asked) -> str:
     policy = unpack_policy(asked.request.policy)
     wanted = [f"{policy.quorum} equal claims"] if policy.quorum else []
     wanted += ["proof"] if policy.proof else []
+    wanted += ["enclave's signature"] if policy.enclave else []
     return f"no {' and '.join(wanted)} before the deadline: {told}"

@@ -1,4 +1,4 @@
-"""The chain adapter: everything asked of, and told to, one JSON-RPC endpoint about one deployment. The only module that imports web3.
+"""The chain adapter: everything asked of, and told to, JSON-RPC endpoints about one deployment. The only module that imports web3.
 
 `Contracts` implements `oracle.seams.ChainReader` and the sending side. Nothing is retried here and nothing is guessed: an endpoint that
 fails, or whose answer contradicts itself, raises ChainError; a call the contracts refuse raises CallReverted with the Solidity error's
@@ -7,6 +7,7 @@ name; no answer after sending raises AmbiguousSend. Requires an archive of state
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property
@@ -14,7 +15,7 @@ from typing import Any, cast
 
 from eth_typing import Hash32, HexStr
 from eth_utils.abi import event_abi_to_log_topic, function_abi_to_4byte_selector, get_abi_input_types
-from web3 import HTTPProvider, Web3
+from web3 import Web3
 from web3.contract import Contract
 from web3.exceptions import (
     BlockNotFound,
@@ -24,7 +25,18 @@ from web3.exceptions import (
     Web3RPCError,
 )
 from web3.middleware import AttributeDictMiddleware
-from web3.types import BlockIdentifier, EventData, FilterParams, LogReceipt, StateOverride, TxParams, TxReceipt
+from web3.providers.base import JSONBaseProvider
+from web3.types import (
+    BlockIdentifier,
+    EventData,
+    FilterParams,
+    LogReceipt,
+    RPCEndpoint,
+    RPCResponse,
+    StateOverride,
+    TxParams,
+    TxReceipt,
+)
 
 from oracle.encoding import (
     COPROCESSOR_DOMAIN_NAME,
@@ -50,6 +62,7 @@ from oracle.records import (
     Claim,
     Delivery,
     Domain,
+    EnclaveKey,
     Evidence,
     ModelKind,
     OnChainStatus,
@@ -64,16 +77,18 @@ from oracle.records import (
 from oracle.relay import shapes
 from oracle.relay.artifacts import load_artifact
 from oracle.relay.deployment import Deployment
+from oracle.relay.endpoints import Endpoints
 from oracle.relay.failures import CallReverted, EndpointRefused, is_already_known, refusal_of
 from oracle.relay.fees import HISTORY_BLOCKS, REWARD_PERCENTILE, FeeHistory
 from oracle.relay.transact import Call
+from oracle.relay.upstream import Fault
 from oracle.seams import BlockTag
 from oracle.signatures import recover_signer
 
 RPC_TIMEOUT_SECONDS = 15.0
 LOG_PAGE_BLOCKS = 10_000
 OPERATOR_OVERLAP_BLOCKS = 256
-EVIDENCE_KIND_PROOF = 2
+EVIDENCE_KIND_PROOF, EVIDENCE_KIND_ENCLAVE = 2, 3
 """libraries/Types.sol"""
 ERC1271_MAGIC = bytes.fromhex("1626ba7e")
 """RequesterSignature.sol; a test holds it equal to the contract's."""
@@ -105,14 +120,19 @@ _CONTRACTS = {
     "ProofVerifier": "proof_verifier",
     "FraudProofs": "fraud_proofs",
     "AuditAnchor": "audit_anchor",
+    "EnclaveRegistry": "enclave_registry",
+    "EnclaveVerifier": "enclave_verifier",
+    "BlsKeys": "bls_keys",
+    "BlsQuorumVerifier": "bls_quorum_verifier",
 }
 
 
 class Endpoint:
-    """One JSON-RPC endpoint, whatever is deployed there. Safe to use from several threads."""
+    """A chain behind one JSON-RPC endpoint or several (`endpoints`), whatever is deployed there. Safe to use from several threads."""
 
-    def __init__(self, rpc: str, timeout_seconds: float = RPC_TIMEOUT_SECONDS) -> None:
-        self._web3 = _open(rpc, timeout_seconds)
+    def __init__(self, rpc: str | Sequence[str] | Endpoints, timeout_seconds: float = RPC_TIMEOUT_SECONDS) -> None:
+        self.endpoints = rpc if isinstance(rpc, Endpoints) else Endpoints(rpc, timeout_seconds=timeout_seconds)
+        self._web3 = Web3(_Provider(self.endpoints), middleware=[AttributeDictMiddleware])
 
     def chain_id(self) -> int:
         """The endpoint's own chain id, whatever the deployment says."""
@@ -207,6 +227,8 @@ class Endpoint:
                 return
             raise refusal_of(str(error)) from error
         except (Web3Exception, OSError, ValueError) as error:
+            if isinstance(error, Fault) and error.is_unsent:
+                raise ChainError("the endpoint did not take the transaction") from error
             raise AmbiguousSend("no answer to a sent transaction") from error
         if bytes(answer) != keccak256(raw):
             raise ChainError("the endpoint took the transaction for another one")
@@ -217,15 +239,19 @@ class Endpoint:
 
 
 class Contracts(Endpoint):
-    """One deployment behind one endpoint."""
+    """One deployment behind one endpoint or several."""
 
-    def __init__(self, rpc: str, deployment: Deployment, timeout_seconds: float = RPC_TIMEOUT_SECONDS) -> None:
-        super().__init__(rpc, timeout_seconds)
+    def __init__(self, rpc: str | Sequence[str] | Endpoints, deployment: Deployment, timeout_seconds: float = RPC_TIMEOUT_SECONDS) -> None:
+        super().__init__(
+            rpc if isinstance(rpc, Endpoints) else Endpoints(rpc, deployment.chain_id, timeout_seconds=timeout_seconds), timeout_seconds
+        )
         self.deployment = deployment
         at = {name: getattr(deployment, field) for name, field in _CONTRACTS.items()}
-        self._contracts = {name: _contract(self._web3, name, address) for name, address in at.items()}
+        self._contracts = {name: _contract(self._web3, name, address) for name, address in at.items() if address is not None}
         self._operators_seen: dict[Address, int] = {}  # operator → block of the event; a cache, rebuilt from the chain
         self._operators_seen_to = deployment.block_number - 1
+        self._bls_keys_seen: tuple[tuple[int, int, Address, bytes], ...] = ()  # block, seat, operator, key; a cache, in the chain's order
+        self._bls_keys_seen_to = deployment.block_number - 1
         self._operators_at: tuple[Bytes32, tuple[Operator, ...]] = (Bytes32(b""), ())  # a block's hash, and the operators there
         self._registered: dict[tuple[Bytes32, Address], tuple[str, tuple[Bytes32, ...]]] = {}  # by model and owner: written once
 
@@ -235,9 +261,10 @@ class Contracts(Endpoint):
 
     def check_deployment(self) -> None:
         """Raises ConfigRejected unless the endpoint is on the deployment's chain and the contracts there are ours."""
+        self.endpoints.require_chain(self.deployment.chain_id)
         if (chain_id := self.chain_id()) != self.deployment.chain_id:
             raise ConfigRejected("chain id of the endpoint", self.deployment.chain_id, chain_id)
-        for name in _CONTRACTS:
+        for name in self._contracts:
             if not self._code(self._contracts[name].address):
                 raise ConfigRejected(f"{name} of the deployment", "a contract on this chain", f"no code at {self._contracts[name].address}")
         separator = bytes(self._view("Coprocessor", "DOMAIN_SEPARATOR"))
@@ -297,8 +324,9 @@ class Contracts(Endpoint):
             raise ChainError("the chain has no latest block")
         if block_number is None and self._operators_at[0] == head.hash:
             return list(self._operators_at[1])
-        seen = self._operators_registered_until(block_number, head)
-        found = (self._operator(address, head.number if block_number is None else block_number) for address in seen)
+        number = head.number if block_number is None else block_number
+        seen, keys = self._operators_registered_until(block_number, head), self._bls_keys_until(number, head)
+        found = (self._operator(address, number, keys) for address in seen)
         operators = sorted((o for o in found if o is not None), key=lambda o: o.index)
         if block_number is None:
             self._operators_at = (head.hash, tuple(operators))
@@ -317,7 +345,18 @@ class Contracts(Endpoint):
         self._operators_seen, self._operators_seen_to = seen, head.number
         return [a for a, number in seen.items() if block_number is None or number <= block_number]
 
-    def _operator(self, address: Address, block_number: int | None) -> Operator | None:
+    def _bls_keys_until(self, block_number: int, head: Block) -> dict[int, tuple[Address, bytes]]:
+        """By seat: who last registered a key for it until that block, and the key. The last blocks are read again, as above."""
+        if "BlsKeys" not in self._contracts:
+            return {}
+        first = max(self.deployment.block_number, self._bls_keys_seen_to + 1 - OPERATOR_OVERLAP_BLOCKS)
+        found = [(log["blockNumber"], log["args"]) for log in self._logs_between("BlsKeys", "BlsKeySet", {}, first, head.number)]
+        new = tuple((number, a["index"], Address(a["operator"]), bytes(a["key"])) for number, a in found)
+        self._bls_keys_seen = tuple(seen for seen in self._bls_keys_seen if seen[0] < first) + new
+        self._bls_keys_seen_to = head.number
+        return {index: (operator, key) for number, index, operator, key in self._bls_keys_seen if number <= block_number}
+
+    def _operator(self, address: Address, block_number: int, keys: Mapping[int, tuple[Address, bytes]]) -> Operator | None:
         try:
             index, seat = self._view("OperatorRegistry", "operatorInfo", address, block=block_number)
         except CallReverted as reverted:
@@ -325,7 +364,8 @@ class Contracts(Endpoint):
                 return None
             raise
         signer, status, _exit_at, operator, stake_wei = seat
-        return Operator(index, Address(operator), Address(signer), stake_wei, is_active=status == 1)
+        by, key = keys.get(index, (None, b""))  # a key counts for who registered it, not for who took the seat over
+        return Operator(index, Address(operator), Address(signer), stake_wei, status == 1, key if by == operator else b"")
 
     def model(self, model_id: Bytes32) -> RegisteredModel | None:
         """Its data URI is read from the event of its registration."""
@@ -388,6 +428,40 @@ class Contracts(Endpoint):
         fields = (claim.request_id, claim.model_id, claim.input_digest, claim.output_digest)
         arguments = (fields, digest, pack_policy(Policy(proof=True)), data, output, evidence.data)
         return tuple(Address(a) for a in self.view_at("ProofVerifier", at, "verify", *arguments))
+
+    def check_enclave(self, claim: Claim, policy: Bytes32, evidence: Evidence) -> tuple[Address, ...]:
+        """The operator whose enclave signed, as the deployment's verifier names it under a request's policy word.
+
+        Raises CallReverted where it refuses the signature now, or where the router has no such verifier.
+        """
+        at = Address(self._view("VerifierRouter", "resolve", EVIDENCE_KIND_ENCLAVE, evidence.selector))
+        digest = compute_claim_digest(claim, self.domain)
+        fields = (claim.request_id, claim.model_id, claim.input_digest, claim.output_digest)
+        arguments = (fields, digest, policy, b"", b"", evidence.data)
+        return tuple(Address(a) for a in self.view_at("EnclaveVerifier", at, "verify", *arguments))
+
+    # ---- reading: enclaves --------------------------------------------------------------------------------------------------------------
+    def enclave_key(self, key: Address, block_number: int | None = None) -> EnclaveKey | None:
+        """None for a key never registered. Raises ConfigRejected where the deployment has no registry of enclaves."""
+        operator, platform, is_revoked, expires_at, *digests = self._view("EnclaveRegistry", "keyOf", key, block=block_number)
+        if int(operator, 16) == 0:
+            return None
+        return EnclaveKey(key, Address(operator), platform, is_revoked, expires_at, *(Bytes32(digest) for digest in digests))
+
+    def enclave_keys(self) -> list[EnclaveKey]:
+        """Every key that was ever registered, oldest first."""
+        logs = self._logs_since("EnclaveRegistry", "EnclaveRegistered", {})
+        found = (self.enclave_key(Address(key)) for key in dict.fromkeys(log["args"]["key"] for log in logs))
+        return [key for key in found if key is not None]
+
+    def enclave_nonce(self, operator: Address) -> tuple[Bytes32, int]:
+        """(nonce, until) of the registration an operator has begun: 32 zero bytes and 0 where none is."""
+        nonce, until = self._view("EnclaveRegistry", "nonceOf", operator)
+        return Bytes32(nonce), until
+
+    def enclave_quorum(self) -> int:
+        """How many operators must attest to a key, its own not counted."""
+        return int(self._view("EnclaveRegistry", "QUORUM"))
 
     # ---- reading: transactions ------------------------------------------------------------------------------------------------------
     def receipt(self, transaction: Bytes32) -> TransactionReceipt | None:
@@ -472,12 +546,20 @@ class Contracts(Endpoint):
         signatures, proof = [s.signature for s in signed], shapes.evidence_tuples([evidence])[0]
         return self.call("FraudProofs", "proveWrong", fields, signatures, data, output, proof)
 
+    def prove_wrong_together_call(
+        self, claim: Claim, keys: Sequence[bytes], signature: bytes, data: bytes, output: bytes, evidence: Evidence
+    ) -> Call:
+        """As `prove_wrong_call`, for a claim that was signed with BLS keys together. `signature`: the 96-byte sum."""
+        fields = (claim.request_id, claim.model_id, claim.input_digest, claim.output_digest)
+        proof = shapes.evidence_tuples([evidence])[0]
+        return self.call("FraudProofs", "proveWrongTogether", fields, (list(keys), signature), data, output, proof)
+
     def retry_callback_call(self, request: Request, output: bytes, gas_limit: int) -> Call:
         return self.call("Coprocessor", "retryCallback", shapes.request_tuple(request), output, gas_limit)
 
     def call(self, contract: str, function: str, *arguments: Any, value_wei: int = 0) -> Call:
         """Calldata for any function of the deployment's contracts, by name."""
-        handle = self._contracts[contract]
+        handle = self._handle(contract)
         return Call(Address(handle.address), bytes.fromhex(handle.encode_abi(function, list(arguments))[2:]), value_wei)
 
     def call_at(self, name: str, address: Address, function: str, *arguments: Any, value_wei: int = 0) -> Call:
@@ -485,15 +567,21 @@ class Contracts(Endpoint):
         handle = _contract(self._web3, name, address)
         return Call(address, bytes.fromhex(handle.encode_abi(function, list(arguments))[2:]), value_wei)
 
-    def view_at(self, name: str, address: Address, function: str, *arguments: Any) -> Any:
-        """What a view of such a contract returns."""
+    def view_at(self, name: str, address: Address, function: str, *arguments: Any, block: int | None = None) -> Any:
+        """What a view of such a contract returns, now or in the state of a block."""
         with _asking(f"{name}.{function}"):
-            return _contract(self._web3, name, address).get_function_by_name(function)(*arguments).call()
+            bound = _contract(self._web3, name, address).get_function_by_name(function)(*arguments)
+            return bound.call(block_identifier="latest" if block is None else cast(BlockIdentifier, block))
+
+    def _handle(self, name: str) -> Contract:
+        if name not in self._contracts:
+            raise ConfigRejected(f"{name} of the deployment", "an address", "none: it was deployed before there was one")
+        return self._contracts[name]
 
     # ---- inside -------------------------------------------------------------------------------------------------------------------------
     def _view(self, contract: str, function: str, *arguments: Any, block: int | None = None) -> Any:
         with _asking(f"{contract}.{function}"):
-            bound = self._contracts[contract].get_function_by_name(function)(*arguments)
+            bound = self._handle(contract).get_function_by_name(function)(*arguments)
             return bound.call(block_identifier="latest" if block is None else cast(BlockIdentifier, block))
 
     def _coprocessor_event(self, log: LogReceipt) -> tuple[str, Mapping[str, Any]] | None:
@@ -514,7 +602,7 @@ class Contracts(Endpoint):
         return {event_abi_to_log_topic(event.abi): event for event in events}
 
     def _logs(self, contract: str, event: str, where: Mapping[str, Any]) -> list[EventData]:
-        handle = self._contracts[contract].get_event_by_name(event)()
+        handle = self._handle(contract).get_event_by_name(event)()
         criteria = {"address": handle.address, "topics": [to_hex(event_abi_to_log_topic(handle.abi))], **where}
         with _asking(f"{event} events"):
             logs = self._web3.eth.get_logs(cast(FilterParams, criteria))
@@ -525,7 +613,7 @@ class Contracts(Endpoint):
 
     def _logs_between(self, contract: str, event: str, indexed: Mapping[str, Bytes32], first: int, last: int) -> Iterator[EventData]:
         """Events of a range, page by page, oldest first. `indexed`: the first indexed argument, where one is asked for."""
-        handle = self._contracts[contract].get_event_by_name(event)()
+        handle = self._handle(contract).get_event_by_name(event)()
         topics = [to_hex(event_abi_to_log_topic(handle.abi)), *(to_hex(v) for v in indexed.values())]
         for start in range(first, last + 1, LOG_PAGE_BLOCKS):
             end = min(last, start + LOG_PAGE_BLOCKS - 1)
@@ -547,14 +635,20 @@ class _BadAnswer(ChainError):
     """An answer of the wrong shape."""
 
 
-def _open(rpc: str, timeout_seconds: float) -> Web3:
-    """Without the transport's own retries: who owns a retry decides about it.
+class _Provider(JSONBaseProvider):
+    """web3's side of `Endpoints`. Without retries of its own: who owns a retry decides about it.
 
     Of web3's middleware only the naming of results is kept: names, gas prices and gas estimates are not left to it, and its validation asks
     for the chain id before every single call, which `check_deployment` does once.
     """
-    provider = HTTPProvider(rpc, request_kwargs={"timeout": timeout_seconds}, exception_retry_configuration=None)
-    return Web3(provider, middleware=[AttributeDictMiddleware])
+
+    def __init__(self, endpoints: Endpoints) -> None:
+        super().__init__()
+        self._endpoints = endpoints
+
+    def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+        plain = json.loads(self.encode_rpc_request(method, params))["params"]
+        return cast(RPCResponse, self._endpoints.request(str(method), plain))
 
 
 def _contract(web3: Web3, name: str, address: str) -> Contract:

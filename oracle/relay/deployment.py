@@ -15,7 +15,10 @@ from oracle.wire import require_fields
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """The contracts of one deployment. `block_number` is the first block in which any of them can have emitted an event."""
+    """The contracts of one deployment. `block_number` is the first block in which any of them can have emitted an event.
+
+    Those that may be None came later: a deployment made before has none, and its file does not name it.
+    """
 
     chain_id: int
     block_number: int
@@ -28,6 +31,10 @@ class Deployment:
     fraud_proofs: Address
     audit_anchor: Address
     timelock: Address
+    enclave_registry: Address | None = None
+    enclave_verifier: Address | None = None
+    bls_keys: Address | None = None
+    bls_quorum_verifier: Address | None = None
 
     @property
     def domain(self) -> Domain:
@@ -37,10 +44,11 @@ class Deployment:
 def load_deployment(path: Path) -> Deployment:
     """Raises ConfigRejected naming the file and what is wrong with it."""
     names = [f.name for f in fields(Deployment)]
+    later = {f.name for f in fields(Deployment) if f.default is None}
     try:
-        document = require_fields(json.loads(path.read_text()), "deployment", set(names))
+        document = require_fields(json.loads(path.read_text()), "deployment", set(names) - later, later)
         numbers = {name: parse_uint(document[name], f"deployment.{name}", 64) for name in names[:2]}
-        addresses = {name: parse_address(document[name], f"deployment.{name}") for name in names[2:]}
+        addresses = {name: parse_address(document[name], f"deployment.{name}") for name in names[2:] if name in document}
         return Deployment(**cast(Any, numbers | addresses))
     except OSError as error:
         raise ConfigRejected(f"deployment {path}", "a readable file", error.strerror) from error
@@ -50,4 +58,5 @@ def load_deployment(path: Path) -> Deployment:
 
 def write_deployment(deployment: Deployment, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(asdict(deployment), indent=2) + "\n")
+    named = {name: value for name, value in asdict(deployment).items() if value is not None}
+    path.write_text(json.dumps(named, indent=2) + "\n")

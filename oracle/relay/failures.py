@@ -10,7 +10,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from oracle.errors import AmbiguousSend, ChainError, InvariantBroken, Rejected
 
@@ -36,6 +38,10 @@ class TransactionInvalid(Rejected):
 
 class EndpointRefused(ChainError):
     """The endpoint answered with an error of its own. It is reachable: perhaps only this one question is bad."""
+
+
+class NoQuorum(EndpointRefused):
+    """Too few of several endpoints give the same answer: nothing is believed. Perhaps only about this one question."""
 
 
 class NonceUsed(ChainError):
@@ -69,6 +75,20 @@ _NEVER = (
     "call gas cost exceeds",
     "tx gas limit",
 )
+
+
+_RATE = ("rate limit", "ratelimit", "too many requests", "request limit", "requests per second", "compute units per second", "throughput")
+
+
+def is_revert(error: Mapping[str, Any]) -> bool:
+    """Whether a JSON-RPC error is the contracts' refusal of a call, which all honest endpoints give, and not an endpoint's own trouble."""
+    text = str(error.get("message", "")).lower()
+    return error.get("code") == 3 or "execution reverted" in text or "vm execution error" in text or "vm exception" in text
+
+
+def is_rate_limit(error: Mapping[str, Any]) -> bool:
+    """Whether a JSON-RPC error says that too much was asked. By its text: the code -32005 also stands for "too many events"."""
+    return error.get("code") == 429 or any(known in str(error.get("message", "")).lower() for known in _RATE)
 
 
 def is_already_known(message: str) -> bool:

@@ -16,11 +16,13 @@ from typing import Protocol
 from sqlalchemy import Engine
 
 from oracle.errors import ConfigRejected
-from oracle.records import Address, Bytes32, Delivery, Request
-from oracle.relay.fees import FeeHistory
+from oracle.records import Address, Bytes32, Delivered, Delivery, Request
+from oracle.relay.fees import FeeHistory, FeePolicy
+from oracle.relay.outbox import Job
+from oracle.relay.schema import JobKind
 from oracle.relay.statements import EntryBuilder
 from oracle.relay.transact import Call
-from oracle.seams import ChainReader, Clock, Signer
+from oracle.seams import ChainReader, Clock, PreimageSigner
 
 
 class Ledger(ChainReader, Protocol):
@@ -31,6 +33,8 @@ class Ledger(ChainReader, Protocol):
     def nonce(self, account: Address, tag: str | int) -> int: ...
 
     def fee_history(self) -> FeeHistory: ...
+
+    def ether_of(self, account: Address) -> int: ...
 
     def estimate_gas(self, call: Call, sender: Address) -> int: ...
 
@@ -51,14 +55,21 @@ class Lane:
 
     engine: Engine
     chain: Ledger
-    signer: Signer
+    signer: PreimageSigner
     clock: Clock
     entries: EntryBuilder
-    signers_of: Callable[[Delivery], tuple[Address, ...]]  # whose signatures a delivery's evidence holds
+    signers_of: Callable[[Delivery, Delivered], tuple[Address, ...]]  # whose signatures a delivery's evidence holds
     batch_size: int = 16  # deliveries in one transaction, at most
     final_blocks: int = 0  # blocks on top of a block before what it says is final
     is_refunding: bool = True  # whether the relay asks for the refund of expired on-chain requests, at its own cost
     most_unmined: int = 16  # transactions waiting at once
+    fees: FeePolicy = FeePolicy()  # noqa: RUF009, frozen
+
+    def budget_of(self, jobs: Sequence[Job]) -> int:
+        """Wei that a transaction with these jobs may cost; one without jobs fills a nonce, and may cost what one job may."""
+        if not jobs:
+            return self.fees.job_budget_wei
+        return sum(self.fees.compute_budget_wei(job.asked.request, job.kind is JobKind.DELIVER) for job in jobs)
 
 
 @contextmanager

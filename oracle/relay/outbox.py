@@ -30,7 +30,7 @@ from oracle.relay.schema import (
     require_transition,
 )
 from oracle.relay.store import RequestView, view_of
-from oracle.relay.transact import SignedTransaction
+from oracle.relay.transact import Fees, SignedTransaction
 from oracle.seams import format_time
 
 OPEN_SLOTS = (SlotState.SIGNED, SlotState.SENT, SlotState.MINED, SlotState.FOREIGN)
@@ -85,6 +85,10 @@ class KeptTransaction:
     nonce: int
     raw: bytes
     jobs: tuple[int, ...]
+    gas: int
+    fees: Fees
+    time: datetime  # when it was signed
+    head_number: int  # the newest block then; -1 where an older version signed it
 
 
 def delivery_payload(delivery: Delivery) -> dict[str, Any]:
@@ -161,13 +165,29 @@ def next_nonce(connection: Connection, latest: int, pending: int) -> int:
     return max(latest, pending, 0 if highest is None else highest + 1)
 
 
-def keep_signed(connection: Connection, signed: SignedTransaction, sender: Address, jobs: Sequence[Job], now: datetime) -> None:
-    """Stores a signed transaction, its nonce and its jobs' move to SIGNED: before anything is broadcast. Replaces no other transaction."""
+def keep_signed(
+    connection: Connection, signed: SignedTransaction, sender: Address, jobs: Sequence[Job], now: datetime, head_number: int | None = None
+) -> None:
+    """Stores a signed transaction, its nonce and its jobs' move to SIGNED: before anything is broadcast."""
     row = connection.execute(select(SLOTS.c.state).where(SLOTS.c.nonce == signed.nonce)).one_or_none()
     if row is None:
         connection.execute(insert(SLOTS).values(nonce=signed.nonce, sender=sender, state=SlotState.SIGNED))
     else:
         set_slot(connection, signed.nonce, SlotState.SIGNED)
+    _insert_transaction(connection, signed, [job.id for job in jobs], now, head_number)
+    for job in jobs:
+        set_job(connection, job, JobState.SIGNED, nonce=signed.nonce, reason=None)
+
+
+def keep_replacement(connection: Connection, signed: SignedTransaction, jobs: Sequence[int], now: datetime, head_number: int) -> None:
+    """Stores another transaction for a nonce that has one. Its jobs stay where they are: whichever is mined does them."""
+    set_slot(connection, signed.nonce, SlotState.SIGNED)
+    _insert_transaction(connection, signed, jobs, now, head_number)
+
+
+def _insert_transaction(
+    connection: Connection, signed: SignedTransaction, jobs: Sequence[int], now: datetime, head_number: int | None
+) -> None:
     connection.execute(
         insert(TRANSACTIONS).values(
             hash=signed.hash,
@@ -176,12 +196,11 @@ def keep_signed(connection: Connection, signed: SignedTransaction, sender: Addre
             gas=signed.gas,
             max_fee_wei=signed.fees.max_fee_wei,
             priority_fee_wei=signed.fees.priority_fee_wei,
-            jobs=json.dumps([job.id for job in jobs]),
+            jobs=json.dumps(list(jobs)),
             time=format_time(now),
+            head_number=head_number,
         )
     )
-    for job in jobs:
-        set_job(connection, job, JobState.SIGNED, nonce=signed.nonce, reason=None)
 
 
 def require_sender(connection: Connection, sender: Address) -> None:
@@ -217,7 +236,15 @@ def known_nonces(connection: Connection, first: int) -> list[int]:
 def transactions_of(connection: Connection, nonce: int) -> list[KeptTransaction]:
     """Everything ever signed for a nonce, newest first."""
     query = select(TRANSACTIONS).where(TRANSACTIONS.c.nonce == nonce).order_by(TRANSACTIONS.c.id.desc())
-    return [KeptTransaction(Bytes32(r.hash), r.nonce, r.raw, tuple(json.loads(r.jobs))) for r in connection.execute(query)]
+    return [_kept(row) for row in connection.execute(query)]
+
+
+def measure_waiting(connection: Connection, now: datetime) -> tuple[int, float]:
+    """(how often a transaction was replaced, seconds since the oldest one that is not mined was first signed; 0 where none waits)."""
+    signed, slots = (connection.execute(select(func.count()).select_from(table)).scalar_one() for table in (TRANSACTIONS, SLOTS))
+    unmined = select(TRANSACTIONS.c.time).join(SLOTS, SLOTS.c.nonce == TRANSACTIONS.c.nonce).where(SLOTS.c.state.in_(UNMINED_SLOTS))
+    first = connection.execute(unmined.order_by(TRANSACTIONS.c.id).limit(1)).scalar_one_or_none()
+    return signed - slots, 0.0 if first is None else max(0.0, (now - datetime.fromisoformat(first)).total_seconds())
 
 
 _JOBS = select(
@@ -244,6 +271,19 @@ def _job(row: Row[Any]) -> Job:
         attempts=row.attempts,
         reason=row.job_reason,
         request=view_of(row),
+    )
+
+
+def _kept(row: Row[Any]) -> KeptTransaction:
+    return KeptTransaction(
+        hash=Bytes32(row.hash),
+        nonce=row.nonce,
+        raw=row.raw,
+        jobs=tuple(json.loads(row.jobs)),
+        gas=row.gas,
+        fees=Fees(row.max_fee_wei, row.priority_fee_wei),
+        time=datetime.fromisoformat(row.time),
+        head_number=-1 if row.head_number is None else row.head_number,
     )
 
 

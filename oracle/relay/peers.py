@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,11 @@ TIMEOUT_SECONDS = 5.0  # for connecting, and between two pieces of an answer
 MAX_ANSWER_SECONDS = 20.0  # for all of it: a node that drips bytes holds nobody up for longer
 MAX_ANSWER_BYTES = 8 << 20
 """Twice the hex of a 1 MiB output, and room for the rest."""
+
+
+BATCH_HEADER = "affidavit-batch"
+"""The node's: how many requests it may be asked about at once."""
+MOST_ASKED_AT_ONCE = 64
 
 
 class NodeAway(PeerError):
@@ -38,6 +44,7 @@ class NodePeer:
     def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
         self.url = url
         self._http = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, transport=transport, follow_redirects=False)
+        self.most_at_once = 1  # as the node says with its answers
         self._told: set[Bytes32] = set()  # signed requests handed over by this process; the node's memory is what counts
 
     def __enter__(self) -> NodePeer:
@@ -54,6 +61,57 @@ class NodePeer:
         if asked.request.is_signed_off_chain and asked.request_id not in self._told:
             self._tell(asked)
         status, document = self._exchange("GET", f"/v1/claims/{to_hex(asked.request_id)}")
+        return self._read_answer(asked, status, document)
+
+    def ask_all(self, asked: Sequence[Asked]) -> dict[Bytes32, Answer | PeerError]:
+        """What the node says about several requests, at once where it has said that it can be asked so; raises NodeAway as `ask` does.
+
+        About which it says nothing now, is `Answer()`: ask again later.
+        """
+        if len(asked) == 1 or self.most_at_once < len(asked):
+            return {one.request_id: self._ask_safely(one) for one in asked}
+        told = {one.request_id: error for one in asked if (error := self._tell_safely(one)) is not None}
+        rest = [one for one in asked if one.request_id not in told]
+        return told | (self._ask_at_once(rest) if rest else {})
+
+    def _ask_at_once(self, asked: Sequence[Asked]) -> dict[Bytes32, Answer | PeerError]:
+        status, document = self._exchange("POST", "/v1/claims", {"request_ids": [to_hex(one.request_id) for one in asked]})
+        claims = document.get("claims") if isinstance(document, dict) else None
+        if status != 200 or not isinstance(claims, dict):
+            self.most_at_once = 1  # another version took its place
+            return {one.request_id: self._ask_safely(one) for one in asked}
+        return {one.request_id: self._read_item(one, claims.get(to_hex(one.request_id))) for one in asked}
+
+    def _read_item(self, asked: Asked, item: object) -> Answer | PeerError:
+        if item is None:
+            return Answer()
+        if not isinstance(item, dict) or type(item.get("status")) is not int:
+            return PeerError(f"node {self.url} answered about several requests in another form")
+        try:
+            return self._read_answer(asked, item["status"], item.get("body"))
+        except PeerError as error:
+            return error
+
+    def _ask_safely(self, asked: Asked) -> Answer | PeerError:
+        try:
+            return self.ask(asked)
+        except NodeAway:
+            raise
+        except PeerError as error:
+            return error
+
+    def _tell_safely(self, asked: Asked) -> PeerError | None:
+        try:
+            if asked.request.is_signed_off_chain and asked.request_id not in self._told:
+                self._tell(asked)
+        except NodeAway:
+            raise
+        except PeerError as error:
+            return error
+        return None
+
+    def _read_answer(self, asked: Asked, status: int, document: Any) -> Answer:
+        """Raises PeerError."""
         if status != 202:
             self._told.discard(asked.request_id)
         if status == 200:
@@ -79,6 +137,8 @@ class NodePeer:
         """Status and JSON document; the document is None where the body is not JSON of an acceptable size."""
         try:
             with self._http.stream(method, path, json=body) as response:
+                if (most := response.headers.get(BATCH_HEADER, "")).isascii() and most.isdigit() and len(most) <= 3:
+                    self.most_at_once = max(1, min(int(most), MOST_ASKED_AT_ONCE))
                 return response.status_code, _parse(self._read(response))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise NodeAway(f"node {self.url} does not answer") from error

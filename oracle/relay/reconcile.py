@@ -6,14 +6,15 @@ is a fact about the account and not a race.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from oracle import journal
 from oracle.errors import ChainError
-from oracle.records import Bytes32, TransactionReceipt
+from oracle.records import Block, Bytes32, TransactionReceipt
 from oracle.relay import outbox, settle
 from oracle.relay.lane import Lane
 from oracle.relay.outbox import Job, KeptTransaction, Slot
+from oracle.relay.replace import replace_waiting
 from oracle.relay.schema import SlotState
 from oracle.relay.submit import broadcast, fill_nonce
 
@@ -26,6 +27,7 @@ class Nonces:
     pending: int
     final: int
     final_block: int  # number of the newest block at depth; -1 while there is none
+    head: Block
 
 
 def reconcile(lane: Lane) -> Nonces:
@@ -40,6 +42,7 @@ def reconcile(lane: Lane) -> Nonces:
         else:
             _take_unused(lane, slot)
     _fill_gaps(lane, nonces)
+    replace_waiting(lane, nonces.latest, nonces.head)
     _follow_adopted(lane, nonces)
     return nonces
 
@@ -54,7 +57,7 @@ def read_nonces(lane: Lane) -> Nonces:
     latest, pending = lane.chain.nonce(account, "latest"), lane.chain.nonce(account, "pending")
     if not final <= latest <= pending:
         raise ChainError(f"the endpoint's nonces contradict each other: {final} at depth, {latest} latest, {pending} pending")
-    return Nonces(latest, pending, final, final_block)
+    return Nonces(latest, pending, final, final_block, head)
 
 
 # ---- nonces the chain has used ---------------------------------------------------------------------------------------------------------
@@ -63,6 +66,9 @@ def _take_used(lane: Lane, slot: Slot, nonces: Nonces) -> None:
     if kept is None or receipt is None:
         _take_foreign(lane, slot, nonces)
         return
+    if slot.state is SlotState.MINED and slot.transaction != kept.hash:  # another of ours took its place: what the first did is undone
+        settle.undo_receipt(lane, slot)
+        slot = replace(slot, state=SlotState.SENT, transaction=None)
     settle.take_receipt(lane, slot, kept, receipt)
     if slot.nonce < nonces.final and receipt.block_number <= nonces.final_block:
         settle.finish_slot(lane, slot, receipt)

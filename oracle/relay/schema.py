@@ -18,14 +18,19 @@ A **job** is one thing to do on chain for one request (deliver, finalize, refund
        ▲                                   │                               │                  │ └─reverted at depth─▶ QUEUED, FAILED
        └──────nonce used by another────────┴───────────────────────────────┘                  └──receipt vanished──▶ SENT
     QUEUED ──▶ FAILED (the contracts refuse it)      QUEUED ──▶ EXPIRED (its deadline is over)
+    SIGNED, SENT ──its deadline is over, a no-op is signed for its nonce──▶ EXPIRED ──mined after all──▶ MINED
 
-A **slot** is a nonce of the relay's account; every transaction ever signed for it is kept:
+A **slot** is a nonce of the relay's account; every transaction ever signed for it is kept, and any of them counts when it is mined:
 
-    SIGNED ──▶ SENT ──▶ MINED ──▶ FINAL        SENT ◀── MINED (receipt vanished)        SENT ──replaced──▶ SIGNED
+    SIGNED ──▶ SENT ──▶ MINED ──▶ FINAL        SENT ◀── MINED (receipt vanished)
+    SIGNED, SENT ──replaced: by higher fees, or by a no-op──▶ SIGNED
     SIGNED, SENT ──nonce used by a transaction that is not ours──▶ FOREIGN ──depth──▶ FINAL
     FOREIGN ──that one vanished──▶ SIGNED (a no-op fills the gap), or MINED (ours came back)
 
 A nonce and the signed bytes are stored in one transaction, before anything is broadcast. Nothing of a transaction is ever computed twice.
+
+The **lease** says which of several replicas works all this (`oracle.relay.lease`): its token grows with every holder, and a transaction of
+an older one changes nothing.
 """
 
 from __future__ import annotations
@@ -37,6 +42,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -108,8 +114,8 @@ REQUEST_TRANSITIONS: dict[RequestState, frozenset[RequestState]] = {
 _J = JobState
 JOB_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     _J.QUEUED: frozenset({_J.SIGNED, _J.MINED, _J.FAILED, _J.EXPIRED}),
-    _J.SIGNED: frozenset({_J.SENT, _J.MINED, _J.QUEUED, _J.FAILED}),
-    _J.SENT: frozenset({_J.MINED, _J.QUEUED, _J.FAILED}),
+    _J.SIGNED: frozenset({_J.SENT, _J.MINED, _J.QUEUED, _J.FAILED, _J.EXPIRED}),
+    _J.SENT: frozenset({_J.MINED, _J.QUEUED, _J.FAILED, _J.EXPIRED}),
     _J.MINED: frozenset({_J.SENT, _J.QUEUED, _J.FINAL, _J.FAILED, _J.EXPIRED}),
     _J.FINAL: frozenset(),
     _J.FAILED: frozenset({_J.QUEUED, _J.MINED}),  # assembled anew, with other evidence; or somebody else delivered
@@ -194,6 +200,8 @@ CLAIMS = Table(
     Column("signature", LargeBinary, nullable=False),
     Column("time", String(32), nullable=False),
     Column("proof", LargeBinary, nullable=False),  # data of proof evidence; empty where none came with it
+    Column("bls", LargeBinary, nullable=False),  # the same digest signed with the operator's BLS key; empty where it was not
+    Column("enclave", LargeBinary, nullable=False),  # the signature of the operator's enclave; empty where none came with it
 )
 """Checked claims. A signer with two outputs for one request has two rows: both are kept as evidence."""
 
@@ -248,8 +256,19 @@ TRANSACTIONS = Table(
     Column("priority_fee_wei", BigInteger, nullable=False),
     Column("jobs", Text, nullable=False),  # JSON array of job ids; empty for a no-op
     Column("time", String(32), nullable=False),
+    Column("head_number", BigInteger),  # the newest block when it was signed: only later ones can have passed it over
     Index("transactions_nonce", "nonce"),
 )
+
+LEASE = Table(
+    "lease",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # 1
+    Column("token", BigInteger, nullable=False),  # grows by one with every holder
+    Column("holder", String(64), nullable=False),  # whoever it is, for people
+    Column("expires", Float(53), nullable=False),  # seconds since 1970 by the database's clock
+)
+"""One row, `oracle.relay.lease`."""
 
 EVENTS = Table(
     "events",

@@ -56,11 +56,19 @@ class Sender:
 
     def _wait(self, transaction: Bytes32) -> TransactionReceipt:
         deadline = time.monotonic() + self._wait_seconds
-        while (receipt := self.endpoint.receipt(transaction)) is None:
+        failure: ChainError | None = None
+        while True:
+            try:
+                if (receipt := self.endpoint.receipt(transaction)) is not None:
+                    return receipt
+                failure = None
+            except ChainError as error:  # it was sent: an endpoint that fails, or is a block ahead of the others, ends no waiting
+                failure = error
             if time.monotonic() > deadline:
-                raise AmbiguousSend(f"transaction {to_hex(transaction)} was not mined within {self._wait_seconds:.0f} seconds")
+                raise AmbiguousSend(
+                    f"transaction {to_hex(transaction)} was not seen mined within {self._wait_seconds:.0f} seconds"
+                ) from failure
             time.sleep(0.05)
-        return receipt
 
 
 class AnchorSender:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from oracle import journal
 from oracle.encoding import keccak256, parse_hex, to_hex
 from oracle.errors import ChainError
-from oracle.records import Address, Bytes32, Delivered, Delivery, Receipt, RequestStatus, TransactionReceipt
+from oracle.records import Address, Asked, Bytes32, Delivered, Delivery, Receipt, RequestStatus, TransactionReceipt
 from oracle.relay import outbox
 from oracle.relay.claims import stop_watching
 from oracle.relay.lane import Lane
@@ -69,6 +69,9 @@ def take_receipt(lane: Lane, slot: Slot, kept: KeptTransaction, receipt: Transac
             if job.state is JobState.FINAL or (job.state is JobState.MINED and job.transaction not in (None, kept.hash)):
                 continue  # done by another transaction already
             _take_job(lane, connection, job, receipt, slot.nonce)
+        for job in outbox.jobs_of_nonce(connection, slot.nonce):
+            if job.state in (JobState.SIGNED, JobState.SENT) and job.id not in kept.jobs:  # a no-op took the place of what did it before
+                requeue(lane, connection, job, "nonce_lost", "its nonce was used by a no-op")
 
 
 def _take_job(lane: Lane, connection: Connection, job: Job, receipt: TransactionReceipt, nonce: int) -> None:
@@ -107,7 +110,7 @@ def _state_receipt(
         output_digest=delivered.output_digest,
         callback=delivered.callback,
         gas_used=receipt.gas_used,
-        signers=lane.signers_of(delivery),
+        signers=lane.signers_of(delivery, delivered),
     )
     key = f"receipt:{stage}:{to_hex(said.request_id)}:{to_hex(said.block_hash)}"
     state_once(connection, key, lane.entries.receipt(said, delivery, stage, lane.clock.now()))
@@ -265,12 +268,25 @@ def fail(lane: Lane, connection: Connection, job: Job, reason: str) -> None:
         add_event(connection, job.asked.request_id, f"{job.kind}_failed", lane.clock.now(), reason=reason)
 
 
-def expire(lane: Lane, connection: Connection, asked_id: Bytes32, is_on_chain: bool, reason: str) -> None:
-    """The deadline is over and nothing was delivered: EXPIRED, and the refund of an on-chain request is queued."""
-    set_state(connection, asked_id, RequestState.EXPIRED, "expired", lane.clock.now(), reason)
+def expire(lane: Lane, connection: Connection, asked: Asked, reason: str) -> None:
+    """The deadline is over and nothing was delivered: EXPIRED, said to the log, and the refund of an on-chain request is queued."""
+    now, asked_id = lane.clock.now(), asked.request_id
+    set_state(connection, asked_id, RequestState.EXPIRED, "expired", now, reason)
     stop_watching(connection, [asked_id])
-    if is_on_chain and lane.is_refunding and outbox.enqueue(connection, JobKind.REFUND, asked_id, {}):
-        add_event(connection, asked_id, "refund_queued", lane.clock.now())
+    state_once(connection, f"expired:{to_hex(asked_id)}", lane.entries.failure(asked, "not_delivered", reason, now))
+    refund = outbox.find_job(connection, JobKind.REFUND, asked_id)
+    if refund is not None and refund.state is JobState.FINAL:  # while a delivery of it was under way
+        set_state(connection, asked_id, RequestState.REFUNDED, "refunded", now)
+    elif not asked.request.is_signed_off_chain and lane.is_refunding and _queue_refund(connection, asked_id, refund):
+        add_event(connection, asked_id, "refund_queued", now)
+
+
+def _queue_refund(connection: Connection, asked_id: Bytes32, job: Job | None) -> bool:
+    """Also again, after one that was refused because of a delivery that vanished since."""
+    if job is None or job.state is not JobState.FAILED:
+        return outbox.enqueue(connection, JobKind.REFUND, asked_id, {})
+    outbox.replace_payload(connection, job, {})
+    return True
 
 
 def is_delivered(status: RequestStatus) -> bool:

@@ -1,5 +1,7 @@
 """From QUEUED to SENT: looks whether each job is still wanted, estimates it, groups, signs under a new nonce, broadcasts.
 
+No job is sent for more than it may cost (`oracle.relay.fees.FeePolicy`); what waits too long is replaced by `oracle.relay.replace`.
+
 Every job is looked at on chain right before it is signed, one by one: a bad one is found before it costs anything, and never takes others
 with it. A batch's gas is the sum of its items' estimates, never an estimate of the batch, which does not revert when an item is skipped.
 """
@@ -11,17 +13,25 @@ from dataclasses import dataclass
 
 from oracle import journal
 from oracle.encoding import keccak256, to_hex
-from oracle.errors import AmbiguousSend, ChainError
+from oracle.errors import AmbiguousSend, ChainError, InvariantBroken
 from oracle.records import OnChainStatus, RequestStatus
 from oracle.relay import outbox, settle
 from oracle.relay.failures import CallReverted, EndpointRefused, NonceUsed, TransactionInvalid
-from oracle.relay.fees import compute_fees
+from oracle.relay.fees import MINIMUM_BUMP_PERMILLE, FeeHistory, compute_fees, compute_fees_within, raise_fees
 from oracle.relay.lane import Lane
-from oracle.relay.outbox import Job, Slot
+from oracle.relay.outbox import Job, KeptTransaction, Slot
 from oracle.relay.schema import JobKind, JobState, RequestState, SlotState
 from oracle.relay.settle import move_request
 from oracle.relay.store import current_terms
-from oracle.relay.transact import TRANSACTION_GAS_CAP, TRANSFER_GAS, Call, compute_calldata_floor_gas, sign_transaction
+from oracle.relay.transact import (
+    TRANSACTION_GAS_CAP,
+    TRANSFER_GAS,
+    Call,
+    Fees,
+    SignedTransaction,
+    compute_calldata_floor_gas,
+    sign_transaction,
+)
 
 GAS_MARGIN_PERCENT = 15
 BATCH_ITEM_GAS = 40_000
@@ -32,6 +42,7 @@ MAX_TRANSACTION_BYTES = 120_000
 
 RECOLLECT = frozenset(
     {"OperatorInactive", "QuorumNotMet", "WrongSigner", "EvidenceCount", "SelectorUnknown", "SelectorRemoved", "SelectorStopped"}
+    | {"NoBlsKey", "WrongAggregate"}
 )
 """Errors that other evidence can mend: an operator left or changed keys, a verifier was stopped, since it was assembled."""
 
@@ -39,6 +50,12 @@ LATER = frozenset(
     {"Unpaid", "NotExpired", "WindowOpen", "InsufficientGas", "Expired", "AlreadyDelivered", "RequestClosed", "UnknownRequest"}
 )
 """Errors that time mends, or that the next look at the status explains."""
+
+
+ANY_FEE_WEI = 1 << 62
+"""No limit: a nonce must be closed, and 21,000 gas are a fraction of what any job was allowed."""
+
+TOO_DEAR = "gas costs more than the job may"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +75,11 @@ def submit_due(lane: Lane) -> int:
         free = lane.most_unmined - unmined
         jobs = outbox.due_jobs(connection, time, 2 * lane.batch_size) if free > 0 else []
     ready = [r for job in jobs if (r := prepare(lane, job, time)) is not None]
+    history = lane.chain.fee_history() if ready else None
+    if history is not None:
+        ready = [one for one in ready if _is_affordable(lane, one, history, time)]
     groups = group(ready, lane.batch_size)[: max(free, 0)]
-    for one in groups:
-        sign_group(lane, one)
-    return len(groups)
+    return sum(sign_group(lane, one) for one in groups)
 
 
 # ---- one job ---------------------------------------------------------------------------------------------------------------------------
@@ -91,6 +109,16 @@ def prepare(lane: Lane, job: Job, time: int) -> Ready | None:
             settle.fail(lane, connection, job, f"needs {estimate} gas and {len(call.data)} bytes, more than one transaction may have")
         return None
     return Ready(job, call, min(gas, TRANSACTION_GAS_CAP))
+
+
+def _is_affordable(lane: Lane, ready: Ready, history: FeeHistory, time: int) -> bool:
+    """Whether the next block would take the job for what it may cost; one that is too dear waits for cheaper gas, until its deadline."""
+    gas, budget_wei = ready.gas + BATCH_ITEM_GAS, lane.budget_of([ready.job])
+    if compute_fees_within(history, budget_wei // gas) is not None:
+        return True
+    cost_wei = gas * (history.next_base_fee_wei + compute_fees(history).priority_fee_wei)
+    _postpone(lane, ready.job, time, settle.RETRY_SECONDS, f"{TOO_DEAR}: {cost_wei} wei of {budget_wei}")
+    return False
 
 
 def _wait_for_request(lane: Lane, job: Job, time: int) -> None:
@@ -150,7 +178,7 @@ def _expire(lane: Lane, job: Job, time: int) -> bool:
     with lane.engine.begin() as connection:
         outbox.set_job(connection, job, JobState.EXPIRED, reason=reason)
         if job.request.state is not RequestState.EXPIRED:
-            settle.expire(lane, connection, job.asked.request_id, not job.asked.request.is_signed_off_chain, reason)
+            settle.expire(lane, connection, job.asked, reason)
     return True
 
 
@@ -210,34 +238,65 @@ def _fits(ready: Sequence[Ready]) -> bool:
     return compute_batch_gas(ready) <= TRANSACTION_GAS_CAP and sum(len(r.call.data) for r in ready) <= MAX_TRANSACTION_BYTES
 
 
-def sign_group(lane: Lane, ready: Sequence[Ready]) -> None:
-    """Signs one transaction, stores it with its nonce and its jobs' states in one database transaction, then broadcasts it."""
+def sign_group(lane: Lane, ready: Sequence[Ready]) -> bool:
+    """Signs one transaction, stores it with its nonce and its jobs' states in one database transaction, then broadcasts it.
+
+    False where gas became too dear since the jobs were looked at: they stay QUEUED.
+    """
     jobs = [r.job for r in ready]
     call = ready[0].call if len(ready) == 1 else lane.chain.deliver_call([job.delivery for job in jobs])
     gas = min(max(compute_batch_gas(ready), compute_calldata_floor_gas(call.data)), TRANSACTION_GAS_CAP)
-    _sign(lane, call, gas, jobs, None)
-
-
-def fill_nonce(lane: Lane, nonce: int) -> None:
-    """Uses up a nonce with a no-op (nothing, sent to ourselves), so that the nonces after it can be mined."""
-    journal.get("lane").warning("filling a nonce with a no-op", nonce=nonce)
-    _sign(lane, Call(lane.signer.address, b""), TRANSFER_GAS, [], nonce)
-
-
-def _sign(lane: Lane, call: Call, gas: int, jobs: Sequence[Job], nonce: int | None) -> None:
-    fees = compute_fees(lane.chain.fee_history())
+    fees = compute_fees_within(lane.chain.fee_history(), lane.budget_of(jobs) // gas)
+    if fees is None:
+        return False
     latest, pending = (lane.chain.nonce(lane.signer.address, tag) for tag in ("latest", "pending"))
-    now, chain_id = lane.clock.now(), lane.chain.domain.chain_id
+    head_number, now = read_head_number(lane), lane.clock.now()
     with lane.engine.begin() as connection:
         outbox.require_sender(connection, lane.signer.address)
-        nonce = outbox.next_nonce(connection, latest, pending) if nonce is None else nonce
-        signed = sign_transaction(call, chain_id, nonce, gas, fees, lane.signer)
-        outbox.keep_signed(connection, signed, lane.signer.address, jobs, now)
+        nonce = outbox.next_nonce(connection, latest, pending)
+    # Signed outside of the transaction, since a signer may be far away. What is not stored is never sent, so a crash here loses nothing.
+    signed = sign_transaction(call, lane.chain.domain.chain_id, nonce, gas, fees, lane.signer)
+    with lane.engine.begin() as connection:
+        if outbox.next_nonce(connection, latest, pending) != nonce:
+            raise InvariantBroken(f"nonce {nonce} was given to another transaction by the same lane")
+        outbox.keep_signed(connection, signed, lane.signer.address, jobs, now, head_number)
         for job in jobs:
             move_request(lane, connection, job, RequestState.QUEUED, "signed", transaction=to_hex(signed.hash), nonce=nonce)
         slot = outbox.find_slot(connection, nonce)
     if slot is not None:
         broadcast(lane, slot)
+    return True
+
+
+def fill_nonce(lane: Lane, nonce: int) -> None:
+    """Uses up a nonce with a no-op, so that the nonces after it can be mined."""
+    journal.get("lane").warning("filling a nonce with a no-op", nonce=nonce)
+    with lane.engine.begin() as connection:
+        outbox.require_sender(connection, lane.signer.address)
+        before = outbox.transactions_of(connection, nonce)
+    signed, head_number = sign_no_op(lane, nonce, before), read_head_number(lane)
+    with lane.engine.begin() as connection:
+        outbox.keep_signed(connection, signed, lane.signer.address, [], lane.clock.now(), head_number)
+        slot = outbox.find_slot(connection, nonce)
+    if slot is not None:
+        broadcast(lane, slot)
+
+
+def sign_no_op(lane: Lane, nonce: int, before: Sequence[KeptTransaction], permille: int = MINIMUM_BUMP_PERMILLE) -> SignedTransaction:
+    """Nothing, sent to ourselves, at fees that replace whatever of ours waits under this nonce (`before`)."""
+    history = lane.chain.fee_history()
+    fees = compute_fees(history)
+    if before:
+        old = Fees(max(t.fees.max_fee_wei for t in before), max(t.fees.priority_fee_wei for t in before))
+        fees = raise_fees(old, history, permille, ANY_FEE_WEI) or fees
+    return sign_transaction(Call(lane.signer.address, b""), lane.chain.domain.chain_id, nonce, TRANSFER_GAS, fees, lane.signer)
+
+
+def read_head_number(lane: Lane) -> int:
+    head = lane.chain.block("latest")
+    if head is None:
+        raise ChainError("the chain has no latest block")
+    return head.number
 
 
 # ---- broadcasting ----------------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Transactions as bytes: EIP-1559 (type 2), signed through the `Signer` seam, so the key may live anywhere.
+"""Transactions as bytes: EIP-1559 (type 2), signed through the `PreimageSigner` seam, so the key may live anywhere.
 
 Gas rules that a limit must respect whatever an estimate says: the calldata floor (EIP-7623) and the cap per transaction (EIP-7825).
 """
@@ -8,16 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
+from hexbytes import HexBytes
 
-from oracle.encoding import keccak256, to_hex
+from oracle.encoding import encode_rlp, keccak256, parse_address, parse_hex, to_hex
 from oracle.errors import InvariantBroken
 from oracle.records import Address, Bytes32
-from oracle.seams import Signer
+from oracle.seams import PreimageSigner
 
 TRANSACTION_GAS_CAP = 16_777_216
 """EIP-7825: no transaction may have a higher gas limit."""
 
 TRANSFER_GAS = 21_000
+TYPE_2 = b"\x02"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +56,28 @@ def compute_calldata_floor_gas(data: bytes) -> int:
     return TRANSFER_GAS + 10 * (zeros + 4 * (len(data) - zeros))
 
 
-def sign_transaction(call: Call, chain_id: int, nonce: int, gas: int, fees: Fees, signer: Signer) -> SignedTransaction:
+def transaction_preimage(call: Call, chain_id: int, nonce: int, gas: int, fees: Fees) -> bytes:
+    """What is hashed and signed (EIP-1559): 0x02 ‖ RLP of the nine fields, with an empty access list."""
+    return TYPE_2 + encode_rlp(_fields(call, chain_id, nonce, gas, fees))
+
+
+def sign_transaction(call: Call, chain_id: int, nonce: int, gas: int, fees: Fees, signer: PreimageSigner) -> SignedTransaction:
     """Signs a type 2 transaction without access list. A gas limit above EIP-7825's cap is InvariantBroken: callers split before."""
     if not TRANSFER_GAS <= gas <= TRANSACTION_GAS_CAP:
         raise InvariantBroken(f"gas limit {gas} outside {TRANSFER_GAS} to {TRANSACTION_GAS_CAP}")
-    fields: dict[str, object] = {
-        "type": 2,
-        "chainId": chain_id,
-        "nonce": nonce,
-        "gas": gas,
-        "maxFeePerGas": fees.max_fee_wei,
-        "maxPriorityFeePerGas": fees.priority_fee_wei,
-        "value": call.value_wei,
-        "data": to_hex(call.data),
-        "accessList": [],
-    }
-    if call.to is not None:
-        fields["to"] = call.to
-    signature = signer.sign_digest(Bytes32(TypedTransaction.from_dict(fields).hash()))
+    signature = signer.sign_preimage(transaction_preimage(call, chain_id, nonce, gas, fees))
     r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
-    raw = TypedTransaction.from_dict({**fields, "v": signature[64] - 27, "r": r, "s": s}).encode()
+    raw = TYPE_2 + encode_rlp([*_fields(call, chain_id, nonce, gas, fees), signature[64] - 27, r, s])
     return SignedTransaction(keccak256(raw), raw, nonce, gas, fees)
+
+
+def read_call(raw: bytes) -> Call:
+    """The call that signed bytes of ours carry."""
+    fields = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
+    to = bytes(fields["to"])
+    return Call(parse_address(to_hex(to), "recipient") if to else None, bytes(fields["data"]), int(fields["value"]))
+
+
+def _fields(call: Call, chain_id: int, nonce: int, gas: int, fees: Fees) -> list[int | bytes | list[int | bytes]]:
+    to = b"" if call.to is None else parse_hex(call.to, "recipient of a transaction", 20)
+    return [chain_id, nonce, fees.priority_fee_wei, fees.max_fee_wei, gas, to, call.value_wei, call.data, []]

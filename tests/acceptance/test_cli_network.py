@@ -87,10 +87,10 @@ def test_an_operators_life(cli: Cli, network: Network, chain: list[str], tmp_pat
     again = cli.ok("operator", "register", *mine, "--signer-keystore", tmp_path / "first.key", "--stake-wei", 10**18, "--json").json()
     assert again == taken
     assert cli.ok("operator", "stake", *mine, "--stake-wei", 5, "--json").json()["stake_wei"] == str(10**18 + 5)
-    rotated = cli.ok("operator", "rotate", *mine, "--signer-keystore", tmp_path / "second.key", "--json").json()
+    rotated = cli.ok("operator", "rotate-key", *mine, "--signer-keystore", tmp_path / "second.key", "--json").json()
     assert rotated["signer"] == cli.ok("keys", "address", tmp_path / "second.key", *password).out.strip()
-    assert cli.ok("operator", "exit", *mine, "--json").json()["is_active"] is False
-    assert "ExitNotDue" in cli.refused(2, "operator", "withdraw", *mine)
+    assert cli.ok("operator", "unbond", *mine, "--json").json()["is_active"] is False
+    assert "unbonding left" in cli.refused(2, "operator", "withdraw", *mine)
     cli.ok("deposit", 7, *mine)
     assert cli.ok("withdraw", *mine, "--to", operator_address(0), "--json").json() == {"to": operator_address(0), "paid_wei": "7"}
     assert cli.ok("withdraw", *mine, "--json").json()["paid_wei"] == "0"

@@ -5,28 +5,31 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 from sqlalchemy import Engine, select
 
+from oracle.attest.bls import BlsSigner
+from oracle.attest.bls_quorum import QuorumGas
 from oracle.attest.sign import AccountSigner, sign_claim
 from oracle.audit.record import check_entry
-from oracle.encoding import compute_request_id, keccak256, parse_hex, to_hex
+from oracle.encoding import compute_claim_digest, compute_request_id, keccak256, parse_hex, to_hex
 from oracle.errors import PeerError
 from oracle.pipeline.relay import KnownOperators, make_attestation, make_follower, make_lane, run_lane_once
 from oracle.records import Appended, Asked, Bytes32, Claim, Domain, Entry, SignedClaim
 from oracle.relay import outbox
 from oracle.relay.collect import Collector
 from oracle.relay.lane import Lane
+from oracle.relay.lease import open_relay_database
 from oracle.relay.outbox import Job, Slot
 from oracle.relay.peers import NodePeer
 from oracle.relay.schema import JOBS, TRANSACTIONS, RequestState, SlotState
 from oracle.relay.statements import write_waiting
 from oracle.relay.store import RequestEvent, bind_deployment, events_since, request_view
-from oracle.seams import SystemClock
-from oracle.store import open_database
+from oracle.seams import PreimageSigner, SystemClock
 from oracle.wire import request_from_json, signed_claim_to_json
 from tests.chain.conftest import World, account
 
@@ -65,13 +68,15 @@ class NodeTwin:
     is_offline: bool = False
     posted: dict[Bytes32, Asked] = field(default_factory=dict)
     asked_times: int = 0
+    bls: BlsSigner | None = None
 
     def peer(self) -> NodePeer:
         return NodePeer(f"http://node-{self.index}.test", httpx.MockTransport(self.handle))
 
     def sign(self, asked: Asked, output: bytes) -> SignedClaim:
         claim = Claim(asked.request_id, asked.request.model_id, asked.request.input_digest, keccak256(output))
-        return sign_claim(claim, output, self.domain, self.signer)
+        signed = sign_claim(claim, output, self.domain, self.signer)
+        return signed if self.bls is None else replace(signed, bls=self.bls.sign_digest(compute_claim_digest(claim, self.domain)))
 
     def handle(self, request: httpx.Request) -> httpx.Response:
         if self.is_offline:
@@ -98,7 +103,10 @@ class Relay:
     database: Path
     nodes: list[NodeTwin]
     log: MemoryLog
-    settings: dict[str, int]
+    settings: dict[str, Any]
+    gas: QuorumGas | None = None  # as measured where not given
+    url: str = ""  # of another database than the SQLite file
+    signer: PreimageSigner = field(default_factory=lambda: AccountSigner(account(RELAY)))
     engine: Engine = field(init=False)
     lane: Lane = field(init=False)
 
@@ -106,12 +114,15 @@ class Relay:
         self.start()
 
     def start(self) -> None:
-        self.engine = open_database(f"sqlite:///{self.database}", "relay")
+        self.engine = open_relay_database(self.url or f"sqlite:///{self.database}")
         bind_deployment(self.engine, self.world.deployment.domain)
-        self.lane = make_lane(self.engine, self.world.contracts, AccountSigner(account(RELAY)), SystemClock(), **self.settings)
+        self.lane = make_lane(self.engine, self.world.contracts, self.signer, SystemClock(), **self.settings)
         self.operators = KnownOperators(self.world.contracts)
         self.operators.refresh(time.monotonic())
-        attestation = make_attestation(self.world.deployment.domain, self.operators, self.world.contracts.check_proof)
+        contracts = self.world.contracts
+        attestation = make_attestation(
+            self.world.deployment.domain, self.operators, contracts.check_proof, contracts.check_enclave, self.gas
+        )
         self.collector = Collector(self.lane, [node.peer() for node in self.nodes], attestation)
         first = self.world.deployment.block_number
         self.follower = make_follower(self.engine, self.world.contracts, SystemClock(), first, 0)
@@ -167,8 +178,8 @@ class Relay:
             return list(connection.execute(select(TRANSACTIONS.c.raw).order_by(TRANSACTIONS.c.id)).scalars())
 
 
-def make_relay(world: World, directory: Path, nodes: int = 3, **settings: int) -> Relay:
+def make_relay(world: World, directory: Path, nodes: int = 3, url: str = "", log: MemoryLog | None = None, **settings: Any) -> Relay:
     """A relay over the first `nodes` operators' twins."""
 
     twins = [NodeTwin(i, world.signers[i], world.deployment.domain, world.known) for i in range(nodes)]
-    return Relay(world, directory / "relay.sqlite", twins, MemoryLog(), settings)
+    return Relay(world, directory / "relay.sqlite", twins, log or MemoryLog(), settings, url=url)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request, Response
 
-from oracle.attest.keys import write_keystore
+from oracle.attest.keys import LIGHT_SCRYPT_N, write_keystore
 from oracle.audit.source import HttpSource
 from oracle.errors import RequestUnknown
 from oracle.pipeline.logged import read_logged
@@ -32,6 +32,7 @@ from tests.chain.relay_rig import RELAY, NodeTwin
 from tests.twins.api import running_log, served
 
 SEED = 20261122
+CALLBACK_GAS = 900_000
 
 
 def node_app(twin: NodeTwin) -> FastAPI:
@@ -55,19 +56,20 @@ class Place:
     log_url: str
     log_key: object
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, name: str = "journal") -> subprocess.Popen[bytes]:
         """The command, as an operator would run it; its journal goes to a file."""
         code = "import sys, pathlib; from oracle.config import load_config; from oracle.pipeline.relay import run_relay; "
         code += "run_relay(load_config(pathlib.Path(sys.argv[1])))"
-        with (self.directory / "journal.jsonl").open("ab") as journal:
+        with (self.directory / f"{name}.jsonl").open("ab") as journal:
             return subprocess.Popen([sys.executable, "-c", code, str(self.directory / "relay.toml")], stderr=journal)
 
-    def journal(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in (self.directory / "journal.jsonl").read_text().splitlines()]
+    def journal(self, name: str = "journal") -> list[dict[str, object]]:
+        return [json.loads(line) for line in (self.directory / f"{name}.jsonl").read_text().splitlines() if line.endswith("}")]
 
 
-@pytest.fixture
-def place(world: World, tmp_path: Path) -> Iterator[Place]:
+@contextmanager
+def placed(world: World, tmp_path: Path, database: str) -> Iterator[Place]:
+    """A log, three nodes, and a relay's configuration over a database."""
     with ExitStack() as stack:
         log_url, log_key = stack.enter_context(running_log(tmp_path / "log"))
         twins = [NodeTwin(i, world.signers[i], world.deployment.domain, world.known) for i in range(3)]
@@ -75,15 +77,21 @@ def place(world: World, tmp_path: Path) -> Iterator[Place]:
         for name, text in (("password", "a long password"), ("token", "writer-token")):
             (tmp_path / name).write_text(text)
             (tmp_path / name).chmod(0o600)
-        write_keystore(account(RELAY), tmp_path / "relay.json", tmp_path / "password")
+        write_keystore(account(RELAY), tmp_path / "relay.json", tmp_path / "password", LIGHT_SCRYPT_N)
         write_deployment(world.deployment, tmp_path / "deployment.json")
         (tmp_path / "relay.toml").write_text(
             f'[chain]\nrpc = "{world.rpc}"\ndeployment = "deployment.json"\npoll_seconds = 0.05\n'
-            f'[relay]\nlisten = "127.0.0.1:0"\ndatabase = "sqlite:///{tmp_path}/relay.sqlite"\nkeystore = "relay.json"\n'
+            f'[relay]\nlisten = "127.0.0.1:0"\ndatabase = "{database}"\nkeystore = "relay.json"\n'
             f'password_file = "password"\nnodes = {json.dumps(nodes)}\nlog_url = "{log_url}"\nlog_token_file = "token"\n'
-            f"batch_size = 3\ncollect_seconds = 0.05\n"
+            f"batch_size = 3\ncollect_seconds = 0.05\nmax_callback_gas = {CALLBACK_GAS}\n"
         )
-        yield Place(tmp_path, f"sqlite:///{tmp_path}/relay.sqlite", log_url, log_key)
+        yield Place(tmp_path, database, log_url, log_key)
+
+
+@pytest.fixture
+def place(world: World, tmp_path: Path) -> Iterator[Place]:
+    with placed(world, tmp_path, f"sqlite:///{tmp_path}/relay.sqlite") as place:
+        yield place
 
 
 def wait_started(process: subprocess.Popen[bytes], place: Place, lives: int) -> None:

@@ -27,6 +27,7 @@ from oracle.records import (
     Claim,
     Delivery,
     Domain,
+    EnclaveKey,
     Evidence,
     ModelKind,
     OnChainStatus,
@@ -83,6 +84,7 @@ class ChainTwin:
         self.finality_depth = finality_depth
         self.seconds_per_block = seconds_per_block
         self.is_down = False
+        self.enclaves: dict[Address, EnclaveKey] = {}
         self.mempool: list[Transaction] = []
         self._salt = 0
         genesis = Block(0, keccak256(b"genesis"), Bytes32(bytes(32)), START_TIME)
@@ -377,6 +379,14 @@ class ChainTwin:
             return (self.world.verify_proof(claim, data, output, evidence),)
         except Revert as revert:
             raise CallReverted(str(revert), "") from revert
+
+    def enclave_key(self, key: Address, block_number: int | None = None) -> EnclaveKey | None:
+        self._require_up()
+        return self.enclaves.get(key)
+
+    def check_enclave(self, claim: Claim, policy: Bytes32, evidence: Evidence) -> tuple[Address, ...]:
+        self._require_up()
+        raise CallReverted("SelectorUnknown", "(no enclaves here)")
 
     def anchors(self, log_id: Bytes32) -> Sequence[Anchor]:
         self._require_up()

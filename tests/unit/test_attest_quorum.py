@@ -120,8 +120,8 @@ class WrongSigner:
 
     address = operator_signer(0).address
 
-    def sign_digest(self, digest: Bytes32) -> bytes:
-        return operator_signer(1).sign_digest(digest)
+    def sign_preimage(self, preimage: bytes) -> bytes:
+        return operator_signer(1).sign_preimage(preimage)
 
 
 def test_a_signer_that_signs_with_another_key_is_seen_before_it_leaves(chain: ChainTwin, asked: Asked) -> None:

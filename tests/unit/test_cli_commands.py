@@ -80,7 +80,8 @@ def test_public_names_are_there() -> None:
         "log new",
     ]
     public += [f"model {name}" for name in ("compile", "opaque", "register", "list", "show", "verify")]
-    public += ["audit verify", *(f"operator {name}" for name in ("register", "status", "stake", "exit", "withdraw"))]
+    public += ["audit verify", *(f"operator {name}" for name in ("register", "status", "stake", "unbond", "rotate-key", "withdraw"))]
+    public += ["policy explain"]
     assert {tuple(name.split()) for name in public} <= set(COMMANDS)
 
 

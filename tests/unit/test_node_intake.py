@@ -123,11 +123,11 @@ SIGNED: dict[str, tuple[Callable[[Scene], Asked], type[AffidavitError], str]] = 
     "malformed policy": (lambda s: s.sign(digit_image(), policy=Bytes32(b"\2" + bytes(31))), PolicyRejected, "policy"),
     "policy without evidence": (lambda s: s.sign(digit_image(), policy=Bytes32(b"\1" + bytes(31))), PolicyRejected, "policy"),
     "proof": (lambda s: s.sign(digit_image(), policy=pack_policy(Policy(proof=True))), PolicyRejected, "does not prove"),
-    "enclave": (lambda s: s.sign(digit_image(), policy=pack_policy(Policy(enclave=True))), PolicyRejected, "a quorum, a proof or both"),
-    "a quorum and an enclave": (
-        lambda s: s.sign(digit_image(), policy=pack_policy(Policy(quorum=1, enclave=True))),
+    "enclave": (lambda s: s.sign(digit_image(), policy=Bytes32(b"\1\0\2" + bytes(29))), PolicyRejected, "policy"),
+    "a proof and an enclave": (
+        lambda s: s.sign(digit_image(), policy=pack_policy(Policy(proof=True, enclave=True))),
         PolicyRejected,
-        "a quorum, a proof or both",
+        "does not prove",
     ),
     "more than all operators": (lambda s: s.sign(digit_image(), policy=pack_policy(Policy(quorum=4))), PolicyRejected, "at most 3"),
     "window": (

@@ -245,3 +245,44 @@ def test_metrics_count_what_happened(scene: Scene, client: TestClient) -> None:
         "affidavit_node_head_lag_blocks 0.0",
     ):
         assert line in text.splitlines()
+
+
+# ---- several at once -----------------------------------------------------------------------------------------------------
+def test_several_are_answered_as_each_alone(scene: Scene, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered, refused, queued = (
+        scene.sign(digit_image()),
+        scene.chain.ask(scene.digits.model_id, b"short", fee_wei=5),
+        scene.sign(digit_image(1), nonce=1 + (1 << 128)),
+    )
+    post(client, answered)
+    scene.store.enqueue(refused)
+    while work_once(scene.node, FAR):
+        pass
+    post(client, queued)
+    ids = [to_hex(a.request_id) for a in (answered, refused, queued)] + ["0x" + "ab" * 32]
+    alone = {one: client.get(f"/v1/claims/{one}") for one in ids}
+    assert [answer.status_code for answer in alone.values()] == [200, 422, 202, 404]
+    assert alone[ids[0]].headers[service.BATCH_HEADER] == str(service.MOST_ASKED_AT_ONCE)
+    together = client.post("/v1/claims", json={"request_ids": ids})
+    assert together.status_code == 200
+    items = together.json()["claims"]
+    assert [items[one]["status"] for one in ids] == [200, 422, 202, 404]
+    assert all(items[one]["body"] == alone[one].json() for one in ids[:3])
+    monkeypatch.setattr(service, "MAX_BATCH_BYTES", 1)
+    assert list(client.post("/v1/claims", json={"request_ids": ids}).json()["claims"]) == ids[:1]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"request_ids": []},
+        {"request_ids": "0x"},
+        {"request_ids": ["0x12"]},
+        {"request_ids": [1]},
+        [],
+        {"request_ids": ["0x" + "00" * 32] * 65},
+    ],
+)
+def test_no_list_of_ids_is_refused(client: TestClient, body: Any) -> None:
+    assert_problem(client.post("/v1/claims", json=body), 400, "MalformedInput")

@@ -20,14 +20,16 @@ from oracle.encoding import (
     compute_claim_digest,
     keccak256,
     pack_proof_evidence,
+    to_hex,
     unpack_proof_evidence,
 )
 from oracle.errors import EntryRejected, InputRejected, LogRefused, PeerError, RequestRejected, RequestUnknown
 from oracle.pipeline.relay import make_attestation, make_lane
 from oracle.records import Address, Appended, Asked, Bytes32, Delivery, Entry, ModelKind, Policy, Request
 from oracle.relay import collect, outbox, peers
+from oracle.relay.claims import claims_of
 from oracle.relay.collect import Collector
-from oracle.relay.peers import NodeAway, NodePeer
+from oracle.relay.peers import Answer, NodeAway, NodePeer
 from oracle.relay.schema import ENTRIES, JobKind, RequestState
 from oracle.relay.shapes import is_input_needed
 from oracle.relay.statements import count_waiting, state_once, write_waiting
@@ -65,7 +67,9 @@ class Scene:
 
     def collector(self, *handlers: Handler) -> Collector:
         nodes = [NodePeer(f"http://node-{i}.test", httpx.MockTransport(h)) for i, h in enumerate(handlers)]
-        return Collector(self.lane, nodes, make_attestation(self.chain.domain, self.chain.operators, self.chain.check_proof))
+        chain = self.chain
+        attestation = make_attestation(chain.domain, chain.operators, chain.check_proof, chain.check_enclave)
+        return Collector(self.lane, nodes, attestation)
 
     def step(self, collector: Collector, times: int = 1) -> None:
         for _ in range(times):
@@ -305,6 +309,90 @@ def test_signed_request_is_handed_over_again_when_the_node_forgot_it(scene: Scen
     for _ in range(3):
         peer.ask(asked)
     assert log == ["POST", "GET", "POST", "GET", "GET"]
+
+
+def serving(calls: list[tuple[str, str]], answer: Callable[[list[str]], httpx.Response], most: str = "64") -> Handler:
+    """A node of the newer kind: it says that it can be asked about several at once, and answers those as told."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        calls.append((request.method, request.url.path.split("/0x")[0]))
+        if request.method == "POST" and request.url.path == "/v1/claims":
+            return answer(json.loads(request.content)["request_ids"])
+        return httpx.Response(202, json={"state": "queued"}, headers={"affidavit-batch": most})
+
+    return handle
+
+
+def test_a_node_that_says_so_is_asked_about_all_at_once(scene: Scene) -> None:
+    """One by one until it has said so; then every request is judged as if it had been asked about alone."""
+    second, third = signed(scene, 1), signed(scene, 2)
+    for asked in (second, third):
+        submit_signed(scene.engine, scene.chain.domain, asked, NOW)
+    calls: list[tuple[str, str]] = []
+
+    def answer(ids: list[str]) -> httpx.Response:
+        claim = {"status": 200, "body": json.loads(scene.claim(0).content)}
+        refusal = {"status": 422, "body": {"state": "refused", "title": "RequestUnpaid", "detail": "too little"}}
+        known = {to_hex(scene.asked.request_id): claim, to_hex(second.request_id): refusal}
+        return httpx.Response(200, json={"claims": {one: known[one] for one in ids if one in known}})
+
+    collector = scene.collector(serving(calls, answer))
+    scene.step(collector)
+    assert calls == [("GET", "/v1/claims"), ("POST", "/v1/requests"), ("POST", "/v1/requests"), ("POST", "/v1/claims")]
+    del calls[:]
+    scene.step(collector)
+    assert calls == [("POST", "/v1/claims")]
+    with scene.engine.begin() as connection:
+        assert [c.signer for c in claims_of(connection, scene.asked)] == [operator_signer(0).address]
+    assert not request_view(scene.engine, second.request_id).is_watched
+    assert request_view(scene.engine, third.request_id).is_watched  # nothing was said about it: later
+
+
+@pytest.mark.parametrize(
+    "document",
+    [[], {}, {"claims": []}, {"claims": {}}, "text", {"claims": {"0x": 1}}],
+)
+def test_nonsense_about_several_is_no_answer_about_any(scene: Scene, document: Any) -> None:
+    asked = [scene.asked, signed(scene)]
+    peer = NodePeer("http://node.test", httpx.MockTransport(serving([], lambda _: httpx.Response(200, json=document))))
+    peer.ask(scene.asked)
+    assert peer.most_at_once == 64
+    assert all(answer == Answer() for answer in peer.ask_all(asked).values())
+
+
+@pytest.mark.parametrize("item", [1, [], {}, {"status": "200"}, {"status": True}, {"status": 200, "body": {}}, {"status": 503, "body": {}}])
+def test_nonsense_about_one_leaves_the_others(scene: Scene, item: Any) -> None:
+    first, second = scene.asked, signed(scene)
+
+    def answer(ids: list[str]) -> httpx.Response:
+        return httpx.Response(200, json={"claims": {ids[0]: item, ids[1]: {"status": 200, "body": json.loads(scene.claim(0).content)}}})
+
+    peer = NodePeer("http://node.test", httpx.MockTransport(serving([], answer)))
+    peer.ask(first)
+    answers = peer.ask_all([first, second])
+    assert isinstance(answers[first.request_id], PeerError)
+    assert isinstance(answers[second.request_id], Answer)
+
+
+def test_an_older_node_in_its_place_is_asked_one_by_one_again(scene: Scene) -> None:
+    calls: list[tuple[str, str]] = []
+    peer = NodePeer("http://node.test", httpx.MockTransport(serving(calls, lambda _: httpx.Response(404), most="64")))
+    peer.ask(scene.asked)
+    del calls[:]
+    assert all(answer == Answer() for answer in peer.ask_all([scene.asked, signed(scene)]).values())
+    assert [call for call in calls if call[0] == "GET"] == [("GET", "/v1/claims")] * 2
+
+
+@pytest.mark.parametrize(
+    ("most", "meant"), [("0", 1), ("1", 1), ("3", 3), ("64", 64), ("999", 64), ("1000", 1), ("-1", 1), ("²", 1), ("x", 1), ("", 1)]
+)
+def test_what_a_node_says_it_can_take_is_bounded(scene: Scene, most: str, meant: int) -> None:
+    def handle(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(202, json={"state": "queued"}, headers=[(b"affidavit-batch", most.encode("latin-1"))])
+
+    peer = NodePeer("http://node.test", httpx.MockTransport(handle))
+    peer.ask(scene.asked)
+    assert peer.most_at_once == meant
 
 
 # ---- the store -------------------------------------------------------------------------------------------------------------------------

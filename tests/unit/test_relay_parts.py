@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oracle.attest.sign import AccountSigner
-from oracle.encoding import keccak256, parse_hex
+from oracle.encoding import keccak256, parse_address, parse_hex
 from oracle.errors import AmbiguousSend, ChainError, ConfigRejected, InvariantBroken
 from oracle.records import Address, Domain
 from oracle.relay import contracts, outbox, schema
@@ -26,7 +26,7 @@ from oracle.relay.failures import CallReverted, FailureKind, NonceUsed, Transact
 from oracle.relay.fees import MINIMUM_PRIORITY_FEE_WEI, FeeHistory, compute_fees
 from oracle.relay.lane import hold_lane
 from oracle.relay.store import bind_deployment
-from oracle.relay.transact import TRANSACTION_GAS_CAP, Call, Fees, compute_calldata_floor_gas, sign_transaction
+from oracle.relay.transact import TRANSACTION_GAS_CAP, Call, Fees, compute_calldata_floor_gas, read_call, sign_transaction
 from oracle.store import open_database
 
 KEY = Account.from_key(keccak256(b"a key"))
@@ -50,6 +50,7 @@ def test_signs_as_eth_account_does(nonce: int, gas: int, value: int, data: bytes
     fields |= {"maxFeePerGas": fees[0], "maxPriorityFeePerGas": fees[1]} | ({} if is_creation else {"to": SOMEWHERE})
     theirs = KEY.sign_transaction(fields)
     assert ours.raw == bytes(theirs.raw_transaction)
+    assert read_call(ours.raw) == call
     assert ours.hash == bytes(theirs.hash)
 
 
@@ -116,12 +117,22 @@ def test_having_it_already_is_no_failure(message: str) -> None:
 
 
 # ---- files -------------------------------------------------------------------------------------------------------------------------------
-DEPLOYMENT = Deployment(31337, 5, *[Address("0x" + f"{i:02x}" * 20) for i in range(16, 25)])
+NAMES = [f.name for f in fields(Deployment)]
+LATER = tuple(f.name for f in fields(Deployment) if f.default is None)
+"""Contracts that older deployments do not have."""
+DEPLOYMENT = Deployment(31337, 5, *[parse_address("0x" + f"{i:02x}" * 20, "address") for i in range(16, 14 + len(NAMES))])
 
 
 def test_deployment_file_comes_back(tmp_path: Path) -> None:
     write_deployment(DEPLOYMENT, tmp_path / "new" / "deployment.json")
     assert load_deployment(tmp_path / "new" / "deployment.json") == DEPLOYMENT
+
+
+def test_an_older_deployments_file_comes_back_as_it_was(tmp_path: Path) -> None:
+    older = replace(DEPLOYMENT, **dict.fromkeys(LATER))
+    write_deployment(older, tmp_path / "deployment.json")
+    assert not set(LATER) & set(json.loads((tmp_path / "deployment.json").read_text()))
+    assert load_deployment(tmp_path / "deployment.json") == older
 
 
 @pytest.mark.parametrize("name", [*asdict(DEPLOYMENT)])
@@ -135,6 +146,9 @@ def test_deployment_file_with_a_field_missing_or_wrong_is_refused(tmp_path: Path
     document = asdict(DEPLOYMENT)
     del document[name]
     path.write_text(json.dumps(document))
+    if name in LATER:
+        assert load_deployment(path) == replace(DEPLOYMENT, **{name: None})
+        return
     with pytest.raises(ConfigRejected, match=name):
         load_deployment(path)
 

@@ -16,6 +16,12 @@ interface IFraudProofs {
         uint256 burntWei
     );
 
+    /// @notice BLS keys, 256 bytes each, and the 96-byte sum of what they signed (IBlsKeys.signersOf).
+    struct BlsSigned {
+        bytes[] keys;
+        bytes signature;
+    }
+
     error NotTheSlasher(address slasher);
     error NothingSigned();
     error SameOutput(bytes32 outputDigest);
@@ -41,6 +47,26 @@ interface IFraudProofs {
         bytes calldata input,
         bytes calldata output,
         Evidence calldata evidence
+    ) external returns (uint256 slashed);
+
+    /// @notice As `proveWrong`, for a claim that was signed with BLS keys.
+    /// @param signed The keys and the sum of their signatures, as BLS quorum evidence or a single claim has it.
+    function proveWrongTogether(
+        Claim calldata claim,
+        BlsSigned calldata signed,
+        bytes calldata input,
+        bytes calldata output,
+        Evidence calldata evidence
+    ) external returns (uint256 slashed);
+
+    /// @notice Slashes every operator who is among the signers of both of two outputs for one request; rewards the
+    ///         caller. A side without keys is one ECDSA signature.
+    /// @dev WARNING: as for `proveEquivocation`.
+    function proveEquivocationTogether(
+        Claim calldata first,
+        BlsSigned calldata firstSigned,
+        Claim calldata second,
+        BlsSigned calldata secondSigned
     ) external returns (uint256 slashed);
 
     /// @notice Slashes an operator who signed two outputs for one request; rewards the caller.

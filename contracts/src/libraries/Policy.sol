@@ -4,12 +4,14 @@ pragma solidity ^0.8.28;
 import {EvidenceKind} from "./Types.sol";
 
 /// @title Policy: the evidence a consumer demands, packed in 32 bytes, big-endian
-/// @notice byte 0: version, 1 · byte 1: quorum k, 0 demands none · byte 2: flags, bit 0 proof, bit 1 enclave ·
-///         bytes 3–6: window in seconds · bytes 7–31: zero. Exactly one encoding exists for every policy.
+/// @notice byte 0: version, 1 · byte 1: quorum k, 0 demands none · byte 2: flags, bit 0 proof, bit 1 enclave, bit 2 a
+///         simulated enclave is good enough (only with bit 1) · bytes 3–6: window in seconds · bytes 7–31: zero.
+///         Exactly one encoding exists for every policy.
 library Policy {
     uint8 internal constant VERSION = 1;
     uint8 internal constant FLAG_PROOF = 1;
     uint8 internal constant FLAG_ENCLAVE = 2;
+    uint8 internal constant FLAG_SIMULATED = 4;
 
     /// @notice A proof and nothing else: what a challenge is verified under, whatever the request's policy is.
     bytes32 internal constant PROOF = bytes32(bytes3(0x010001));
@@ -20,7 +22,8 @@ library Policy {
     /// @notice Reverts unless `policy` is well-formed and demands at least one kind of evidence.
     function requireWellFormed(bytes32 policy) internal pure {
         bool isVersionKnown = uint8(policy[0]) == VERSION;
-        bool areFlagsKnown = uint8(policy[2]) & ~(FLAG_PROOF | FLAG_ENCLAVE) == 0;
+        bool areFlagsKnown = uint8(policy[2]) & ~(FLAG_PROOF | FLAG_ENCLAVE | FLAG_SIMULATED) == 0
+            && (demandsEnclave(policy) || !allowsSimulated(policy));
         bool isPaddingZero = uint256(policy) << 56 == 0;
         bool isDemanding = uint16(bytes2(policy << 8)) != 0;
         if (!(isVersionKnown && areFlagsKnown && isPaddingZero && isDemanding)) revert MalformedPolicy(policy);
@@ -29,6 +32,16 @@ library Policy {
     /// @notice How many operator signatures are demanded, 0–255.
     function quorum(bytes32 policy) internal pure returns (uint8) {
         return uint8(policy[1]);
+    }
+
+    /// @notice Whether the signature of a key in an enclave is demanded.
+    function demandsEnclave(bytes32 policy) internal pure returns (bool) {
+        return uint8(policy[2]) & FLAG_ENCLAVE != 0;
+    }
+
+    /// @notice Whether the enclave may be a simulated one, which proves nothing about what runs.
+    function allowsSimulated(bytes32 policy) internal pure returns (bool) {
+        return uint8(policy[2]) & FLAG_SIMULATED != 0;
     }
 
     /// @notice Seconds between delivery and finality.
@@ -42,7 +55,7 @@ library Policy {
         uint256 count;
         if (quorum(policy) != 0) kinds[count++] = EvidenceKind.QUORUM;
         if (uint8(policy[2]) & FLAG_PROOF != 0) kinds[count++] = EvidenceKind.PROOF;
-        if (uint8(policy[2]) & FLAG_ENCLAVE != 0) kinds[count++] = EvidenceKind.ENCLAVE;
+        if (demandsEnclave(policy)) kinds[count++] = EvidenceKind.ENCLAVE;
         assembly ("memory-safe") {
             mstore(kinds, count)
         }

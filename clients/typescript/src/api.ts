@@ -1,0 +1,189 @@
+/** The HTTP API, asked and not believed. */
+
+import type { Hex } from "viem";
+
+import { Rejected, Unreachable } from "../../../web/src/verify/rejected";
+import type { Request } from "./protocol";
+
+/** A refusal, as the API's problem document tells it (docs/api.md). */
+export class ApiRefused extends Error {
+  readonly status: number;
+  readonly title: string;
+
+  constructor(status: number, title: string, detail: string) {
+    super(`${title}: ${detail}`);
+    this.name = "ApiRefused";
+    this.status = status;
+    this.title = title;
+  }
+}
+
+/** One server-sent event: what the API says happened. A story, not evidence. */
+export interface Step {
+  id: string;
+  kind: string;
+  data: Record<string, unknown>;
+}
+
+const TIMEOUT_MS = 20_000;
+const STREAM_TIMEOUT_MS = 3_700_000; // streams end after an hour
+const RECONNECTS = 10;
+const PAUSE_MS = 500;
+const MAX_LINE = 1 << 20;
+
+export class Api {
+  constructor(
+    private readonly base: string,
+    private readonly get: typeof fetch = fetch,
+  ) {
+    this.base = base.replace(/\/$/, "");
+  }
+
+  async model(modelId: Hex): Promise<Record<string, unknown>> {
+    return this.ask(`/v1/models/${modelId}`);
+  }
+
+  /** Posts a signed request. Safe to repeat. */
+  async submit(request: Request, signature: Hex, input: Hex): Promise<Record<string, unknown>> {
+    const body = JSON.stringify({ request: requestToJson(request), signature, input });
+    return this.ask("/v1/requests", { method: "POST", body, headers: { "content-type": "application/json" } });
+  }
+
+  async request(requestId: Hex): Promise<Record<string, unknown>> {
+    return this.ask(`/v1/requests/${requestId}`);
+  }
+
+  async receipt(requestId: Hex): Promise<Record<string, unknown>> {
+    return this.ask(`/v1/requests/${requestId}/receipt`);
+  }
+
+  async proof(requestId: Hex): Promise<Record<string, unknown>> {
+    return this.ask(`/v1/requests/${requestId}/proof`);
+  }
+
+  /** Waits until the API has seen a request that was made on chain. Throws ApiRefused (404) when it has not in time. */
+  async waitKnown(requestId: Hex, seconds = 60): Promise<void> {
+    const until = Date.now() + 1000 * seconds;
+    for (;;) {
+      try {
+        await this.request(requestId);
+        return;
+      } catch (error) {
+        if (!(error instanceof ApiRefused) || error.status !== 404 || Date.now() > until) throw error;
+      }
+      await pause();
+    }
+  }
+
+  /** Every step of a request until it is final; reconnects where it broke off, and repeats no step. */
+  async *follow(requestId: Hex): AsyncGenerator<Step> {
+    let last = "";
+    let failures = 0;
+    for (;;) {
+      try {
+        for await (const step of this.stream(requestId, last)) {
+          [last, failures] = [step.id, 0];
+          yield step;
+        }
+        if ((await this.request(requestId))["is_final"] === true) return;
+      } catch (error) {
+        if (!(error instanceof Unreachable) || ++failures > RECONNECTS) throw error;
+      }
+      await pause();
+    }
+  }
+
+  private async *stream(requestId: Hex, last: string): AsyncGenerator<Step> {
+    const headers = { accept: "text/event-stream", ...(last ? { "last-event-id": last } : {}) };
+    const response = await this.fetch(`/v1/requests/${requestId}/events`, { headers }, STREAM_TIMEOUT_MS);
+    if (!response.ok || !response.body) await this.decode(response);
+    else yield* parseEvents(readLines(response.body));
+  }
+
+  private async ask(path: string, options: RequestInit = {}): Promise<Record<string, unknown>> {
+    return this.decode(await this.fetch(path, options, TIMEOUT_MS));
+  }
+
+  private async fetch(path: string, options: RequestInit, milliseconds: number): Promise<Response> {
+    const ask = this.get; // called without a receiver, as browsers want it
+    return ask(`${this.base}${path}`, { ...options, signal: AbortSignal.timeout(milliseconds) }).catch((error: unknown) => {
+      throw new Unreachable(`the API at ${this.base} does not answer`, { cause: error });
+    });
+  }
+
+  private async decode(response: Response): Promise<Record<string, unknown>> {
+    const body: unknown = await response.json().catch((error: unknown) => {
+      throw new Unreachable(`the API answered ${response.status} without JSON`, { cause: error });
+    });
+    if (typeof body !== "object" || body === null || Array.isArray(body)) throw new Rejected("answer of the API", "a JSON object", typeof body);
+    const fields = body as Record<string, unknown>;
+    if (response.ok) return fields;
+    if (response.status >= 500) throw new Unreachable(`the API answered ${response.status}: ${String(fields["detail"]).slice(0, 500)}`);
+    throw new ApiRefused(response.status, String(fields["title"]), String(fields["detail"]).slice(0, 500));
+  }
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+}
+
+export function requestToJson(request: Request): Record<string, string | number> {
+  return {
+    requester: request.requester,
+    refund_to: request.refundTo,
+    model_id: request.modelId,
+    input_digest: request.inputDigest,
+    policy: request.policy,
+    fee_wei: String(request.feeWei),
+    callback_gas: request.callbackGas,
+    deadline: Number(request.deadline),
+    nonce: String(request.nonce),
+  };
+}
+
+async function* readLines(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
+  let rest = "";
+  try {
+    for (;;) {
+      const { done, value } = await reader.read().catch((error: unknown) => {
+        throw new Unreachable("the API broke off", { cause: error });
+      });
+      rest += decoder.decode(value, { stream: !done });
+      const lines = rest.split(/\r\n|\n|\r(?!$)/);
+      rest = lines.pop() ?? "";
+      if (rest.length > MAX_LINE) throw new Rejected("event of the API", `lines of at most ${MAX_LINE} characters`, rest.length);
+      yield* lines;
+      if (done) return;
+    }
+  } finally {
+    await reader.cancel().catch(() => undefined);
+  }
+}
+
+/** Server-sent events (WHATWG HTML, section 9.2); comments are skipped, and so is an event that was cut off. */
+export async function* parseEvents(lines: AsyncIterable<string>): AsyncGenerator<Step> {
+  let fields: Record<string, string> = {};
+  for await (const line of lines) {
+    if (line === "") {
+      if (fields["data"] !== undefined)
+        yield { id: fields["id"] ?? "", kind: fields["event"] ?? "message", data: parseData(fields["data"]) };
+      fields = {};
+    } else if (!line.startsWith(":")) {
+      const colon = line.indexOf(":");
+      const [name, value] = colon < 0 ? [line, ""] : [line.slice(0, colon), line.slice(colon + 1)];
+      fields[name] = value.startsWith(" ") ? value.slice(1) : value;
+    }
+  }
+}
+
+function parseData(text: string): Record<string, unknown> {
+  try {
+    const data: unknown = JSON.parse(text);
+    if (typeof data === "object" && data !== null && !Array.isArray(data)) return data as Record<string, unknown>;
+  } catch {
+    // falls through: not JSON is not an object either
+  }
+  throw new Rejected("event of the API", "a JSON object", text.slice(0, 40));
+}

@@ -1,0 +1,189 @@
+/** The client: one deployment, an endpoint of one's own to believe, and an API to ask for what the chain does not keep. */
+
+import {
+  type Account,
+  type Address,
+  type Chain,
+  type Hex,
+  type PublicClient,
+  type Transport,
+  type WalletClient,
+  bytesToHex,
+  keccak256,
+  parseEventLogs,
+} from "viem";
+
+import { Rejected } from "../../../web/src/verify/rejected";
+import { COPROCESSOR } from "./abi";
+import { Api, type Step } from "./api";
+import { type LoggedEvidence, verifyLogged } from "./evidence";
+import { type Model, checkModel } from "./model";
+import {
+  type Deployment,
+  type Policy,
+  REQUEST_TYPES,
+  type Request,
+  SIGNED_NONCE_START,
+  computeRequestId,
+  packPolicy,
+  typedDomain,
+} from "./protocol";
+import { type Verified, type Wanted, compareReceipt, verifyOnChain } from "./verify";
+
+export interface Options {
+  /** From a source that is not the API. */
+  deployment: Deployment;
+  /** An endpoint you trust, best your own node: it is what verification rests on. */
+  chain: PublicClient;
+  /** Who asks and pays. */
+  wallet?: WalletClient<Transport, Chain, Account>;
+  /** Base URL of an API: for signed requests, following and the log's entries. It is believed in nothing. */
+  api?: string;
+  /** In place of the global one, for tests and for proxies. */
+  fetch?: typeof fetch;
+  /** The log's verifier key, from a source that is not the API. */
+  logVkey?: string;
+}
+
+export interface Terms {
+  policy: Policy;
+  feeWei: bigint;
+  /** Gas for `onInference`, where the requester is a contract. */
+  callbackGas?: number;
+  /** Deadline from now, by the later of this machine's clock and the chain's. */
+  patienceSeconds: number;
+}
+
+export interface Asked {
+  requestId: Hex;
+  request: Request;
+  /** Null for a signed request. */
+  transaction: Hex | null;
+}
+
+export class AffidavitClient {
+  private readonly served: Api | null;
+
+  constructor(private readonly options: Options) {
+    this.served = options.api === undefined ? null : new Api(options.api, options.fetch);
+  }
+
+  /** What a model takes and gives: the API's manifest, which must hash to the id. Throws Rejected where it does not. */
+  async model(modelId: Hex): Promise<Model> {
+    const told = await this.api().model(modelId);
+    return checkModel(modelId, told["manifest"], told["parameters"]);
+  }
+
+  /** Asks by a transaction, which pays the fee, and waits until it is mined. */
+  async ask(modelId: Hex, input: Hex, terms: Terms): Promise<Asked> {
+    const { chain, deployment } = this.options;
+    const wallet = this.wallet();
+    const { callbackGas = 0, feeWei } = terms;
+    const policy = packPolicy(terms.policy);
+    const deadline = (await this.now()) + BigInt(terms.patienceSeconds);
+    const { request } = await chain.simulateContract({
+      account: wallet.account,
+      address: deployment.coprocessor,
+      abi: COPROCESSOR,
+      functionName: "request",
+      args: [modelId, input, policy, callbackGas, deadline, wallet.account.address],
+      value: feeWei,
+    });
+    const transaction = await wallet.writeContract(request);
+    const receipt = await chain.waitForTransactionReceipt({ hash: transaction });
+    if (receipt.status !== "success") throw new Rejected("transaction", "one that asks", receipt.status);
+    const [event] = parseEventLogs({ abi: COPROCESSOR, eventName: "InferenceRequested", logs: receipt.logs });
+    if (!event) throw new Rejected("transaction", "one that asks", "no request in it");
+    const asked = event.args.request;
+    const requestId = computeRequestId(asked, deployment);
+    const isMine = asked.policy === policy && asked.inputDigest === keccak256(input) && asked.modelId === modelId.toLowerCase();
+    if (requestId !== event.args.requestId || !isMine)
+      throw new Rejected("request on chain", "the one that was sent", event.args.requestId);
+    return { requestId, request: asked, transaction };
+  }
+
+  /** Asks by a signature over a request every byte of which is made here; the fee comes from the account's deposit. */
+  async askSigned(modelId: Hex, input: Hex, terms: Terms): Promise<Asked> {
+    const wallet = this.wallet();
+    const request: Request = {
+      requester: wallet.account.address,
+      refundTo: wallet.account.address,
+      modelId,
+      inputDigest: keccak256(input),
+      policy: packPolicy(terms.policy),
+      feeWei: terms.feeWei,
+      callbackGas: terms.callbackGas ?? 0,
+      deadline: (await this.now()) + BigInt(terms.patienceSeconds),
+      nonce: makeNonce(),
+    };
+    const domain = typedDomain(this.options.deployment);
+    const signature = await wallet.signTypedData({ domain, types: REQUEST_TYPES, primaryType: "InferenceRequest", message: request });
+    const requestId = computeRequestId(request, this.options.deployment);
+    const told = await this.api().submit(request, signature, input);
+    if (told["request_id"] !== requestId) throw new Rejected("request id of the API", requestId, String(told["request_id"]).slice(0, 80));
+    return { requestId, request, transaction: null };
+  }
+
+  /** Deposits for signed requests, and waits until it is mined. */
+  async deposit(amountWei: bigint): Promise<Hex> {
+    const wallet = this.wallet();
+    const address = this.options.deployment.coprocessor;
+    const hash = await wallet.writeContract({ address, abi: COPROCESSOR, functionName: "deposit", value: amountWei });
+    const receipt = await this.options.chain.waitForTransactionReceipt({ hash });
+    if (receipt.status !== "success") throw new Rejected("transaction", "one that deposits", receipt.status);
+    return hash;
+  }
+
+  /** What an account can withdraw, and its signed requests can be paid from. */
+  async balanceOf(account: Address): Promise<bigint> {
+    const address = this.options.deployment.coprocessor;
+    return this.options.chain.readContract({ address, abi: COPROCESSOR, functionName: "balanceOf", args: [account] });
+  }
+
+  /** Every step the API tells of, until the request is final. A story, not evidence: `verify` afterwards. */
+  async *follow(requestId: Hex): AsyncGenerator<Step> {
+    await this.api().waitKnown(requestId);
+    yield* this.api().follow(requestId);
+  }
+
+  /** The final answer, from the chain alone; no API is asked. Throws Rejected where something does not hold. */
+  async verify(requestId: Hex, wanted: Wanted = {}): Promise<Verified> {
+    return verifyOnChain(this.options.chain, this.options.deployment, requestId, wanted);
+  }
+
+  /** The API's receipt, with the output decoded, held against the chain field by field. Throws Rejected where it lies. */
+  async receipt(requestId: Hex): Promise<Record<string, unknown>> {
+    const verified = await this.verify(requestId);
+    const told = await this.api().receipt(requestId);
+    compareReceipt(verified, told);
+    return told;
+  }
+
+  /** The audit log's entries about a request, each proven to be in the log whose key was given. Throws Rejected. */
+  async evidence(requestId: Hex): Promise<LoggedEvidence> {
+    const { logVkey } = this.options;
+    if (logVkey === undefined) throw new Rejected("logVkey", "the log's verifier key", "none");
+    return verifyLogged(requestId, await this.api().proof(requestId), logVkey);
+  }
+
+  private async now(): Promise<bigint> {
+    const { timestamp } = await this.options.chain.getBlock();
+    const own = BigInt(Math.floor(Date.now() / 1000));
+    return timestamp > own ? timestamp : own;
+  }
+
+  private api(): Api {
+    if (!this.served) throw new Rejected("api", "the base URL of an Affidavit API", "none");
+    return this.served;
+  }
+
+  private wallet(): WalletClient<Transport, Chain, Account> {
+    if (!this.options.wallet) throw new Rejected("wallet", "an account to ask with", "none");
+    return this.options.wallet;
+  }
+}
+
+/** From 2^128 on, each used once: 127 random bits. */
+function makeNonce(): bigint {
+  return SIGNED_NONCE_START + (BigInt(bytesToHex(crypto.getRandomValues(new Uint8Array(16)))) >> 1n);
+}

@@ -1,0 +1,184 @@
+"""The client: one deployment, an endpoint of one's own to believe, and an API to ask for what the chain does not keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from oracle.audit.note import parse_vkey
+from oracle.client.evidence import LoggedEvidence, verify_logged
+from oracle.client.verifying import (
+    AskVerifier,
+    CheckProof,
+    Question,
+    Verified,
+    compare_receipt,
+    require_answers,
+    verify_on_chain,
+)
+from oracle.encoding import compute_claim_digest, to_hex
+from oracle.errors import ConfigRejected, EvidenceRejected
+from oracle.pipeline.catalogue import DescribedModel, describe_directory
+from oracle.pipeline.client import ApiClient, SentEvent
+from oracle.pipeline.inputs import WantedInput
+from oracle.pipeline.requesting import Outcome, Terms, ask_on_chain, ask_signed, deposit, withdraw_balance
+from oracle.pipeline.session import Session
+from oracle.records import Address, Bytes32, Policy
+from oracle.relay.contracts import Contracts
+from oracle.relay.deployment import Deployment, load_deployment
+from oracle.relay.failures import CallReverted
+from oracle.relay.sender import Sender
+from oracle.seams import Signer
+
+
+class Client:
+    """Asks, follows and verifies at one deployment. Safe to use from several threads, but for sending: one account has one nonce.
+
+    `rpc` is an endpoint you trust, best your own node: it is what verification rests on. `api` is needed for signed requests, for
+    following, and for the log's entries; it is believed in nothing. `signer` pays and signs. `log_vkey` is the log's verifier key, from a
+    source that is not the API. `models`: directories whose files proofs are verified with; without them the deployment's own verifier is
+    asked, through `rpc`.
+
+    Raises ConfigRejected for a deployment that the endpoint does not have, ChainError where it does not answer.
+    """
+
+    def __init__(
+        self,
+        *,
+        rpc: str,
+        deployment: Deployment | Path,
+        api: str | None = None,
+        signer: Signer | None = None,
+        log_vkey: str | None = None,
+        models: Sequence[Path] = (),
+    ) -> None:
+        self.contracts = Contracts(rpc, deployment if isinstance(deployment, Deployment) else load_deployment(deployment))
+        self.contracts.check_deployment()
+        self._api_url = api
+        self._api = None if api is None else ApiClient(api)
+        self._session = None if signer is None else Session(self.contracts, signer, Sender(self.contracts, signer))
+        self._log_key = None if log_vkey is None else parse_vkey(log_vkey)
+        self._described = {model.model_id: model for model in map(describe_directory, models)}
+        self._check_proof = _make_proof_check(models)
+        self._ask_verifier = _make_verifier_asker(self.contracts)
+
+    @property
+    def known_models(self) -> tuple[Bytes32, ...]:
+        """Ids of the models whose directories were given, in that order."""
+        return tuple(self._described)
+
+    # ---- asking ----------------------------------------------------------------------------------------------------------------------
+    def model(self, model_id: Bytes32) -> DescribedModel:
+        """What a model takes and gives: from its own directory, or from the API, whose manifest must hash to the id."""
+        return self._described.get(model_id) or self._asking_api().model(model_id)
+
+    def ask(self, model: DescribedModel, wanted: WantedInput, terms: Terms) -> Outcome:
+        """Asks by a transaction, which pays the fee, and waits until it is mined.
+
+        Raises InputRejected, PolicyRejected or CallReverted where it is not acceptable, ChainError or AmbiguousSend where the chain fails.
+        """
+        return ask_on_chain(self._sending(), model, wanted, terms)
+
+    def ask_signed(self, model: DescribedModel, wanted: WantedInput, terms: Terms) -> Outcome:
+        """Asks by a signature over a request every byte of which is made here; the fee comes from the account's deposit.
+
+        Raises what the API refuses it for, or PeerError.
+        """
+        session, _ = self._sending(), self._asking_api()
+        return ask_signed(session, model, wanted, terms, str(self._api_url))
+
+    def deposit(self, amount_wei: int) -> int:
+        """Deposits for signed requests; returns the balance there, in wei."""
+        return deposit(self._sending(), amount_wei)
+
+    def withdraw(self, to: Address | None = None) -> int:
+        """Takes the whole balance out; returns it, in wei."""
+        session = self._sending()
+        return withdraw_balance(session, to or session.account)
+
+    # ---- following -------------------------------------------------------------------------------------------------------------------
+    def follow(self, request_id: Bytes32) -> Iterator[SentEvent]:
+        """Every step the API tells of, until the request is final; reconnects by itself. A story, not evidence: `verify` afterwards."""
+        api = self._asking_api()
+        api.wait_known(request_id)
+        return api.follow(request_id)
+
+    # ---- believing -------------------------------------------------------------------------------------------------------------------
+    def verify(
+        self,
+        request_id: Bytes32,
+        *,
+        model_id: Bytes32 | None = None,
+        policy: Policy | None = None,
+        confirmations: int = 0,
+        require_complete: bool = False,
+    ) -> Verified:
+        """The final answer, from the chain alone; no API is asked.
+
+        `model_id` and `policy`, where given, must be those of the request. Raises RequestUnknown where nothing was delivered,
+        EvidenceRejected where something does not hold, or (with `require_complete`) could not be checked here.
+        """
+        verified = verify_on_chain(self.contracts, request_id, self._ask_verifier, self._check_proof, confirmations)
+        require_answers(verified, model_id, policy)
+        if require_complete and not verified.is_complete:
+            raise EvidenceRejected("evidence", "all of it verified here", "; ".join(verified.unchecked))
+        return verified
+
+    def receipt(self, request_id: Bytes32) -> dict[str, Any]:
+        """The API's receipt, with the output decoded, held against the chain field by field. Raises EvidenceRejected where it lies."""
+        verified = self.verify(request_id)
+        told = self._asking_api().receipt(request_id)
+        compare_receipt(verified, told)
+        return told
+
+    def evidence(self, request_id: Bytes32) -> LoggedEvidence:
+        """The audit log's entries about a request, each proven to be in the log whose key was given.
+
+        Raises RequestUnknown where there are none yet, NoteRejected, ProofRejected or EntryRejected where something does not hold.
+        """
+        if self._log_key is None:
+            raise ConfigRejected("log_vkey", "the log's verifier key", "none")
+        return verify_logged(request_id, self._asking_api().proof(request_id), self._log_key)
+
+    # ---- inside ----------------------------------------------------------------------------------------------------------------------
+    def _asking_api(self) -> ApiClient:
+        if self._api is None:
+            raise ConfigRejected("api", "the base URL of an Affidavit API", "none")
+        return self._api
+
+    def _sending(self) -> Session:
+        if self._session is None:
+            raise ConfigRejected("signer", "an account to ask with", "none")
+        return self._session
+
+
+def _make_proof_check(models: Sequence[Path]) -> CheckProof | None:
+    """With the models' files; None where none were given."""
+    if not models:
+        return None
+    from oracle.pipeline.models import load_provable_library
+
+    return load_provable_library(models)[1].verify
+
+
+def _make_verifier_asker(contracts: Contracts) -> AskVerifier:
+    """The deployment's own verifiers, asked as the Coprocessor asked them, through the client's own endpoint."""
+
+    def ask(question: Question) -> tuple[Address, ...]:
+        claim, evidence = question.claim, question.evidence
+        fields = (claim.request_id, claim.model_id, claim.input_digest, claim.output_digest)
+        digest = compute_claim_digest(claim, contracts.domain)
+        arguments = (fields, digest, question.policy, question.input, question.output, evidence.data)
+        router, block = contracts.deployment.verifier_router, question.block_number
+        try:
+            at = Address(contracts.view_at("VerifierRouter", router, "resolve", question.kind, evidence.selector, block=block))
+            # Every verifier has this function (interfaces/IVerifier.sol), whichever artifact its ABI is taken from.
+            named = contracts.view_at("ProofVerifier", at, "verify", *arguments, block=block)
+        except CallReverted as reverted:
+            if reverted.error.startswith("Selector"):
+                raise LookupError(f"the deployment has no verifier of {to_hex(evidence.selector)} in that block") from reverted
+            raise EvidenceRejected("evidence", "some that the deployment's verifier takes", str(reverted)) from reverted
+        return tuple(Address(name) for name in named)
+
+    return ask

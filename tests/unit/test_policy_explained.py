@@ -1,0 +1,193 @@
+"""`affidavit policy explain`: the words a policy is given, the gas it is said to cost, and what a deployment adds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oracle.encoding import pack_policy, to_hex
+from oracle.errors import MalformedInput, PolicyRejected
+from oracle.pipeline.explaining import Standing, compute_delivery_gas, duration, ether, explain, parse_policy
+from oracle.records import Address, Policy
+from oracle.relay.artifacts import load_gas
+from tests.unit.cli_runner import Cli
+
+ROOT = Path(__file__).parents[2]
+ADMITTER = Address("0x70997970C51812dc3A010C7d01b50e0d17dc79C8")
+STANDING = Standing(
+    chain_id=1,
+    block_number=7,
+    stakes_wei=(10**18, 2 * 10**18, 5 * 10**18),
+    minimum_stake_wei=10**18,
+    unbonding_seconds=8 * 86_400,
+    admitter=None,
+    served=frozenset({"quorum", "proof"}),
+    gas_price_wei=2 * 10**9,
+)
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    return Cli(monkeypatch, capsys)
+
+
+# ---- the words -------------------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("text", "policy"),
+    [
+        ("quorum 2", Policy(quorum=2)),
+        ("QUORUM=2", Policy(quorum=2)),
+        ("proof", Policy(proof=True)),
+        ("proof and quorum 3, window 600", Policy(3, True, window_seconds=600)),
+        ("quorum 1 window 10m", Policy(1, window_seconds=600)),
+        ("proof window=2h", Policy(proof=True, window_seconds=7_200)),
+        ("quorum 255 + window 7d", Policy(255, window_seconds=7 * 86_400)),
+        ("quorum 1 enclave", Policy(1, enclave=True)),
+        ("proof enclave simulated", Policy(proof=True, enclave=True, simulated=True)),
+    ],
+)
+def test_words_name_policies(text: str, policy: Policy) -> None:
+    assert parse_policy(text) == policy
+
+
+@given(st.integers(0, 255), st.booleans(), st.integers(0, 7 * 86_400))
+def test_every_word_is_read_back(quorum: int, proof: bool, window: int) -> None:
+    policy = Policy(quorum, proof or not quorum, window_seconds=window)
+    assert parse_policy(to_hex(pack_policy(policy))) == policy
+    words = f"{f'quorum {quorum} ' if quorum else ''}{'proof ' if policy.proof else ''}window {window}s"
+    assert parse_policy(words) == policy
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "window 5",
+        "quorum",
+        "quorum x",
+        "quorum -1",
+        "quorum 256",
+        "quorum 1 quorum 2",
+        "proof proof",
+        "proof window 8d",
+        "prof",
+        "proof window 5w",
+    ],
+)
+def test_other_words_are_refused(text: str) -> None:
+    with pytest.raises(PolicyRejected):
+        parse_policy(text)
+
+
+@pytest.mark.parametrize("text", ["0x", "0x01", "0xzz", "0x" + "01" * 31])
+def test_words_of_another_length_are_refused(text: str) -> None:
+    with pytest.raises(MalformedInput):
+        parse_policy(text)
+
+
+# ---- the gas ---------------------------------------------------------------------------------------------------------------------------
+def test_the_packaged_gas_is_what_forge_measured() -> None:
+    """`scripts/contracts --check` holds it, too; here it fails without a compiler."""
+    read = {p.stem: {k: int(v) for k, v in json.loads(p.read_text()).items()} for p in (ROOT / "contracts/snapshots").glob("*.json")}
+    assert load_gas() == read
+
+
+def test_measured_numbers_of_signers_cost_what_was_measured() -> None:
+    measured = load_gas()["Coprocessor"]
+    for k in (1, 2, 3, 5, 8, 16):
+        assert compute_delivery_gas(Policy(quorum=k)) == measured[f"deliver, signers: {k}"]
+
+
+def test_more_evidence_costs_more() -> None:
+    costs = [compute_delivery_gas(Policy(quorum=k)) for k in range(1, 256)]
+    assert costs == sorted(set(costs))
+    proof, both = compute_delivery_gas(Policy(proof=True)), compute_delivery_gas(Policy(2, True))
+    assert proof == load_gas()["Proven"]["deliver a proof of digits-mlp, input of 128 bytes"]
+    assert proof < both < proof + compute_delivery_gas(Policy(quorum=2))
+    assert compute_delivery_gas(Policy(2, window_seconds=1)) == load_gas()["Policies"]["deliver, 2 signers, under a window"]
+
+
+def test_an_enclave_costs_its_signature_on_top_and_is_never_alone() -> None:
+    beside = compute_delivery_gas(Policy(2, enclave=True)) - compute_delivery_gas(Policy(2))
+    assert load_gas()["Enclaves"]["verify one signature"] < beside < 30_000
+    assert compute_delivery_gas(Policy(proof=True, enclave=True)) - compute_delivery_gas(Policy(proof=True)) == beside
+    with pytest.raises(PolicyRejected, match="beside the enclave"):
+        explain(Policy(enclave=True))
+
+
+def test_one_aggregated_signature_is_told_where_it_is_cheaper() -> None:
+    quorums = load_gas()["Quorums"]
+    for k in (1, 16, 48, 128):
+        saved = quorums[f"deliver, ecdsa signers: {k}"] - quorums[f"deliver, bls signers: {k}"]
+        rows = [row for row in explain(Policy(k)).gas if "BLS" in row.what]
+        assert [compute_delivery_gas(Policy(k)) - row.gas for row in rows] == ([saved] if saved > 0 else [])
+
+
+# ---- the story -------------------------------------------------------------------------------------------------------------------------
+def test_a_quorum_is_told_with_the_stakes_that_are_there() -> None:
+    told = explain(Policy(quorum=2), STANDING)
+    (demand,) = told.demands
+    assert "2 of 3 active operators" in demand.wrong_if
+    assert "3 ETH together" in demand.wrong_if  # the two smallest stakes
+    assert "puts up 2 ETH" in demand.wrong_if
+    assert "Only" not in demand.wrong_if
+    assert ADMITTER in explain(Policy(quorum=2), replace(STANDING, admitter=ADMITTER)).demands[0].wrong_if
+    assert told.gas[1].wei == told.gas[1].gas * 2 * 10**9
+    assert told.problems == ()
+    assert "--rpc" in explain(Policy(quorum=2)).demands[0].wrong_if
+
+
+def test_what_a_deployment_cannot_serve_is_said() -> None:
+    assert "nobody can answer" in explain(Policy(quorum=4), STANDING).problems[0]
+    assert "no answer can be delivered" in explain(Policy(quorum=4), STANDING).demands[0].wrong_if
+    assert "proof" in explain(Policy(proof=True), replace(STANDING, served=frozenset({"quorum"}))).problems[0]
+    short = replace(STANDING, unbonding_seconds=600)
+    assert "unbonding" in explain(Policy(1, window_seconds=600), short).problems[0]
+
+
+def test_everything_demanded_must_fail_together() -> None:
+    both = explain(Policy(2, True))
+    assert [d.kind for d in both.demands] == ["quorum", "proof"]
+    assert "2 operators sign the same lie and the proof system is broken" in both.together
+    window = explain(Policy(1, window_seconds=600))
+    assert "1 operator signs the same lie" in window.together
+    assert "nobody who has the model proves" in window.together
+    assert "10 minutes after its delivery" in window.callback
+    assert "replaces a wrong answer" in window.challenge
+    assert "at once" in both.callback
+    hardware = explain(Policy(1, enclave=True), STANDING)
+    assert "1 operator signs the same lie and an enclave is broken" in hardware.together
+    assert "takes its key out" in hardware.demands[1].wrong_if
+    assert "No verifier here takes enclave evidence" in hardware.problems[0]
+    assert "proves nothing" in explain(Policy(1, enclave=True, simulated=True)).demands[1].wrong_if
+    with pytest.raises(PolicyRejected):
+        parse_policy("quorum 1 simulated")
+    assert "canonical model" in both.unanswered
+
+
+def test_amounts_and_durations_in_words() -> None:
+    assert [ether(x) for x in (0, 1, 10**18, 15 * 10**17)] == ["0 ETH", "0.000000000000000001 ETH", "1 ETH", "1.5 ETH"]
+    assert [duration(x) for x in (0, 1, 60, 601, 86_400, 7_200)] == ["0 seconds", "1 second", "1 minute", "601 seconds", "1 day", "2 hours"]
+
+
+# ---- the command -----------------------------------------------------------------------------------------------------------------------
+def test_the_command_takes_the_word_and_the_words_and_the_options(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AFFIDAVIT_RPC", "AFFIDAVIT_DEPLOYMENT"):
+        monkeypatch.delenv(name, raising=False)
+    word = to_hex(pack_policy(Policy(2, True, window_seconds=600)))
+    by_word = cli.ok("policy", "explain", word, "--json").json()
+    assert by_word == cli.ok("policy", "explain", "quorum", "2", "proof", "window", "10m", "--json").json()
+    assert by_word == cli.ok("policy", "explain", "--quorum", 2, "--proof", "--window-seconds", 600, "--json").json()
+    assert by_word["word"] == word
+    text = cli.ok("policy", "explain", word).out
+    assert "together" in text
+    assert "objecting" in text
+    assert "gas" in text
+    assert cli("policy", "explain").code == 2
+    assert cli("policy", "explain", "proof", "--proof").code == 2
+    assert "known flags" in cli.refused(2, "policy", "explain", "0x01" + "ff" * 31)
