@@ -304,7 +304,7 @@ def unpack_bls_quorum_evidence(data: bytes) -> tuple[tuple[int, ...], bytes]:
 
 
 def unpack_quorum_indices(evidence: Sequence[Evidence]) -> tuple[int, ...]:
-    """The operator indices that the quorum evidence among these names, of either kind; none where there is none. Raises EvidenceRejected."""
+    """Operator indices that the quorum evidence among these names, of either kind; none where there is none. Raises EvidenceRejected."""
     for piece in evidence:
         if piece.selector == QUORUM_ECDSA_SELECTOR:
             return tuple(sorted(unpack_quorum_evidence(piece.data)))
