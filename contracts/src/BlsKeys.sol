@@ -11,7 +11,8 @@ import {CodeStorage} from "./libraries/CodeStorage.sol";
 /// @title BlsKeys: the operators' BLS keys, kept so that many are read for little
 /// @notice Keys stand in contract code, sixteen neighbouring seats in one piece: a page is found and opened for 4,700
 ///         gas, and each key on it costs a few hundred more, where eight storage slots would cost 16,800. Writing a
-///         page anew costs up to 950,000 gas, once for a key. Nobody owns this contract and nothing in it can be changed.
+///         page anew costs up to 1,150,000 gas, once for a key. Nobody owns this contract and nothing in it can be
+///         changed.
 contract BlsKeys is IBlsKeys, EIP712 {
     bytes32 internal constant POSSESSION_TYPEHASH = keccak256("BlsPossession(address operator,bytes32 key)");
 
@@ -33,8 +34,8 @@ contract BlsKeys is IBlsKeys, EIP712 {
 
     /// @inheritdoc IBlsKeys
     /// @dev The pairing that checks the possession also checks that the key is of the prime-order group. A signed
-    ///      digest holds the operator, so nobody registers a key that he saw waiting; and a key once registered is nobody
-    ///      else's for ever.
+    ///      digest holds the operator, so nobody registers a key that he saw waiting; and a key once registered is
+    ///      nobody else's for ever.
     function register(uint8 index, bytes calldata key, bytes calldata possession) external {
         if (key.length != Bls.KEY_BYTES) revert KeyLength(Bls.KEY_BYTES, key.length);
         (address[] memory seated,) = OPERATORS.activeSigners(1 << index);
