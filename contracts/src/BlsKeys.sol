@@ -10,8 +10,9 @@ import {CodeStorage} from "./libraries/CodeStorage.sol";
 
 /// @title BlsKeys: the operators' BLS keys, kept so that many are read for little
 /// @notice Keys stand in contract code, sixteen neighbouring seats in one piece: a page is found and opened for 4,700
-///         gas, and each key on it costs a few hundred more, where eight storage slots would cost 16,800. Writing a page
-///         anew costs up to 950,000 gas, once for a key. Nobody owns this contract and nothing in it can be changed.
+///         gas, and each key on it costs a few hundred more, where eight storage slots would cost 16,800. Writing a
+///         page anew costs up to 1,150,000 gas, once for a key. Nobody owns this contract and nothing in it can be
+///         changed.
 contract BlsKeys is IBlsKeys, EIP712 {
     bytes32 internal constant POSSESSION_TYPEHASH = keccak256("BlsPossession(address operator,bytes32 key)");
 
@@ -32,9 +33,9 @@ contract BlsKeys is IBlsKeys, EIP712 {
     }
 
     /// @inheritdoc IBlsKeys
-    /// @dev The pairing that checks the possession also checks that the key is of the prime-order group. A signed digest
-    ///      holds the operator, so nobody registers a key that he saw waiting; and a key once registered is nobody
-    ///      else's for ever.
+    /// @dev The pairing that checks the possession also checks that the key is of the prime-order group. A signed
+    ///      digest holds the operator, so nobody registers a key that he saw waiting; and a key once registered is
+    ///      nobody else's for ever.
     function register(uint8 index, bytes calldata key, bytes calldata possession) external {
         if (key.length != Bls.KEY_BYTES) revert KeyLength(Bls.KEY_BYTES, key.length);
         (address[] memory seated,) = OPERATORS.activeSigners(1 << index);
@@ -52,7 +53,7 @@ contract BlsKeys is IBlsKeys, EIP712 {
     }
 
     /// @inheritdoc IBlsKeys
-    /// @dev A record counts for the operator who made it: who takes a seat over has no key there before he registers one.
+    /// @dev A record counts for the operator who made it: who takes a seat over has no key there yet.
     function sumOfActive(uint256 bitmap) external view returns (address[] memory operators, bytes memory sum) {
         (operators,) = OPERATORS.activeSigners(bitmap);
         // The sum, then room for a record: what G2ADD takes, and the operator's word.
@@ -78,8 +79,8 @@ contract BlsKeys is IBlsKeys, EIP712 {
     }
 
     /// @inheritdoc IBlsKeys
-    /// @dev A key may be named twice: the signature must then hold its signer's twice, which nobody has who does not have
-    ///      it once.
+    /// @dev A key may be named twice: the signature must then hold its signer's twice, which nobody has who does not
+    ///      have it once.
     function signersOf(bytes32 digest, bytes[] calldata keys, bytes calldata signature)
         external
         view
@@ -118,8 +119,8 @@ contract BlsKeys is IBlsKeys, EIP712 {
         return _hashTypedDataV4(keccak256(abi.encode(POSSESSION_TYPEHASH, operator, keyDigest)));
     }
 
-    /// @dev The record of a seat, behind the first 256 bytes of `pair`; returns its operator. Zeros from beyond a page's
-    ///      end, and where there is no page: no account without code, such as zero, has any to copy.
+    /// @dev The record of a seat, behind the first 256 bytes of `pair`; returns its operator. Zeros from beyond a
+    ///      page's end, and where there is no page: no account without code, such as zero, has any to copy.
     function _load(address page, uint256 seat, bytes memory pair) private view returns (address operator) {
         assembly ("memory-safe") {
             // Behind the leading STOP.

@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 import {BlsKeys} from "../src/BlsKeys.sol";
-import {OperatorRegistry} from "../src/OperatorRegistry.sol";
 import {Bls} from "../src/libraries/Bls.sol";
 import {Precompiles} from "../src/libraries/proof/Precompiles.sol";
 import {BlsDeployment} from "./BlsDeployment.sol";
@@ -109,7 +108,7 @@ contract BlsTest is BlsDeployment {
         vm.assertTrue(this.isSigned(Bls.CLAIMS, digest, sum, publicKey(addModOrder(first, second))), "sum");
     }
 
-    function isSigned(bytes32 tag, bytes32 digest, bytes calldata signature, bytes memory key)
+    function isSigned(bytes32 tag, bytes32 digest, bytes calldata signature, bytes calldata key)
         external
         view
         returns (bool)

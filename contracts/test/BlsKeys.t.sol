@@ -75,7 +75,7 @@ contract BlsKeysTest is BlsDeployment {
         blsKeys.register(seatIndexOf(0), key, possession);
     }
 
-    /// @dev The attack that proofs of possession are for: K' = K_mine − K_victim, so that the sum of both is mine alone.
+    /// @dev The attack that proofs of possession are for: K' = K_mine − K_victim, so that their sum is mine alone.
     function test_ARogueKeyCannotBeRegistered() public {
         uint256 mine = secretOf(50);
         bytes memory rogue = minus(publicKey(mine), publicKey(secretOf(0)));
@@ -233,7 +233,7 @@ contract BlsKeysTest is BlsDeployment {
 
     // ---- inside -----------------------------------------------------------------------------------------------
 
-    function isSigned(bytes32 digest, bytes calldata signature, bytes memory key) external view returns (bool) {
+    function isSigned(bytes32 digest, bytes calldata signature, bytes calldata key) external view returns (bool) {
         return Bls.isSigned(Bls.CLAIMS, digest, signature, key);
     }
 

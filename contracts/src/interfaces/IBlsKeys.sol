@@ -28,8 +28,8 @@ interface IBlsKeys {
     ///         if one is not active or has no key. No bits: no operators, and the point at infinity.
     function sumOfActive(uint256 bitmap) external view returns (address[] memory operators, bytes memory sum);
 
-    /// @notice Whose keys signed `digest`, as a claim, together; reverts if they did not. Also keys that were replaced or
-    ///         whose operator has left: what they signed still accounts.
+    /// @notice Whose keys signed `digest`, as a claim, together; reverts if they did not. Also keys that were replaced
+    ///         or whose operator has left: what they signed still accounts.
     /// @param signature 96 bytes, the sum of all their signatures.
     function signersOf(bytes32 digest, bytes[] calldata keys, bytes calldata signature)
         external

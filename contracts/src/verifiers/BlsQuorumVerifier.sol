@@ -8,9 +8,9 @@ import {Policy} from "../libraries/Policy.sol";
 import {Claim, EvidenceKind} from "../libraries/Types.sol";
 
 /// @title BlsQuorumVerifier: k of the registered operators signed the claim, in one aggregated BLS signature
-/// @notice Evidence: 32-byte bitmap, bit i for operator index i, then the 96-byte sum of their signatures of the claim's
-///         digest. BLS signatures are unique and a point has one encoding, so exactly one valid evidence exists for a
-///         set of operators. More signers than k are accepted, and all are paid.
+/// @notice Evidence: 32-byte bitmap, bit i for operator index i, then the 96-byte sum of their signatures of the
+///         claim's digest. BLS signatures are unique and a point has one encoding, so exactly one valid
+///         evidence exists for a set of operators. More signers than k are accepted, and all are paid.
 contract BlsQuorumVerifier is IVerifier {
     bytes4 internal constant SELECTOR = bytes4(keccak256("affidavit.verifier.quorum-bls.v1"));
     uint256 internal constant BITMAP_BYTES = 32;
