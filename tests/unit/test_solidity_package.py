@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "contracts/src"
-FORGE = ROOT / "node_modules/.bin/forge"
+FORGE = ROOT / "contracts/tools/forge"
 CONSUMER = """// SPDX-License-Identifier: MIT
 pragma solidity ^0.8.28;
 
