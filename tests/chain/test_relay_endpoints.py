@@ -81,8 +81,13 @@ TWISTS: dict[str, Twist] = {
     "lags": rpc_proxy.stays_behind(6),
 }
 
+USUAL = ("hangs", "lies about nonces", "hides receipts", "hides events")
+"""Those of every run; the others take as long again."""
 
-@pytest.mark.parametrize("twist", TWISTS.values(), ids=TWISTS.keys())
+
+@pytest.mark.parametrize(
+    "twist", [pytest.param(twist, id=name, marks=() if name in USUAL else pytest.mark.slow) for name, twist in TWISTS.items()]
+)
 def test_one_of_three_misbehaves(world: World, proxies: list[RpcProxy], tmp_path: Path, twist: Twist) -> None:
     proxies[0].twist = twist
     many = behind(world, proxies)
