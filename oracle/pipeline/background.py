@@ -29,6 +29,15 @@ def compute_pause(failures: int) -> float:
     return min(MAX_PAUSE_SECONDS, 0.1 * 2.0 ** min(failures, 16))
 
 
+def end_by_exception() -> None:
+    """From here on SIGTERM ends the process as SystemExit does, so that what a start has begun is undone. `Background.run` replaces it."""
+    signal.signal(signal.SIGTERM, _end)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
 class Background:
     """The threads of one process."""
 

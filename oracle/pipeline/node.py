@@ -50,7 +50,7 @@ from oracle.node.models import CanonicalServed, ModelLibrary, ServedModel
 from oracle.node.recent import RecentChain
 from oracle.node.service import Door, make_app
 from oracle.node.work import infer_elsewhere
-from oracle.pipeline.background import Background, Step
+from oracle.pipeline.background import Background, Step, end_by_exception
 from oracle.pipeline.ledger import Ledger, make_deliver_step
 from oracle.pipeline.session import connect
 from oracle.pipeline.work import DistantProver, load_models, open_loading, open_workplace
@@ -296,6 +296,7 @@ def run_node(config: Config) -> None:
     """`affidavit node`: follows, answers and serves until SIGTERM. Raises ConfigRejected, ModelRejected or ChainError at the start."""
     if config.node is None:
         raise ConfigRejected("configuration", "a table [node]", "none")
+    end_by_exception()  # the children of a start that is broken off, and where they are reached, must not stay
     journal.configure(f"node {config.node.name}")
     engine = open_database(config.node.database, jobs.SCHEMA)
     chain, first_block = _open_chain(config.chain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -69,3 +70,35 @@ def test_sigterm_lets_the_step_in_progress_finish() -> None:
     out, err = process.communicate(timeout=60)
     assert out.splitlines()[-2:] == ["worked", "ended"], err
     assert process.returncode == 0
+
+
+STARTING = """
+import os, time
+from oracle.node.executor import Limits, ProcessExecutor
+from oracle.pipeline.background import end_by_exception
+
+def main():
+    end_by_exception()
+    executor = ProcessExecutor(1, Limits())
+    executor.submit(os.getpid).result()
+    print("begun", flush=True)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def test_a_start_that_is_broken_off_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Neither a child nor the socket by which children are made."""
+    (tmp_path / "start.py").write_text(STARTING)
+    places = tmp_path / "tmp"
+    places.mkdir()
+    environment = os.environ | {"TMPDIR": str(places), "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, tmp_path / "start.py"], env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        assert list(places.iterdir()) != []
+        process.terminate()
+        assert process.wait(30) == 128 + signal.SIGTERM
+    assert list(places.iterdir()) == []
