@@ -244,10 +244,7 @@ def pack_policy(policy: Policy) -> Bytes32:
         raise PolicyRejected("policy quorum", "0 to 255", policy.quorum)
     if not 0 <= policy.window_seconds < 1 << 32:
         raise PolicyRejected("policy window", "0 to 2^32 - 1 seconds", policy.window_seconds)
-    if not (policy.quorum or policy.proof or policy.enclave):
-        raise PolicyRejected("policy", "a demand for at least one kind of evidence", "none")
-    if policy.simulated and not policy.enclave:
-        raise PolicyRejected("policy", "a simulated enclave only where an enclave is demanded", "one without the other")
+    _require_sound(policy)
     flags = _FLAG_PROOF * policy.proof + _FLAG_ENCLAVE * policy.enclave + _FLAG_SIMULATED * policy.simulated
     return Bytes32(bytes([1, policy.quorum, flags]) + policy.window_seconds.to_bytes(4, "big") + bytes(25))
 
@@ -263,11 +260,16 @@ def unpack_policy(word: bytes) -> Policy:
         window_seconds=int.from_bytes(word[3:7], "big"),
         simulated=bool(word[2] & _FLAG_SIMULATED),
     )
-    if policy.simulated and not policy.enclave:
-        raise PolicyRejected("policy", "a simulated enclave only where an enclave is demanded", to_hex(word))
-    if not (policy.quorum or policy.proof or policy.enclave):
-        raise PolicyRejected("policy", "a demand for at least one kind of evidence", "none")
+    _require_sound(policy)
     return policy
+
+
+def _require_sound(policy: Policy) -> None:
+    if policy.simulated and not policy.enclave:
+        raise PolicyRejected("policy", "a simulated enclave only where an enclave is demanded", "one without the other")
+    if not (policy.quorum or policy.proof):
+        # A key taken out of an enclave signs anything, so an enclave alone is no evidence.
+        raise PolicyRejected("policy", "a demand for a quorum or a proof", "an enclave alone" if policy.enclave else "none")
 
 
 # ---- quorum evidence ----------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ contract PolicyTest {
         flags = uint8(bound(flags, 0, 7));
         vm.assume(flags != 4 && flags != 5); // below
         bytes32 policy = pack(1, k, flags, windowSeconds, 0);
-        if (k == 0 && flags == 0) {
+        if (k == 0 && flags & 1 == 0) {
             expectMalformed(policy);
             return;
         }
@@ -43,6 +43,13 @@ contract PolicyTest {
         expectMalformed(pack(1, 2, 5, 0, 0));
         this.requireWellFormed(pack(1, 2, 6, 0, 0));
         this.requireWellFormed(pack(1, 2, 7, 0, 0));
+    }
+
+    function test_AnEnclaveAloneIsNoEvidence() public {
+        expectMalformed(pack(1, 0, 2, 0, 0));
+        expectMalformed(pack(1, 0, 6, 600, 0));
+        this.requireWellFormed(pack(1, 1, 2, 0, 0));
+        this.requireWellFormed(pack(1, 0, 3, 0, 0));
     }
 
     function test_EveryBitOfPaddingIsRefused() public {

@@ -96,7 +96,7 @@ AnyInput = RealInput | IntegerInput | HexInput | TensorsInput
 
 
 class PolicyIn(Strict):
-    """The evidence demanded. At least one of quorum, proof and enclave."""
+    """The evidence demanded: a quorum or a proof, and what else."""
 
     quorum: int = Field(default=0, ge=0, le=255, description="How many operators must have signed the same answer.")
     proof: bool = False

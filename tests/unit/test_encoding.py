@@ -118,7 +118,18 @@ def test_policy(v: dict[str, Any]) -> None:
     assert encoding.pack_policy(policy) == word(v["word"])
 
 
-@pytest.mark.parametrize("policy", [Policy(), Policy(window_seconds=9), Policy(256), Policy(-1), Policy(1, window_seconds=2**32)])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Policy(),
+        Policy(window_seconds=9),
+        Policy(enclave=True),
+        Policy(1, simulated=True),
+        Policy(256),
+        Policy(-1),
+        Policy(1, window_seconds=2**32),
+    ],
+)
 def test_a_policy_that_cannot_be_packed(policy: Policy) -> None:
     with pytest.raises(PolicyRejected):
         encoding.pack_policy(policy)

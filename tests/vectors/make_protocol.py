@@ -118,10 +118,12 @@ def parts() -> list[dict[str, Any]]:
 def policies() -> list[dict[str, Any]]:
     """Written by hand, byte by byte: version ‖ quorum ‖ flags ‖ window ‖ 25 zero bytes."""
     good = [("01020000000000", 2, False, False, 0), ("01ff0000000000", 255, False, False, 0), ("01000100000000", 0, True, False, 0)]
-    good += [("01000200000e10", 0, False, True, 3600), ("010303ffffffff", 3, True, True, 2**32 - 1)]
+    good += [("01010200000e10", 1, False, True, 3600), ("010303ffffffff", 3, True, True, 2**32 - 1)]
     bad = {
         "nothing demanded": "01000000000000",
         "only a window": "01000000000001",
+        "an enclave alone": "01000200000e10",
+        "a simulated enclave alone": "01000600000000",
         "version 0": "00020000000000",
         "version 2": "02020000000000",
         "unknown flag": "01020400000000",

@@ -35,7 +35,7 @@ export interface Claim {
   outputDigest: Hex;
 }
 
-/** The evidence a consumer demands; at least one kind. */
+/** The evidence a consumer demands: a quorum or a proof, and what else. */
 export interface Policy {
   /** 0 to 255 operators. */
   quorum?: number;
@@ -105,7 +105,7 @@ export function packPolicy(policy: Policy): Hex {
   if (!Number.isInteger(quorum) || quorum < 0 || quorum > 255) throw new Rejected("policy quorum", "0 to 255", quorum);
   if (!Number.isInteger(windowSeconds) || windowSeconds < 0 || windowSeconds >= MAX_WINDOW)
     throw new Rejected("policy window", "0 to 2^32 - 1 seconds", windowSeconds);
-  if (!quorum && !proof && !enclave) throw new Rejected("policy", "a demand for at least one kind of evidence", "none");
+  if (!quorum && !proof) throw new Rejected("policy", "a demand for a quorum or a proof", enclave ? "an enclave alone" : "none");
   requireEnclave(enclave, simulated);
   const flags = (proof ? FLAG_PROOF : 0) | (enclave ? FLAG_ENCLAVE : 0) | (simulated ? FLAG_SIMULATED : 0);
   const head = [1, quorum, flags].map((byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -125,8 +125,8 @@ export function unpackPolicy(word: Hex): Required<Policy> {
     simulated: (flags & FLAG_SIMULATED) !== 0,
     windowSeconds: parseInt(digits.slice(6, 14), 16),
   };
-  if (!policy.quorum && !policy.proof && !policy.enclave)
-    throw new Rejected("policy", "a demand for at least one kind of evidence", "none");
+  if (!policy.quorum && !policy.proof)
+    throw new Rejected("policy", "a demand for a quorum or a proof", policy.enclave ? "an enclave alone" : "none");
   requireEnclave(policy.enclave, policy.simulated);
   return policy;
 }
