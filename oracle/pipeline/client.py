@@ -78,10 +78,12 @@ class ApiClient:
         last, failures = "", 0
         while True:
             try:
+                # The state is read before the events: whatever made it final is then among them.
+                is_final = bool(self.request(request_id).get("is_final"))
                 for event in self._stream(request_id, last):
                     last, failures = event.id, 0
                     yield event
-                if self.request(request_id).get("is_final"):  # else the server ended the stream for reasons of its own
+                if is_final:  # else the server may have ended the stream for reasons of its own
                     return
             except PeerError:
                 failures += 1

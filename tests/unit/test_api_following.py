@@ -148,6 +148,25 @@ def test_the_client_reconnects_without_repeating(net: Network, url: str) -> None
     assert cuts == [None, *[e.id for e in events[:-1]]]
 
 
+def test_a_stream_that_ends_just_before_the_end_costs_the_client_no_event(net: Network, url: str) -> None:
+    """The server closes the stream in good order after the first event, and the request becomes final at that moment."""
+    asked = submit(net)
+
+    class Closing(httpx.HTTPTransport):
+        has_closed = False
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            if self.has_closed or not request.url.path.endswith("/events"):
+                return super().handle_request(request)
+            self.has_closed = True
+            seen = net.desk.events_since(asked.request_id, 0)
+            move(net, asked.request_id, *TO_THE_END)
+            text = "".join(f"id: {e.id}\r\nevent: {e.kind}\r\ndata: {{}}\r\n\r\n" for e in seen)
+            return httpx.Response(200, headers={"content-type": "text/event-stream"}, text=text)
+
+    assert [e.kind for e in ApiClient(url, Closing()).follow(asked.request_id)] == ["seen", "queued", "sent", "mined", "final"]
+
+
 def test_the_client_gives_up_on_an_api_that_is_gone(net: Network) -> None:
     with pytest.raises(PeerError):
         ApiClient("http://127.0.0.1:9").request(net.asked().request_id)

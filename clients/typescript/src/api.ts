@@ -81,11 +81,13 @@ export class Api {
     let failures = 0;
     for (;;) {
       try {
+        // The state is read before the steps: whatever made it final is then among them.
+        const isFinal = (await this.request(requestId))["is_final"] === true;
         for await (const step of this.stream(requestId, last)) {
           [last, failures] = [step.id, 0];
           yield step;
         }
-        if ((await this.request(requestId))["is_final"] === true) return;
+        if (isFinal) return;
       } catch (error) {
         if (!(error instanceof Unreachable) || ++failures > RECONNECTS) throw error;
       }
