@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from oracle.pipeline.background import MAX_PAUSE_SECONDS, compute_pause
 
@@ -92,13 +93,12 @@ if __name__ == "__main__":
 def test_a_start_that_is_broken_off_leaves_nothing_behind(tmp_path: Path) -> None:
     """Neither a child nor the socket by which children are made."""
     (tmp_path / "start.py").write_text(STARTING)
-    places = tmp_path / "tmp"
-    places.mkdir()
-    environment = os.environ | {"TMPDIR": str(places), "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen([sys.executable, tmp_path / "start.py"], env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
-        assert list(places.iterdir()) != []
-        process.terminate()
-        assert process.wait(30) == 128 + signal.SIGTERM
-    assert list(places.iterdir()) == []
+    with TemporaryDirectory() as place:  # a socket's path has 107 characters at most, and pytest's own are long
+        environment = os.environ | {"TMPDIR": place, "PYTHONPATH": str(ROOT)}
+        with subprocess.Popen([sys.executable, tmp_path / "start.py"], env=environment, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begun\n"
+            assert os.listdir(place) != []
+            process.terminate()
+            assert process.wait(30) == 128 + signal.SIGTERM
+        assert os.listdir(place) == []
