@@ -121,6 +121,10 @@ class ChainReader(Protocol):
         """What the registry of enclaves knows of a key, at a block or now; None for a key never registered."""
         ...
 
+    def enclave_keys(self) -> list[EnclaveKey]:
+        """Every key that was ever registered there, oldest first. Raises ConfigRejected where the deployment has no such registry."""
+        ...
+
     def model(self, model_id: Bytes32) -> RegisteredModel | None: ...
 
     def circuit(self, model_id: Bytes32) -> bytes:

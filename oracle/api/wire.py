@@ -100,7 +100,8 @@ class PolicyIn(Strict):
 
     quorum: int = Field(default=0, ge=0, le=255, description="How many operators must have signed the same answer.")
     proof: bool = False
-    enclave: bool = False
+    enclave: bool = Field(default=False, description="The signature of a key in an operator's attested enclave as well.")
+    simulated: bool = Field(default=False, description="A simulated enclave is good enough, which proves nothing; for development.")
     window_seconds: Uint32 = Field(default=0, description="The callback waits this long after delivery.")
 
 

@@ -36,6 +36,10 @@ def request(
         typer.Option(min=0, max=255, help="How many operators must have signed the same answer; 1 where left out, 0 with --proof."),
     ] = None,
     proof: Annotated[bool, typer.Option("--proof", help="Demand a proof that the model gives this answer (canonical models).")] = False,
+    enclave: Annotated[bool, typer.Option("--enclave", help="Demand the signature of a key in an operator's enclave as well.")] = False,
+    simulated_enclave: Annotated[
+        bool, typer.Option("--simulated-enclave", help="As --enclave, and a simulated one will do, which proves nothing: for development.")
+    ] = False,
     window_seconds: Annotated[int, typer.Option(min=0, help="The callback waits this long after delivery.")] = 0,
     fee_wei: Annotated[int, typer.Option(min=0, help="Paid to the operators whose signatures count, and to who proved.")] = 0,
     callback_gas: Annotated[int, typer.Option(min=0, help="Gas for onInference on the requester, if it is a contract.")] = 0,
@@ -59,7 +63,8 @@ def request(
     described = _find_model(model, api)
     session = open_session(rpc, deployment, keystore, password_file)
     k = quorum if quorum is not None else 0 if proof else 1
-    terms = requesting.Terms(Policy(k, proof, window_seconds=window_seconds), fee_wei, callback_gas, patience_seconds)
+    policy = Policy(k, proof, enclave or simulated_enclave, window_seconds, simulated_enclave)
+    terms = requesting.Terms(policy, fee_wei, callback_gas, patience_seconds)
     wanted = requesting.read_input(input_file)
     with working("Asking"):
         asked = (

@@ -20,6 +20,7 @@ from typing import Any
 from oracle.attest.keys import LIGHT_SCRYPT_N, write_keystore
 from oracle.attest.sign import AccountSigner
 from oracle.config import write_secret
+from oracle.demo.enclaves import register_simulated
 from oracle.demo.local_keys import find_seeds, local_account
 from oracle.demo.processes import Processes, find_free_port
 from oracle.office.people import Role, add_person
@@ -35,6 +36,7 @@ from oracle.relay.anvil import EmbeddedChain, start_chain
 from oracle.relay.contracts import Contracts, Endpoint
 from oracle.relay.deployment import Deployment
 from oracle.relay.sender import Sender
+from oracle.seams import Signer
 
 ORIGIN = "affidavit.local/log"
 WITNESS = "affidavit.local/witness"
@@ -52,6 +54,7 @@ class Plan:
 
     operators: int = 3
     provers: int = 1  # so many of the nodes, from the first on, make proofs
+    enclaves: int = 0  # so many of the nodes, from the first on, have a simulated enclave, to which the two after them attest
     is_watched: bool = True  # a watcher executes deliveries again
     is_witnessed: bool = True  # a witness cosigns the log's checkpoints
     models: tuple[str, ...] = ("digits-mlp/canonical", "digits-cnn/opaque")
@@ -169,8 +172,19 @@ def _lay_out(directory: Path, plan: Plan, chain: EmbeddedChain, processes: Proce
     for index in range(plan.operators):
         signer = load_signer(directory / f"node-{index}.key", network.password_file)
         take_seat(network.session(f"operator-{index}"), signer, STAKE_WEI, index)
+    _register_enclaves(network)
     _write_configurations(network)
     return network
+
+
+def _register_enclaves(network: Network) -> None:
+    def signer_of(name: str) -> Signer:
+        return load_signer(network.directory / f"{name}.key", network.password_file)
+
+    for index in range(network.plan.enclaves):
+        model = next(find_seeds() / "models" / name for name in network.plan.models if name.endswith("/opaque"))
+        attesting = [signer_of(network.node((index + k) % network.plan.operators)) for k in (1, 2)]
+        register_simulated(network.session(f"operator-{index}"), signer_of(f"enclave-{index}"), model, attesting)
 
 
 def _deploy(rpc: str) -> Deployment:
@@ -186,6 +200,7 @@ def _make_keys(directory: Path, plan: Plan) -> None:
 
     accounts = {f"node-{i}": Account.create() for i in range(plan.operators)}
     accounts |= {"relay": local_account("relay"), "anchor": local_account("log"), "requester": local_account("requester")}
+    accounts |= {f"enclave-{i}": Account.create() for i in range(plan.enclaves)}
     accounts["watch"] = local_account(WATCHER)
     for name, account in accounts.items():  # the password is 24 random bytes, so a light scrypt loses nothing
         write_keystore(account, directory / f"{name}.key", directory / "password", LIGHT_SCRYPT_N)
@@ -245,6 +260,7 @@ def _write_configurations(network: Network) -> None:
             minimum_fee_wei=plan.minimum_fee_wei,
             prove=number < plan.provers,
             workers=plan.workers,
+            **({"enclave_keystore": f"enclave-{number}.key", "enclave_password_file": "password"} if number < plan.enclaves else {}),
             **common,
         )
     _write_toml(

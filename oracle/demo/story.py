@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
+from oracle.attest.enclave.report import Platform
 from oracle.attest.sign import sign_claim
 from oracle.audit.report import AuditReport, StepStatus
 from oracle.demo import digits
@@ -25,12 +26,21 @@ from oracle.demo.digits import Gate, Image
 from oracle.demo.local_keys import find_seeds
 from oracle.demo.network import STAKE_WEI, Network, Plan, running_network
 from oracle.demo.officing import disclose, find_records, hold_and_erase, open_offices
-from oracle.encoding import keccak256, pack_int16, pack_quorum_evidence, parse_bytes32, to_hex, unpack_int16, unpack_proof_evidence
-from oracle.errors import PeerError
+from oracle.encoding import (
+    ENCLAVE_SELECTOR,
+    keccak256,
+    pack_int16,
+    pack_quorum_evidence,
+    parse_bytes32,
+    to_hex,
+    unpack_int16,
+    unpack_proof_evidence,
+)
+from oracle.errors import PeerError, PolicyRejected
 from oracle.office.people import Role
 from oracle.pipeline.catalogue import describe_directory
 from oracle.pipeline.client import ApiClient
-from oracle.pipeline.inputs import Tensors
+from oracle.pipeline.inputs import Reals, Tensors
 from oracle.pipeline.requesting import Terms, ask_signed, deposit
 from oracle.pipeline.seat import add_stake
 from oracle.pipeline.session import load_signer
@@ -163,6 +173,30 @@ class Story:
         settled = self.wait_settled(outcome.request_id)
         best = self._best_label(outcome.request_id)
         self.say(f"  read as {best}, label {image.label}; {settled.receipt.gas_used:,} gas, paid from the deposit.")
+        return outcome.request_id
+
+    def ask_enclave(self) -> Bytes32:
+        """An enclave's signature beside a quorum; and that a simulated one counts only where a policy says so."""
+        self.chapter("And with an enclave beside the quorum: a SIMULATED one, which counts only where the policy says that it may")
+        session, model = self._network.session("requester"), describe_directory(find_seeds() / "models" / self._network.plan.models[0])
+        image = digits.load_images(1, start=IMAGES + PROOFS + 1)[0]
+        for key in self._network.contracts.enclave_keys():
+            self.say(f"  enclave key {key.key}, operator {key.operator}, platform {Platform(key.platform).name}")
+        wanted, real = Reals(tuple(image.pixels)), Policy(quorum=QUORUM, enclave=True)
+        try:
+            ask_signed(session, model, wanted, Terms(real, FEE_WEI, 0, 600), self._network.api_url)
+        except PolicyRejected as error:
+            self.say(f"  a policy that wants a real one is refused: {error}")
+        else:
+            raise PeerError("a simulated enclave passed for a real one")
+        simulated = replace(real, simulated=True)
+        outcome = ask_signed(session, model, wanted, Terms(simulated, FEE_WEI, 0, 600), self._network.api_url)
+        settled = self.wait_settled(outcome.request_id)
+        carried = find_carried(self._network.contracts, settled.receipt, outcome.request_id)
+        if carried is None or [evidence.selector for evidence in carried.evidence][1:] != [ENCLAVE_SELECTOR]:
+            raise PeerError("the enclave's signature is not in the delivery's calldata")
+        signers = " and ".join(f"operator {o.index}" for o in settled.signers or ())
+        self.say(f"  signed by {signers} and by the enclave; {settled.receipt.gas_used:,} gas")
         return outcome.request_id
 
     def _best_label(self, request_id: Bytes32) -> str:
@@ -311,7 +345,7 @@ def run_demo(*, serve: bool = False) -> None:
         console.print(f"{time.monotonic() - started:6.1f} s  {text}", highlight=False)
 
     try:
-        with running_network(directory, Plan(), progress) as network:
+        with running_network(directory, Plan(enclaves=1), progress) as network:
             tell(Story(network, console))
             console.print(f"\nDone in {time.monotonic() - started:.1f} s.")
             if serve:
@@ -326,7 +360,8 @@ def tell(story: Story) -> None:
     answered = story.ask_on_chain()
     proven = story.ask_proofs()
     signed = story.ask_signed()
-    story.audit([*(one.asked.request_id for one in answered), *(one.asked.request_id for one in proven), signed])
+    enclosed = story.ask_enclave()
+    story.audit([*(one.asked.request_id for one in answered), *(one.asked.request_id for one in proven), enclosed, signed])
     story.show_forgery(answered[0])
     story.show_fraud(answered[0])
     story.show_tampering(answered[0].asked.request_id)

@@ -6,15 +6,17 @@ still fail there (a withdrawn deposit, a deprecated model): the contract decides
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
+from oracle.attest.enclave.report import Platform
 from oracle.encoding import keccak256, to_hex, unpack_policy
 from oracle.errors import InputRejected, ModelRejected, ModelUnknown, PolicyRejected, RequestRejected, RequestUnpaid
 from oracle.limits import MAX_CALLBACK_GAS, MAX_HORIZON_SECONDS, MAX_WINDOW_SECONDS, ZERO_ADDRESS
 from oracle.pipeline.asking import check_deadline, check_nonce_space
 from oracle.pipeline.catalogue import DescribedModel
 from oracle.pipeline.inputs import check_input
-from oracle.records import Asked, Bytes32, ModelKind, Policy, RegisteredModel, Request, RequestStatus
+from oracle.records import Address, Asked, Bytes32, EnclaveKey, ModelKind, Policy, RegisteredModel, Request, RequestStatus
 from oracle.seams import ChainReader
 
 
@@ -31,8 +33,6 @@ def check_terms(request: Request, now: datetime) -> Policy:
     policy = unpack_policy(request.policy)
     if policy.window_seconds > MAX_WINDOW_SECONDS:
         raise PolicyRejected("policy window", f"at most {MAX_WINDOW_SECONDS} seconds", policy.window_seconds)
-    if policy.enclave:
-        raise PolicyRejected("policy", "quorum and proof, the evidence served here", "enclave")
     return policy
 
 
@@ -65,6 +65,18 @@ def check_quorum(policy: Policy, active: int) -> None:
     """Raises PolicyRejected where more operators are demanded than are active."""
     if policy.quorum > active:
         raise PolicyRejected("policy quorum", f"at most {active}, the number of active operators", policy.quorum)
+
+
+def check_enclave(policy: Policy, keys: Iterable[EnclaveKey], active: Collection[Address], now: datetime) -> None:
+    """Raises PolicyRejected where an enclave is demanded and no key could sign for one: of an active operator, good now, in real hardware
+    unless the policy takes a simulated enclave. `active`: the active operators' addresses."""
+    if not policy.enclave:
+        return
+    good = [key for key in keys if not key.is_revoked and now.timestamp() < key.expires_at and key.operator in active]
+    if any(policy.simulated or key.platform != Platform.SIMULATED for key in good):
+        return
+    found = "simulated enclaves alone, which this policy does not take" if good else "none"
+    raise PolicyRejected("policy enclave", "an active operator with a registered enclave", found)
 
 
 def check_unused(chain: ChainReader, asked: Asked) -> int:

@@ -19,7 +19,16 @@ from oracle.audit.source import HttpSource, LogSource
 from oracle.config import Config, read_secret
 from oracle.encoding import to_hex
 from oracle.errors import AffidavitError, ChainError, ConfigRejected, ModelUnknown, RequestUnknown, StoreError
-from oracle.pipeline.accepting import check_paid, check_provable, check_quorum, check_registered, check_signed, check_terms, check_unused
+from oracle.pipeline.accepting import (
+    check_enclave,
+    check_paid,
+    check_provable,
+    check_quorum,
+    check_registered,
+    check_signed,
+    check_terms,
+    check_unused,
+)
 from oracle.pipeline.asking import Prepared, Wanted, build_request, typed_data
 from oracle.pipeline.catalogue import DescribedModel, load_catalogue
 from oracle.pipeline.headcache import HeadCache
@@ -28,7 +37,7 @@ from oracle.pipeline.logged import Logged, read_logged
 from oracle.pipeline.rate import RateLimit
 from oracle.pipeline.session import connect
 from oracle.pipeline.settled import Settled, read_settled
-from oracle.records import Asked, Block, Bytes32, Domain, ModelKind, RegisteredModel, Request
+from oracle.records import Address, Asked, Block, Bytes32, Domain, EnclaveKey, ModelKind, Policy, RegisteredModel, Request
 from oracle.relay import store
 from oracle.relay.contracts import Contracts
 from oracle.relay.lease import open_relay_database
@@ -103,9 +112,11 @@ class Desk:
         model, head = self.model(wanted.model_id), self._head()
         now = self._time_at(head)
         request, request_id, data = build_request(wanted, model, self.domain, now)
-        check_provable(check_terms(request, now), model)
+        policy = check_terms(request, now)
+        check_provable(policy, model)
         self.relay_terms().check(request)
         self._check_registered(head, request.model_id)
+        self._check_enclave(head, policy)
         return Prepared(
             request=request,
             request_id=request_id,
@@ -127,7 +138,8 @@ class Desk:
         policy = check_signed(asked, model, self._time_at(head))
         self.relay_terms().check(asked.request)
         self._check_registered(head, model.model_id)
-        check_quorum(policy, self.at_head.get(head.hash, "active operators", self._count_active))
+        check_quorum(policy, len(self._active(head)))
+        self._check_enclave(head, policy)
         balance_wei = check_unused(self.chain, asked)
         with self._submitting, storing():  # one at a time, so that two requests cannot both count on the same deposit
             if (state := self._known_state(asked.request_id)) is not None:  # posted twice in the same moment
@@ -145,8 +157,19 @@ class Desk:
     def _check_registered(self, head: Block, model_id: Bytes32) -> None:
         check_registered(self.at_head.get(head.hash, model_id, lambda: self.chain.model(model_id)), model_id, self.domain.chain_id)
 
-    def _count_active(self) -> int:
-        return sum(operator.is_active for operator in self.chain.operators())
+    def _check_enclave(self, head: Block, policy: Policy) -> None:
+        if policy.enclave:
+            keys = self.at_head.get(head.hash, "enclaves", self._enclave_keys)
+            check_enclave(policy, keys, self._active(head), self._time_at(head))
+
+    def _enclave_keys(self) -> list[EnclaveKey]:
+        try:
+            return self.chain.enclave_keys()
+        except ConfigRejected:  # deployed before there was a registry of them
+            return []
+
+    def _active(self, head: Block) -> frozenset[Address]:
+        return self.at_head.get(head.hash, "active operators", lambda: frozenset(o.operator for o in self.chain.operators() if o.is_active))
 
     def _known_state(self, request_id: Bytes32) -> RequestState | None:
         try:

@@ -208,7 +208,7 @@ class Collector:
         if policy.enclave:
             operators = self._attestation.operators()  # an enclave counts while its operator does
             fitting = (c for c in claims if c.enclave and (not agreed or c.claim == agreed[0].claim))
-            attested = next((c for c in fitting if self._still_counts(c, asked, operators)), None)
+            attested = next((c for c in fitting if self._enclave_counts(c, asked, operators)), None)
             if attested is None:
                 return
             agreed = agreed or (attested,)
@@ -230,6 +230,15 @@ class Collector:
         """An operator may have left, or changed keys, since the claim was checked."""
         try:
             self._attestation.check(signed, asked, operators)
+        except ClaimRejected:
+            return False
+        return True
+
+    def _enclave_counts(self, signed: SignedClaim, asked: Asked, operators: Sequence[Operator]) -> bool:
+        """Its operator may have left, and its key been revoked or expired."""
+        try:
+            self._attestation.check(signed, asked, operators)
+            self._attestation.check_enclave(signed, asked)
         except ClaimRejected:
             return False
         return True

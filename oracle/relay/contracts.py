@@ -449,7 +449,7 @@ class Contracts(Endpoint):
         return EnclaveKey(key, Address(operator), platform, is_revoked, expires_at, *(Bytes32(digest) for digest in digests))
 
     def enclave_keys(self) -> list[EnclaveKey]:
-        """Every key that was ever registered, oldest first."""
+        """Every key that was ever registered, oldest first. Raises ConfigRejected where the deployment has no registry of enclaves."""
         logs = self._logs_since("EnclaveRegistry", "EnclaveRegistered", {})
         found = (self.enclave_key(Address(key)) for key in dict.fromkeys(log["args"]["key"] for log in logs))
         return [key for key in found if key is not None]

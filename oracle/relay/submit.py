@@ -42,9 +42,9 @@ MAX_TRANSACTION_BYTES = 120_000
 
 RECOLLECT = frozenset(
     {"OperatorInactive", "QuorumNotMet", "WrongSigner", "EvidenceCount", "SelectorUnknown", "SelectorRemoved", "SelectorStopped"}
-    | {"NoBlsKey", "WrongAggregate"}
+    | {"NoBlsKey", "WrongAggregate", "KeyRevoked", "KeyExpired", "OperatorNotActive"}
 )
-"""Errors that other evidence can mend: an operator left or changed keys, a verifier was stopped, since it was assembled."""
+"""Errors that other evidence can mend: an operator left or changed keys, an enclave's key ended, a verifier was stopped, meanwhile."""
 
 LATER = frozenset(
     {"Unpaid", "NotExpired", "WindowOpen", "InsufficientGas", "Expired", "AlreadyDelivered", "RequestClosed", "UnknownRequest"}

@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    """Three operators, the digit models; anchored every two seconds."""
-    with running_network(tmp_path_factory.mktemp("network"), Plan(anchor_seconds=2)) as running:
+    """Three operators, the digit models, a simulated enclave; anchored every two seconds."""
+    with running_network(tmp_path_factory.mktemp("network"), Plan(anchor_seconds=2, enclaves=1)) as running:
         yield running
 
 

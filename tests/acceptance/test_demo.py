@@ -39,7 +39,10 @@ def test_the_whole_story(tmp_path: Path) -> None:
     assert len(re.findall(r"log entries \d+(?:, \d+){4,}", text)) == 5
     assert "read as" in text
     assert [int(n) for n in re.findall(r"^  (\d)\. [a-z- ]+: passed\.", text, re.MULTILINE)] == [*range(1, 9), *range(1, 8)]
-    assert text.count("8 steps, all passed") == 7
+    assert text.count("8 steps, all passed") == 8
+    assert re.search(r"enclave key 0x[0-9a-fA-F]{40}, operator 0x[0-9a-fA-F]{40}, platform SIMULATED", text)
+    assert "a policy that wants a real one is refused: policy enclave: " in text
+    assert re.search(r"signed by operator \d and operator \d and by the enclave; [\d,]+ gas", text)
     assert re.search(r"replaced in 0x[0-9a-f]{64}, [\d,]+ gas: the honest scores", text)
     assert text.count("has 0 ETH of its stake left") == 2
     assert "QuorumNotMet(2, 1)" in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 
 from oracle.attest.sign import AccountSigner
 from oracle.client import AsyncClient, Client, Reals, Terms
+from oracle.demo.auditing import open_network_auditor
 from oracle.demo.local_keys import find_seeds, local_account
 from oracle.demo.network import Network
 from oracle.encoding import to_hex
@@ -76,6 +78,21 @@ def test_a_proof_is_verified_by_files_and_by_the_chain(client: Client, network: 
     by_files = at_hand.verify(asked.request_id, policy=PROOF, require_complete=True)
     assert (by_chain.checked, by_chain.prover) == (("proof",), by_files.prover)
     assert by_chain == by_files
+
+
+def test_an_enclave_beside_a_quorum(client: Client, network: Network) -> None:
+    """One that is simulated counts where the policy says so, and only there."""
+    policy = Policy(quorum=2, enclave=True)
+    client.deposit(1_000_000)
+    with pytest.raises(PolicyRejected, match="simulated"):
+        client.ask_signed(describe_directory(DIGITS), Reals(tuple(SAMPLE["input"])), terms(policy))
+    simulated = replace(policy, simulated=True)
+    asked = client.ask_signed(describe_directory(DIGITS), Reals(tuple(SAMPLE["input"])), terms(simulated))
+    assert [event.kind for event in client.follow(asked.request_id)][-1] == "final"
+    verified = client.verify(asked.request_id, policy=simulated, require_complete=True)
+    assert set(verified.checked) == {"quorum", "enclave"}
+    report = open_network_auditor(network).verify_call(asked.request_id)
+    assert "a SIMULATED enclave of" in next(step.detail for step in report.steps if step.number == 6)
 
 
 class LyingApi:

@@ -300,6 +300,20 @@ def test_a_revoked_key_delivers_nothing(world: World, tmp_path: Path) -> None:
     assert relay.state(asked.request_id) is RequestState.COLLECTING
 
 
+def test_a_key_that_is_revoked_before_the_delivery_gives_way_to_another_enclaves(world: World, tmp_path: Path) -> None:
+    register_as(world, 1, Platform.TDX)
+    register_as(world, 2, Platform.TDX)
+    asked = ask(world, QUORUM_AND_ENCLAVE)
+    relay = relay_of(world, tmp_path, nothing, enclave_signs(1), enclave_signs(2))
+    relay.follow()
+    relay.collect()
+    assert relay.state(asked.request_id) is RequestState.QUEUED
+    enclaves.revoke(session_of(world, 1), address_of(1), keccak256(b""))
+    relay.run(5)
+    assert relay.state(asked.request_id) is RequestState.FINAL
+    assert world.contracts.balance_of(Address(account(3).address)) > 0
+
+
 def test_the_chain_judges_one_signature(world: World) -> None:
     register_as(world, 1, Platform.TDX)
     asked = ask(world, QUORUM_AND_ENCLAVE)

@@ -384,6 +384,10 @@ class ChainTwin:
         self._require_up()
         return self.enclaves.get(key)
 
+    def enclave_keys(self) -> list[EnclaveKey]:
+        self._require_up()
+        return list(self.enclaves.values())
+
     def check_enclave(self, claim: Claim, policy: Bytes32, evidence: Evidence) -> tuple[Address, ...]:
         self._require_up()
         raise CallReverted("SelectorUnknown", "(no enclaves here)")

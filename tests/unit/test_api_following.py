@@ -106,6 +106,21 @@ def test_events_arrive_as_they_happen_and_end_with_the_final_one(net: Network, u
     assert seen[1][1] - seen[0][1] > 0.2, "the first event came before the others happened"
 
 
+def test_what_comes_behind_the_end_is_not_followed(net: Network, url: str) -> None:
+    """The claim of an operator who was late: in the history, but the stream ends with what made the request final, however it is read."""
+    asked = submit(net)
+    move(net, asked.request_id, *TO_THE_END)
+    with net.desk.engine.begin() as connection:
+        store.add_event(connection, asked.request_id, "claim", net.desk.now(), signer="0x" + "11" * 20)
+    path = f"{url}/v1/requests/{to_hex(asked.request_id)}/events"
+    every = list(parse_events(iter(httpx.get(path).text.splitlines())))
+    assert [e.kind for e in every] == ["seen", "queued", "sent", "mined", "final"]
+    for seen in (every[1], every[-1]):
+        rest = httpx.get(path, headers={"Last-Event-ID": seen.id}).text
+        assert list(parse_events(iter(rest.splitlines()))) == every[every.index(seen) + 1 :]
+    assert net.desk.events_since(asked.request_id, 0)[-1].kind == "claim"
+
+
 def test_a_follower_resumes_where_it_broke_off(net: Network, url: str) -> None:
     asked = submit(net)
     move(net, asked.request_id, *TO_THE_END)

@@ -24,7 +24,7 @@ from oracle.pipeline import accepting
 from oracle.pipeline.accepting import check_provable
 from oracle.pipeline.api import Desk
 from oracle.pipeline.catalogue import DescribedModel, Payload
-from oracle.records import SIGNED_NONCE_START, Address, Asked, Bytes32, Domain, ModelKind, Policy
+from oracle.records import SIGNED_NONCE_START, Address, Asked, Bytes32, Domain, EnclaveKey, ModelKind, Policy
 from oracle.relay import store
 from oracle.relay.terms import Terms
 from oracle.wire import asked_to_json, request_from_json
@@ -116,6 +116,42 @@ BAD: dict[str, tuple[Any, int, str, str]] = {
     "enclave alone": (lambda n: n.asked(policy=b"\1\0\2" + bytes(29)), 422, "PolicyRejected", "an enclave alone"),
     "window too long": (lambda n: n.asked(policy=pack_policy(Policy(1, window_seconds=604_801))), 422, "PolicyRejected", "window"),
 }
+
+
+SIMULATED, HARDWARE = 255, 2
+ENCLAVE, EVEN_SIMULATED = Policy(2, enclave=True), Policy(2, enclave=True, simulated=True)
+
+
+@pytest.mark.parametrize(
+    ("policy", "changes", "found"),
+    [
+        (ENCLAVE, {"platform": HARDWARE}, None),
+        (EVEN_SIMULATED, {"platform": HARDWARE}, None),
+        (EVEN_SIMULATED, {}, None),
+        (ENCLAVE, {}, "got simulated enclaves alone"),
+        (EVEN_SIMULATED, {"is_revoked": True}, "got none"),
+        (EVEN_SIMULATED, {"expires_at": 0}, "got none"),
+        (EVEN_SIMULATED, {"operator": Address(STRANGER.address)}, "got none"),
+    ],
+)
+def test_an_enclave_is_demanded_where_one_could_sign(
+    policy: Policy, changes: dict[str, Any], found: str | None, net: Network, client: TestClient
+) -> None:
+    """Expired means: at the head's time, to the second."""
+    now, zero = net.chain.time, Bytes32(bytes(32))
+    operator = net.chain.operators()[0].operator
+    key = EnclaveKey(Address(STRANGER.address), operator, SIMULATED, False, now + 1, zero, zero, zero)
+    changes = changes | ({"expires_at": now} if "expires_at" in changes else {})
+    net.chain.enclaves[key.key] = replace(key, **changes)
+    answer = post(client, net.asked(policy=pack_policy(policy)))
+    demanded = {"quorum": 2, "enclave": True, "simulated": policy.simulated}
+    prepared = client.post("/v1/requests/prepare", json=wanted(net, policy=demanded))
+    if found is None:
+        assert (answer.status_code, prepared.status_code) == (202, 200)
+        return
+    for refused in (answer, prepared):
+        assert (refused.status_code, refused.json()["title"]) == (422, "PolicyRejected")
+        assert found in refused.json()["detail"]
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -26,6 +26,7 @@ from oracle.api.wire import EventOut
 from oracle.encoding import parse_bytes32
 from oracle.pipeline.api import Desk
 from oracle.records import Bytes32
+from oracle.relay.store import RequestEvent
 
 router = APIRouter(prefix="/v1/requests", tags=["requests"])
 
@@ -34,6 +35,9 @@ HEARTBEAT_SECONDS = 15
 STOP_SECONDS = 2
 MAX_STREAM_SECONDS = 3600
 """A longer wait is a new connection with Last-Event-ID, so that forgotten clients do not pile up."""
+
+ENDINGS = frozenset({"final", "still_final", "refunded", "conflict", "expired", "failed"})
+"""Events that can be the last one of a final request."""
 
 EVENT = {
     "type": "object",
@@ -88,7 +92,7 @@ async def _events(desk: Desk, metrics: Metrics, request_id: Bytes32, after: int,
         while monotonic() < ends and not stopping.is_set():
             # The state is read before the events: whatever made it final is then among them.
             is_final = (await run_in_threadpool(desk.view, request_id)).is_settled
-            for event in await run_in_threadpool(desk.events_since, request_id, after):
+            for event in await run_in_threadpool(_read_to_the_end if is_final else _read, desk, request_id, after):
                 after = event.id
                 yield {"id": str(event.id), "event": event.kind, "data": json.dumps(view_event(event).model_dump())}
             if is_final:
@@ -96,3 +100,14 @@ async def _events(desk: Desk, metrics: Metrics, request_id: Bytes32, after: int,
             await asyncio.sleep(POLL_SECONDS)
     finally:
         metrics.streams.dec()
+
+
+def _read(desk: Desk, request_id: Bytes32, after: int) -> list[RequestEvent]:
+    return desk.events_since(request_id, after)
+
+
+def _read_to_the_end(desk: Desk, request_id: Bytes32, after: int) -> list[RequestEvent]:
+    """Of a final request: not what came behind the event that made it final, such as the claim of an operator who was late."""
+    every = desk.events_since(request_id, 0)
+    end = max((event.id for event in every if event.kind in ENDINGS), default=every[-1].id)
+    return [event for event in every if after < event.id <= end]
