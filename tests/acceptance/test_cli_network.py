@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from oracle.attest.keys import LIGHT_SCRYPT_N, write_keystore
 from oracle.audit.note import parse_vkey
@@ -17,6 +18,8 @@ from oracle.demo.local_keys import find_seeds, local_account
 from oracle.demo.network import Network, operator_address
 from oracle.encoding import parse_bytes32, to_hex
 from oracle.records import Domain
+from oracle.relay.lease import open_relay_database
+from oracle.relay.schema import CLAIMS
 from tests.unit.cli_runner import Cli
 
 DIGITS = find_seeds() / "models/digits-mlp/canonical"
@@ -97,6 +100,30 @@ def test_an_operators_life(cli: Cli, network: Network, chain: list[str], tmp_pat
     rows = cli.ok("operator", "status", *chain, "--json").json()
     assert [row["operator"] for row in rows[:3]] == [operator_address(i) for i in range(3)]
     assert "is_active" in cli.ok("operator", "status", *chain).out
+
+
+def test_a_node_signs_with_its_bls_key_too(
+    cli: Cli, network: Network, chain: list[str], account: list[str], image: Path, tmp_path: Path
+) -> None:
+    password, keystore = ["--password-file", str(network.password_file)], network.directory / "node-1-bls.key"
+    key = cli.ok("keys", "new-bls", keystore, *password, "--json").json()["bls_key"]
+    assert cli.ok("keys", "bls-key", keystore, *password).out.strip() == key
+    assert "existing" in cli.refused(2, "keys", "new-bls", keystore, *password)
+    write_keystore(local_account("operator-1"), tmp_path / "account.key", network.password_file, LIGHT_SCRYPT_N)
+    mine = [*chain, "--keystore", str(tmp_path / "account.key"), *password]
+    assert cli.ok("operator", "set-bls-key", *mine, "--bls-keystore", keystore, "--json").json()["bls_key"] == key
+    configured = network.directory / "node-1.toml"
+    configured.write_text(configured.read_text() + f"bls_keystore = {json.dumps(keystore.name)}\n")
+    network.processes.stop(network.node(1))
+    network.processes.restart(network.node(1))
+    network.processes.wait_ready(network.node(1))
+    asked = cli.ok("request", DIGITS, "--input", image, *account, "--quorum", 3, "--fee-wei", FEE_WEI, "--json").json()
+    cli.ok("follow", asked["request_id"], "--api", network.api_url)
+    query = select(CLAIMS.c.signer, CLAIMS.c.bls).where(CLAIMS.c.request_id == bytes.fromhex(asked["request_id"][2:]))
+    with open_relay_database(f"sqlite:///{network.directory}/relay.sqlite").begin() as connection:
+        signed = {row.signer: row.bls for row in connection.execute(query)}
+    operators = network.contracts.operators()
+    assert [len(signed[o.signer]) for o in operators[:3]] == [0, 96, 0]
 
 
 def test_a_second_deployment(cli: Cli, network: Network, account: list[str], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from oracle.errors import AuditFailed, ChainError, LogRefused
 from oracle.pipeline.audit import Auditor, open_auditor
 from oracle.pipeline.keys import new_log
 from oracle.pipeline.log import ContractAnchors
-from oracle.records import Address, Asked, Claim, Delivery, Inference, Receipt, Runtime
+from oracle.records import Address, Asked, Claim, Delivery, Evidence, Inference, Receipt, Runtime, SignedClaim
 from oracle.relay.deployment import write_deployment
 from oracle.relay.failures import CallReverted
 from oracle.relay.sender import AnchorSender
@@ -48,8 +49,15 @@ def anchorer_of(world: World, log: Log, directory: Path) -> Anchorer:
     return Anchorer(log, DirectorySource(directory / "log"), chain, ANCHOR, TickingClock())
 
 
-def answer_and_deliver(world: World, log: Log, asked: Asked, is_logged: bool = True) -> None:
-    """Three operators answer, the relay delivers; everybody logs."""
+def answer_and_deliver(
+    world: World,
+    log: Log,
+    asked: Asked,
+    is_logged: bool = True,
+    assemble: Callable[[Sequence[SignedClaim]], Evidence] | None = None,
+    told: Sequence[Address] = (),
+) -> None:
+    """Three operators answer, the relay delivers; everybody logs. `assemble` makes other evidence of the claims; `told`: its signers."""
     domain, claims = world.contracts.domain, []
     for index in range(3):
         writer, name = LocalWriter(log, f"node-{index}"), f"node-{index}"
@@ -59,10 +67,11 @@ def answer_and_deliver(world: World, log: Log, asked: Asked, is_logged: bool = T
         inference = Inference(world.model_id, asked.request.input_digest, keccak256(OUTPUT), OUTPUT, RUNTIME, 0.001)
         writer.append(result_entry(intent, asked, domain, signed, inference, name, "digits", START))
         claims.append(signed)
-    delivery = Delivery(asked, claims[0].claim, OUTPUT, (assemble_quorum(claims, 3, world.contracts.operators()),))
+    evidence = assemble_quorum(claims, 3, world.contracts.operators()) if assemble is None else assemble(claims)
+    delivery = Delivery(asked, claims[0].claim, OUTPUT, (evidence,))
     sent = world.sender(7).send(world.contracts.deliver_call([delivery]))
     event = sent.delivered[0]
-    signers = tuple(c.signer for c in claims)
+    signers = tuple(told) or tuple(c.signer for c in claims)
     where = (sent.transaction, sent.block_number, sent.block_hash)
     receipt = Receipt(asked.request_id, *where, event.output_digest, event.callback, sent.gas_used, signers)
     if is_logged:
