@@ -18,6 +18,7 @@ app = typer.Typer(help="Keys in attested enclaves: begin, attest, register, revo
 
 Registration = Annotated[Path, typer.Option("--registration", help="What `enclave begin` wrote.", metavar="FILE")]
 Root = Annotated[Path, typer.Option("--root", help="Root key of a simulated enclave; mode 0600.", metavar="FILE")]
+Reason = Annotated[str, typer.Option(help="Why; its keccak256 is kept on chain.")]
 Key = Annotated[str, typer.Option("--key", help="Address of the key in the enclave.", metavar="ADDRESS")]
 
 
@@ -180,7 +181,7 @@ def revoke(
     keystore: Keystore,
     password_file: PasswordFile,
     key: Key,
-    reason: Annotated[str, typer.Option(help="Why; its keccak256 is kept on chain.")] = "",
+    reason: Reason = "",
     json: Json = False,
 ) -> None:
     """Revoke the account's own enclave key, for ever."""
@@ -191,6 +192,39 @@ def revoke(
     session = open_session(rpc, deployment, keystore, password_file)
     with working("Revoking"):
         revoked = enclaves.revoke(session, parse_address(key, "--key"), keccak256(reason.encode()))
+    _show(session.contracts, revoked, json)
+
+
+@app.command("sign-revocation")
+def sign_revocation(
+    rpc: Rpc, deployment: Deployment, keystore: Keystore, password_file: PasswordFile, key: Key, reason: Reason = ""
+) -> None:
+    """Sign, with the key that signs claims, that another operator's enclave key must not count any more. Prints the signed revocation."""
+    from oracle.encoding import keccak256, parse_address
+    from oracle.pipeline import enclaves
+    from oracle.pipeline.session import load_signer, open_chain
+
+    contracts, signer = open_chain(rpc, deployment), load_signer(keystore, password_file)
+    signed = enclaves.sign_revocation(contracts, signer, parse_address(key, "--key"), keccak256(reason.encode()))
+    write_json(enclaves.revocation_to_json(signed))
+
+
+@app.command("revoke-together")
+def revoke_together(
+    rpc: Rpc,
+    deployment: Deployment,
+    keystore: Keystore,
+    password_file: PasswordFile,
+    revocations: Annotated[list[Path], typer.Option("--revocation", help="One of each operator; again for each.", metavar="FILE")],
+    json: Json = False,
+) -> None:
+    """Revoke anybody's enclave key, for ever, on the signatures of enough operators. Any account may send it."""
+    from oracle.pipeline import enclaves
+    from oracle.pipeline.session import open_session
+
+    session = open_session(rpc, deployment, keystore, password_file)
+    with working("Revoking"):
+        revoked = enclaves.revoke_together(session, [enclaves.read_revocation(path) for path in revocations])
     _show(session.contracts, revoked, json)
 
 

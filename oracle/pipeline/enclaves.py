@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from oracle.attest.enclave.accept import AcceptancePolicy, accept_quote
-from oracle.attest.enclave.binding import EnclaveAttestation, Registration, compute_attestation_digest, compute_report_data
+from oracle.attest.enclave.binding import (
+    EnclaveAttestation,
+    Registration,
+    compute_attestation_digest,
+    compute_report_data,
+    compute_revocation_digest,
+)
 from oracle.attest.enclave.report import Platform
 from oracle.attest.enclave.simulated import SimulatedEnclave
 from oracle.attest.quorum import operator_of
@@ -32,6 +38,16 @@ class SignedAttestation:
     """What one operator found, with its signature by its claim-signing key."""
 
     attestation: EnclaveAttestation
+    signer: Address
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRevocation:
+    """One operator's signature, by its claim-signing key, that a key must not count any more."""
+
+    key: Address
+    reason: Bytes32
     signer: Address
     signature: bytes
 
@@ -87,16 +103,25 @@ def register(session: Session, signed: Sequence[SignedAttestation]) -> EnclaveKe
 
 
 def assemble_attestations(contracts: Contracts, attestation: EnclaveAttestation, signed: Sequence[SignedAttestation]) -> bytes:
-    """As many signatures as the registry demands, those of the lowest operator indices, as its verifier takes them."""
-    digest, operators = compute_attestation_digest(attestation, contracts.domain.chain_id, registry_of(contracts)), contracts.operators()
+    """Their signatures as the registry's verifier takes them. Raises ClaimRejected and EvidenceRejected as `_assemble` does."""
+    digest = compute_attestation_digest(attestation, contracts.domain.chain_id, registry_of(contracts))
+    return _assemble(contracts, "attestation", digest, {one.signer: one.signature for one in signed})
+
+
+def _assemble(contracts: Contracts, what: str, digest: Bytes32, signed: Mapping[Address, bytes]) -> bytes:
+    """As many signatures as the registry demands, those of the lowest operator indices.
+
+    Raises ClaimRejected for a signature that is not its signer's, or not an active operator's; EvidenceRejected where they are too few.
+    """
+    operators = contracts.operators()
     signatures: dict[int, bytes] = {}
-    for one in signed:
-        if recover_signer(digest, one.signature) != one.signer:
-            raise ClaimRejected("signer of an attestation", one.signer, "another")
-        signatures[operator_of(one.signer, operators).index] = one.signature
+    for signer, signature in signed.items():
+        if recover_signer(digest, signature) != signer:
+            raise ClaimRejected(f"signer of the {what}", signer, "another")
+        signatures[operator_of(signer, operators).index] = signature
     wanted = contracts.enclave_quorum()
     if len(signatures) < wanted:
-        raise EvidenceRejected("attestations", f"those of {wanted} operators", len(signatures))
+        raise EvidenceRejected(f"{what}s", f"those of {wanted} operators", len(signatures))
     return pack_quorum_evidence({index: signatures[index] for index in sorted(signatures)[:wanted]}).data
 
 
@@ -104,6 +129,38 @@ def revoke(session: Session, key: Address, reason: Bytes32) -> EnclaveKey:
     """Revokes the account's own key, for ever. Raises CallReverted where it is another operator's."""
     session.sender.send(session.contracts.call("EnclaveRegistry", "revoke", key, reason))
     return find_key(session.contracts, key)
+
+
+# ---- revoking what is another's ---------------------------------------------------------------------------------------------------------
+def sign_revocation(contracts: Contracts, signer: Signer, key: Address, reason: Bytes32) -> SignedRevocation:
+    """One operator's word that a key must not count any more. `reason`: keccak256 of a text.
+
+    Raises EvidenceRejected for a key that is not registered or is revoked, ClaimRejected where `signer` is no active operator's key.
+    """
+    if find_key(contracts, key).is_revoked:
+        raise EvidenceRejected("enclave's key", "one that is not revoked", key)
+    operator_of(signer.address, contracts.operators())
+    return SignedRevocation(key, reason, signer.address, signer.sign_digest(_revocation_digest(contracts, key, reason)))
+
+
+def revoke_together(session: Session, signed: Sequence[SignedRevocation]) -> EnclaveKey:
+    """Revokes anybody's key, for ever, on the signatures of enough operators; any account may send them.
+
+    Raises EvidenceRejected where they are of different keys or reasons, or too few; ClaimRejected where one is false.
+    """
+    meant = {(one.key, one.reason) for one in signed}
+    if len(meant) != 1:
+        raise EvidenceRejected("revocations", "one key and one reason in all of them", f"{len(meant)} different ones")
+    key, reason = meant.pop()
+    contracts = session.contracts
+    signatures = {one.signer: one.signature for one in signed}
+    evidence = _assemble(contracts, "revocation", _revocation_digest(contracts, key, reason), signatures)
+    session.sender.send(contracts.call("EnclaveRegistry", "revokeByQuorum", key, reason, evidence))
+    return find_key(contracts, key)
+
+
+def _revocation_digest(contracts: Contracts, key: Address, reason: Bytes32) -> Bytes32:
+    return compute_revocation_digest(key, reason, contracts.domain.chain_id, registry_of(contracts))
 
 
 # ---- reading ----------------------------------------------------------------------------------------------------------------------------
@@ -195,6 +252,24 @@ def read_attestation(path: Path) -> SignedAttestation:
         return SignedAttestation(attestation, parse_address(f["signer"], "signer"), parse_hex(f["signature"], "signature", 65))
     except (MalformedInput, ValueError) as error:
         raise ConfigRejected(f"attestation {path}", "what `affidavit enclave attest` writes", str(error)) from error
+
+
+def revocation_to_json(signed: SignedRevocation) -> dict[str, str]:
+    return {"key": signed.key, "reason": to_hex(signed.reason), "signer": signed.signer, "signature": to_hex(signed.signature)}
+
+
+def read_revocation(path: Path) -> SignedRevocation:
+    """Raises ConfigRejected naming the file and what is wrong with it."""
+    f = _read(path, "revocation", {"key", "reason", "signer", "signature"})
+    try:
+        return SignedRevocation(
+            key=parse_address(f["key"], "key"),
+            reason=parse_bytes32(f["reason"], "reason"),
+            signer=parse_address(f["signer"], "signer"),
+            signature=parse_hex(f["signature"], "signature", 65),
+        )
+    except MalformedInput as error:
+        raise ConfigRejected(f"revocation {path}", "what `affidavit enclave sign-revocation` writes", str(error)) from error
 
 
 def _read(path: Path, what: str, names: set[str]) -> Mapping[str, Any]:

@@ -26,7 +26,7 @@ from oracle.attest.enclave.binding import (
 from oracle.attest.enclave.simulated import SimulatedEnclave
 from oracle.attest.keys import LIGHT_SCRYPT_N, write_keystore
 from oracle.attest.sign import AccountSigner
-from oracle.encoding import ENCLAVE_SELECTOR, QUORUM_ECDSA_SELECTOR, compute_claim_digest, keccak256, pack_quorum_evidence, to_hex
+from oracle.encoding import ENCLAVE_SELECTOR, QUORUM_ECDSA_SELECTOR, compute_claim_digest, keccak256, to_hex
 from oracle.errors import ClaimRejected, ConfigRejected, EvidenceRejected, RequestRejected
 from oracle.pipeline import enclaves
 from oracle.pipeline.session import Session
@@ -171,7 +171,7 @@ def test_attestations_must_be_the_same_enough_and_signed(world: World) -> None:
             enclaves.register(mine, few)
     with pytest.raises(EvidenceRejected, match="same from every operator"):
         enclaves.register(mine, [first, second])
-    with pytest.raises(ClaimRejected, match="signer of an attestation"):
+    with pytest.raises(ClaimRejected, match="signer of the attestation"):
         enclaves.register(mine, [first, replace(first, signer=world.signers[2].address)])
     both = [first, attest(world, 2, registration, quote, first.attestation.expires_at)]
     with pytest.raises(CallReverted, match="NotTheOperator"):
@@ -185,11 +185,20 @@ def test_revocation_by_the_operator_and_by_a_quorum(world: World) -> None:
     assert enclaves.describe_state(world.contracts, revoked, world.now()) == "revoked"
     with pytest.raises(CallReverted, match="NotTheOperator"):
         enclaves.revoke(session_of(world, 0), address_of(3), keccak256(b""))
-    registry = enclaves.registry_of(world.contracts)
-    digest = compute_revocation_digest(address_of(3), keccak256(b"x"), world.deployment.chain_id, registry)
-    evidence = pack_quorum_evidence({i: world.signers[i].sign_digest(digest) for i in (1, 2)}).data
-    world.sender(9).send(world.contracts.call("EnclaveRegistry", "revokeByQuorum", address_of(3), keccak256(b"x"), evidence))
-    assert enclaves.find_key(world.contracts, address_of(3)).is_revoked
+    signed = [enclaves.sign_revocation(world.contracts, world.signers[i], address_of(3), keccak256(b"x")) for i in (1, 2)]
+    stranger = Session(world.contracts, AccountSigner(account(9)), world.sender(9))
+    with pytest.raises(EvidenceRejected, match="2 operators"):
+        enclaves.revoke_together(stranger, [signed[0], signed[0]])
+    with pytest.raises(EvidenceRejected, match="one key and one reason"):
+        enclaves.revoke_together(stranger, [signed[0], replace(signed[1], reason=keccak256(b"y"))])
+    with pytest.raises(ClaimRejected, match="signer of the revocation"):
+        enclaves.revoke_together(stranger, [signed[0], replace(signed[1], signature=signed[0].signature)])
+    with pytest.raises(ClaimRejected):  # an account that is no operator's signing key
+        enclaves.sign_revocation(world.contracts, stranger.signer, address_of(3), keccak256(b"x"))
+    assert enclaves.revoke_together(stranger, signed).is_revoked
+    for key, words in ((address_of(3), "not revoked"), (address_of(4), "registered")):
+        with pytest.raises(EvidenceRejected, match=words):
+            enclaves.sign_revocation(world.contracts, world.signers[1], key, keccak256(b"x"))
 
 
 def test_a_deployment_without_a_registry_says_so(world: World) -> None:
@@ -349,7 +358,8 @@ def test_the_whole_way_by_commands(world: World, tmp_path: Path, cli: Cli) -> No
     (tmp_path / "policy.json").write_text(json.dumps(POLICY_FILE))
 
     def keys(name: str, holder: LocalAccount) -> list[str]:
-        write_keystore(holder, tmp_path / name, password, LIGHT_SCRYPT_N)
+        if not (tmp_path / name).exists():
+            write_keystore(holder, tmp_path / name, password, LIGHT_SCRYPT_N)
         return ["--keystore", str(tmp_path / name), "--password-file", str(password)]
 
     def run(*arguments: str) -> Any:
@@ -361,19 +371,36 @@ def test_the_whole_way_by_commands(world: World, tmp_path: Path, cli: Cli) -> No
     policy = POLICY_FILE | {"simulated_roots": [root["digest"]]}
     (tmp_path / "policy.json").write_text(json.dumps(policy))
     runtime = "onnxruntime,1.31.0,CPUExecutionProvider,all"
-    begun = run("begin", *chain, *mine, "--key", address_of(0), "--runtime", runtime)
-    assert begun["runtime_digest"] == to_hex(RUNTIME)
-    (tmp_path / "registration.json").write_text(json.dumps(begun))
-    files = ["--registration", str(tmp_path / "registration.json")]
-    run("simulate", "--root", str(tmp_path / "root"), *files, "--image", to_hex(IMAGE), "--out", str(tmp_path / "quote"))
-    judged = [*files, "--quote", str(tmp_path / "quote"), "--policy", str(tmp_path / "policy.json")]
-    for index in (1, 2):
-        like = ["--like", str(tmp_path / "1.json")] if index == 2 else []
-        found = run("attest", *chain, *keys(f"signer {index}", Account.from_key(keccak256(b"operator key %d" % index))), *judged, *like)
-        (tmp_path / f"{index}.json").write_text(json.dumps(found))
-    both = [part for index in (1, 2) for part in ("--attestation", str(tmp_path / f"{index}.json"))]
-    registered = run("register", *chain, *mine, *both, "--json")
-    assert (registered["platform"], registered["state"]) == ("SIMULATED", "valid")
+
+    def register_by_commands(key: Address) -> Any:
+        begun = run("begin", *chain, *mine, "--key", key, "--runtime", runtime)
+        assert begun["runtime_digest"] == to_hex(RUNTIME)
+        (tmp_path / "registration.json").write_text(json.dumps(begun))
+        files = ["--registration", str(tmp_path / "registration.json")]
+        run("simulate", "--root", str(tmp_path / "root"), *files, "--image", to_hex(IMAGE), "--out", str(tmp_path / "quote"))
+        judged = [*files, "--quote", str(tmp_path / "quote"), "--policy", str(tmp_path / "policy.json")]
+        for index in (1, 2):
+            like = ["--like", str(tmp_path / "1.json")] if index == 2 else []
+            found = run("attest", *chain, *keys(f"signer {index}", Account.from_key(keccak256(b"operator key %d" % index))), *judged, *like)
+            (tmp_path / f"{index}.json").write_text(json.dumps(found))
+        both = [part for index in (1, 2) for part in ("--attestation", str(tmp_path / f"{index}.json"))]
+        registered = run("register", *chain, *mine, *both, "--json")
+        assert (registered["platform"], registered["state"]) == ("SIMULATED", "valid")
+        return registered
+
+    registered = register_by_commands(address_of(0))
     assert run("show", *chain, "--json") == [run("show", *chain, "--key", address_of(0), "--json")]
-    assert run("revoke", *chain, *mine, "--key", address_of(0), "--reason", "lost", "--json")["state"] == "revoked"
+    meant = ["--key", address_of(0), "--reason", "lost"]
+    for index in (1, 2):
+        signer = ["--keystore", str(tmp_path / f"signer {index}"), "--password-file", str(password)]
+        (tmp_path / f"{index}.revocation").write_text(json.dumps(run("sign-revocation", *chain, *signer, *meant)))
+    (tmp_path / "bad").write_text(json.dumps({"key": address_of(0), "reason": "lost", "signer": "", "signature": ""}))
+    stranger = keys("stranger", account(9))
+    assert "sign-revocation" in cli.refused(2, "enclave", "revoke-together", *chain, *stranger, "--revocation", tmp_path / "bad")
+    both = [part for index in (1, 2) for part in ("--revocation", str(tmp_path / f"{index}.revocation"))]
+    assert run("revoke-together", *chain, *stranger, *both, "--json")["state"] == "revoked"
+    register_by_commands(address_of(1))
+    meant = ["--key", address_of(1), "--reason", "lost"]
+    assert "NotTheOperator" in cli.refused(2, "enclave", "revoke", *chain, *stranger, *meant)
+    assert run("revoke", *chain, *mine, *meant, "--json")["state"] == "revoked"
     assert abs(registered["expires_at"] - time.time()) < 2 * 86_400
