@@ -281,6 +281,9 @@ class Contracts(Endpoint):
         status, callback, output_digest, available_at = self._view("Coprocessor", "statusOf", request_id)
         return OnChainStatus(RequestStatus(status), CallbackStatus(callback), Bytes32(output_digest), available_at)
 
+    def statuses_of(self, request_ids: Sequence[Bytes32]) -> list[OnChainStatus]:
+        return [self.status_of(request_id) for request_id in request_ids]
+
     def balance_of(self, account: Address) -> int:
         return cast(int, self._view("Coprocessor", "balanceOf", account))
 
