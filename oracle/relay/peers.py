@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,11 +76,11 @@ class NodePeer:
         if len(asked) == 1 or self.most_at_once < len(asked):
             return {one.request_id: self._ask_safely(one) for one in asked}
         new = [one for one in asked if one.request.is_signed_off_chain and one.request_id not in self._told]
-        told: dict[Bytes32, Answer | PeerError] = dict(self._tell_all(new)) if new else {}
+        told: dict[Bytes32, Answer | PeerError] = self._tell_all(new) if new else {}
         rest = [one for one in asked if one.request_id not in told]
         return told | (self._ask_at_once(rest) if rest else {})
 
-    def _tell_all(self, asked: Sequence[Asked]) -> Mapping[Bytes32, Answer | PeerError]:
+    def _tell_all(self, asked: Sequence[Asked]) -> dict[Bytes32, Answer | PeerError]:
         """Hands several over. Returns those about which there is nothing to ask now: on which the node failed, and which were handed over
         together with others, since there is no claim yet."""
         if len(asked) == 1 or not self._takes_many:
