@@ -51,7 +51,7 @@ from oracle.errors import (
 from oracle.node.owed import OwedEntries
 from oracle.records import Address, Appended, Asked, Bytes32, Claim, Domain, Inference, Runtime, SignedClaim
 from oracle.store import reading
-from oracle.wire import request_from_json, request_to_json
+from oracle.wire import request_from_text, request_to_json
 
 SCHEMA = "node"
 
@@ -332,7 +332,7 @@ class JobStore:
         with self._reading() as connection:
             for requester, request_id, text in connection.execute(open_ones.where(_jobs.c.block_hash.is_(None))):
                 if requester in owed:
-                    owed[Address(requester)][Bytes32(request_id)] = int(json.loads(text)["fee_wei"])
+                    owed[Address(requester)][Bytes32(request_id)] = request_from_text(text).fee_wei
         return owed
 
     # ---- the guard -----------------------------------------------------------------------------------------------
@@ -479,7 +479,7 @@ def _intent(row: Mapping[str, Any] | RowMapping) -> Appended | None:
 def _job(row: Mapping[str, Any] | RowMapping) -> Job:
     asked = Asked(
         request_id=Bytes32(row["request_id"]),
-        request=request_from_json(json.loads(row["request"])),
+        request=request_from_text(row["request"]),
         input=row["input"],
         signature=row["signature"],
         block_number=row["block_number"],

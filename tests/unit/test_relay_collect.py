@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -527,6 +527,15 @@ class StrictLog:
     def __init__(self) -> None:
         self.given: list[tuple[str, Entry]] = []
         self.failures: dict[str, Exception] = {}
+        self.batches: list[int] = []
+
+    def append_batch(self, items: Sequence[tuple[Entry, str | None]]) -> list[Appended]:
+        """All or none, as the log does."""
+        self.batches.append(len(items))
+        for _, key in items:
+            if key in self.failures:
+                raise self.failures[key]
+        return [self.append(entry, str(key)) for entry, key in items]
 
     def append(self, entry: Entry, key: str) -> Appended:
         if key in self.failures:
@@ -545,6 +554,7 @@ def test_statement_is_made_once(scene: Scene) -> None:
     keep(scene, "a", "b", "a")
     log = StrictLog()
     assert write_waiting(scene.engine, log) == 2
+    assert log.batches == [2]
     assert write_waiting(scene.engine, log) == 0
     keep(scene, "a")
     assert write_waiting(scene.engine, log) == 0
