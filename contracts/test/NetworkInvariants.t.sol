@@ -41,6 +41,8 @@ contract NetworkInvariantsTest {
     /// @dev Each run begins anew; the walk below goes further than a run of either length does.
     /// forge-config: default.invariant.runs = 8
     /// forge-config: default.invariant.depth = 100
+    /// forge-config: all.invariant.runs = 256
+    /// forge-config: all.invariant.depth = 250
     function invariant_NobodyGainsByLyingAndNothingIsLost() public view {
         requireMoneyIsAllThere();
         requireRequestsAreWhole();
