@@ -13,14 +13,13 @@ from oracle.records import Asked, Bytes32, Claim, SignedClaim
 from oracle.relay.schema import ANSWERS, CLAIMS, EVENTS, REQUESTS
 from oracle.relay.store import event_row
 from oracle.seams import format_time
-from oracle.store import reading
 
 
 def watched_by(engine: Engine, node: str) -> list[Bytes32]:
     """Ids of the requests about which this node has not answered yet, oldest first: all, or old ones could hide new ones."""
     answered = select(ANSWERS.c.request_id).where(ANSWERS.c.node == node, ANSWERS.c.request_id == REQUESTS.c.request_id)
     query = select(REQUESTS.c.request_id).where(REQUESTS.c.is_watched, ~answered.exists()).order_by(REQUESTS.c.id)
-    with reading(engine) as connection:
+    with engine.begin() as connection:  # a replica that lost the lease asks nobody
         return list(connection.execute(query).scalars())
 
 

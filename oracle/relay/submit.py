@@ -23,6 +23,7 @@ from oracle.relay.outbox import Job, KeptTransaction, Slot
 from oracle.relay.schema import JobKind, JobState, RequestState, SlotState
 from oracle.relay.settle import move_request
 from oracle.relay.store import current_terms
+from oracle.relay.terms import Terms
 from oracle.relay.transact import (
     TRANSACTION_GAS_CAP,
     TRANSFER_GAS,
@@ -74,7 +75,10 @@ def submit_due(lane: Lane) -> int:
         unmined = len(outbox.read_slots(connection, outbox.UNMINED_SLOTS))
         free = lane.most_unmined - unmined
         jobs = outbox.due_jobs(connection, time, 2 * lane.batch_size) if free > 0 else []
-    ready = [r for job in jobs if (r := prepare(lane, job, time)) is not None]
+    if not jobs:
+        return 0
+    statuses, terms = lane.chain.statuses_of([job.asked.request_id for job in jobs]), current_terms(lane.engine)
+    ready = [r for job, status in zip(jobs, statuses, strict=True) if (r := prepare(lane, job, status, terms, time)) is not None]
     history = lane.chain.fee_history() if ready else None
     if history is not None:
         ready = [one for one in ready if _is_affordable(lane, one, history, time)]
@@ -83,14 +87,14 @@ def submit_due(lane: Lane) -> int:
 
 
 # ---- one job ---------------------------------------------------------------------------------------------------------------------------
-def prepare(lane: Lane, job: Job, time: int) -> Ready | None:
-    """The job as a call with its gas, or None after it was settled, failed or postponed."""
+def prepare(lane: Lane, job: Job, status: OnChainStatus, terms: Terms, time: int) -> Ready | None:
+    """The job as a call with its gas, or None after it was settled, failed or postponed. `status` is what the chain says now."""
     if job.request.state is RequestState.DROPPED:
         _wait_for_request(lane, job, time)
         return None
-    if not _is_wanted(lane, job, lane.chain.status_of(job.asked.request_id), time):
+    if not _is_wanted(lane, job, status, time):
         return None
-    if job.kind is JobKind.DELIVER and (problem := current_terms(lane.engine).find_problem(job.asked.request)) is not None:
+    if job.kind is JobKind.DELIVER and (problem := terms.find_problem(job.asked.request)) is not None:
         with lane.engine.begin() as connection:  # taken in under other terms
             settle.fail(lane, connection, job, problem)
         return None
@@ -260,8 +264,10 @@ def sign_group(lane: Lane, ready: Sequence[Ready]) -> bool:
         if outbox.next_nonce(connection, latest, pending) != nonce:
             raise InvariantBroken(f"nonce {nonce} was given to another transaction by the same lane")
         outbox.keep_signed(connection, signed, lane.signer.address, jobs, now, head_number)
+        changes = settle.Changes()
         for job in jobs:
-            move_request(lane, connection, job, RequestState.QUEUED, "signed", transaction=to_hex(signed.hash), nonce=nonce)
+            changes.move(job, RequestState.QUEUED, "signed", transaction=to_hex(signed.hash), nonce=nonce)
+        changes.write(lane, connection)
         slot = outbox.find_slot(connection, nonce)
     if slot is not None:
         broadcast(lane, slot)
@@ -319,10 +325,12 @@ def broadcast(lane: Lane, slot: Slot) -> None:
         return  # stays SIGNED, or SENT, and is broadcast again
     with lane.engine.begin() as connection:
         outbox.set_slot(connection, slot.nonce, SlotState.SENT)
+        changes = settle.Changes()
         for job in outbox.jobs_of_nonce(connection, slot.nonce):
             if job.state is JobState.SIGNED:
-                outbox.set_job(connection, job, JobState.SENT)
-                move_request(lane, connection, job, RequestState.SENT, "sent", transaction=to_hex(newest.hash), nonce=slot.nonce)
+                changes.set_job(job, JobState.SENT)
+                changes.move(job, RequestState.SENT, "sent", transaction=to_hex(newest.hash), nonce=slot.nonce)
+        changes.write(lane, connection)
 
 
 def _drop_payload(lane: Lane, slot: Slot, reason: str) -> None:
