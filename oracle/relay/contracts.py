@@ -175,7 +175,9 @@ class Endpoint:
 
     def _ask(self, method: str, *params: Any) -> Any:
         """The result of a question, past web3's formatters; an error is sorted by them all the same."""
-        response = self.endpoints.request(method, params)
+        return self._result(method, params, self.endpoints.request(method, params))
+
+    def _result(self, method: str, params: Sequence[Any], response: Mapping[str, Any]) -> Any:
         if response.get("error") is not None:
             may_revert = raise_contract_logic_error_on_revert if method in ("eth_call", "eth_estimateGas") else None
             self._web3.manager.formatted_response(cast(RPCResponse, response), params, may_revert)
@@ -212,11 +214,24 @@ class Endpoint:
 
     def estimate_gas(self, call: Call, sender: Address) -> int:
         """Gas the call needs on the endpoint's pending state. Raises CallReverted where the contracts refuse it."""
-        transaction = {"from": jsonrpc.checksummed(sender), "data": to_hex(call.data), "value": hex(call.value_wei)}
-        if call.to is not None:
-            transaction["to"] = jsonrpc.checksummed(call.to)
+        [estimate] = self.estimate_gas_each([call], sender)
+        if isinstance(estimate, Exception):
+            raise estimate
+        return estimate
+
+    def estimate_gas_each(self, calls: Sequence[Call], sender: Address) -> list[int | CallReverted | EndpointRefused]:
+        """As `estimate_gas` for each, all on the same state; what it would raise for one stands in its place. Raises ChainError."""
+        questions = [(_transaction(call, sender), "pending") for call in calls]
         with _asking("gas estimate"):
-            return jsonrpc.quantity(self._ask("eth_estimateGas", transaction, "pending"))
+            responses = self.endpoints.request_each("eth_estimateGas", questions)
+        found: list[int | CallReverted | EndpointRefused] = []
+        for question, response in zip(questions, responses, strict=True):
+            try:
+                with _asking("gas estimate"):
+                    found.append(jsonrpc.quantity(self._result("eth_estimateGas", question, response)))
+            except (CallReverted, EndpointRefused) as error:
+                found.append(error)
+        return found
 
     def send_raw(self, raw: bytes) -> None:
         """Hands a signed transaction to the endpoint; one that it has already is no error.
@@ -282,11 +297,15 @@ class Contracts(Endpoint):
         return [shapes.asked_of(log["args"], log, self.domain) for log in logs]
 
     def status_of(self, request_id: Bytes32) -> OnChainStatus:
-        status, callback, output_digest, available_at = self._view("Coprocessor", "statusOf", request_id)
-        return OnChainStatus(RequestStatus(status), CallbackStatus(callback), Bytes32(output_digest), available_at)
+        return _status(*self._view("Coprocessor", "statusOf", request_id))
 
     def statuses_of(self, request_ids: Sequence[Bytes32]) -> list[OnChainStatus]:
-        return [self.status_of(request_id) for request_id in request_ids]
+        handle, view = self._handle("Coprocessor"), self._view_of("Coprocessor", "statusOf")
+        questions = [({"to": handle.address, "data": view.encode([request_id])}, "latest") for request_id in request_ids]
+        with _asking("Coprocessor.statusOf"):
+            responses = self.endpoints.request_each("eth_call", questions)
+            answers = [self._result("eth_call", q, response) for q, response in zip(questions, responses, strict=True)]
+            return [_status(*view.decode(answer)) for answer in answers]
 
     def balance_of(self, account: Address) -> int:
         return cast(int, self._view("Coprocessor", "balanceOf", account))
@@ -589,11 +608,14 @@ class Contracts(Endpoint):
     # ---- inside -------------------------------------------------------------------------------------------------------------------------
     def _view(self, contract: str, function: str, *arguments: Any, block: int | None = None) -> Any:
         with _asking(f"{contract}.{function}"):
-            handle, view = self._handle(contract), self._views.get((contract, function))
-            if view is None:
-                view = self._views[contract, function] = jsonrpc.View(handle.get_function_by_name(function).abi, _CODEC)
+            handle, view = self._handle(contract), self._view_of(contract, function)
             call = {"to": handle.address, "data": view.encode(arguments)}
             return view.decode(self._ask("eth_call", call, "latest" if block is None else hex(block)))
+
+    def _view_of(self, contract: str, function: str) -> jsonrpc.View:
+        if (contract, function) not in self._views:
+            self._views[contract, function] = jsonrpc.View(self._handle(contract).get_function_by_name(function).abi, _CODEC)
+        return self._views[contract, function]
 
     def _coprocessor_event(self, log: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
         """(name, arguments) of a log of the Coprocessor that tells of deliveries; None for all others."""
@@ -726,6 +748,16 @@ def _is_signed_by(account: Address, digest: Bytes32, signature: bytes) -> bool:
         return recover_signer(digest, signature) == account
     except ClaimRejected:
         return False
+
+
+def _transaction(call: Call, sender: Address) -> dict[str, str]:
+    """A call as an estimate is asked for."""
+    fields = {"from": jsonrpc.checksummed(sender), "data": to_hex(call.data), "value": hex(call.value_wei)}
+    return fields if call.to is None else fields | {"to": jsonrpc.checksummed(call.to)}
+
+
+def _status(status: int, callback: int, output_digest: bytes, available_at: int) -> OnChainStatus:
+    return OnChainStatus(RequestStatus(status), CallbackStatus(callback), Bytes32(output_digest), available_at)
 
 
 def _plain_criteria(criteria: Mapping[str, Any]) -> dict[str, Any]:

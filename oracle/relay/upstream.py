@@ -157,6 +157,7 @@ class Upstream:
         self._timeout_seconds = timeout_seconds
         self._clock = clock
         self._ids = itertools.count(1)
+        self._knows_batches = True  # until it shows that it does not
         self._in_flight = threading.BoundedSemaphore(MOST_IN_FLIGHT)
         verify: ssl.SSLContext | bool = _tls() if urlsplit(url).scheme == "https" and transport is None else False
         limits = httpx.Limits(max_connections=MOST_IN_FLIGHT, max_keepalive_connections=MOST_IN_FLIGHT)
@@ -185,6 +186,54 @@ class Upstream:
         self._take_answer(began)
         return Answer(self, response, vote, None)
 
+    def ask_many(self, method: str, each: Sequence[Sequence[Any]]) -> list[Mapping[str, Any]] | Fault:
+        """One question with many parameters, in one exchange (a JSON-RPC batch): the responses in the order of the questions.
+
+        Without a vote. Where the endpoint knows no batches, it is asked one by one, now and from now on.
+        """
+        responses: list[Mapping[str, Any]] = []
+        if self._knows_batches:
+            answer = self._ask_batch(method, each)
+            if answer is not None:
+                return answer
+            self._knows_batches = False
+        for params in each:
+            one = self.ask(method, params, is_voting=False)
+            if one.response is None:
+                return one.fault or Fault(self.name, FaultKind.MALFORMED, "neither an answer nor a fault")
+            responses.append(one.response)
+        return responses
+
+    def _ask_batch(self, method: str, each: Sequence[Sequence[Any]]) -> list[Mapping[str, Any]] | Fault | None:
+        """None where the answer is no list: such an endpoint refuses a batch as a whole."""
+        if (refusal := self._refuse()) is not None:
+            return refusal
+        began = self._clock()
+        try:
+            responses = self._post_batch(method, each)
+        except Fault as fault:
+            self._take_fault(fault)
+            return fault
+        finally:
+            self._in_flight.release()
+        self._take_answer(began)
+        return responses
+
+    def _post_batch(self, method: str, each: Sequence[Sequence[Any]]) -> list[Mapping[str, Any]] | None:
+        numbers = [next(self._ids) for _ in each]
+        questions = [{"jsonrpc": "2.0", "id": n, "method": method, "params": list(params)} for n, params in zip(numbers, each, strict=True)]
+        body, status = self._post_checked(json.dumps(questions).encode())
+        try:
+            found = json.loads(body)
+        except (ValueError, RecursionError):
+            raise Fault(self.name, FaultKind.MALFORMED, f"HTTP {status} without JSON") from None
+        if not isinstance(found, list):
+            return None
+        by_number = {item.get("id"): item for item in found if isinstance(item, dict)}
+        if len(found) != len(each) or by_number.keys() != set(numbers):
+            raise Fault(self.name, FaultKind.MALFORMED, "answers to other questions than those of a batch")
+        return [self._read(by_number[number], number, status) for number in numbers]
+
     def outvote(self, method: str) -> bool:
         """Remembers that the others agreed on something else. Returns whether it is worth saying again."""
         with self.lock:
@@ -212,16 +261,21 @@ class Upstream:
     def _post(self, method: str, params: Sequence[Any]) -> Mapping[str, Any]:
         number = next(self._ids)
         question = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}).encode()
+        body, status = self._post_checked(question)
+        try:
+            response = json.loads(body)
+        except (ValueError, RecursionError):
+            raise Fault(self.name, FaultKind.MALFORMED, f"HTTP {status} without JSON") from None
+        return self._read(response, number, status)
+
+    def _post_checked(self, question: bytes) -> tuple[bytes, int]:
+        """(body, status) of an answer that may be one."""
         status, headers, body = self._exchange(question)
         if status == 429:
             raise Fault(self.name, FaultKind.RATE_LIMITED, "HTTP 429", read_retry_after(headers.get("retry-after")), is_unsent=True)
         if status >= 500:
             raise Fault(self.name, FaultKind.SERVER_ERROR, f"HTTP {status}")
-        response = self._parse(body, number, status)
-        error = response.get("error")
-        if error is not None and is_rate_limit(error):
-            raise Fault(self.name, FaultKind.RATE_LIMITED, f"error {error.get('code')}", is_unsent=True)
-        return response
+        return body, status
 
     def _exchange(self, question: bytes) -> tuple[int, httpx.Headers, bytes]:
         """(status, headers, body). What fails is told without the cause: the HTTP client's errors quote the URL."""
@@ -250,18 +304,16 @@ class Upstream:
             httpx.Request("POST", self._target, headers=self._headers, content=question, extensions=self._limits)
         )
 
-    def _parse(self, body: bytes, number: int, status: int) -> Mapping[str, Any]:
+    def _read(self, response: object, number: int, status: int) -> Mapping[str, Any]:
         """The response. Statuses of 4xx may carry one; without it they are faults."""
-        try:
-            response = json.loads(body)
-        except (ValueError, RecursionError):
-            raise Fault(self.name, FaultKind.MALFORMED, f"HTTP {status} without JSON") from None
         if not isinstance(response, dict) or response.get("id") not in (number, None):
             raise Fault(self.name, FaultKind.MALFORMED, f"HTTP {status} with JSON that answers no question of ours")
         error = response.get("error")
         if error is not None:
             if not isinstance(error, dict) or not isinstance(error.get("message"), str):
                 raise Fault(self.name, FaultKind.MALFORMED, "an error without a message")
+            if is_rate_limit(error):
+                raise Fault(self.name, FaultKind.RATE_LIMITED, f"error {error.get('code')}", is_unsent=True)
             clean = {**error, "message": self.redact(error["message"])}
             if isinstance(error.get("data"), str):
                 clean["data"] = self.redact(error["data"])
