@@ -2,11 +2,13 @@
 pragma solidity 0.8.37;
 
 import {ICoprocessor} from "../src/interfaces/ICoprocessor.sol";
+import {IEnclaveRegistry} from "../src/interfaces/IEnclaveRegistry.sol";
 import {IFraudProofs} from "../src/interfaces/IFraudProofs.sol";
 import {IOperatorRegistry} from "../src/interfaces/IOperatorRegistry.sol";
 import {IVerifierRouter} from "../src/interfaces/IVerifierRouter.sol";
 import {Claim, Evidence, Request, Status} from "../src/libraries/Types.sol";
 import {Deployment} from "./Deployment.sol";
+import {EnclaveDeployment} from "./EnclaveDeployment.sol";
 import {Vm, vm} from "./Vm.sol";
 
 /// @dev Says that it signed, and as much as its gas can pay for behind that.
@@ -260,5 +262,25 @@ contract ThreatsTest is Deployment {
             if (found == wanted) return true;
         }
         return false;
+    }
+}
+
+/// @title What an enclave's key is worth when its operator has it, too
+contract EnclaveThreatsTest is EnclaveDeployment {
+    /// @dev The registry takes no signing key for an enclave's, but nobody asks it when a signing key is rotated to one
+    ///      that it has. Its operator then signs once, and is a quorum of one and an enclave. Only who has the key in
+    ///      his hands can do that, and he could sign twice as well.
+    function test_KnownAnEnclavesKeyBecomesItsOperatorsSigningKey() public {
+        IEnclaveRegistry.Attestation memory it = attest(0, TDX);
+        register(it, signedByOthers(it));
+        bytes32 digest = operators.computePossessionDigest(operatorAt(0), enclaveKey(0));
+        vm.prank(operatorAt(0));
+        operators.rotateSigner(enclaveKey(0), signDigest(enclaveSecret(0), digest));
+        bytes32 policy = bytes32(bytes3(0x010102));
+        Claim memory claim = Claim(keccak256("request"), modelId, keccak256("input"), keccak256("output"));
+        bytes32 signed = coprocessor.computeClaimDigest(claim);
+        bytes memory signature = signDigest(enclaveSecret(0), signed);
+        enclave.verify(claim, signed, policy, "", "", signature);
+        quorum.verify(claim, signed, policy, "", "", bytes.concat(bytes32(uint256(1)), signature));
     }
 }
