@@ -548,11 +548,14 @@ class Contracts(Endpoint):
     def deliver_call(self, deliveries: Sequence[Delivery]) -> Call:
         """`deliver` or `deliverSigned` for one delivery, `deliverBatch` for more."""
         if len(deliveries) != 1:
-            return self.call("Coprocessor", "deliverBatch", [shapes.delivery_tuple(d) for d in deliveries])
+            return self._deliver("deliverBatch", [shapes.delivery_tuple(d) for d in deliveries])
         request, signature, data, output, evidence = shapes.delivery_tuple(deliveries[0])
         if deliveries[0].asked.request.is_signed_off_chain:
-            return self.call("Coprocessor", "deliverSigned", request, signature, data, output, evidence)
-        return self.call("Coprocessor", "deliver", request, data, output, evidence)
+            return self._deliver("deliverSigned", request, signature, data, output, evidence)
+        return self._deliver("deliver", request, data, output, evidence)
+
+    def _deliver(self, function: str, *arguments: Any) -> Call:
+        return Call(self.domain.coprocessor, self._view_of("Coprocessor", function).calldata(arguments))
 
     def refund_call(self, request: Request) -> Call:
         return self.call("Coprocessor", "refund", shapes.request_tuple(request))

@@ -149,7 +149,7 @@ def _normaliser_of(element: Mapping[str, Any]) -> Callable[[Any], Any] | None:
 
 
 class View:
-    """A function that only reads: its calldata, and what its answer means, in values as web3 gives them: one alone, or a tuple."""
+    """A function: its calldata, and what its answer means where it only reads, in values as web3 gives them: one alone, or a tuple."""
 
     def __init__(self, abi: Mapping[str, Any], codec: Codec) -> None:
         self._selector = bytes(function_abi_to_4byte_selector(abi))  # type: ignore[arg-type]
@@ -159,7 +159,10 @@ class View:
         self._codec = codec
 
     def encode(self, arguments: Sequence[Any]) -> str:
-        return to_hex(self._selector + self._codec.encode(self._inputs, arguments))
+        return to_hex(self.calldata(arguments))
+
+    def calldata(self, arguments: Sequence[Any]) -> bytes:
+        return self._selector + self._codec.encode(self._inputs, arguments)
 
     def decode(self, answer: object) -> Any:
         values = self._normalise(self._codec.decode(self._outputs, data(answer)))
