@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -109,10 +110,16 @@ def parse_address(text: object, what: str) -> Address:
     """A checksummed address. All-lower and all-upper case are accepted, a wrong EIP-55 checksum is not. Raises MalformedInput."""
     if not isinstance(text, str) or not text.startswith("0x") or not is_hex_address(text):
         raise MalformedInput(what, "an Ethereum address", text[:60] if isinstance(text, str) else type(text).__name__)
-    checksummed = to_checksum_address(text)
+    checksummed = _checksummed(text)
     if text not in (checksummed, text.lower(), "0x" + text[2:].upper()):
         raise MalformedInput(what, "an address whose EIP-55 checksum holds", text)
-    return Address(checksummed)
+    return checksummed
+
+
+@lru_cache(maxsize=4096)
+def _checksummed(text: str) -> Address:
+    """Kept, since the same few addresses are read again and again, and each costs a hash."""
+    return Address(to_checksum_address(text))
 
 
 def parse_uint(value: object, what: str, bits: int) -> int:
@@ -125,6 +132,7 @@ def parse_uint(value: object, what: str, bits: int) -> int:
 
 
 # ---- EIP-712 -------------------------------------------------------------------------------------------------------------------
+@lru_cache(maxsize=64)
 def domain_separator(name: str, chain_id: int, contract: Address) -> Bytes32:
     """EIP-712 domain separator for version "1" of `name`."""
     fields = [_DOMAIN_TYPE_HASH, keccak256(name.encode()), keccak256(DOMAIN_VERSION.encode()), chain_id, contract]
@@ -162,7 +170,22 @@ def compute_claim_digest(claim: Claim, domain: Domain) -> Bytes32:
 def request_struct_hash(r: Request) -> Bytes32:
     types = ["bytes32", "address", "address", "bytes32", "bytes32", "bytes32", "uint256", "uint32", "uint64", "uint256"]
     values = [_REQUEST_TYPE_HASH, r.requester, r.refund_to, r.model_id, r.input_digest, r.policy]
-    return keccak256(abi_encode(types, [*values, r.fee_wei, r.callback_gas, r.deadline, r.nonce]))
+    return keccak256(_words_of(r) or abi_encode(types, [*values, r.fee_wei, r.callback_gas, r.deadline, r.nonce]))
+
+
+def _words_of(r: Request) -> bytes | None:
+    """The same encoding by hand, a tenth of the time: each field is one word. None where a field does not fit: the encoder says which."""
+    accounts = [bytes.fromhex(account[2:]) for account in (r.requester, r.refund_to) if _ACCOUNT.fullmatch(account)]
+    digests = (r.model_id, r.input_digest, r.policy)
+    numbers = ((r.fee_wei, 256), (r.callback_gas, 32), (r.deadline, 64), (r.nonce, 256))
+    fit = all(type(value) is int and 0 <= value >> bits < 1 for value, bits in numbers)
+    if not fit or len(accounts) != 2 or any(len(digest) != 32 for digest in digests):
+        return None
+    words = (*(account.rjust(32, b"\0") for account in accounts), *digests, *(value.to_bytes(32, "big") for value, _ in numbers))
+    return _REQUEST_TYPE_HASH + b"".join(words)
+
+
+_ACCOUNT = re.compile("0x[0-9a-fA-F]{40}")
 
 
 def compute_request_id(request: Request, domain: Domain) -> Bytes32:

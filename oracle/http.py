@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import uvicorn
@@ -55,26 +56,36 @@ STATUS_OF: dict[type[errors.AffidavitError], int] = {
 
 def problem(status: int, kind: str, detail: str, **more: Any) -> JSONResponse:
     """An RFC 9457 problem document. A detail may quote what was sent, also text that UTF-8 cannot write: that is escaped."""
+    return JSONResponse(problem_document(status, kind, detail) | more, status, media_type=PROBLEM)
+
+
+def problem_document(status: int, kind: str, detail: str) -> dict[str, Any]:
+    """The fields of a problem document."""
     detail = detail.encode("utf-8", "backslashreplace").decode()
-    return JSONResponse(
-        {"type": f"urn:affidavit:error:{kind}", "title": kind, "status": status, "detail": detail} | more, status, media_type=PROBLEM
-    )
+    return {"type": f"urn:affidavit:error:{kind}", "title": kind, "status": status, "detail": detail}
+
+
+def status_of(error: BaseException) -> int:
+    """By the table above; 500 for what is not in it."""
+    return next((STATUS_OF[k] for k in type(error).__mro__ if k in STATUS_OF), 500)
 
 
 class BodyLimit:
-    """ASGI middleware: answers 413 as soon as a request's body passes `limit` bytes, declared or not."""
+    """ASGI middleware: answers 413 as soon as a request's body passes `limit` bytes, declared or not. `larger`: limits of other paths."""
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    def __init__(self, app: ASGIApp, limit: int, larger: Mapping[str, int] | None = None) -> None:
         self.app = app
         self.limit = limit
+        self.larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        limit = self.larger.get(scope["path"], self.limit)
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if not declared.isdigit() or int(declared) > self.limit:
-            await problem(413, "TooLarge", f"body: expected at most {self.limit} bytes")(scope, receive, send)
+        if not declared.isdigit() or int(declared) > limit:
+            await problem(413, "TooLarge", f"body: expected at most {limit} bytes")(scope, receive, send)
             return
         body, more = b"", True
         while more:  # bodies are small: read whole, so that the limit holds before any handler runs
@@ -82,8 +93,8 @@ class BodyLimit:
             if message["type"] != "http.request":
                 return
             body, more = body + message.get("body", b""), message.get("more_body", False)
-            if len(body) > self.limit:
-                await problem(413, "TooLarge", f"body: expected at most {self.limit} bytes")(scope, receive, send)
+            if len(body) > limit:
+                await problem(413, "TooLarge", f"body: expected at most {limit} bytes")(scope, receive, send)
                 return
         sent = False
 
@@ -102,7 +113,7 @@ def install_errors(app: FastAPI) -> None:
     logger = journal.get("http")
 
     async def on_affidavit_error(request: Request, error: Exception) -> JSONResponse:
-        status = next((STATUS_OF[k] for k in type(error).__mro__ if k in STATUS_OF), 500)
+        status = status_of(error)
         if status >= 500:
             logger.error("request failed", path=request.url.path, error=str(error), cause=repr(error.__cause__))
         detail = str(error) if status != 500 else "internal error"

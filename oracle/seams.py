@@ -52,6 +52,11 @@ def format_time(moment: datetime) -> str:
 class EntryLog(Protocol):
     """Where entries go. `append` returns only when the entry is durable and a signed checkpoint covers it."""
 
+    def append_batch(self, items: Sequence[tuple[Entry, str | None]]) -> list[Appended]:
+        """As `append` for each entry with its key, up to 1,024, durable together. Raises as it does, for the first that is refused: some of
+        the others may be written then."""
+        ...
+
     def append(self, entry: Entry, key: str | None = None) -> Appended:
         """Raises PeerError when the log does not answer, LogRefused or EntryRejected when it refuses.
 
@@ -96,6 +101,10 @@ class ChainReader(Protocol):
         ...
 
     def status_of(self, request_id: Bytes32) -> OnChainStatus: ...
+
+    def statuses_of(self, request_ids: Sequence[Bytes32]) -> list[OnChainStatus]:
+        """As `status_of` for each, in as few questions as the endpoint allows."""
+        ...
 
     def balance_of(self, account: Address) -> int:
         """Wei deposited in the Coprocessor."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from eth_keys.datatypes import Signature
 from eth_keys.exceptions import BadSignature
 from eth_utils.exceptions import ValidationError
@@ -13,8 +15,12 @@ from oracle.records import Address, Bytes32
 SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 
+@lru_cache(maxsize=4096)
 def recover_signer(digest: Bytes32, signature: bytes) -> Address:
-    """The address whose key made `signature` over a 32-byte digest. Raises ClaimRejected for every encoding but the canonical one."""
+    """The address whose key made `signature` over a 32-byte digest. Raises ClaimRejected for every encoding but the canonical one.
+
+    What was recovered is kept for a while: the same claims are looked at when they come, when they agree, and when they were delivered.
+    """
     if len(signature) != SIGNATURE_BYTES:
         raise ClaimRejected("signature", f"{SIGNATURE_BYTES} bytes", f"{len(signature)} bytes")
     r, s, v = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big"), signature[64]

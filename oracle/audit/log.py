@@ -425,5 +425,8 @@ class LocalWriter:
         self._log = log
         self._writer = require_writer(writer)
 
+    def append_batch(self, items: Sequence[tuple[Entry, str | None]]) -> list[Appended]:
+        return self._log.submit_batch(self._writer, items).result()
+
     def append(self, entry: Entry, key: str | None = None) -> Appended:
         return self._log.append(self._writer, entry, key)

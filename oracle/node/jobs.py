@@ -8,7 +8,8 @@ ordinary path: a job found RUNNING at start is QUEUED again, and a claim found i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -24,9 +25,11 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     RowMapping,
+    Select,
     String,
     Table,
     Text,
+    bindparam,
     func,
     insert,
     select,
@@ -35,11 +38,20 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from oracle.encoding import to_hex
-from oracle.errors import AffidavitError, ConfigRejected, Equivocation, InvariantBroken, RequestUnknown, StoreError
+from oracle.errors import (
+    AffidavitError,
+    ConfigRejected,
+    Equivocation,
+    InvariantBroken,
+    Rejected,
+    RequestUnknown,
+    StoreError,
+    WorldError,
+)
 from oracle.node.owed import OwedEntries
 from oracle.records import Address, Appended, Asked, Bytes32, Claim, Domain, Inference, Runtime, SignedClaim
 from oracle.store import reading
-from oracle.wire import request_from_json, request_to_json
+from oracle.wire import request_from_text, request_to_json
 
 SCHEMA = "node"
 
@@ -105,6 +117,9 @@ MOST_INTERRUPTIONS = 10
 """A job the process died on this often is BROKEN: whatever kills the process would do so at every start. (Models run in processes of their
 own, so it is not they.) Workers beside it die with it, hence not at the first time."""
 
+LONGEST_SIGNING_SECONDS = 0.25
+"""Signing holds the database's write lock: after this what is signed is stored, and the next transaction goes on."""
+
 LONGEST_PAUSE_SECONDS = 10.0
 """Nobody puts a job off for longer. One that seems put off further was so before the clock was set back, and is due."""
 
@@ -129,6 +144,15 @@ class Guarded:
     signed: SignedClaim
     inference: Inference
     intent: Appended | None  # None where it was signed while the log was away: `OwedEntries` knows
+
+
+@dataclass(frozen=True, slots=True)
+class ToSign:
+    """A claim to be signed, with what made it."""
+
+    claim: Claim
+    inference: Inference
+    intent: Appended | None
 
 
 Sign = Callable[[Claim, bytes], SignedClaim]
@@ -171,21 +195,42 @@ class JobStore:
     # ---- jobs ----------------------------------------------------------------------------------------------------
     def enqueue(self, asked: Asked) -> JobState:
         """Remembers a request; a second time changes nothing. Returns the state it is in now."""
+        return self.enqueue_all([asked])[asked.request_id]
+
+    def enqueue_all(self, asked: Sequence[Asked]) -> dict[Bytes32, JobState]:
+        """As `enqueue` for each, in one transaction."""
         with self._transaction() as connection:
-            return enqueue(connection, asked)
+            return {one.request_id: enqueue(connection, one) for one in asked}
 
     def take_next(self, now: float) -> Job | None:
         """The oldest job that is due, now RUNNING; None where nothing is due."""
-        is_in_pause = (_jobs.c.not_before > now) & (_jobs.c.not_before <= now + LONGEST_PAUSE_SECONDS)
-        due = (_jobs.c.state == JobState.QUEUED) & ~is_in_pause
+        return next(iter(self.take_due(now, 1)), None)
+
+    def take_due(self, now: float, most: int, accept: Callable[[Job, Sequence[Job]], bool] = lambda _job, _before: True) -> list[Job]:
+        """The oldest jobs that are due, now RUNNING: as many in a row as are accepted beside those before them, and `most` at most.
+
+        Looked for first beside whoever writes: most looks of an idle worker find nothing.
+        """
+        with self._reading() as connection:
+            if connection.execute(_due(now, 1)).first() is None:
+                return []
         with self._transaction() as connection:
-            row = connection.execute(select(_jobs).where(due).order_by(_jobs.c.sequence).limit(1)).mappings().one_or_none()
-            if row is None:
-                return None
-            attempts = row["attempts"] + 1
-            mine = (_jobs.c.sequence == row["sequence"]) & (_jobs.c.state == JobState.QUEUED)
-            taken = connection.execute(update(_jobs).where(mine).values(state=JobState.RUNNING, attempts=attempts))
-        return _job({**row, "state": JobState.RUNNING, "attempts": attempts}) if taken.rowcount == 1 else None
+            found: list[Job] = []
+            for row in connection.execute(_due(now, most)).mappings():
+                job = _job({**row, "state": JobState.RUNNING, "attempts": row["attempts"] + 1})
+                if found and not accept(job, found):
+                    break
+                found.append(job)
+            taken = [job for job in found if self._take(connection, job)] if connection.dialect.name != "sqlite" else found
+            if taken is found and found:
+                rows = [{"of": job.asked.request_id, "state": JobState.RUNNING, "attempts": job.attempts} for job in found]
+                connection.execute(_ONE_OF_MANY, rows)
+        return taken
+
+    def _take(self, connection: Connection, job: Job) -> bool:
+        """On a database without one lock for all writers another process may take it in the same moment."""
+        mine = (_jobs.c.request_id == job.asked.request_id) & (_jobs.c.state == JobState.QUEUED)
+        return connection.execute(update(_jobs).where(mine).values(state=JobState.RUNNING, attempts=job.attempts)).rowcount == 1
 
     def requeue_all(self) -> int:
         """At start: what was RUNNING when the last process died is QUEUED again, and what was put off is due. Returns how many.
@@ -220,18 +265,26 @@ class JobStore:
         """BROKEN: a bug of ours showed on it. Not run again, so that a restart does not fail the same way."""
         self._move(request_id, (JobState.RUNNING,), state=JobState.BROKEN, **_problem(reason))
 
-    def record_intent(self, request_id: Bytes32, intent: Appended) -> None:
-        """The intent entry is durable in the log: the model may run."""
-        place = {"intent_index": intent.index, "intent_leaf_hash": intent.leaf_hash, "intent_tree_size": intent.tree_size}
-        self._move(request_id, tuple(JobState), **place)
+    def record_intents(self, intents: Mapping[Bytes32, Appended]) -> None:
+        """The intent entries of these requests are durable in the log: the model may run."""
+        rows = [
+            {"of": request_id, "intent_index": i.index, "intent_leaf_hash": i.leaf_hash, "intent_tree_size": i.tree_size}
+            for request_id, i in intents.items()
+        ]
+        if rows:
+            with self._transaction() as connection:
+                connection.execute(_ONE_OF_MANY, rows)
 
     def record_proof(self, request_id: Bytes32, proof: bytes) -> None:
         """The data of proof evidence for the claim that was signed: kept, so that a restart does not prove again."""
         self._move(request_id, tuple(JobState), proof=proof)
 
-    def mark_answered(self, request_id: Bytes32) -> None:
-        """The result entry is durable in the log: the answer may leave."""
-        self._move(request_id, tuple(JobState), state=JobState.ANSWERED, problem=None, problem_detail=None)
+    def mark_all_answered(self, request_ids: Sequence[Bytes32]) -> None:
+        """The result entries of these requests are durable in the log: the answers may leave."""
+        if request_ids:
+            with self._transaction() as connection:
+                answered = {"state": JobState.ANSWERED, "problem": None, "problem_detail": None}
+                connection.execute(_ONE_OF_MANY, [{"of": request_id} | answered for request_id in request_ids])
 
     def _move(self, request_id: Bytes32, come_from: tuple[JobState, ...], **values: Any) -> None:
         """A job that meanwhile left `come_from` (dropped with its block, answered by another process) stays where it is."""
@@ -240,9 +293,24 @@ class JobStore:
             connection.execute(update(_jobs).where(where).values(**values))
 
     def find(self, request_id: Bytes32) -> Job | None:
+        return self.find_all([request_id]).get(request_id)
+
+    def find_all(self, request_ids: Sequence[Bytes32]) -> dict[Bytes32, Job]:
+        """Those of them that this node has seen."""
         with self._reading() as connection:
-            row = connection.execute(select(_jobs).where(_jobs.c.request_id == request_id)).mappings().one_or_none()
-        return None if row is None else _job(row)
+            rows = connection.execute(select(_jobs).where(_jobs.c.request_id.in_(request_ids))).mappings().all()
+        return {job.asked.request_id: job for job in map(_job, rows)}
+
+    def states_of(self, request_ids: Sequence[Bytes32]) -> dict[Bytes32, JobState]:
+        """The states of those of them that this node has seen."""
+        with self._reading() as connection:
+            rows = connection.execute(select(_jobs.c.request_id, _jobs.c.state).where(_jobs.c.request_id.in_(request_ids))).all()
+        return {Bytes32(request_id): JobState(state) for request_id, state in rows}
+
+    def count_open(self) -> int:
+        """How many jobs are not done yet."""
+        with self._reading() as connection:
+            return int(connection.execute(select(func.count()).where(_jobs.c.state.in_(OPEN_STATES))).scalar_one())
 
     def job(self, request_id: Bytes32) -> Job:
         """As `find`. Raises RequestUnknown."""
@@ -257,50 +325,104 @@ class JobStore:
         counted = {JobState(state): count for state, count in rows}
         return {state: counted.get(state, 0) for state in JobState}
 
-    def compute_owed_wei(self, requester: Address, besides: Bytes32) -> int:
-        """Fees of this requester's unanswered signed requests, the one in hand left out."""
-        mine = (_jobs.c.requester == requester) & _jobs.c.state.in_(OPEN_STATES) & (_jobs.c.request_id != besides)
+    def fees_owed(self, requesters: Sequence[Address]) -> dict[Address, dict[Bytes32, int]]:
+        """By requester and request: the fees of their unanswered signed requests, in wei."""
+        open_ones = select(_jobs.c.requester, _jobs.c.request_id, _jobs.c.request).where(_jobs.c.state.in_(OPEN_STATES))
+        owed: dict[Address, dict[Bytes32, int]] = {requester: {} for requester in requesters}
         with self._reading() as connection:
-            rows = connection.execute(select(_jobs.c.request).where(mine & _jobs.c.block_hash.is_(None))).scalars().all()
-        return sum(request_from_json(json.loads(text)).fee_wei for text in rows)
+            for requester, request_id, text in connection.execute(open_ones.where(_jobs.c.block_hash.is_(None))):
+                if requester in owed:
+                    owed[Address(requester)][Bytes32(request_id)] = request_from_text(text).fee_wei
+        return owed
 
     # ---- the guard -----------------------------------------------------------------------------------------------
     def guarded(self, request_id: Bytes32, domain: Domain) -> Guarded | None:
         """What this node signed for a request, None where it has not."""
         with self._reading() as connection:
-            return _read_guard(connection, request_id, domain)
+            return _read_guard(connection, [request_id], domain).get(request_id)
+
+    def guarded_all(self, request_ids: Sequence[Bytes32], domain: Domain) -> dict[Bytes32, Guarded]:
+        """What this node signed for those of them for which it has."""
+        with self._reading() as connection:
+            return _read_guard(connection, request_ids, domain)
 
     def require_guarded(self, request_id: Bytes32, domain: Domain) -> Guarded:
         """What this node signed for a request that is ANSWERED."""
-        guarded = self.guarded(request_id, domain)
-        if guarded is None:
-            raise InvariantBroken(f"request {to_hex(request_id)} is answered, and the guard has no claim")
-        return guarded
+        return require_guarded(self.guarded_all([request_id], domain), request_id)
 
     def sign_once(self, claim: Claim, inference: Inference, intent: Appended | None, domain: Domain, sign: Sign) -> Guarded:
         """Signs a claim, at most one output for each request for ever, and remembers it before anybody sees the signature.
 
         The same output again returns what was signed first. Raises Equivocation for another output; nothing is signed then.
         """
-        try:
-            with self._transaction() as connection:
-                earlier = _read_guard(connection, claim.request_id, domain)
-                if earlier is not None:
-                    return _require_same(earlier, claim)
-                guarded = Guarded(sign(claim, inference.output), inference, intent)
-                connection.execute(insert(_guard).values(**_guard_row(guarded, domain)))
-                return guarded
-        except StoreError as error:
-            if not isinstance(error.__cause__, IntegrityError):
-                raise
-        return self._signed_meanwhile(claim, domain)
+        guarded = self.sign_all_once([ToSign(claim, inference, intent)], domain, sign)[claim.request_id]
+        if isinstance(guarded, AffidavitError):
+            raise guarded
+        return guarded
 
-    def _signed_meanwhile(self, claim: Claim, domain: Domain) -> Guarded:
+    def sign_all_once(self, claims: Sequence[ToSign], domain: Domain, sign: Sign) -> dict[Bytes32, Guarded | Rejected | WorldError]:
+        """As `sign_once` for each, in as few transactions as a quick signer allows: a slow one does not hold the lock for long.
+
+        What is wrong with one, or befalls its signing, stands in its place: the others are signed.
+        """
+        done: dict[Bytes32, Guarded | Rejected | WorldError] = {}
+        left = list(claims)
+        while left:
+            try:
+                done |= self._sign_some(left, domain, sign)
+            except StoreError as error:
+                if not isinstance(error.__cause__, IntegrityError):
+                    raise
+                done |= self._signed_meanwhile(left, domain, sign)
+            left = [one for one in left if one.claim.request_id not in done]
+        return done
+
+    def _sign_some(self, claims: Sequence[ToSign], domain: Domain, sign: Sign) -> dict[Bytes32, Guarded | Rejected | WorldError]:
+        done: dict[Bytes32, Guarded | Rejected | WorldError] = {}
+        signed: list[Guarded] = []
+        with self._transaction() as connection:
+            earlier = _read_guard(connection, [one.claim.request_id for one in claims], domain)
+            until = time.monotonic() + LONGEST_SIGNING_SECONDS
+            for one in claims:
+                request_id = one.claim.request_id
+                try:
+                    if request_id in earlier:
+                        done[request_id] = _require_same(earlier[request_id], one.claim)
+                        continue
+                    done[request_id] = guarded = Guarded(sign(one.claim, one.inference.output), one.inference, one.intent)
+                    signed.append(guarded)
+                except (Rejected, WorldError) as error:
+                    done[request_id] = error
+                if time.monotonic() > until:
+                    break
+            if signed:
+                connection.execute(insert(_guard), [_guard_row(guarded, domain) for guarded in signed])
+        return done
+
+    def _signed_meanwhile(self, claims: Sequence[ToSign], domain: Domain, sign: Sign) -> dict[Bytes32, Guarded | Rejected | WorldError]:
         """Another process inserted between our look and our write (only on databases without one lock for all writers)."""
-        earlier = self.guarded(claim.request_id, domain)
-        if earlier is None:
+        earlier = self.guarded_all([one.claim.request_id for one in claims], domain)
+        if not earlier:
             raise InvariantBroken("the guard refused a row and has none")
-        return _require_same(earlier, claim)
+        known = [one for one in claims if one.claim.request_id in earlier]
+        return self._sign_some(known, domain, sign)
+
+
+def require_guarded(guarded: Mapping[Bytes32, Guarded], request_id: Bytes32) -> Guarded:
+    """What the guard has for a request that is ANSWERED."""
+    if request_id not in guarded:
+        raise InvariantBroken(f"request {to_hex(request_id)} is answered, and the guard has no claim")
+    return guarded[request_id]
+
+
+def _due(now: float, most: int) -> Select[Any]:
+    is_in_pause = (_jobs.c.not_before > now) & (_jobs.c.not_before <= now + LONGEST_PAUSE_SECONDS)
+    return select(_jobs).where((_jobs.c.state == JobState.QUEUED) & ~is_in_pause).order_by(_jobs.c.sequence).limit(most)
+
+
+_OF = _jobs.c.request_id == bindparam("of")
+_ONE_OF_MANY = update(_jobs).where(_OF)
+"""Sets the columns that the rows it is executed with name beside `of`."""
 
 
 def enqueue(connection: Connection, asked: Asked) -> JobState:
@@ -357,7 +479,7 @@ def _intent(row: Mapping[str, Any] | RowMapping) -> Appended | None:
 def _job(row: Mapping[str, Any] | RowMapping) -> Job:
     asked = Asked(
         request_id=Bytes32(row["request_id"]),
-        request=request_from_json(json.loads(row["request"])),
+        request=request_from_text(row["request"]),
         input=row["input"],
         signature=row["signature"],
         block_number=row["block_number"],
@@ -387,12 +509,14 @@ def _guard_row(guarded: Guarded, domain: Domain) -> dict[str, Any]:
     }
 
 
-def _read_guard(connection: Connection, request_id: Bytes32, domain: Domain) -> Guarded | None:
+def _read_guard(connection: Connection, request_ids: Sequence[Bytes32], domain: Domain) -> dict[Bytes32, Guarded]:
     key = (_guard.c.chain_id == str(domain.chain_id)) & (_guard.c.coprocessor == domain.coprocessor)
-    row = connection.execute(select(_guard).where(key & (_guard.c.request_id == request_id))).mappings().one_or_none()
-    if row is None:
-        return None
-    claim = Claim(request_id, row["model_id"], row["input_digest"], row["output_digest"])
+    rows = connection.execute(select(_guard).where(key & _guard.c.request_id.in_(request_ids))).mappings().all()
+    return {guarded.signed.claim.request_id: guarded for guarded in map(_guarded, rows)}
+
+
+def _guarded(row: Mapping[str, Any] | RowMapping) -> Guarded:
+    claim = Claim(Bytes32(row["request_id"]), row["model_id"], row["input_digest"], row["output_digest"])
     signed = SignedClaim(claim, row["output"], Address(row["signer"]), row["signature"])
     runtime, seconds = Runtime(**json.loads(row["runtime"])), row["microseconds"] / 1_000_000
     inference = Inference(claim.model_id, claim.input_digest, claim.output_digest, signed.output, runtime, seconds)

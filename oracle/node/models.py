@@ -118,6 +118,10 @@ class ModelLibrary:
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self._models.values())
 
+    def is_quick(self, model_id: Bytes32) -> bool:
+        """Whether an answer for this model is a matter of microseconds, in this process: for canonical models, and for those not served."""
+        return isinstance(self._models.get(model_id), CanonicalServed | None)
+
     def get(self, model_id: Bytes32) -> ServedModel:
         """Raises ModelUnknown."""
         if model_id not in self._models:

@@ -5,7 +5,7 @@ States and transitions stand in migrations/node/0004_owed.py. An entry is kept a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -114,6 +114,13 @@ class OwedEntries:
     def place_of(self, key: str) -> Appended | None:
         """Where an owed entry was written in the end; None while it waits, or where it was not owed."""
         return self._place(_owed.c.key == key)
+
+    def places_of(self, keys: Sequence[str]) -> dict[str, Appended]:
+        """As `place_of`, for those of them that were owed and are written."""
+        found = select(_owed).where(_owed.c.key.in_(keys), _owed.c.state == OwedState.DELIVERED)
+        with self._reading() as connection:
+            rows = connection.execute(found).mappings().all()
+        return {row["key"]: Appended(row["index"], Bytes32(row["leaf_hash"]), row["tree_size"]) for row in rows}
 
     def _place(self, which: ColumnElement[bool]) -> Appended | None:
         found = select(_owed).where(which, _owed.c.state == OwedState.DELIVERED).order_by(_owed.c.sequence.desc()).limit(1)

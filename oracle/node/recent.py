@@ -8,9 +8,10 @@ been made that much earlier: nothing that it finds is certain to hold when the a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
+from oracle.errors import ChainError
 from oracle.records import Address, Block, Bytes32, OnChainStatus, Operator, RegisteredModel
 from oracle.seams import BlockTag, ChainReader
 
@@ -43,6 +44,21 @@ class RecentChain:
 
     def status_of(self, request_id: Bytes32) -> OnChainStatus:
         return self._recent(("status", request_id), lambda: self._chain.status_of(request_id))
+
+    def foresee(self, request_ids: Sequence[Bytes32]) -> None:
+        """Reads the status of several at once, of those that were not read a moment ago. A failure is met again by who asks for one."""
+        now = self._clock()
+        keys = [("status", one) for one in request_ids]
+        unknown = [key for key in keys if now - self._kept.get(key, (float("-inf"), None))[0] > self._seconds]
+        if not unknown:
+            return
+        try:
+            found = self._chain.statuses_of([request_id for _, request_id in unknown])
+        except ChainError:
+            return
+        if len(self._kept) + len(found) > MOST_KEPT:
+            self._kept.clear()
+        self._kept |= {key: (now, status) for key, status in zip(unknown, found, strict=True)}
 
     def balance_of(self, account: Address) -> int:
         return self._recent(("balance", account), lambda: self._chain.balance_of(account))

@@ -1,6 +1,7 @@
 """The node's HTTP door.
 
 POST /v1/requests              a signed off-chain request; 202 {"request_id", "state"}; repeating it changes nothing
+POST /v1/requests/many         {"requests": [up to 64]}; 200 {"requests": {id: {"status", "body"}}}, as POST /v1/requests has each
 GET  /v1/claims/{request_id}   200 the signed claim, and the proof if made; 202 {"state"} while there is none; 404 unknown; 422 refused
 POST /v1/claims                {"request_ids": [up to 64]}; 200 {"claims": {id: {"status", "body"}}}, as GET has them; not all of large ones
 GET  /v1/models                what this node runs, and for how much
@@ -25,11 +26,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from oracle import journal
 from oracle.encoding import compute_claim_digest, compute_request_id, parse_bytes32, parse_hex, to_hex, unpack_policy
 from oracle.errors import MalformedInput, RateLimited, Rejected, RequestRejected, WorldError
-from oracle.http import BodyLimit, install_errors, problem
+from oracle.http import PROBLEM, BodyLimit, install_errors, problem_document, status_of
 from oracle.node.intake import Terms, check
-from oracle.node.jobs import OPEN_STATES, Job, JobState, JobStore
+from oracle.node.jobs import Guarded, Job, JobState, JobStore, require_guarded
 from oracle.node.metrics import NodeMetrics
 from oracle.node.models import ModelLibrary, ServedModel
+from oracle.node.recent import RecentChain
 from oracle.records import Asked, Bytes32, Claim, Domain
 from oracle.seams import ChainReader, Signer
 from oracle.wire import request_from_json, require_fields, signed_claim_to_json
@@ -77,22 +79,45 @@ def asked_from_json(value: object, domain: Domain) -> Asked:
 
 def submit(door: Door, asked: Asked) -> JobState:
     """Checks a signed request and remembers it; one that is remembered already is only looked up. Raises as `intake.check` does."""
-    if (known := door.store.find(asked.request_id)) is not None and known.state is not JobState.REFUSED:
-        return known.state
-    counted = door.store.count_by_state()
-    if sum(counted[state] for state in OPEN_STATES) >= MAX_OPEN_JOBS:
-        raise RateLimited("requests waiting at this node", f"fewer than {MAX_OPEN_JOBS}", "that many")
-    owed_wei = door.store.compute_owed_wei(asked.request.requester, besides=asked.request_id)
-    check(asked, door.chain, door.library, door.terms, owed_wei)
-    state = door.store.enqueue(asked)
-    door.on_accepted()
-    return state
+    outcome = submit_all(door, [asked])[asked.request_id]
+    if not isinstance(outcome, JobState):
+        raise outcome
+    return outcome
+
+
+def submit_all(door: Door, asked: Sequence[Asked]) -> dict[Bytes32, JobState | Rejected | WorldError]:
+    """As `submit` for each; what it would raise for one stands in its place. Raises StoreError."""
+    known = door.store.states_of([one.request_id for one in asked])
+    outcomes: dict[Bytes32, JobState | Rejected | WorldError] = {i: state for i, state in known.items() if state is not JobState.REFUSED}
+    fresh = [one for one in asked if one.request_id not in outcomes]
+    if not fresh:
+        return outcomes
+    taken: list[Asked] = []
+    room = MAX_OPEN_JOBS - door.store.count_open()
+    owed = {who: sum(fees.values()) for who, fees in door.store.fees_owed(list({one.request.requester for one in fresh})).items()}
+    if isinstance(door.chain, RecentChain) and len(fresh) > 1:
+        door.chain.foresee([one.request_id for one in fresh])
+    for one in fresh:
+        try:
+            if len(taken) >= room:
+                raise RateLimited("requests waiting at this node", f"fewer than {MAX_OPEN_JOBS}", "that many")
+            check(one, door.chain, door.library, door.terms, owed[one.request.requester])
+        except (Rejected, WorldError) as error:
+            outcomes[one.request_id] = error
+        else:
+            owed[one.request.requester] += one.request.fee_wei
+            taken.append(one)
+    if taken:
+        outcomes |= door.store.enqueue_all(taken)
+        door.on_accepted()
+    return outcomes
 
 
 def make_app(door: Door) -> FastAPI:
     """The application of one running node."""
     app = FastAPI(title="Affidavit node", version="1", docs_url=None, redoc_url=None)
-    app.add_middleware(BodyLimit, limit=2 * door.terms.max_input_bytes + 8192)  # hex, and the fields around it
+    one = 2 * door.terms.max_input_bytes + 8192  # hex, and the fields around it
+    app.add_middleware(BodyLimit, limit=one, larger={"/v1/requests/many": max(one, MAX_BATCH_BYTES)})
     install_errors(app)
     _add_requests(app, door)
     _add_operations(app, door)
@@ -106,10 +131,16 @@ def _add_requests(app: FastAPI, door: Door) -> None:
         state = await run_in_threadpool(submit, door, asked)
         return JSONResponse({"request_id": to_hex(asked.request_id), "state": state.value}, 202)
 
+    @app.post("/v1/requests/many")
+    async def post_requests(request: Request) -> JSONResponse:
+        items = _listed(_parse_json(await request.body()), "requests")
+        return JSONResponse({"requests": await run_in_threadpool(_take_requests, door, items)})
+
     @app.get("/v1/claims/{request_id}")
     def get_claim(request_id: str) -> JSONResponse:
         wanted = parse_bytes32(request_id, "request id")
-        answer = _claim_answer(door, wanted, door.store.job(wanted))
+        status, body = _claim_answer(door, door.store.job(wanted), door.store.guarded_all([wanted], door.chain.domain))
+        answer = JSONResponse(body, status, media_type=PROBLEM if status >= 400 else None)
         answer.headers[BATCH_HEADER] = str(MOST_ASKED_AT_ONCE)
         return answer
 
@@ -144,37 +175,66 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _wanted_ids(value: object) -> list[Bytes32]:
     """Raises MalformedInput."""
-    listed = require_fields(value, "claims", {"request_ids"})["request_ids"]
+    return [parse_bytes32(one, "request id") for one in _listed(value, "request_ids")]
+
+
+def _listed(value: object, name: str) -> list[Any]:
+    listed = require_fields(value, "body", {name})[name]
     if not isinstance(listed, list) or not 1 <= len(listed) <= MOST_ASKED_AT_ONCE:
-        raise MalformedInput("request_ids", f"a list of 1 to {MOST_ASKED_AT_ONCE}", type(listed).__name__)
-    return [parse_bytes32(one, "request id") for one in listed]
+        raise MalformedInput(name, f"a list of 1 to {MOST_ASKED_AT_ONCE}", type(listed).__name__)
+    return listed
+
+
+def _take_requests(door: Door, items: Sequence[object]) -> dict[str, Any]:
+    """What POST answers about each. One that is no request stops nobody else, and is not answered about: it has no id."""
+    asked: dict[Bytes32, Asked] = {}
+    for item in items:
+        try:
+            one = asked_from_json(item, door.chain.domain)
+        except Rejected:
+            continue
+        asked[one.request_id] = one
+    outcomes = submit_all(door, list(asked.values())) if asked else {}
+    return {to_hex(request_id): _request_answer(request_id, outcome) for request_id, outcome in outcomes.items()}
+
+
+def _request_answer(request_id: Bytes32, outcome: JobState | Rejected | WorldError) -> dict[str, Any]:
+    if isinstance(outcome, JobState):
+        return {"status": 202, "body": {"request_id": to_hex(request_id), "state": outcome.value}}
+    status = status_of(outcome)
+    return {"status": status, "body": problem_document(status, type(outcome).__name__, str(outcome))}
 
 
 def _claim_answers(door: Door, wanted: Sequence[Bytes32]) -> dict[str, Any]:
     """What GET answers about each, until that is MAX_BATCH_BYTES; at least about the first."""
     answers: dict[str, Any] = {}
     size = 0
+    jobs = door.store.find_all(wanted)
+    signed = door.store.guarded_all([i for i, job in jobs.items() if job.state is JobState.ANSWERED], door.chain.domain)
     for request_id in wanted:
-        job = door.store.find(request_id)
-        answer = problem(404, "RequestUnknown", "not seen here") if job is None else _claim_answer(door, request_id, job)
-        size += len(answer.body)
+        job = jobs.get(request_id)
+        unknown = (404, problem_document(404, "RequestUnknown", "not seen here"))
+        status, body = unknown if job is None else _claim_answer(door, job, signed)
+        size += sum(len(str(value)) for value in body.values())
         if answers and size > MAX_BATCH_BYTES:
             break
-        answers[to_hex(request_id)] = {"status": answer.status_code, "body": json.loads(bytes(answer.body))}
+        answers[to_hex(request_id)] = {"status": status, "body": body}
     return answers
 
 
-def _claim_answer(door: Door, request_id: Bytes32, job: Job) -> JSONResponse:
-    """A claim that is in the guard but not ANSWERED is not shown: its result is not in the log yet."""
+def _claim_answer(door: Door, job: Job, guarded: Mapping[Bytes32, Guarded]) -> tuple[int, dict[str, Any]]:
+    """Status and document. A claim that is in the guard but not ANSWERED is not shown: its result is not in the log yet."""
     if job.state is JobState.ANSWERED:
-        signed = door.store.require_guarded(request_id, door.chain.domain).signed
+        signed = require_guarded(guarded, job.asked.request_id).signed
         enclave, bls = _sign_in_enclave(door, job, signed.claim), _sign_with_bls(door, signed.claim)
-        return JSONResponse(signed_claim_to_json(replace(signed, proof=job.proof, enclave=enclave, bls=bls)))
+        return 200, signed_claim_to_json(replace(signed, proof=job.proof, enclave=enclave, bls=bls))
+    state = job.state.value
     if job.state is JobState.REFUSED:
-        return problem(422, job.problem or "Rejected", job.problem_detail or "refused", state=job.state.value)
+        return 422, problem_document(422, job.problem or "Rejected", job.problem_detail or "refused") | {"state": state}
     if job.state is JobState.BROKEN:
-        return problem(500, "InternalError", "this node failed on this request and will not try it again", state=job.state.value)
-    return JSONResponse({"state": job.state.value}, 202)
+        told = "this node failed on this request and will not try it again"
+        return 500, problem_document(500, "InternalError", told) | {"state": state}
+    return 202, {"state": state}
 
 
 def _sign_in_enclave(door: Door, job: Job, claim: Claim) -> bytes:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from oracle import journal
 from oracle.audit.entries import intent_link
@@ -24,6 +26,15 @@ from oracle.seams import EntryLog
 
 DELIVER_SECONDS = 0.5
 """How long the delivery of what is owed waits when nothing is."""
+
+
+class Statement(NamedTuple):
+    """What `Ledger.append` is given."""
+
+    request_id: Bytes32
+    entry: Entry
+    key: str
+    is_behind: bool = False
 
 
 class Ledger:
@@ -58,6 +69,34 @@ class Ledger:
             fields = {"kind": entry.kind, "error": str(error), "cause": repr(error.__cause__)}
             journal.get("node").critical("answering without the log", request_id=request_id, **fields)
             return None
+
+    def append_all(self, items: Sequence[Statement]) -> list[Appended | PeerError | None]:
+        """As `append` for each, in one question to the log where that can be; a PeerError stands in the place of those it is raised for.
+
+        Raises InvariantBroken as `append` does, for the first.
+        """
+        written = self.owed.places_of([item.key for item in items])
+        left = [item for item in items if item.key not in written]
+        done: dict[str, Appended | PeerError | None] = dict(written)
+        if len(left) > 1 and not self.is_away.is_set() and not any(item.is_behind for item in left):
+            done |= self._append_together(left)
+        for item in left:
+            if item.key not in done:
+                try:
+                    done[item.key] = self.append(*item)
+                except PeerError as error:
+                    done[item.key] = error
+        return [done[item.key] for item in items]
+
+    def _append_together(self, items: Sequence[Statement]) -> dict[str, Appended | PeerError | None]:
+        """What the log takes at once: all or nothing, where one is refused; which one, is found by asking about each."""
+        try:
+            places = self._log.append_batch([(item.entry, item.key) for item in items])
+        except PeerError as error:
+            return {} if self.policy is LogPolicy.OPEN else {item.key: error for item in items}
+        except (LogRefused, Unauthorised, EntryRejected, MalformedInput, TooLarge):
+            return {}
+        return {item.key: place for item, place in zip(items, places, strict=True)}
 
     def _append(self, entry: Entry, key: str) -> Appended:
         try:

@@ -1,4 +1,4 @@
-"""The node: from a request to a signed claim, proven where that is demanded, that is in the log; and the process that does it.
+"""The node: attempts on jobs with their consequences, and the process that makes them. What an attempt does is `answering`'s.
 
 The order is the product: checked before work, intent in the log before the model runs, guard before the signature exists, result in the log
 before anybody sees the answer. A crash between any two leaves a job that is simply run again.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import cast
 
 from sqlalchemy import Connection, Engine, MetaData
@@ -22,13 +22,11 @@ from oracle.attest.bls_keystore import load_bls_signer
 from oracle.attest.keys import load_account
 from oracle.attest.prove import Prover
 from oracle.attest.remote import open_signer
-from oracle.attest.sign import AccountSigner, sign_claim
+from oracle.attest.sign import AccountSigner
 from oracle.audit.client import LogClient
-from oracle.audit.entries import error_entry, intent_entry, result_entry
 from oracle.audit.late import LogPolicy
 from oracle.audit.record import MAX_BODY_BYTES
 from oracle.config import ChainConfig, Config, NodeConfig, read_address, read_secret
-from oracle.encoding import keccak256, to_hex, unpack_policy
 from oracle.errors import (
     AffidavitError,
     ChainError,
@@ -42,19 +40,18 @@ from oracle.errors import (
 )
 from oracle.node import jobs
 from oracle.node.executor import Workplace
-from oracle.node.infer import infer
-from oracle.node.intake import CheckedJob, Terms, check
-from oracle.node.jobs import Guarded, Job, JobStore
+from oracle.node.intake import Terms
+from oracle.node.jobs import Job, JobStore
 from oracle.node.metrics import NodeMetrics
-from oracle.node.models import CanonicalServed, ModelLibrary, ServedModel
+from oracle.node.models import ModelLibrary
 from oracle.node.recent import RecentChain
 from oracle.node.service import Door, make_app
-from oracle.node.work import infer_elsewhere
+from oracle.pipeline.answering import MOST_TOGETHER, Problem, answer, append_failure, may_go_together
 from oracle.pipeline.background import Background, Step, end_by_exception
 from oracle.pipeline.ledger import Ledger, make_deliver_step
 from oracle.pipeline.session import connect
 from oracle.pipeline.work import DistantProver, load_models, open_loading, open_workplace
-from oracle.records import Address, Appended, Asked, Block, Bytes32, Claim, Inference, SignedClaim
+from oracle.records import Address, Asked, Block, Bytes32
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
 from oracle.relay.follow import Follower, SqlTrail, trail_table
@@ -102,127 +99,58 @@ class Node:
         object.__setattr__(self, "ledger", Ledger(self.log, self.store.owed, self.log_policy, self.metrics))
 
 
-# ---- the line, in order ---------------------------------------------------------------------------------------------
-def answer(job: Job, node: Node) -> None:
-    """Takes one job to its claim: check, intent, infer, guard and sign, result; then, and only then, the claim is visible.
-
-    What was signed before a crash is not computed again. Raises Rejected for a request that will not do, WorldError when log, chain or
-    database fail: the job is then as if this call had not been made, except that what is durable stays and is found again.
-    """
-    request_id = job.asked.request_id
-    guarded = node.store.guarded(request_id, node.chain.domain) or _compute_claim(job, node)
-    proof = job.proof or _prove_claim(guarded, job.asked, node)
-    append_result(guarded, job.asked, proof, node)
-    node.store.mark_answered(request_id)
-
-
-def _compute_claim(job: Job, node: Node) -> Guarded:
-    asked = job.asked
-    owed_wei = node.store.compute_owed_wei(asked.request.requester, besides=asked.request_id) if asked.request.is_signed_off_chain else 0
-    checked = check(asked, node.recent or node.chain, node.library, node.terms, owed_wei)
-    intent = job.intent or append_intent(checked, node)
-    inference = _run_model(checked.model, asked.input, node)
-    node.metrics.inference_seconds.labels(checked.model.directory.name).observe(inference.seconds)
-    claim = Claim(asked.request_id, inference.model_id, inference.input_digest, inference.output_digest)
-
-    def sign(claim: Claim, output: bytes) -> SignedClaim:
-        return sign_claim(claim, output, checked.domain, node.signer)
-
-    return node.store.sign_once(claim, inference, intent, checked.domain, sign)
-
-
-def _run_model(model: ServedModel, data: bytes, node: Node) -> Inference:
-    """Canonical models here: their graph is the one this package writes for a checked descriptor, with no operation that can end a process
-    and the same work for every input. Opaque ones where what they do ends nothing but their own process."""
-    if node.workplace is None or isinstance(model, CanonicalServed):
-        return infer(model, data)
-    return infer_elsewhere(model, data, node.workplace)
-
-
-def _prove_claim(guarded: Guarded, asked: Asked, node: Node) -> bytes:
-    """The data of proof evidence for the signed claim, kept with the job; empty where none is demanded or this node makes none."""
-    claim = guarded.signed.claim
-    if node.proving is None or not unpack_policy(asked.request.policy).proof or claim.model_id not in node.proving.prover:
-        return b""
-    started = time.perf_counter()
-    proof = node.proving.prover.prove(claim, asked.input, node.proving.beneficiary()).data
-    node.metrics.proving_seconds.labels(node.library.get(claim.model_id).directory.name).observe(time.perf_counter() - started)
-    node.store.record_proof(claim.request_id, proof)
-    return proof
-
-
-def append_intent(checked: CheckedJob, node: Node) -> Appended | None:
-    """Says in the log, before the model runs, that it will; None where that is owed. The key makes a repeated append find the first.
-
-    The key holds where the request came from: after a reorganisation the same request comes from another block, which is another intent.
-    """
-    asked = checked.asked
-    source = asked.block_hash if asked.block_hash is not None else keccak256(asked.signature)
-    key = f"intent:{to_hex(asked.request_id)}:{to_hex(source)}"
-    entry = intent_entry(asked, checked.domain, node.name, checked.model.directory.name, node.clock.now())
-    intent = node.ledger.append(asked.request_id, entry, key)
-    if intent is not None:
-        node.store.record_intent(asked.request_id, intent)
-    return intent
-
-
-def append_result(guarded: Guarded, asked: Asked, proof: bytes, node: Node) -> Appended | None:
-    """Says in the log what was signed and proven, before it leaves; None where that is owed. Made of what is kept alone: a repetition is
-    the same entry."""
-    intent = guarded.intent or node.store.owed.intent_of(asked.request_id)
-    model_name = node.library.get(asked.request.model_id).directory.name
-    parts = (intent, asked, node.chain.domain, replace(guarded.signed, proof=proof), guarded.inference)
-    entry = result_entry(*parts, node.name, model_name, node.clock.now())
-    return node.ledger.append(asked.request_id, entry, f"result:{to_hex(asked.request_id)}", is_behind=intent is None)
-
-
-def append_failure(job: Job, reason: Rejected, node: Node) -> None:
-    """Closes an intent that has no result: an auditor must not be left to guess."""
-    request_id, owed = job.asked.request_id, node.store.owed
-    logged, was_owed = node.store.job(request_id).intent, owed.has_intent(request_id)
-    if logged is None and not was_owed:
-        return
-    intent = logged or owed.intent_of(request_id)
-    kind = type(reason).__name__
-    entry = error_entry(job.asked, node.chain.domain, node.name, kind, str(reason), node.clock.now(), intent)
-    key = f"error:{to_hex(request_id)}:{'owed' if logged is None else logged.index}:{kind}"
-    node.ledger.append(request_id, entry, key, is_behind=intent is None)
-
-
 # ---- one attempt, with its consequences -------------------------------------------------------------------------------
-def work_once(node: Node, now: float) -> bool:
-    """Takes the next due job and answers it, puts it off, or refuses it. False where nothing is due.
+def work_once(node: Node, now: float, most: int = 1) -> bool:
+    """Takes the next due jobs, `most` at most, and answers them, puts them off, or refuses them. False where nothing is due.
 
-    Raises what is our own fault, after marking the job; and WorldError when the database fails, which leaves the job to the next call.
+    Raises what is our own fault, after marking the job; and WorldError when the database fails, which leaves the jobs to the next call.
     """
     for request_id in tuple(node.stranded):
         node.store.release(request_id)
         node.stranded.discard(request_id)
-    job = node.store.take_next(now)
-    if job is None:
+    taken = node.store.take_due(now, most, lambda job, before: may_go_together(job, before, node))
+    if not taken:
         return False
     try:
-        _work(job, node, now)
+        _work(taken, node, now)
     except WorldError:
-        node.stranded.add(job.asked.request_id)
+        node.stranded.update(job.asked.request_id for job in taken)
         raise
     except Exception as error:  # of any kind: met again after a restart, it would stop the node again
-        node.store.mark_broken(job.asked.request_id, error)
-        raise
+        if len(taken) == 1:
+            node.store.mark_broken(taken[0].asked.request_id, error)
+            raise
+        _work_on_each(taken, node, now)
     return True
 
 
-def _work(job: Job, node: Node, now: float) -> None:
-    request_id = job.asked.request_id
+def _work_on_each(taken: Sequence[Job], node: Node, now: float) -> None:
+    """After a bug showed on several jobs together: one by one, what is done is found done, and the one at fault is found."""
+    for number, job in enumerate(taken):
+        try:
+            _work([job], node, now)
+        except Exception as error:
+            left = taken[number:] if isinstance(error, WorldError) else taken[number + 1 :]
+            node.stranded.update(one.asked.request_id for one in left)
+            if not isinstance(error, WorldError):
+                node.store.mark_broken(job.asked.request_id, error)
+            raise
+
+
+def _work(taken: Sequence[Job], node: Node, now: float) -> None:
     try:
-        answer(job, node)
-    except (WorldError, RequestUnknown) as error:
-        # RequestUnknown: the follower saw the request and the endpoint does not, so one of them lags; the follower decides.
-        _postpone(job, error, node, now)
-    except Rejected as error:
-        _refuse(job, error, node, now)
-    else:
-        journal.get("node").info("answered", request_id=request_id)
+        problems: Mapping[Bytes32, Problem] = answer(taken, node)
+    except WorldError as error:
+        problems = {job.asked.request_id: error for job in taken}
+    for job in taken:
+        problem = problems.get(job.asked.request_id)
+        if problem is None:
+            journal.get("node").info("answered", request_id=job.asked.request_id)
+        elif isinstance(problem, WorldError | RequestUnknown):
+            # RequestUnknown: the follower saw the request and the endpoint does not, so one of them lags; the follower decides.
+            _postpone(job, problem, node, now)
+        else:
+            _refuse(job, problem, node, now)
 
 
 def _postpone(job: Job, error: AffidavitError, node: Node, now: float) -> None:
@@ -260,7 +188,6 @@ def make_follower(engine: Engine, node: Node, first_block: int, confirmations: i
     def on_take(connection: Connection, _block: Block, asked: Sequence[Asked]) -> None:
         for one in asked:
             jobs.enqueue(connection, one)
-            node.bell.set()  # whoever wakes waits for this transaction's lock before looking
 
     def on_undo(connection: Connection, block: Block) -> None:
         dropped = jobs.drop_block(connection, block.hash)
@@ -269,24 +196,26 @@ def make_follower(engine: Engine, node: Node, first_block: int, confirmations: i
     return Follower(node.chain, SqlTrail(engine, trail_table(MetaData()), on_take, on_undo), first_block, confirmations)
 
 
-def make_follow_step(follower: Follower, metrics: NodeMetrics, poll_seconds: float) -> Step:
+def make_follow_step(follower: Follower, node: Node, poll_seconds: float) -> Step:
     def step() -> float:
         try:
             done = follower.step()
         except SQLAlchemyError as error:
             raise StoreError("the node's database") from error
         if done.taken:
-            metrics.head_lag.set(done.head.number - done.taken[-1].number)
+            node.bell.set()
+            node.metrics.head_lag.set(done.head.number - done.taken[-1].number)
         return 0.0 if len(done.taken) > 1 else poll_seconds
 
     return step
 
 
-def make_work_step(node: Node) -> Step:
+def make_work_step(node: Node, listening: threading.Lock) -> Step:
     def step() -> float:
-        if not work_once(node, time.time()):
-            node.bell.wait(IDLE_SECONDS)
-            node.bell.clear()
+        if not work_once(node, time.time(), MOST_TOGETHER):
+            with listening:  # one worker waits for the bell, the others for their turn to: a bell wakes no crowd
+                node.bell.wait(IDLE_SECONDS)
+                node.bell.clear()
         return 0.0
 
     return step
@@ -318,8 +247,9 @@ def _stop_work(node: Node) -> None:
 def _serve(config: Config, settings: NodeConfig, node: Node, engine: Engine, log: LogClient, first_block: int) -> None:
     node.store.requeue_all()
     follower = make_follower(engine, node, first_block, config.chain.confirmations)
-    steps = {"follow": make_follow_step(follower, node.metrics, config.chain.poll_seconds)}
-    steps |= {f"worker {number}": make_work_step(node) for number in range(settings.workers)}
+    steps = {"follow": make_follow_step(follower, node, config.chain.poll_seconds)}
+    listening = threading.Lock()
+    steps |= {f"worker {number}": make_work_step(node, listening) for number in range(settings.workers)}
     steps["owed"] = make_deliver_step(node.ledger)
     _warn_unless_registered(node)
     journal.get("node").info("started", signer=node.signer.address, models=[m.directory.name for m in node.library])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, select, update
 
 from oracle.encoding import to_hex
 from oracle.records import Asked, Bytes32, Claim, SignedClaim
-from oracle.relay.schema import ANSWERS, CLAIMS, REQUESTS
-from oracle.relay.store import add_event
+from oracle.relay.schema import ANSWERS, CLAIMS, EVENTS, REQUESTS
+from oracle.relay.store import event_row
 from oracle.seams import format_time
 
 
@@ -18,7 +19,7 @@ def watched_by(engine: Engine, node: str) -> list[Bytes32]:
     """Ids of the requests about which this node has not answered yet, oldest first: all, or old ones could hide new ones."""
     answered = select(ANSWERS.c.request_id).where(ANSWERS.c.node == node, ANSWERS.c.request_id == REQUESTS.c.request_id)
     query = select(REQUESTS.c.request_id).where(REQUESTS.c.is_watched, ~answered.exists()).order_by(REQUESTS.c.id)
-    with engine.begin() as connection:
+    with engine.begin() as connection:  # a replica that lost the lease asks nobody
         return list(connection.execute(query).scalars())
 
 
@@ -35,34 +36,72 @@ def record_claim(connection: Connection, node: str, signed: SignedClaim, now: da
         if more:
             connection.execute(update(CLAIMS).where(is_same).values(**more))
         return False
-    connection.execute(
-        insert(CLAIMS).values(
-            request_id=claim.request_id,
-            signer=signed.signer,
-            output_digest=claim.output_digest,
-            node=node,
-            output=signed.output,
-            signature=signed.signature,
-            proof=signed.proof,
-            enclave=signed.enclave,
-            bls=signed.bls,
-            time=format_time(now),
-        )
-    )
-    detail = {"signer": signed.signer, "output_digest": to_hex(claim.output_digest)}
-    add_event(connection, claim.request_id, "claim", now, **detail, **({"proof_bytes": len(signed.proof)} if signed.proof else {}))
+    connection.execute(insert(CLAIMS).values(**_claim_row(node, signed, now)))
+    connection.execute(insert(EVENTS).values(**_claim_event(signed, now)))
     return True
 
 
 def record_answer(connection: Connection, request_id: Bytes32, node: str, answer: str, detail: str) -> None:
     """This node need not be asked again about this request."""
-    known = select(ANSWERS.c.node).where(ANSWERS.c.request_id == request_id, ANSWERS.c.node == node)
-    if connection.execute(known).one_or_none() is None:
-        connection.execute(insert(ANSWERS).values(request_id=request_id, node=node, answer=answer, detail=detail))
+    record_answers(connection, node, {request_id: (answer, detail)})
 
 
-def nodes_answered(connection: Connection, request_id: Bytes32) -> set[str]:
-    return set(connection.execute(select(ANSWERS.c.node).where(ANSWERS.c.request_id == request_id)).scalars())
+def record_new_claims(connection: Connection, node: str, claims: Sequence[SignedClaim], now: datetime) -> None:
+    """As `record_claim` for each; at most one about each request."""
+    ids = [signed.claim.request_id for signed in claims]
+    known = connection.execute(select(CLAIMS.c.request_id, CLAIMS.c.signer).where(CLAIMS.c.request_id.in_(ids))).all()
+    of_one_operator = {(row.request_id, row.signer) for row in known}
+    fresh = [signed for signed in claims if (signed.claim.request_id, signed.signer) not in of_one_operator]
+    for signed in claims:
+        if (signed.claim.request_id, signed.signer) in of_one_operator:  # another output, or from another node of the same operator
+            record_claim(connection, node, signed, now)
+    if not fresh:
+        return
+    record_answers(connection, node, {signed.claim.request_id: ("claim", signed.signer) for signed in fresh})
+    connection.execute(insert(CLAIMS), [_claim_row(node, signed, now) for signed in fresh])
+    connection.execute(insert(EVENTS), [_claim_event(signed, now) for signed in fresh])
+
+
+def _claim_row(node: str, signed: SignedClaim, now: datetime) -> dict[str, Any]:
+    return {
+        "request_id": signed.claim.request_id,
+        "signer": signed.signer,
+        "output_digest": signed.claim.output_digest,
+        "node": node,
+        "output": signed.output,
+        "signature": signed.signature,
+        "proof": signed.proof,
+        "enclave": signed.enclave,
+        "bls": signed.bls,
+        "time": format_time(now),
+    }
+
+
+def _claim_event(signed: SignedClaim, now: datetime) -> dict[str, Any]:
+    detail: dict[str, Any] = {"signer": signed.signer, "output_digest": to_hex(signed.claim.output_digest)}
+    detail |= {"proof_bytes": len(signed.proof)} if signed.proof else {}
+    return event_row(signed.claim.request_id, "claim", now, detail)
+
+
+def record_answers(connection: Connection, node: str, answers: Mapping[Bytes32, tuple[str, str]]) -> None:
+    """As `record_answer` for each request, with what was answered and its detail."""
+    answered = connection.execute(select(ANSWERS.c.request_id).where(ANSWERS.c.node == node, ANSWERS.c.request_id.in_(list(answers))))
+    known = set(answered.scalars())
+    rows = [
+        {"request_id": request_id, "node": node, "answer": answer, "detail": detail}
+        for request_id, (answer, detail) in answers.items()
+        if request_id not in known
+    ]
+    if rows:
+        connection.execute(insert(ANSWERS), rows)
+
+
+def nodes_answered(connection: Connection, request_ids: Sequence[Bytes32]) -> dict[Bytes32, set[str]]:
+    """Who has answered about each."""
+    answered: dict[Bytes32, set[str]] = {request_id: set() for request_id in request_ids}
+    for request_id, node in connection.execute(select(ANSWERS.c.request_id, ANSWERS.c.node).where(ANSWERS.c.request_id.in_(request_ids))):
+        answered[Bytes32(request_id)].add(node)
+    return answered
 
 
 def stop_watching(connection: Connection, request_ids: Sequence[Bytes32]) -> None:
@@ -72,8 +111,15 @@ def stop_watching(connection: Connection, request_ids: Sequence[Bytes32]) -> Non
 
 def claims_of(connection: Connection, asked: Asked) -> list[SignedClaim]:
     """The checked claims about a request, in the order of their signers."""
-    rows = connection.execute(select(CLAIMS).where(CLAIMS.c.request_id == asked.request_id).order_by(CLAIMS.c.signer)).all()
-    r = asked.request
-    claims = (Claim(asked.request_id, r.model_id, r.input_digest, Bytes32(row.output_digest)) for row in rows)
-    more = ((row.output, row.signer, row.signature, row.proof, row.enclave, row.bls) for row in rows)
-    return [SignedClaim(claim, *values) for claim, values in zip(claims, more, strict=True)]
+    return claims_of_all(connection, [asked])[asked.request_id]
+
+
+def claims_of_all(connection: Connection, asked: Sequence[Asked]) -> dict[Bytes32, list[SignedClaim]]:
+    """As `claims_of` for each."""
+    of = {one.request_id: one.request for one in asked}
+    found: dict[Bytes32, list[SignedClaim]] = {request_id: [] for request_id in of}
+    for row in connection.execute(select(CLAIMS).where(CLAIMS.c.request_id.in_(list(of))).order_by(CLAIMS.c.signer)):
+        r = of[row.request_id]
+        claim = Claim(Bytes32(row.request_id), r.model_id, r.input_digest, Bytes32(row.output_digest))
+        found[claim.request_id].append(SignedClaim(claim, row.output, row.signer, row.signature, row.proof, row.enclave, row.bls))
+    return found

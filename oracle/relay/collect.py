@@ -14,16 +14,24 @@ from sqlalchemy import Connection, func, select, update
 from oracle import journal
 from oracle.encoding import ENCLAVE_SELECTOR, PROOF_SELECTOR, to_hex, unpack_policy
 from oracle.errors import ClaimRejected, EvidenceRejected, PeerError
-from oracle.records import Asked, Bytes32, Claim, Delivery, Evidence, OnChainStatus, Operator, SignedClaim
+from oracle.records import Address, Asked, Bytes32, Claim, Delivery, Evidence, OnChainStatus, Operator, SignedClaim
 from oracle.relay import outbox
-from oracle.relay.claims import claims_of, nodes_answered, record_answer, record_claim, stop_watching, watched_by
+from oracle.relay.claims import (
+    claims_of,
+    claims_of_all,
+    nodes_answered,
+    record_answers,
+    record_new_claims,
+    stop_watching,
+    watched_by,
+)
 from oracle.relay.lane import Lane
-from oracle.relay.outbox import delivery_payload
+from oracle.relay.outbox import Job, delivery_payload
 from oracle.relay.peers import Answer, NodeAway, NodePeer
 from oracle.relay.schema import EVENTS, JOBS, REQUESTS, JobKind, JobState, RequestState
 from oracle.relay.settle import expire, follow_job, is_delivered, settle_unasked
 from oracle.relay.statements import state_once
-from oracle.relay.store import RequestView, add_event, request_view, set_state, state_of, view_of
+from oracle.relay.store import Move, RequestView, add_event, move_all, request_views, state_of, states_of, view_of
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 2.0
@@ -80,6 +88,23 @@ class Pauses:
         return [request_id for moment_due, request_id in sorted(due, key=lambda d: d[0]) if moment_due <= moment][:MOST_ASKED]
 
 
+@dataclass(frozen=True, slots=True)
+class _Agreed:
+    """A delivery that everything is there for, and whose claims agree on it."""
+
+    delivery: Delivery
+    signers: tuple[Address, ...]
+
+    @property
+    def request_id(self) -> Bytes32:
+        return self.delivery.asked.request_id
+
+    @property
+    def move(self) -> Move:
+        detail = {"output_digest": to_hex(self.delivery.claim.output_digest), "signers": list(self.signers)}
+        return Move(self.request_id, RequestState.QUEUED, "agreed", detail=detail)
+
+
 class Collector:
     """Asks nodes and decides. Its state is in the database; what it keeps in memory is only when to ask again."""
 
@@ -114,42 +139,52 @@ class Collector:
         return asked_about
 
     def _ask_about(self, node: NodePeer, request_ids: Sequence[Bytes32], pauses: Pauses, moment: float) -> None:
-        asked = [request_view(self._lane.engine, request_id).asked for request_id in request_ids]
+        asked = [view.asked for view in request_views(self._lane.engine, request_ids)]
         answers = node.ask_all(asked)
-        for one in asked:
-            answer = answers[one.request_id]
-            if isinstance(answer, PeerError):
-                pauses.later(one.request_id, moment)
-                journal.get("collect").warning("a node's answer is none", error=str(answer), cause=repr(answer.__cause__))
-            else:
-                self._take_answer(node, one, answer, pauses, moment)
+        judged: list[tuple[Asked, Answer]] = []
+        try:
+            for one in asked:
+                if (answer := self._judge(node, one, answers[one.request_id])) is not None:
+                    judged.append((one, answer))
+        finally:  # where the chain is away, what could be judged without it is kept
+            if judged:
+                self._take_answers(node, judged)
+            taken = {one.request_id for one, _ in judged}
+            for request_id in request_ids:
+                if request_id in taken:
+                    pauses.forget(request_id)
+                else:
+                    pauses.later(request_id, moment)
 
-    def _take_answer(self, node: NodePeer, asked: Asked, answer: Answer, pauses: Pauses, moment: float) -> None:
-        if answer.claim is not None:
-            try:
-                operator = self._attestation.check(answer.claim, asked, self._attestation.operators())
-                if answer.claim.proof:  # once, here: what is kept was accepted by the verifier
-                    self._attestation.check_proof(answer.claim, asked)
-                if answer.claim.enclave:
-                    self._attestation.check_enclave(answer.claim, asked)
-            except ClaimRejected as error:  # nothing anybody can be held to; perhaps an operator we have not heard of yet
-                journal.get("collect").warning("a claim is not acceptable", node=node.url, error=str(error))
-                pauses.later(asked.request_id, moment)
-                return
-            claim = self._with_true_bls(answer.claim, operator, node)
-            with self._lane.engine.begin() as connection:
-                record_claim(connection, node.url, claim, self._lane.clock.now())
-                self.decide(connection, asked)
-        elif answer.refusal is not None:
-            with self._lane.engine.begin() as connection:
-                record_answer(connection, asked.request_id, node.url, "refused", answer.refusal)
-                now = self._lane.clock.now()  # inside the transaction, so that times grow with ids
-                add_event(connection, asked.request_id, "claim_refused", now, node=node.url, problem=answer.refusal)
-                self.decide(connection, asked)
-        else:
-            pauses.later(asked.request_id, moment)
-            return
-        pauses.forget(asked.request_id)
+    def _judge(self, node: NodePeer, asked: Asked, answer: Answer | PeerError) -> Answer | None:
+        """The answer as it may be kept: a checked claim or a refusal; None where there is neither yet. Raises ChainError."""
+        if isinstance(answer, PeerError):
+            journal.get("collect").warning("a node's answer is none", error=str(answer), cause=repr(answer.__cause__))
+            return None
+        if answer.claim is None:
+            return None if answer.refusal is None else answer
+        try:
+            operator = self._attestation.check(answer.claim, asked, self._attestation.operators())
+            if answer.claim.proof:  # once, here: what is kept was accepted by the verifier
+                self._attestation.check_proof(answer.claim, asked)
+            if answer.claim.enclave:
+                self._attestation.check_enclave(answer.claim, asked)
+        except ClaimRejected as error:  # nothing anybody can be held to; perhaps an operator we have not heard of yet
+            journal.get("collect").warning("a claim is not acceptable", node=node.url, error=str(error))
+            return None
+        return Answer(claim=self._with_true_bls(answer.claim, operator, node))
+
+    def _take_answers(self, node: NodePeer, judged: Sequence[tuple[Asked, Answer]]) -> None:
+        refused = {asked.request_id: answer.refusal for asked, answer in judged if answer.refusal is not None}
+        with self._lane.engine.begin() as connection:
+            now = self._lane.clock.now()  # inside the transaction, so that times grow with ids
+            if claims := [answer.claim for _, answer in judged if answer.claim is not None]:
+                record_new_claims(connection, node.url, claims, now)
+            if refused:
+                record_answers(connection, node.url, {request_id: ("refused", problem) for request_id, problem in refused.items()})
+            for request_id, problem in refused.items():
+                add_event(connection, request_id, "claim_refused", now, node=node.url, problem=problem)
+            self.decide_all(connection, [asked for asked, _ in judged])
 
     def _with_true_bls(self, signed: SignedClaim, operator: Operator, node: NodePeer) -> SignedClaim:
         """The claim without its BLS signature where that is none: the other one still counts."""
@@ -165,15 +200,34 @@ class Collector:
     # ---- deciding ----------------------------------------------------------------------------------------------------------------------
     def decide(self, connection: Connection, asked: Asked) -> None:
         """What the claims so far mean, in the transaction that added one: a delivery, a lie, disagreement, or nothing yet."""
-        claims = claims_of(connection, asked)
-        job = outbox.find_job(connection, JobKind.DELIVER, asked.request_id)
-        if job is None or job.state is JobState.FAILED or state_of(connection, asked.request_id) is RequestState.COLLECTING:
-            self._try_evidence(connection, asked, claims)
-        job = outbox.find_job(connection, JobKind.DELIVER, asked.request_id)
-        if job is not None:
-            self._state_lies(connection, asked, claims, job.delivery.claim)
-        if nodes_answered(connection, asked.request_id) >= {node.url for node in self._nodes}:
-            stop_watching(connection, [asked.request_id])
+        self.decide_all(connection, [asked])
+
+    def decide_all(self, connection: Connection, asked: Sequence[Asked]) -> None:
+        """As `decide` for each. What is so for most, a first delivery or nothing yet, takes a few statements for all of them."""
+        ids = [one.request_id for one in asked]
+        claims, states = claims_of_all(connection, asked), states_of(connection, ids)
+        jobs, answered = outbox.deliveries_of(connection, ids), nodes_answered(connection, ids)
+        agreed: dict[Bytes32, Claim] = {i: job.delivery.claim for i, job in jobs.items()}
+        new: list[_Agreed] = []
+        for one in asked:
+            if states[one.request_id] is not RequestState.COLLECTING:
+                continue
+            found = self._find_evidence(connection, one, claims[one.request_id])
+            if found is None:
+                continue
+            if one.request_id in jobs:
+                self._queue_again(connection, jobs[one.request_id], found)
+                agreed[one.request_id] = outbox.read_job(connection, jobs[one.request_id].id).delivery.claim
+            else:
+                new.append(found)
+                agreed[one.request_id] = found.delivery.claim
+        outbox.enqueue_deliveries(connection, {found.request_id: delivery_payload(found.delivery) for found in new})
+        move_all(connection, [found.move for found in new], states, self._lane.clock.now())
+        for one in asked:
+            if one.request_id in agreed:
+                self._state_lies(connection, one, claims[one.request_id], agreed[one.request_id])
+        if done := [i for i in ids if answered[i] >= {node.url for node in self._nodes}]:
+            stop_watching(connection, done)
 
     def reconsider(self) -> None:
         """Decides again about requests whose evidence was refused, or that came back: operators may have changed since."""
@@ -182,27 +236,25 @@ class Collector:
             rows = connection.execute(
                 select(REQUESTS).where(REQUESTS.c.state == RequestState.COLLECTING, REQUESTS.c.request_id.in_(job_states)).limit(100)
             ).all()
-            for row in rows:
-                self.decide(connection, view_of(row).asked)
+            if rows:
+                self.decide_all(connection, [view_of(row).asked for row in rows])
 
-    def _try_evidence(self, connection: Connection, asked: Asked, claims: Sequence[SignedClaim]) -> None:
-        """Queues a delivery when everything the policy demands is there: quorum, proof, an enclave's signature, all for one output."""
-        if state_of(connection, asked.request_id) is not RequestState.COLLECTING:
-            return
+    def _find_evidence(self, connection: Connection, asked: Asked, claims: Sequence[SignedClaim]) -> _Agreed | None:
+        """A delivery, when everything the policy demands is there: quorum, proof, an enclave's signature, all for one output."""
         policy = unpack_policy(asked.request.policy)
         agreed: Sequence[SignedClaim] = ()
         evidence: list[Evidence] = []
         if policy.quorum:
             found = self._find_agreement(connection, asked, claims, policy.quorum)
             if found is None:
-                return
+                return None
             agreed = found
             evidence.append(self._attestation.assemble(agreed, policy.quorum, self._attestation.operators()))
         if policy.proof:
             # A proof was accepted by the verifier when it came, and no two outputs can be proven. Whoever made it need not sit any more.
             proven = next((c for c in claims if c.proof and (not agreed or c.claim == agreed[0].claim)), None)
             if proven is None:
-                return
+                return None
             agreed = agreed or (proven,)
             evidence.append(Evidence(PROOF_SELECTOR, proven.proof))
         if policy.enclave:
@@ -210,10 +262,10 @@ class Collector:
             fitting = (c for c in claims if c.enclave and (not agreed or c.claim == agreed[0].claim))
             attested = next((c for c in fitting if self._enclave_counts(c, asked, operators)), None)
             if attested is None:
-                return
+                return None
             agreed = agreed or (attested,)
             evidence.append(Evidence(ENCLAVE_SELECTOR, attested.enclave))
-        self._queue(connection, asked, Delivery(asked, agreed[0].claim, agreed[0].output, tuple(evidence)), agreed)
+        return _Agreed(Delivery(asked, agreed[0].claim, agreed[0].output, tuple(evidence)), tuple(sorted(c.signer for c in agreed)))
 
     def _find_agreement(
         self, connection: Connection, asked: Asked, claims: Sequence[SignedClaim], k: int
@@ -243,22 +295,14 @@ class Collector:
             return False
         return True
 
-    def _queue(self, connection: Connection, asked: Asked, delivery: Delivery, agreed: Sequence[SignedClaim]) -> None:
-        """Queues the delivery; one that was refused is queued again only with other evidence."""
-        payload, now = delivery_payload(delivery), self._lane.clock.now()
-        job = outbox.find_job(connection, JobKind.DELIVER, asked.request_id)
-        if job is not None and job.state is JobState.FAILED:
-            if job.payload == payload:
-                return
-            outbox.replace_payload(connection, job, payload)
-        elif job is None:
-            outbox.enqueue(connection, JobKind.DELIVER, asked.request_id, payload)
-        else:
+    def _queue_again(self, connection: Connection, job: Job, agreed: _Agreed) -> None:
+        """Of a request that came back: a delivery that was refused is queued again only with other evidence."""
+        payload, now = delivery_payload(agreed.delivery), self._lane.clock.now()
+        if job.state is not JobState.FAILED:
             follow_job(connection, job, now)
-            return
-        signers = sorted(signed.signer for signed in agreed)
-        digest = to_hex(delivery.claim.output_digest)
-        set_state(connection, asked.request_id, RequestState.QUEUED, "agreed", now, output_digest=digest, signers=signers)
+        elif job.payload != payload:
+            outbox.replace_payload(connection, job, payload)
+            move_all(connection, [agreed.move], states_of(connection, [agreed.request_id]), now)
 
     def _state_lies(self, connection: Connection, asked: Asked, claims: Sequence[SignedClaim], agreed: Claim) -> None:
         for signed in claims:

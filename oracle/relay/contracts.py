@@ -15,7 +15,9 @@ from typing import Any, cast
 
 from eth_typing import Hash32, HexStr
 from eth_utils.abi import event_abi_to_log_topic, function_abi_to_4byte_selector, get_abi_input_types
+from hexbytes import HexBytes
 from web3 import Web3
+from web3._utils.error_formatters_utils import raise_contract_logic_error_on_revert
 from web3.contract import Contract
 from web3.exceptions import (
     BlockNotFound,
@@ -29,13 +31,11 @@ from web3.providers.base import JSONBaseProvider
 from web3.types import (
     BlockIdentifier,
     EventData,
-    FilterParams,
     LogReceipt,
     RPCEndpoint,
     RPCResponse,
     StateOverride,
     TxParams,
-    TxReceipt,
 )
 
 from oracle.encoding import (
@@ -74,7 +74,7 @@ from oracle.records import (
     SignedClaim,
     TransactionReceipt,
 )
-from oracle.relay import shapes
+from oracle.relay import jsonrpc, shapes
 from oracle.relay.artifacts import load_artifact
 from oracle.relay.deployment import Deployment
 from oracle.relay.endpoints import Endpoints
@@ -111,6 +111,7 @@ _ERC1271_ABI = [
         "outputs": [{"name": "", "type": "bytes4"}],
     }
 ]
+_EVENTS_OF_DELIVERIES = frozenset({"InferenceDelivered", "InferenceReplaced", "CallbackExecuted", "BatchItem"})
 _CONTRACTS = {
     "Coprocessor": "coprocessor",
     "ModelRegistry": "model_registry",
@@ -142,18 +143,17 @@ class Endpoint:
     def block(self, which: int | BlockTag) -> Block | None:
         try:
             with _asking(f"block {which}"):
-                return shapes.block_of(self._web3.eth.get_block(which))
+                found = self._ask("eth_getBlockByNumber", which if isinstance(which, str) else hex(which), False)
+                return None if found is None else jsonrpc.block(found)
         except _NotFound:
             return None
 
     def pending_time(self) -> int:
         """Seconds since 1970 that a transaction sent now would see, as far as the endpoint knows; never before the latest block's."""
         with _asking("pending block"):
-            latest = self._web3.eth.get_block("latest")["timestamp"]
-            try:
-                return max(latest, self._web3.eth.get_block("pending")["timestamp"])
-            except BlockNotFound:
-                return latest
+            latest = jsonrpc.quantity(jsonrpc.fields(self._ask("eth_getBlockByNumber", "latest", False))["timestamp"])
+            pending = self._ask("eth_getBlockByNumber", "pending", False)
+            return latest if pending is None else max(latest, jsonrpc.quantity(jsonrpc.fields(pending)["timestamp"]))
 
     def ether_of(self, account: Address) -> int:
         """Wei the account holds itself."""
@@ -165,22 +165,30 @@ class Endpoint:
         raw = self._raw_receipt(transaction)
         return None if raw is None else _receipt(transaction, raw, [])
 
-    def _raw_receipt(self, transaction: Bytes32) -> TxReceipt | None:
-        try:
-            with _asking("receipt"):
-                raw = self._web3.eth.get_transaction_receipt(Hash32(transaction))
-        except _NotFound:
-            return None
-        if bytes(raw["transactionHash"]) != transaction or raw["status"] not in (0, 1):
-            raise ChainError("the endpoint gave the receipt of another transaction, or one without a status")
+    def _raw_receipt(self, transaction: Bytes32) -> jsonrpc.Receipt | None:
+        with _asking("receipt"):
+            found = self._ask("eth_getTransactionReceipt", to_hex(transaction))
+            raw = None if found is None else jsonrpc.receipt(found)
+        if raw is not None and raw.transaction != transaction:
+            raise ChainError("the endpoint gave the receipt of another transaction")
         return raw
+
+    def _ask(self, method: str, *params: Any) -> Any:
+        """The result of a question, past web3's formatters; an error is sorted by them all the same."""
+        return self._result(method, params, self.endpoints.request(method, params))
+
+    def _result(self, method: str, params: Sequence[Any], response: Mapping[str, Any]) -> Any:
+        if response.get("error") is not None:
+            may_revert = raise_contract_logic_error_on_revert if method in ("eth_call", "eth_estimateGas") else None
+            self._web3.manager.formatted_response(cast(RPCResponse, response), params, may_revert)
+        return response["result"]
 
     def created_contract(self, transaction: Bytes32) -> Address:
         """The address of the contract that a mined transaction created."""
         raw = self._raw_receipt(transaction)
-        if raw is None or raw["status"] != 1 or raw["contractAddress"] is None:
+        if raw is None or not raw.is_success or raw.created is None:
             raise ChainError(f"transaction {transaction.hex()} created no contract")
-        return Address(raw["contractAddress"])
+        return raw.created
 
     def is_known(self, transaction: Bytes32) -> bool:
         """Whether the endpoint has the transaction, mined or waiting."""
@@ -194,7 +202,8 @@ class Endpoint:
     def nonce(self, account: Address, tag: str | int) -> int:
         """The number of transactions of the account at "latest", "pending", "finalized" or a block number."""
         with _asking(f"nonce at {tag}"):
-            return int(self._web3.eth.get_transaction_count(Web3.to_checksum_address(account), cast(BlockIdentifier, tag)))
+            which = tag if isinstance(tag, str) else hex(tag)
+            return jsonrpc.quantity(self._ask("eth_getTransactionCount", jsonrpc.checksummed(account), which))
 
     def fee_history(self) -> FeeHistory:
         with _asking("fee history"):
@@ -205,15 +214,24 @@ class Endpoint:
 
     def estimate_gas(self, call: Call, sender: Address) -> int:
         """Gas the call needs on the endpoint's pending state. Raises CallReverted where the contracts refuse it."""
-        transaction: TxParams = {
-            "from": Web3.to_checksum_address(sender),
-            "data": _hex(call.data),
-            "value": Web3.to_wei(call.value_wei, "wei"),
-        }
-        if call.to is not None:
-            transaction["to"] = Web3.to_checksum_address(call.to)
+        [estimate] = self.estimate_gas_each([call], sender)
+        if isinstance(estimate, Exception):
+            raise estimate
+        return estimate
+
+    def estimate_gas_each(self, calls: Sequence[Call], sender: Address) -> list[int | CallReverted | EndpointRefused]:
+        """As `estimate_gas` for each, all on the same state; what it would raise for one stands in its place. Raises ChainError."""
+        questions = [(_transaction(call, sender), "pending") for call in calls]
         with _asking("gas estimate"):
-            return self._web3.eth.estimate_gas(transaction, "pending")
+            responses = self.endpoints.request_each("eth_estimateGas", questions)
+        found: list[int | CallReverted | EndpointRefused] = []
+        for question, response in zip(questions, responses, strict=True):
+            try:
+                with _asking("gas estimate"):
+                    found.append(jsonrpc.quantity(self._result("eth_estimateGas", question, response)))
+            except (CallReverted, EndpointRefused) as error:
+                found.append(error)
+        return found
 
     def send_raw(self, raw: bytes) -> None:
         """Hands a signed transaction to the endpoint; one that it has already is no error.
@@ -235,7 +253,7 @@ class Endpoint:
 
     def _code(self, address: str) -> bytes:
         with _asking("code"):
-            return bytes(self._web3.eth.get_code(Web3.to_checksum_address(address)))
+            return jsonrpc.data(self._ask("eth_getCode", jsonrpc.checksummed(address), "latest"))
 
 
 class Contracts(Endpoint):
@@ -248,6 +266,7 @@ class Contracts(Endpoint):
         self.deployment = deployment
         at = {name: getattr(deployment, field) for name, field in _CONTRACTS.items()}
         self._contracts = {name: _contract(self._web3, name, address) for name, address in at.items() if address is not None}
+        self._views: dict[tuple[str, str], jsonrpc.View] = {}
         self._operators_seen: dict[Address, int] = {}  # operator → block of the event; a cache, rebuilt from the chain
         self._operators_seen_to = deployment.block_number - 1
         self._bls_keys_seen: tuple[tuple[int, int, Address, bytes], ...] = ()  # block, seat, operator, key; a cache, in the chain's order
@@ -278,8 +297,15 @@ class Contracts(Endpoint):
         return [shapes.asked_of(log["args"], log, self.domain) for log in logs]
 
     def status_of(self, request_id: Bytes32) -> OnChainStatus:
-        status, callback, output_digest, available_at = self._view("Coprocessor", "statusOf", request_id)
-        return OnChainStatus(RequestStatus(status), CallbackStatus(callback), Bytes32(output_digest), available_at)
+        return _status(*self._view("Coprocessor", "statusOf", request_id))
+
+    def statuses_of(self, request_ids: Sequence[Bytes32]) -> list[OnChainStatus]:
+        handle, view = self._handle("Coprocessor"), self._view_of("Coprocessor", "statusOf")
+        questions = [({"to": handle.address, "data": view.encode([request_id])}, "latest") for request_id in request_ids]
+        with _asking("Coprocessor.statusOf"):
+            responses = self.endpoints.request_each("eth_call", questions)
+            answers = [self._result("eth_call", q, response) for q, response in zip(questions, responses, strict=True)]
+            return [_status(*view.decode(answer)) for answer in answers]
 
     def balance_of(self, account: Address) -> int:
         return cast(int, self._view("Coprocessor", "balanceOf", account))
@@ -468,7 +494,8 @@ class Contracts(Endpoint):
         raw = self._raw_receipt(transaction)
         if raw is None:
             return None
-        return _receipt(transaction, raw, [e for log in raw["logs"] if (e := self._coprocessor_event(log)) is not None])
+        with _asking("events of a receipt"):
+            return _receipt(transaction, raw, [e for log in raw.logs if (e := self._coprocessor_event(log)) is not None])
 
     def transaction_data(self, transaction: Bytes32) -> tuple[Address | None, bytes] | None:
         try:
@@ -521,11 +548,14 @@ class Contracts(Endpoint):
     def deliver_call(self, deliveries: Sequence[Delivery]) -> Call:
         """`deliver` or `deliverSigned` for one delivery, `deliverBatch` for more."""
         if len(deliveries) != 1:
-            return self.call("Coprocessor", "deliverBatch", [shapes.delivery_tuple(d) for d in deliveries])
+            return self._deliver("deliverBatch", [shapes.delivery_tuple(d) for d in deliveries])
         request, signature, data, output, evidence = shapes.delivery_tuple(deliveries[0])
         if deliveries[0].asked.request.is_signed_off_chain:
-            return self.call("Coprocessor", "deliverSigned", request, signature, data, output, evidence)
-        return self.call("Coprocessor", "deliver", request, data, output, evidence)
+            return self._deliver("deliverSigned", request, signature, data, output, evidence)
+        return self._deliver("deliver", request, data, output, evidence)
+
+    def _deliver(self, function: str, *arguments: Any) -> Call:
+        return Call(self.domain.coprocessor, self._view_of("Coprocessor", function).calldata(arguments))
 
     def refund_call(self, request: Request) -> Call:
         return self.call("Coprocessor", "refund", shapes.request_tuple(request))
@@ -581,32 +611,33 @@ class Contracts(Endpoint):
     # ---- inside -------------------------------------------------------------------------------------------------------------------------
     def _view(self, contract: str, function: str, *arguments: Any, block: int | None = None) -> Any:
         with _asking(f"{contract}.{function}"):
-            bound = self._handle(contract).get_function_by_name(function)(*arguments)
-            return bound.call(block_identifier="latest" if block is None else cast(BlockIdentifier, block))
+            handle, view = self._handle(contract), self._view_of(contract, function)
+            call = {"to": handle.address, "data": view.encode(arguments)}
+            return view.decode(self._ask("eth_call", call, "latest" if block is None else hex(block)))
 
-    def _coprocessor_event(self, log: LogReceipt) -> tuple[str, Mapping[str, Any]] | None:
-        """(name, arguments) of a log of the Coprocessor; None for logs of others."""
-        if log["address"] != self._contracts["Coprocessor"].address or not log["topics"]:
+    def _view_of(self, contract: str, function: str) -> jsonrpc.View:
+        if (contract, function) not in self._views:
+            self._views[contract, function] = jsonrpc.View(self._handle(contract).get_function_by_name(function).abi, _CODEC)
+        return self._views[contract, function]
+
+    def _coprocessor_event(self, log: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
+        """(name, arguments) of a log of the Coprocessor that tells of deliveries; None for all others."""
+        if jsonrpc.address(log["address"]) != Address(self._contracts["Coprocessor"].address) or not jsonrpc.listed(log["topics"]):
             return None
-        event = self._coprocessor_events.get(bytes(log["topics"][0]))
-        if event is None:
-            return None
-        with _asking("events of a receipt"):
-            return event.event_name, event.process_log(log)["args"]
+        event = self._coprocessor_events.get(jsonrpc.digest(log["topics"][0]))
+        return None if event is None else (event.name, event.decode(log))
 
     @cached_property
-    def _coprocessor_events(self) -> dict[bytes, Any]:
-        contract = self._contracts["Coprocessor"]
-        names = [element["name"] for element in load_artifact("Coprocessor").abi if element["type"] == "event"]
-        events = [contract.get_event_by_name(name)() for name in names]
-        return {event_abi_to_log_topic(event.abi): event for event in events}
+    def _coprocessor_events(self) -> dict[bytes, jsonrpc.Event]:
+        abis = [e for e in load_artifact("Coprocessor").abi if e["type"] == "event" and e["name"] in _EVENTS_OF_DELIVERIES]
+        return {event.topic: event for event in (jsonrpc.Event(abi, _CODEC) for abi in abis)}
 
     def _logs(self, contract: str, event: str, where: Mapping[str, Any]) -> list[EventData]:
         handle = self._handle(contract).get_event_by_name(event)()
         criteria = {"address": handle.address, "topics": [to_hex(event_abi_to_log_topic(handle.abi))], **where}
         with _asking(f"{event} events"):
-            logs = self._web3.eth.get_logs(cast(FilterParams, criteria))
-        if any(log["address"] != handle.address or log.get("removed") for log in logs):
+            logs = [_log(found) for found in jsonrpc.listed(self._ask("eth_getLogs", _plain_criteria(criteria)))]
+        if any(str(log["address"]) != handle.address or log.get("removed") for log in logs):
             raise ChainError(f"the endpoint gave {event} events of another contract, or removed ones")
         with _asking(f"{event} events"):
             return [handle.process_log(log) for log in logs]
@@ -676,7 +707,7 @@ def _asking(what: str) -> Iterator[None]:
         if isinstance(detail, Mapping) and detail.get("code") == 3:  # "execution reverted", by every client
             raise _reverted(str(detail.get("message")), detail.get("data")) from error
         raise EndpointRefused(f"the endpoint failed: {what}") from error
-    except (Web3Exception, AbiDecodingError) as error:
+    except (Web3Exception, AbiDecodingError, jsonrpc.WrongForm) as error:
         raise _BadAnswer(f"the endpoint's answer has the wrong shape: {what}") from error
     except (OSError, ValueError) as error:
         raise ChainError(f"the endpoint does not answer: {what}") from error
@@ -722,13 +753,47 @@ def _is_signed_by(account: Address, digest: Bytes32, signature: bytes) -> bool:
         return False
 
 
-def _receipt(transaction: Bytes32, raw: TxReceipt, events: Sequence[tuple[str, Mapping[str, Any]]]) -> TransactionReceipt:
+def _transaction(call: Call, sender: Address) -> dict[str, str]:
+    """A call as an estimate is asked for."""
+    fields = {"from": jsonrpc.checksummed(sender), "data": to_hex(call.data), "value": hex(call.value_wei)}
+    return fields if call.to is None else fields | {"to": jsonrpc.checksummed(call.to)}
+
+
+def _status(status: int, callback: int, output_digest: bytes, available_at: int) -> OnChainStatus:
+    return OnChainStatus(RequestStatus(status), CallbackStatus(callback), Bytes32(output_digest), available_at)
+
+
+def _plain_criteria(criteria: Mapping[str, Any]) -> dict[str, Any]:
+    """A filter as it is sent."""
+    return {name: hex(value) if isinstance(value, int) else value for name, value in criteria.items()}
+
+
+def _log(value: object) -> LogReceipt:
+    """A log as web3's events read it."""
+    f = jsonrpc.fields(value)
+    return cast(
+        LogReceipt,
+        {
+            "address": jsonrpc.address(f["address"]),
+            "topics": [HexBytes(jsonrpc.digest(topic)) for topic in jsonrpc.listed(f["topics"])],
+            "data": HexBytes(jsonrpc.data(f["data"])),
+            "blockNumber": jsonrpc.quantity(f["blockNumber"]),
+            "blockHash": HexBytes(jsonrpc.digest(f["blockHash"])),
+            "transactionHash": HexBytes(jsonrpc.digest(f["transactionHash"])),
+            "transactionIndex": jsonrpc.quantity(f["transactionIndex"]),
+            "logIndex": jsonrpc.quantity(f["logIndex"]),
+            "removed": f.get("removed", False),
+        },
+    )
+
+
+def _receipt(transaction: Bytes32, raw: jsonrpc.Receipt, events: Sequence[tuple[str, Mapping[str, Any]]]) -> TransactionReceipt:
     return TransactionReceipt(
         transaction=transaction,
-        block_number=raw["blockNumber"],
-        block_hash=Bytes32(bytes(raw["blockHash"])),
-        succeeded=raw["status"] == 1,
-        gas_used=raw["gasUsed"],
+        block_number=raw.block_number,
+        block_hash=raw.block_hash,
+        succeeded=raw.is_success,
+        gas_used=raw.gas_used,
         delivered=shapes.delivered_of(events),
         replaced=shapes.replaced_of(events),
         items=shapes.items_of(events),

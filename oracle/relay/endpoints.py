@@ -29,9 +29,11 @@ from oracle.errors import AmbiguousSend, ChainError, ConfigRejected, InvariantBr
 from oracle.relay import agreement
 from oracle.relay.agreement import Rule, Vote, count_agreed, find_attested, is_at_head, pin, rule_of
 from oracle.relay.failures import NonceUsed, NoQuorum, TransactionInvalid, refusal_of
-from oracle.relay.upstream import Answer, Circuit, Upstream, name_endpoints
+from oracle.relay.upstream import Answer, Circuit, Fault, Upstream, name_endpoints
 
 LAG_BLOCKS = 8
+MOST_TOGETHER = 64
+"""Questions in one JSON-RPC batch; providers allow a hundred and more."""
 TIMEOUT_SECONDS = 15.0
 STATES = ("ready", "open", "half_open", "unchecked", "wrong_chain", "lagging")
 
@@ -102,6 +104,18 @@ class Endpoints:
         if rule is Rule.ANY or self.quorum == 1:
             return self._ask_first(method, params)
         return self._ask_ranked(method, params) if rule is Rule.RANKED else self._ask_same(method, params)
+
+    def request_each(self, method: str, each: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
+        """As `request` for each of these parameters; together where one endpoint alone is asked, which needs no vote."""
+        if len(self._upstreams) > 1 or len(each) < 2:
+            return [self.request(method, params) for params in each]
+        responses: list[dict[str, Any]] = []
+        for start in range(0, len(each), MOST_TOGETHER):
+            answer = self._upstreams[0].ask_many(method, each[start : start + MOST_TOGETHER])
+            if isinstance(answer, Fault):
+                raise answer
+            responses += map(dict, answer)
+        return responses
 
     def require_chain(self, chain_id: int) -> None:
         """Of several: raises ConfigRejected where so many are on another chain that there can be no quorum."""

@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 
 from oracle.errors import ConfigRejected
 from oracle.records import Address, Bytes32, Delivered, Delivery, Request
+from oracle.relay.failures import CallReverted, EndpointRefused
 from oracle.relay.fees import FeeHistory, FeePolicy
 from oracle.relay.outbox import Job
 from oracle.relay.schema import JobKind
@@ -36,7 +37,7 @@ class Ledger(ChainReader, Protocol):
 
     def ether_of(self, account: Address) -> int: ...
 
-    def estimate_gas(self, call: Call, sender: Address) -> int: ...
+    def estimate_gas_each(self, calls: Sequence[Call], sender: Address) -> list[int | CallReverted | EndpointRefused]: ...
 
     def send_raw(self, raw: bytes) -> None: ...
 

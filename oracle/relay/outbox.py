@@ -7,12 +7,12 @@ and their transitions are in `oracle.relay.schema`.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from oracle.encoding import keccak256, parse_hex, to_hex
 from oracle.errors import InvariantBroken
@@ -142,6 +142,46 @@ def set_job(connection: Connection, job: Job, state: JobState, **values: Any) ->
     connection.execute(update(JOBS).where(JOBS.c.id == job.id).values(state=state, **values))
 
 
+def set_jobs(connection: Connection, changes: Sequence[tuple[Job, JobState, Mapping[str, Any]]]) -> None:
+    """As `set_job` for each, in this order, with one statement for all that set the same columns. A job may be there twice."""
+    ids = {job.id for job, _, _ in changes}
+    rows = connection.execute(select(JOBS.c.id, JOBS.c.state).where(JOBS.c.id.in_(ids))).all() if ids else ()
+    states = {row.id: JobState(row.state) for row in rows}
+    merged: dict[int, dict[str, Any]] = {}
+    for job, state, values in changes:
+        require_transition(JOB_TRANSITIONS, states[job.id], state)
+        states[job.id] = state
+        merged[job.id] = merged.get(job.id, {}) | {"of": job.id, "state": state, **values}
+    by_columns: dict[frozenset[str], list[dict[str, Any]]] = {}
+    for row in merged.values():
+        by_columns.setdefault(frozenset(row), []).append(row)
+    for alike in by_columns.values():
+        connection.execute(_ONE_OF_MANY, alike)
+
+
+_ONE_OF_MANY = update(JOBS).where(JOBS.c.id == bindparam("of"))
+
+
+def enqueue_deliveries(connection: Connection, payloads: Mapping[Bytes32, dict[str, Any]]) -> None:
+    """DELIVER jobs for requests that have none."""
+    new = {"kind": JobKind.DELIVER, "state": JobState.QUEUED, "attempts": 0, "not_before": 0}
+    rows = [{"request_id": request_id, "payload": json.dumps(payload), **new} for request_id, payload in payloads.items()]
+    if rows:
+        connection.execute(insert(JOBS), rows)
+
+
+def deliveries_of(connection: Connection, request_ids: Sequence[Bytes32]) -> dict[Bytes32, Job]:
+    """The DELIVER jobs of those of them that have one."""
+    query = _JOBS.where(JOBS.c.kind == JobKind.DELIVER, JOBS.c.request_id.in_(request_ids))
+    return {job.asked.request_id: job for job in map(_job, connection.execute(query))}
+
+
+def read_jobs(connection: Connection, ids: Sequence[int]) -> list[Job]:
+    """In the order of `ids`, all of which are there."""
+    jobs = {job.id: job for job in map(_job, connection.execute(_JOBS.where(JOBS.c.id.in_(ids))))}
+    return [jobs[job_id] for job_id in ids]
+
+
 def postpone(connection: Connection, job: Job, not_before: int, reason: str) -> None:
     """Leaves a job QUEUED for later."""
     values = {"not_before": not_before, "reason": reason, "attempts": job.attempts + 1}
@@ -175,8 +215,7 @@ def keep_signed(
     else:
         set_slot(connection, signed.nonce, SlotState.SIGNED)
     _insert_transaction(connection, signed, [job.id for job in jobs], now, head_number)
-    for job in jobs:
-        set_job(connection, job, JobState.SIGNED, nonce=signed.nonce, reason=None)
+    set_jobs(connection, [(job, JobState.SIGNED, {"nonce": signed.nonce, "reason": None}) for job in jobs])
 
 
 def keep_replacement(connection: Connection, signed: SignedTransaction, jobs: Sequence[int], now: datetime, head_number: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import httpx
 
 from oracle.encoding import to_hex
 from oracle.errors import MalformedInput, PeerError
+from oracle.keepalive import open_transport
 from oracle.records import Asked, Bytes32, SignedClaim
 from oracle.wire import asked_to_json, signed_claim_from_json
 
@@ -24,6 +25,9 @@ MAX_ANSWER_BYTES = 8 << 20
 BATCH_HEADER = "affidavit-batch"
 """The node's: how many requests it may be asked about at once."""
 MOST_ASKED_AT_ONCE = 64
+MOST_TOLD_BYTES = 900_000
+REQUEST_BYTES = 1024
+"""Of a request handed over, without its input and signature: more than there can be."""
 
 
 class NodeAway(PeerError):
@@ -43,8 +47,9 @@ class NodePeer:
 
     def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
         self.url = url
-        self._http = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, transport=transport, follow_redirects=False)
+        self._http = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, transport=transport or open_transport(url), follow_redirects=False)
         self.most_at_once = 1  # as the node says with its answers
+        self._takes_many = True  # until it says that it does not
         self._told: set[Bytes32] = set()  # signed requests handed over by this process; the node's memory is what counts
 
     def __enter__(self) -> NodePeer:
@@ -70,9 +75,27 @@ class NodePeer:
         """
         if len(asked) == 1 or self.most_at_once < len(asked):
             return {one.request_id: self._ask_safely(one) for one in asked}
-        told = {one.request_id: error for one in asked if (error := self._tell_safely(one)) is not None}
+        new = [one for one in asked if one.request.is_signed_off_chain and one.request_id not in self._told]
+        told: dict[Bytes32, Answer | PeerError] = self._tell_all(new) if new else {}
         rest = [one for one in asked if one.request_id not in told]
         return told | (self._ask_at_once(rest) if rest else {})
+
+    def _tell_all(self, asked: Sequence[Asked]) -> dict[Bytes32, Answer | PeerError]:
+        """Hands several over. Returns those about which there is nothing to ask now: on which the node failed, and which were handed over
+        together with others, since there is no claim yet."""
+        if len(asked) == 1 or not self._takes_many:
+            return {one.request_id: error for one in asked if (error := self._tell_safely(one)) is not None}
+        done: dict[Bytes32, Answer | PeerError] = {}
+        for some in _in_pieces(asked):
+            status, document = self._exchange("POST", "/v1/requests/many", {"requests": [asked_to_json(one) for one in some]})
+            told = document.get("requests") if isinstance(document, dict) else None
+            if status != 200 or not isinstance(told, dict):
+                self._takes_many = False  # another version
+                return done | self._tell_all([one for one in asked if one.request_id not in done])
+            for one in some:
+                item = told.get(to_hex(one.request_id))
+                done[one.request_id] = self._take_told(one, item.get("status") if isinstance(item, dict) else None) or Answer()
+        return done
 
     def _ask_at_once(self, asked: Sequence[Asked]) -> dict[Bytes32, Answer | PeerError]:
         status, document = self._exchange("POST", "/v1/claims", {"request_ids": [to_hex(one.request_id) for one in asked]})
@@ -128,10 +151,15 @@ class NodePeer:
     def _tell(self, asked: Asked) -> None:
         """A refusal here is not for good: the node may not have seen the deposit or the model yet."""
         status, _ = self._exchange("POST", "/v1/requests", asked_to_json(asked))
+        if (error := self._take_told(asked, status)) is not None:
+            raise error
+
+    def _take_told(self, asked: Asked, status: object) -> PeerError | None:
         if status in (200, 202):
             self._told.add(asked.request_id)
-        elif status >= 500:
-            raise PeerError(f"node {self.url} answered with status {status}")
+        elif type(status) is not int or status >= 500:
+            return PeerError(f"node {self.url} answered with status {status}")
+        return None
 
     def _exchange(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """Status and JSON document; the document is None where the body is not JSON of an acceptable size."""
@@ -150,6 +178,21 @@ class NodePeer:
             if len(data) > MAX_ANSWER_BYTES or time.monotonic() > deadline:
                 raise PeerError(f"node {self.url} sent more than {MAX_ANSWER_BYTES} bytes, or for longer than {MAX_ANSWER_SECONDS} seconds")
         return data
+
+
+def _in_pieces(asked: Sequence[Asked]) -> Iterator[list[Asked]]:
+    """Pieces that fit into one question."""
+    piece: list[Asked] = []
+    size = 0
+    for one in asked:
+        mine = 2 * (len(one.input) + len(one.signature)) + REQUEST_BYTES
+        if piece and (len(piece) == MOST_ASKED_AT_ONCE or size + mine > MOST_TOLD_BYTES):
+            yield piece
+            piece, size = [], 0
+        piece.append(one)
+        size += mine
+    if piece:
+        yield piece
 
 
 def _parse(data: bytes) -> Any:

@@ -136,4 +136,7 @@ def _follow_one(lane: Lane, job: Job, nonces: Nonces) -> None:
         if receipt is None:
             settle.requeue(lane, connection, job, "unmined", "somebody else's delivery vanished")
         elif receipt.block_number <= nonces.final_block:
-            settle.finish_job(lane, connection, job, receipt, delivery)
+            changes = settle.Changes()
+            delivered = next((d for d in receipt.delivered if d.request_id == job.asked.request_id), None)
+            settle.finish_job(lane, changes, job, receipt, delivered, delivery)
+            changes.write(lane, connection)

@@ -5,6 +5,8 @@ Each function is one database transaction (or a part of one), says what there is
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,14 +15,14 @@ from sqlalchemy import Connection
 from oracle import journal
 from oracle.encoding import keccak256, parse_hex, to_hex
 from oracle.errors import ChainError
-from oracle.records import Address, Asked, Bytes32, Delivered, Delivery, Receipt, RequestStatus, TransactionReceipt
+from oracle.records import Address, Asked, Bytes32, Delivered, Delivery, Entry, Receipt, RequestStatus, TransactionReceipt
 from oracle.relay import outbox
 from oracle.relay.claims import stop_watching
 from oracle.relay.lane import Lane
 from oracle.relay.outbox import Job, KeptTransaction, Slot
 from oracle.relay.schema import REQUEST_TRANSITIONS, JobKind, JobState, RequestState, SlotState
-from oracle.relay.statements import FINAL, MINED, state_once
-from oracle.relay.store import add_event, set_state, state_of
+from oracle.relay.statements import FINAL, MINED, state_all_once, state_once
+from oracle.relay.store import Move, add_event, move_all, set_state, state_of, states_of
 from oracle.seams import find_carried
 
 RETRY_SECONDS = 5
@@ -32,15 +34,49 @@ def move_request(
     lane: Lane, connection: Connection, job: Job, state: RequestState, event: str, reason: str | None = None, **detail: object
 ) -> None:
     """Moves the job's request where the table allows it, and else only adds the event: a DROPPED or FINAL request stays what it is."""
-    now = lane.clock.now()
-    old = state_of(connection, job.asked.request_id)
-    if state in (RequestState.PENDING, RequestState.FINAL) and RequestState.MINED in REQUEST_TRANSITIONS[old]:
-        set_state(connection, job.asked.request_id, RequestState.MINED, "still_mined", now)  # it had fallen behind its job
-        old = RequestState.MINED
-    if state is not old and state in REQUEST_TRANSITIONS[old]:
-        set_state(connection, job.asked.request_id, state, event, now, reason, **detail)
-    else:
-        add_event(connection, job.asked.request_id, event, now, **(detail if reason is None else {**detail, "reason": reason}))
+    changes = Changes()
+    changes.move(job, state, event, reason, **detail)
+    changes.write(lane, connection)
+
+
+@dataclass(slots=True)
+class Changes:
+    """What one transaction makes of many jobs and their requests: gathered first, then written with a few statements for all of them."""
+
+    jobs: list[tuple[Job, JobState, Mapping[str, Any]]] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
+    entries: dict[str, Entry] = field(default_factory=dict)
+    finalizing: list[tuple[Job, dict[str, Any], int]] = field(default_factory=list)  # with payload and time
+
+    def set_job(self, job: Job, state: JobState, **values: Any) -> None:
+        """As `outbox.set_job`."""
+        self.jobs.append((job, state, values))
+
+    def move(self, job: Job, state: RequestState | None, event: str, reason: str | None = None, **detail: object) -> None:
+        """As `move_request`; to no other state where there is None."""
+        self.moves.append(Move(job.asked.request_id, state, event, reason, detail))
+
+    def write(self, lane: Lane, connection: Connection) -> None:
+        outbox.set_jobs(connection, self.jobs)
+        states = states_of(connection, (move.request_id for move in self.moves))
+        move_all(connection, _allowed(self.moves, states), states, lane.clock.now())
+        state_all_once(connection, self.entries)
+        for job, payload, not_before in self.finalizing:
+            outbox.enqueue(connection, JobKind.FINALIZE, job.asked.request_id, payload, not_before)
+
+
+def _allowed(moves: Sequence[Move], states: Mapping[Bytes32, RequestState]) -> list[Move]:
+    """Each move where the table allows it, and else only its event."""
+    current, allowed = dict(states), []
+    for move in moves:
+        old = current[move.request_id]
+        if move.state in (RequestState.PENDING, RequestState.FINAL) and RequestState.MINED in REQUEST_TRANSITIONS[old]:
+            allowed.append(Move(move.request_id, RequestState.MINED, "still_mined"))  # it had fallen behind its job
+            old = RequestState.MINED
+        is_moving = move.state is not None and move.state is not old and move.state in REQUEST_TRANSITIONS[old]
+        allowed.append(move if is_moving else replace(move, state=None))
+        current[move.request_id] = move.state if is_moving and move.state is not None else old
+    return allowed
 
 
 def follow_job(connection: Connection, job: Job, now: datetime) -> None:
@@ -64,44 +100,43 @@ def take_receipt(lane: Lane, slot: Slot, kept: KeptTransaction, receipt: Transac
     with lane.engine.begin() as connection:
         place = {"transaction": kept.hash, "block_number": receipt.block_number, "block_hash": receipt.block_hash}
         outbox.set_slot(connection, slot.nonce, SlotState.MINED, **place)
-        for job_id in kept.jobs:
-            job = outbox.read_job(connection, job_id)
+        changes, delivered = Changes(), {d.request_id: d for d in receipt.delivered}
+        for job in outbox.read_jobs(connection, kept.jobs):
             if job.state is JobState.FINAL or (job.state is JobState.MINED and job.transaction not in (None, kept.hash)):
                 continue  # done by another transaction already
-            _take_job(lane, connection, job, receipt, slot.nonce)
+            _take_job(lane, changes, job, receipt, delivered.get(job.asked.request_id), slot.nonce)
+        changes.write(lane, connection)
         for job in outbox.jobs_of_nonce(connection, slot.nonce):
             if job.state in (JobState.SIGNED, JobState.SENT) and job.id not in kept.jobs:  # a no-op took the place of what did it before
                 requeue(lane, connection, job, "nonce_lost", "its nonce was used by a no-op")
 
 
-def _take_job(lane: Lane, connection: Connection, job: Job, receipt: TransactionReceipt, nonce: int) -> None:
-    delivered = next((d for d in receipt.delivered if d.request_id == job.asked.request_id), None)
+def _take_job(lane: Lane, changes: Changes, job: Job, receipt: TransactionReceipt, delivered: Delivered | None, nonce: int) -> None:
     if job.kind is JobKind.DELIVER and receipt.succeeded and delivered is not None:
-        if delivered.output_digest != job.delivery.claim.output_digest:
+        delivery = job.delivery
+        if delivered.output_digest != delivery.claim.output_digest:
             raise ChainError("the endpoint's receipt has another output than the transaction delivered")
-        mark_delivered(lane, connection, job, receipt, delivered, job.delivery, nonce)
+        mark_delivered(lane, changes, job, receipt, delivered, delivery, nonce)
     elif job.kind is not JobKind.DELIVER and receipt.succeeded:
-        outbox.set_job(connection, job, JobState.MINED, transaction=receipt.transaction, nonce=nonce, reason=None)
-        move_request(lane, connection, job, state_of(connection, job.asked.request_id), f"{job.kind}_mined", **_where(receipt))
+        changes.set_job(job, JobState.MINED, transaction=receipt.transaction, nonce=nonce, reason=None)
+        changes.move(job, None, f"{job.kind}_mined", **_where(receipt))
     elif job.nonce == nonce:
         code = next((code.name for request_id, code in receipt.failed_items if request_id == job.asked.request_id), "REVERTED")
-        outbox.set_job(connection, job, JobState.MINED, transaction=None, reason=code)
-        add_event(connection, job.asked.request_id, "not_done", lane.clock.now(), code=code, **_where(receipt))
+        changes.set_job(job, JobState.MINED, transaction=None, reason=code)
+        changes.move(job, None, "not_done", code=code, **_where(receipt))
 
 
 def mark_delivered(
-    lane: Lane, connection: Connection, job: Job, receipt: TransactionReceipt, delivered: Delivered, delivery: Delivery, nonce: int | None
+    lane: Lane, changes: Changes, job: Job, receipt: TransactionReceipt, delivered: Delivered, delivery: Delivery, nonce: int | None
 ) -> None:
     """The delivery is in a block: `delivery` is what that block's transaction carried. States it to the log."""
-    outbox.set_job(connection, job, JobState.MINED, transaction=receipt.transaction, nonce=nonce, reason=None)
+    changes.set_job(job, JobState.MINED, transaction=receipt.transaction, nonce=nonce, reason=None)
     detail = {"callback": delivered.callback.name.lower(), "output_digest": to_hex(delivered.output_digest), **_where(receipt)}
-    move_request(lane, connection, job, RequestState.MINED, "mined", **detail)
-    _state_receipt(lane, connection, receipt, delivered, delivery, MINED)
+    changes.move(job, RequestState.MINED, "mined", **detail)
+    _state_receipt(lane, changes, receipt, delivered, delivery, MINED)
 
 
-def _state_receipt(
-    lane: Lane, connection: Connection, receipt: TransactionReceipt, delivered: Delivered, delivery: Delivery, stage: str
-) -> None:
+def _state_receipt(lane: Lane, changes: Changes, receipt: TransactionReceipt, delivered: Delivered, delivery: Delivery, stage: str) -> None:
     said = Receipt(
         request_id=delivered.request_id,
         transaction=receipt.transaction,
@@ -113,7 +148,7 @@ def _state_receipt(
         signers=lane.signers_of(delivery, delivered),
     )
     key = f"receipt:{stage}:{to_hex(said.request_id)}:{to_hex(said.block_hash)}"
-    state_once(connection, key, lane.entries.receipt(said, delivery, stage, lane.clock.now()))
+    changes.entries.setdefault(key, lane.entries.receipt(said, delivery, stage, lane.clock.now()))
 
 
 def undo_receipt(lane: Lane, slot: Slot) -> None:
@@ -147,36 +182,43 @@ def finish_slot(lane: Lane, slot: Slot, receipt: TransactionReceipt | None) -> N
     """A slot's block is at depth. What was done is FINAL; what was reverted is prepared anew, which finds out why."""
     with lane.engine.begin() as connection:
         outbox.set_slot(connection, slot.nonce, SlotState.FINAL)
-        for job in outbox.jobs_of_nonce(connection, slot.nonce):
-            if job.state is not JobState.MINED:
-                continue
-            if job.transaction is not None and receipt is not None:
-                finish_job(lane, connection, job, receipt, job.delivery if job.kind is JobKind.DELIVER else None)
-            elif job.attempts >= MOST_ATTEMPTS:
+        changes = Changes()
+        jobs = [job for job in outbox.jobs_of_nonce(connection, slot.nonce) if job.state is JobState.MINED]
+        done = [job for job in jobs if job.transaction is not None and receipt is not None]
+        if receipt is not None:
+            delivered = {d.request_id: d for d in receipt.delivered}
+            for job in done:
+                of_job = delivered.get(job.asked.request_id)
+                finish_job(lane, changes, job, receipt, of_job, job.delivery if job.kind is JobKind.DELIVER else None)
+        changes.write(lane, connection)
+        for job in (job for job in jobs if job not in done):
+            if job.attempts >= MOST_ATTEMPTS:
                 fail(lane, connection, job, f"not done by {job.attempts} transactions: {job.reason}")
             else:
                 requeue(lane, connection, job, "again", f"not done by a transaction: {job.reason}")
 
 
-def finish_job(lane: Lane, connection: Connection, job: Job, receipt: TransactionReceipt, delivery: Delivery | None) -> None:
-    """What a job did is at depth. `delivery` is what the transaction carried, for a DELIVER job."""
-    outbox.set_job(connection, job, JobState.FINAL)
+def finish_job(
+    lane: Lane, changes: Changes, job: Job, receipt: TransactionReceipt, delivered: Delivered | None, delivery: Delivery | None
+) -> None:
+    """What a job did is at depth. `delivered` is what the receipt tells of its request, `delivery` what the transaction carried: both for a
+    DELIVER job."""
+    changes.set_job(job, JobState.FINAL)
     if job.kind is JobKind.REFUND:
-        move_request(lane, connection, job, RequestState.REFUNDED, "refunded", **_where(receipt))
+        changes.move(job, RequestState.REFUNDED, "refunded", **_where(receipt))
         return
     if job.kind is JobKind.FINALIZE:
-        move_request(lane, connection, job, RequestState.FINAL, "final", **_where(receipt))
+        changes.move(job, RequestState.FINAL, "final", **_where(receipt))
         return
-    delivered = next((d for d in receipt.delivered if d.request_id == job.asked.request_id), None)
     if delivered is None or delivery is None:
         raise ChainError("the endpoint's receipt lost a delivery that it had before")
-    _state_receipt(lane, connection, receipt, delivered, delivery, FINAL)
+    _state_receipt(lane, changes, receipt, delivered, delivery, FINAL)
     if delivered.available_at:
-        move_request(lane, connection, job, RequestState.PENDING, "pending", available_at=delivered.available_at)
+        changes.move(job, RequestState.PENDING, "pending", available_at=delivered.available_at)
         payload = {"output": to_hex(delivered.output), "beneficiaries": list(delivered.beneficiaries)}
-        outbox.enqueue(connection, JobKind.FINALIZE, job.asked.request_id, payload, delivered.available_at)
+        changes.finalizing.append((job, payload, delivered.available_at))
     else:
-        move_request(lane, connection, job, RequestState.FINAL, "final", **_where(receipt))
+        changes.move(job, RequestState.FINAL, "final", **_where(receipt))
 
 
 # ---- other people's transactions --------------------------------------------------------------------------------------------------------
@@ -194,8 +236,10 @@ def adopt_delivery(lane: Lane, job: Job) -> None:
         return
     delivery = read_delivery(lane, receipt, job)
     with lane.engine.begin() as connection:
-        add_event(connection, job.asked.request_id, "adopted", lane.clock.now(), **_where(receipt))
-        mark_delivered(lane, connection, job, receipt, delivered, delivery, None)
+        changes = Changes()
+        changes.move(job, None, "adopted", **_where(receipt))
+        mark_delivered(lane, changes, job, receipt, delivered, delivery, None)
+        changes.write(lane, connection)
 
 
 def _raise_alarm(lane: Lane, job: Job, receipt: TransactionReceipt, delivered: Delivered) -> None:

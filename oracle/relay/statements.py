@@ -7,17 +7,19 @@ said twice, nothing that happened is left unsaid, and a second attempt sends the
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, Row, bindparam, insert, select, update
 
 from oracle import journal
 from oracle.encoding import parse_hex, to_hex
 from oracle.errors import EntryRejected, LogRefused, MalformedInput, PeerError, TooLarge
 from oracle.records import Appended, Asked, Claim, Delivery, Entry, EntryKind, Receipt, SignedClaim
 from oracle.relay.schema import ENTRIES
+from oracle.store import reading
 
 MINED, FINAL = "mined", "final"
 """The two moments at which a receipt is stated: in a block, and that block at the configured depth."""
@@ -27,6 +29,8 @@ class KeyedLog(Protocol):
     """The log, with idempotency keys: the same key with the same entry is appended once."""
 
     def append(self, entry: Entry, key: str) -> Appended: ...
+
+    def append_batch(self, items: Sequence[tuple[Entry, str | None]]) -> list[Appended]: ...
 
 
 class EntryBuilder(Protocol):
@@ -47,6 +51,14 @@ def state_once(connection: Connection, key: str, entry: Entry) -> bool:
     return True
 
 
+def state_all_once(connection: Connection, entries: Mapping[str, Entry]) -> None:
+    """As `state_once` for each entry under its key, in this order."""
+    known = set(connection.execute(select(ENTRIES.c.key).where(ENTRIES.c.key.in_(list(entries)))).scalars()) if entries else set()
+    rows = [{"key": key, "entry": _to_json(entry)} for key, entry in entries.items() if key not in known]
+    if rows:
+        connection.execute(insert(ENTRIES), rows)
+
+
 def write_waiting(engine: Engine, log: KeyedLog, limit: int = 64) -> int:
     """Writes waiting entries, oldest first, and returns how many the log took. Stops at the first that it does not answer.
 
@@ -54,8 +66,10 @@ def write_waiting(engine: Engine, log: KeyedLog, limit: int = 64) -> int:
     others.
     """
     query = select(ENTRIES).where(ENTRIES.c.index.is_(None), ENTRIES.c.refusal.is_(None)).order_by(ENTRIES.c.id).limit(limit)
-    with engine.begin() as connection:
+    with reading(engine) as connection:
         rows = connection.execute(query).all()
+    if len(rows) > 1 and _write_together(engine, log, rows):
+        return len(rows)
     written = 0
     for row in rows:
         try:
@@ -70,6 +84,21 @@ def write_waiting(engine: Engine, log: KeyedLog, limit: int = 64) -> int:
         _update(engine, row.id, index=appended.index, leaf_hash=appended.leaf_hash)
         written += 1
     return written
+
+
+def _write_together(engine: Engine, log: KeyedLog, rows: Sequence[Row[Any]]) -> bool:
+    """All in one question. False where the log does not take them all: which one is at fault is found by asking about each."""
+    try:
+        places = log.append_batch([(_from_json(row.entry), row.key) for row in rows])
+    except (PeerError, LogRefused, EntryRejected, MalformedInput, TooLarge):
+        return False
+    found = [{"of": row.id, "index": place.index, "leaf_hash": place.leaf_hash} for row, place in zip(rows, places, strict=True)]
+    with engine.begin() as connection:
+        connection.execute(_ONE_OF_MANY, found)
+    return True
+
+
+_ONE_OF_MANY = update(ENTRIES).where(ENTRIES.c.id == bindparam("of"))
 
 
 def count_waiting(engine: Engine) -> int:

@@ -23,6 +23,7 @@ from oracle.relay.outbox import Job, KeptTransaction, Slot
 from oracle.relay.schema import JobKind, JobState, RequestState, SlotState
 from oracle.relay.settle import move_request
 from oracle.relay.store import current_terms
+from oracle.relay.terms import Terms
 from oracle.relay.transact import (
     TRANSACTION_GAS_CAP,
     TRANSFER_GAS,
@@ -74,34 +75,46 @@ def submit_due(lane: Lane) -> int:
         unmined = len(outbox.read_slots(connection, outbox.UNMINED_SLOTS))
         free = lane.most_unmined - unmined
         jobs = outbox.due_jobs(connection, time, 2 * lane.batch_size) if free > 0 else []
-    ready = [r for job in jobs if (r := prepare(lane, job, time)) is not None]
-    history = lane.chain.fee_history() if ready else None
-    if history is not None:
-        ready = [one for one in ready if _is_affordable(lane, one, history, time)]
+    if not jobs:
+        return 0
+    statuses, terms = lane.chain.statuses_of([job.asked.request_id for job in jobs]), current_terms(lane.engine)
+    wanted = [job for job, status in zip(jobs, statuses, strict=True) if _is_due(lane, job, status, terms, time)]
+    if not wanted:
+        return 0
+    calls = [_call_of(lane, job) for job in wanted]
+    estimates = lane.chain.estimate_gas_each(calls, lane.signer.address)
+    found = (prepare(lane, *one, time) for one in zip(wanted, calls, estimates, strict=True))
+    ready = [one for one in found if one is not None]
+    if not ready:
+        return 0
+    history = lane.chain.fee_history()
+    ready = [one for one in ready if _is_affordable(lane, one, history, time)]
     groups = group(ready, lane.batch_size)[: max(free, 0)]
-    return sum(sign_group(lane, one) for one in groups)
+    return sum(sign_group(lane, one, history) for one in groups)
 
 
 # ---- one job ---------------------------------------------------------------------------------------------------------------------------
-def prepare(lane: Lane, job: Job, time: int) -> Ready | None:
-    """The job as a call with its gas, or None after it was settled, failed or postponed."""
+def _is_due(lane: Lane, job: Job, status: OnChainStatus, terms: Terms, time: int) -> bool:
+    """Whether the job is still to be done, or else settled, failed or postponed now. `status` is what the chain says."""
     if job.request.state is RequestState.DROPPED:
         _wait_for_request(lane, job, time)
-        return None
-    if not _is_wanted(lane, job, lane.chain.status_of(job.asked.request_id), time):
-        return None
-    if job.kind is JobKind.DELIVER and (problem := current_terms(lane.engine).find_problem(job.asked.request)) is not None:
+        return False
+    if not _is_wanted(lane, job, status, time):
+        return False
+    if job.kind is JobKind.DELIVER and (problem := terms.find_problem(job.asked.request)) is not None:
         with lane.engine.begin() as connection:  # taken in under other terms
             settle.fail(lane, connection, job, problem)
+        return False
+    return True
+
+
+def prepare(lane: Lane, job: Job, call: Call, estimate: int | CallReverted | EndpointRefused, time: int) -> Ready | None:
+    """The job as a call with its gas, or None after it was failed or postponed. `estimate` is what the chain says of the call."""
+    if isinstance(estimate, CallReverted):
+        _take_refusal(lane, job, estimate, time)
         return None
-    call = _call_of(lane, job)
-    try:
-        estimate = lane.chain.estimate_gas(call, lane.signer.address)
-    except CallReverted as reverted:
-        _take_refusal(lane, job, reverted, time)
-        return None
-    except EndpointRefused as error:  # such as running out of the endpoint's own gas limit: must not hold up the other jobs
-        _postpone(lane, job, time, _later_seconds(job), f"{error}: {error.__cause__}"[:500])
+    if isinstance(estimate, EndpointRefused):  # such as running out of its own gas limit: must not hold up the other jobs
+        _postpone(lane, job, time, _later_seconds(job), f"{estimate}: {estimate.__cause__}"[:500])
         return None
     gas = max(estimate + estimate * GAS_MARGIN_PERCENT // 100, compute_calldata_floor_gas(call.data))
     if estimate > TRANSACTION_GAS_CAP or len(call.data) > MAX_TRANSACTION_BYTES:
@@ -238,15 +251,15 @@ def _fits(ready: Sequence[Ready]) -> bool:
     return compute_batch_gas(ready) <= TRANSACTION_GAS_CAP and sum(len(r.call.data) for r in ready) <= MAX_TRANSACTION_BYTES
 
 
-def sign_group(lane: Lane, ready: Sequence[Ready]) -> bool:
+def sign_group(lane: Lane, ready: Sequence[Ready], history: FeeHistory) -> bool:
     """Signs one transaction, stores it with its nonce and its jobs' states in one database transaction, then broadcasts it.
 
-    False where gas became too dear since the jobs were looked at: they stay QUEUED.
+    False where gas is too dear for them together: they stay QUEUED.
     """
     jobs = [r.job for r in ready]
     call = ready[0].call if len(ready) == 1 else lane.chain.deliver_call([job.delivery for job in jobs])
     gas = min(max(compute_batch_gas(ready), compute_calldata_floor_gas(call.data)), TRANSACTION_GAS_CAP)
-    fees = compute_fees_within(lane.chain.fee_history(), lane.budget_of(jobs) // gas)
+    fees = compute_fees_within(history, lane.budget_of(jobs) // gas)
     if fees is None:
         return False
     latest, pending = (lane.chain.nonce(lane.signer.address, tag) for tag in ("latest", "pending"))
@@ -260,8 +273,10 @@ def sign_group(lane: Lane, ready: Sequence[Ready]) -> bool:
         if outbox.next_nonce(connection, latest, pending) != nonce:
             raise InvariantBroken(f"nonce {nonce} was given to another transaction by the same lane")
         outbox.keep_signed(connection, signed, lane.signer.address, jobs, now, head_number)
+        changes = settle.Changes()
         for job in jobs:
-            move_request(lane, connection, job, RequestState.QUEUED, "signed", transaction=to_hex(signed.hash), nonce=nonce)
+            changes.move(job, RequestState.QUEUED, "signed", transaction=to_hex(signed.hash), nonce=nonce)
+        changes.write(lane, connection)
         slot = outbox.find_slot(connection, nonce)
     if slot is not None:
         broadcast(lane, slot)
@@ -319,10 +334,12 @@ def broadcast(lane: Lane, slot: Slot) -> None:
         return  # stays SIGNED, or SENT, and is broadcast again
     with lane.engine.begin() as connection:
         outbox.set_slot(connection, slot.nonce, SlotState.SENT)
+        changes = settle.Changes()
         for job in outbox.jobs_of_nonce(connection, slot.nonce):
             if job.state is JobState.SIGNED:
-                outbox.set_job(connection, job, JobState.SENT)
-                move_request(lane, connection, job, RequestState.SENT, "sent", transaction=to_hex(newest.hash), nonce=slot.nonce)
+                changes.set_job(job, JobState.SENT)
+                changes.move(job, RequestState.SENT, "sent", transaction=to_hex(newest.hash), nonce=slot.nonce)
+        changes.write(lane, connection)
 
 
 def _drop_payload(lane: Lane, slot: Slot, reason: str) -> None:

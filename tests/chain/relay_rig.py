@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,9 @@ class MemoryLog:
         check_entry(entry)
         assert self.entries.setdefault(key, entry) == entry, "a second entry under one key"
         return Appended(list(self.entries).index(key), keccak256(key.encode()), len(self.entries))
+
+    def append_batch(self, items: Sequence[tuple[Entry, str | None]]) -> list[Appended]:
+        return [self.append(entry, str(key)) for entry, key in items]
 
     def kinds(self) -> list[str]:
         return [f"{e.kind}:{e.fields.get('error.type', e.fields.get('audit.finality', ''))}" for e in self.entries.values()]

@@ -35,7 +35,7 @@ class RpcProxy:
 
             def do_POST(self) -> None:
                 question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                answer = proxy.answer(question)
+                answer = proxy.answer(question) if isinstance(question, dict) else proxy.answer_batch(question)
                 if answer is None:
                     self.close_connection = True
                     return
@@ -65,6 +65,11 @@ class RpcProxy:
             return self._http.post(self.upstream, json=question).json()
 
         return ask() if self.twist is None else self.twist(question["method"], question["params"], ask)
+
+    def answer_batch(self, questions: list[dict[str, Any]]) -> Any:
+        """Each as if it had been asked alone; what breaks off one, or refuses it as a whole, does so with the batch."""
+        answers = [self.answer(question) for question in questions]
+        return next((one for one in answers if one is None or isinstance(one, Status)), answers)
 
     def stop(self) -> None:
         self._server.shutdown()

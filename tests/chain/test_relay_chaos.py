@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -311,15 +311,15 @@ def test_another_key_on_the_same_database_is_refused(world: World, tmp_path: Pat
 def test_question_the_endpoint_cannot_answer_holds_up_no_other_job(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bad, good = world.ask(b"bad"), world.ask(b"good")
     relay = make_relay(world, tmp_path)
-    real = Contracts.estimate_gas
+    real = Contracts.estimate_gas_each
 
-    def estimate(self: Contracts, call: Call, sender: Address) -> int:
-        if call == self.deliver_call([relay.jobs()[0].delivery]):
-            raise EndpointRefused("the endpoint failed: gas estimate") from ValueError("out of gas")
-        return real(self, call, sender)
+    def estimate(self: Contracts, calls: Sequence[Call], sender: Address) -> list[int | CallReverted | EndpointRefused]:
+        bad_call = self.deliver_call([relay.jobs()[0].delivery])
+        found = zip(calls, real(self, calls, sender), strict=True)
+        return [EndpointRefused("the endpoint failed: gas estimate") if call == bad_call else estimate for call, estimate in found]
 
     with monkeypatch.context() as patch:
-        patch.setattr(Contracts, "estimate_gas", estimate)
+        patch.setattr(Contracts, "estimate_gas_each", estimate)
         relay.run(3)
     assert is_done(world, relay, good)
     assert relay.state(bad.request_id) is RequestState.QUEUED

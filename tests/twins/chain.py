@@ -313,6 +313,9 @@ class ChainTwin:
                 return list(mined.asked)
         raise ChainError("unknown block") from LookupError(block_hash.hex())
 
+    def statuses_of(self, request_ids: Sequence[Bytes32]) -> list[OnChainStatus]:
+        return [self.status_of(request_id) for request_id in request_ids]
+
     def status_of(self, request_id: Bytes32) -> OnChainStatus:
         self._require_up()
         return self.world.status(request_id)

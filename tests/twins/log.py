@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from oracle.audit.record import check_entry
 from oracle.encoding import canonical_json, keccak256
@@ -33,6 +33,11 @@ class LogTwin:
             self.loses_answers -= 1
             raise PeerError("the log did not answer in time") from TimeoutError("twin lost the answer")
         return appended
+
+    def append_batch(self, items: Sequence[tuple[Entry, str | None]]) -> list[Appended]:
+        for entry, _key in items:
+            check_entry(entry)
+        return [self.append(entry, key) for entry, key in items]
 
     def _place(self, entry: Entry, key: str | None) -> Appended:
         content = entry.kind.encode() + canonical_json(entry.fields)

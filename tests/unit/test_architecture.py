@@ -8,7 +8,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CORE = {"records", "encoding", "errors", "seams", "wire", "config", "store", "http", "journal", "tensors", "limits", "signatures"}
+CORE = {
+    "records",
+    "encoding",
+    "errors",
+    "seams",
+    "wire",
+    "config",
+    "store",
+    "http",
+    "journal",
+    "keepalive",
+    "tensors",
+    "limits",
+    "signatures",
+}
 STAGES = {"node", "attest", "relay", "audit"}
 DOORS = {"api", "bench", "cli", "client", "demo", "ingest", "office"}
 

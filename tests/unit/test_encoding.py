@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 import rlp
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
+from hypothesis import given
+from hypothesis import strategies as st
 
 from oracle import encoding
 from oracle.errors import EvidenceRejected, MalformedInput, PolicyRejected
-from oracle.records import Address, Claim, Domain, ModelKind, Policy, Request
+from oracle.records import Address, Bytes32, Claim, Domain, ModelKind, Policy, Request
 
 VECTORS: dict[str, list[dict[str, Any]]] = json.loads((Path(__file__).parents[1] / "vectors/protocol.json").read_text())
 
@@ -212,3 +215,40 @@ def test_canonical_json_is_rfc_8785() -> None:
     assert encoding.canonical_json({"b": 1, "a": "é\n", "€": [True, None]}) == '{"a":"é\\n","b":1,"€":[true,null]}'.encode()
     with pytest.raises(MalformedInput):
         encoding.canonical_json({"a": 2**53})
+
+
+# ---- the request by hand ------------------------------------------------------------------------------------------------------------
+@given(
+    accounts=st.tuples(st.binary(min_size=20, max_size=20), st.binary(min_size=20, max_size=20)),
+    digests=st.tuples(*[st.binary(min_size=32, max_size=32)] * 3),
+    numbers=st.tuples(*(st.integers(0, (1 << bits) - 1) for bits in (256, 32, 64, 256))),
+)
+def test_a_request_by_hand_is_what_the_encoder_makes(accounts: Any, digests: Any, numbers: Any) -> None:
+    request = Request(*(to_checksum_address(account) for account in accounts), *map(Bytes32, digests), *numbers)
+    assert encoding._words_of(request) == by_encoder(request)
+
+
+def by_encoder(r: Request) -> bytes:
+    types = ["bytes32", "address", "address", "bytes32", "bytes32", "bytes32", "uint256", "uint32", "uint64", "uint256"]
+    values = (encoding._REQUEST_TYPE_HASH, r.requester, r.refund_to, r.model_id, r.input_digest, r.policy)
+    return encoding.abi_encode(types, [*values, r.fee_wei, r.callback_gas, r.deadline, r.nonce])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"fee_wei": 1 << 256},
+        {"callback_gas": 1 << 32},
+        {"deadline": 1 << 64},
+        {"nonce": 1 << 256},
+        {"fee_wei": -1},
+        {"requester": "0x12"},
+        {"refund_to": "0x" + "zz" * 20},
+        {"nonce": 1.5},
+    ],
+)
+def test_a_request_that_does_not_fit_has_no_id(changes: dict[str, Any]) -> None:
+    account = to_checksum_address("0x" + "11" * 20)
+    request = Request(account, account, *[Bytes32(bytes(32))] * 3, 1, 2, 3, 4)
+    with pytest.raises(Exception, match=r"."):
+        encoding.request_struct_hash(replace(request, **changes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,29 @@ from circuits import CanonicalModel
 from oracle.attest.prove import Prover
 from oracle.attest.quorum import check_signed_claim
 from oracle.attest.sign import sign_claim
-from oracle.encoding import PROOF_SELECTOR, canonical_json, keccak256, pack_int16, to_hex
+from oracle.encoding import PROOF_SELECTOR, canonical_json, keccak256, pack_int16, pack_policy, to_hex
 from oracle.errors import ChainError, EntryRejected, InputRejected, InvariantBroken, ModelRejected, PeerError, StoreError
 from oracle.node.directory import digest_of
-from oracle.node.jobs import JobState, JobStore
-from oracle.node.models import ModelLibrary, load_model, write_opaque_manifest
-from oracle.pipeline import node as pipeline_node
+from oracle.node.jobs import Guarded, JobState, JobStore
+from oracle.node.models import ModelLibrary, ServedModel, load_model, write_opaque_manifest
+from oracle.pipeline import answering
 from oracle.pipeline.models import load_checked_library
 from oracle.pipeline.node import MAX_BACKOFF_SECONDS, Node, Proving, compute_backoff_seconds, make_follower, work_once
-from oracle.records import Address, Appended, Asked, Bytes32, Claim, Entry, EntryKind, Evidence, Inference, Policy, Runtime, SignedClaim
+from oracle.records import (
+    SIGNED_NONCE_START,
+    Address,
+    Appended,
+    Asked,
+    Bytes32,
+    Claim,
+    Entry,
+    EntryKind,
+    Evidence,
+    Inference,
+    Policy,
+    Runtime,
+    SignedClaim,
+)
 from tests.twins.node_scene import DIGITS, Scene, digit_image, integers, make_node, make_scene, vector, write_scale_model
 from tests.twins.operators import operator_signer
 
@@ -129,7 +143,7 @@ class Died(BaseException):
     """The process ends here: nothing of ours may catch it."""
 
 
-@pytest.mark.parametrize("method", ["record_intent", "sign_once", "mark_answered"])
+@pytest.mark.parametrize("method", ["record_intents", "sign_all_once", "mark_all_answered"])
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
 def test_a_process_that_dies_between_two_steps(
     scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, is_after: bool
@@ -219,14 +233,15 @@ def test_a_node_whose_model_answers_otherwise_signs_nothing_more(scene: Scene, t
     job = scene.store.take_next(FAR)
     assert job is not None
     liar = make_node(scene.chain, scene.log, scene.node.library, tmp_path / "node.sqlite")
-    first = scene.store.guarded
+    first = scene.store.guarded_all
 
-    def sign_elsewhere_meanwhile(*arguments: object) -> None:
+    def sign_elsewhere_meanwhile(*arguments: object) -> dict[Bytes32, Guarded]:
         """Between the look at the guard and the signature, another process signs something else."""
-        assert first(asked.request_id, scene.chain.domain) is None
+        assert first([asked.request_id], scene.chain.domain) == {}
         sign_lie(liar, asked)
+        return {}
 
-    scene.store.guarded = sign_elsewhere_meanwhile  # type: ignore[assignment, method-assign]
+    scene.store.guarded_all = sign_elsewhere_meanwhile  # type: ignore[method-assign]
     scene.store.postpone(asked.request_id, 0.0, ChainError("again"))
     assert work_once(scene.node, FAR)
     job = liar.store.job(asked.request_id)
@@ -295,10 +310,10 @@ def test_the_intent_of_a_request_that_moved_to_another_block_is_another_intent(s
     asked = scene.chain.ask(scene.digits.model_id, digit_image(), fee_wei=5)
     follower.step()
     scene.log.before = lambda entry: setattr(scene.log, "is_down", entry.kind is EntryKind.INTENT)
-    sign_once = scene.store.sign_once
-    scene.store.sign_once = lambda *a: (_ for _ in ()).throw(PeerError("the key's device is away"))  # type: ignore[method-assign]
+    sign_all_once = scene.store.sign_all_once
+    scene.store.sign_all_once = lambda *a: (_ for _ in ()).throw(PeerError("the key's device is away"))  # type: ignore[method-assign]
     work_once(scene.node, FAR)
-    scene.store.sign_once, scene.log.before, scene.log.is_down = sign_once, lambda entry: None, False  # type: ignore[method-assign]
+    scene.store.sign_all_once, scene.log.before, scene.log.is_down = sign_all_once, lambda entry: None, False  # type: ignore[method-assign]
     scene.chain.reorg(1, keep_transactions=True)
     follower.step()
     work_once(scene.node, 2 * FAR)
@@ -324,7 +339,7 @@ def test_a_bug_of_any_kind_marks_the_job_before_it_stops_the_node(scene: Scene, 
     def fail(*_: object) -> None:
         raise TypeError("a bug")
 
-    monkeypatch.setattr(pipeline_node, "infer", fail)
+    monkeypatch.setattr(answering, "infer", fail)
     with pytest.raises(TypeError, match="a bug"):
         work_once(scene.node, FAR)
     assert scene.store.job(asked.request_id).state is JobState.BROKEN
@@ -340,14 +355,14 @@ def test_a_bug_while_refusing_marks_the_job_too(scene: Scene, monkeypatch: pytes
         if entry.kind is EntryKind.ERROR:
             raise EntryRejected("entry", "another", "this")
 
-    monkeypatch.setattr(pipeline_node, "infer", refuse_input)
+    monkeypatch.setattr(answering, "infer", refuse_input)
     scene.log.before = refuse_entry
     with pytest.raises(InvariantBroken, match="refuses the error entry"):
         work_once(scene.node, FAR)
     assert scene.store.job(asked.request_id).state is JobState.BROKEN
 
 
-@pytest.mark.parametrize("method", ["mark_answered", "postpone", "refuse", "record_intent"])
+@pytest.mark.parametrize("method", ["mark_all_answered", "postpone", "refuse", "record_intents"])
 def test_a_job_whose_worker_lost_the_database_is_taken_again_without_a_restart(
     scene: Scene, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -488,3 +503,153 @@ def test_a_model_whose_commitments_are_not_those_of_its_weights_is_not_served(tm
     (folder / "manifest.json").write_bytes(canonical_json(manifest))
     with pytest.raises(ModelRejected, match="commitments"):
         load_checked_library([folder])
+
+
+# ---- several at once ------------------------------------------------------------------------------------------------------------
+MANY = 8
+
+
+def ask_many(scene: Scene, **of: dict[str, object]) -> list[Asked]:
+    """Signed requests, as many as are worked on together; `of` names a number and what its request has of its own."""
+    asked = [scene.sign(digit_image(n), SIGNED_NONCE_START + n, **of.get(f"number_{n}", {})) for n in range(MANY)]
+    for one in asked:
+        scene.store.enqueue(one)
+    return asked
+
+
+def states(scene: Scene, asked: Sequence[Asked]) -> list[JobState]:
+    return [scene.store.job(one.request_id).state for one in asked]
+
+
+def test_several_are_answered_in_one_walk_down_the_line(scene: Scene) -> None:
+    asked = ask_many(scene)
+    questions: list[int] = []
+    first = scene.log.append_batch
+    scene.log.append_batch = lambda items: (questions.append(len(items)), first(items))[1]  # type: ignore[method-assign]
+    assert work_once(scene.node, FAR, MANY)
+    assert questions == [MANY, MANY]
+    assert scene.log.kinds() == [EntryKind.INTENT] * MANY + [EntryKind.RESULT] * MANY
+    assert states(scene, asked) == [JobState.ANSWERED] * MANY
+    for number, one in enumerate(asked):
+        guarded = scene.store.require_guarded(one.request_id, scene.chain.domain)
+        check_signed_claim(guarded.signed, one, scene.chain.domain, scene.chain.operators())
+        result = scene.log.entries[MANY + number]
+        assert result.fields["audit.request_id"] == to_hex(one.request_id)
+        assert result.fields["audit.intent.index"] == number
+        assert scene.store.job(one.request_id).intent == guarded.intent
+
+
+def test_a_deposit_pays_for_no_more_than_it_holds_however_many_come_together(scene: Scene) -> None:
+    """100 wei, and eight that cost 20: what the others will cost counts for each, as it does one by one."""
+    asked = ask_many(scene, **{f"number_{n}": {"fee_wei": 20} for n in range(MANY)})
+    assert work_once(scene.node, FAR, MANY)
+    assert {job.problem for job in map(scene.store.job, (one.request_id for one in asked))} == {"RequestUnpaid"}
+
+
+def test_what_befalls_one_stops_no_other(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    unpaid, expired = {"fee_wei": 1}, {"deadline": scene.chain.time - 1}
+    asked = ask_many(scene, number_1=unpaid, number_4=expired)
+    real = answering.infer
+
+    def refuse_third(model: ServedModel, data: bytes) -> Inference:
+        if data == asked[2].input:
+            raise InputRejected("input", "another", "this")
+        return real(model, data)
+
+    monkeypatch.setattr(answering, "infer", refuse_third)
+    sign_lie(scene.node, asked[6])
+    assert work_once(scene.node, FAR, MANY)
+    found = [scene.store.job(one.request_id) for one in asked]
+    assert [job.problem for job in found] == [None, "RequestUnpaid", "InputRejected", None, "RequestExpired", None, None, None]
+    answered = [job.state is JobState.ANSWERED for job in found]
+    assert answered == [True, False, False, True, False, True, True, True]  # the seventh: what it signed before is what it says
+
+
+def test_a_bug_that_shows_on_one_of_several_breaks_that_one(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ask_many(scene)
+    real = answering.infer
+
+    def fail_on_fourth(model: ServedModel, data: bytes) -> Inference:
+        if data == asked[3].input:
+            raise ZeroDivisionError
+        return real(model, data)
+
+    monkeypatch.setattr(answering, "infer", fail_on_fourth)
+    with pytest.raises(ZeroDivisionError):
+        work_once(scene.node, FAR, MANY)
+    assert states(scene, asked)[:4] == [JobState.ANSWERED] * 3 + [JobState.BROKEN]
+    while work_once(scene.node, FAR, MANY):
+        pass
+    assert states(scene, asked) == [JobState.ANSWERED] * 3 + [JobState.BROKEN] + [JobState.ANSWERED] * (MANY - 4)
+
+
+def test_an_entry_that_the_log_refuses_is_found_among_several(scene: Scene) -> None:
+    asked = ask_many(scene)
+
+    def refuse(entry: Entry) -> None:
+        if entry.kind is EntryKind.RESULT and entry.fields["audit.request_id"] == to_hex(asked[5].request_id):
+            raise EntryRejected("entry", "another", "this")
+
+    scene.log.before = refuse
+    with pytest.raises(InvariantBroken, match="refuses the result entry"):
+        work_once(scene.node, FAR, MANY)
+    while work_once(scene.node, FAR, MANY):
+        pass
+    assert states(scene, asked) == [JobState.BROKEN if n == 5 else JobState.ANSWERED for n in range(MANY)]
+
+
+@pytest.mark.parametrize("kind", [EntryKind.INTENT, EntryKind.RESULT])
+def test_a_log_that_goes_away_between_them_loses_and_repeats_none(scene: Scene, kind: EntryKind) -> None:
+    asked = ask_many(scene)
+    seen: list[Entry] = []
+
+    def leave(entry: Entry) -> None:
+        seen.append(entry)
+        if entry.kind is kind and sum(one.kind is kind for one in seen) == 3:
+            scene.log.is_down = True
+            raise PeerError("the log did not answer")
+
+    scene.log.before = leave
+    assert work_once(scene.node, FAR, MANY)
+    assert states(scene, asked) == [JobState.QUEUED] * MANY
+    scene.log.is_down, scene.log.before = False, lambda entry: None
+    assert work_once(scene.node, 2 * FAR, MANY)
+    assert states(scene, asked) == [JobState.ANSWERED] * MANY
+    kinds = scene.log.kinds()
+    assert (kinds.count(EntryKind.INTENT), kinds.count(EntryKind.RESULT)) == (MANY, MANY)
+
+
+@pytest.mark.parametrize("method", ["record_intents", "sign_all_once", "mark_all_answered"])
+@pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
+def test_a_process_that_dies_with_several_in_hand(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, is_after: bool
+) -> None:
+    asked = ask_many(scene)
+    real: Callable[..., object] = getattr(scene.store, method)
+
+    def die(*arguments: object) -> None:
+        if is_after:
+            real(*arguments)
+        raise Died
+
+    monkeypatch.setattr(scene.store, method, die)
+    with pytest.raises(Died):
+        work_once(scene.node, FAR, MANY)
+    ids = [one.request_id for one in asked]
+    reborn = make_node(scene.chain, scene.log, scene.node.library, tmp_path / "node.sqlite")
+    kept = reborn.store.guarded_all(ids, scene.chain.domain)
+    reborn.store.requeue_all()
+    while work_once(reborn, FAR, MANY):
+        pass
+    assert scene.log.kinds() == [EntryKind.INTENT] * MANY + [EntryKind.RESULT] * MANY
+    assert states(scene, asked) == [JobState.ANSWERED] * MANY
+    assert reborn.store.guarded_all(ids, scene.chain.domain) | kept == reborn.store.guarded_all(ids, scene.chain.domain)
+
+
+def test_slow_ones_are_worked_on_alone(scene: Scene) -> None:
+    """An opaque model that runs elsewhere, or a proof, must not hold up those that take no time."""
+    asked = ask_many(scene, number_2={"model_id": scene.scale.model_id, "policy": pack_policy(Policy(quorum=1))})
+    taken = scene.store.take_due(FAR, MANY, lambda job, before: answering.may_go_together(job, before, scene.node))
+    assert [job.asked for job in taken] == asked[:2]
+    taken = scene.store.take_due(FAR, MANY, lambda job, before: answering.may_go_together(job, before, scene.node))
+    assert [job.asked for job in taken] == asked[2:3]

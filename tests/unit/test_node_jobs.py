@@ -42,6 +42,11 @@ def store(database: Path) -> JobStore:
     return open_store(database)
 
 
+def owed_besides(store: JobStore, who: str, asked: Asked) -> int:
+    owed = store.fees_owed([address_of(who)])[address_of(who)]
+    return sum(fee_wei for request_id, fee_wei in owed.items() if request_id != asked.request_id)
+
+
 def ask(number: int, signed: bool = False, fee_wei: int = 5) -> Asked:
     """Not a request any contract would know; the store takes what intake checked."""
     nonce = SIGNED_NONCE_START + number if signed else number
@@ -94,7 +99,7 @@ def run_to(store: JobStore, asked: Asked, state: JobState) -> None:
         return
     assert store.take_next(0) is not None
     if state is JobState.ANSWERED:
-        store.mark_answered(asked.request_id)
+        store.mark_all_answered([asked.request_id])
     elif state is JobState.REFUSED:
         store.refuse(asked.request_id, InputRejected("input", 1, 2))
     elif state is JobState.BROKEN:
@@ -134,7 +139,7 @@ def test_what_the_model_refused_stays_refused(store: JobStore) -> None:
     asked = ask(1, signed=True)
     store.enqueue(asked)
     assert store.take_next(0) is not None
-    store.record_intent(asked.request_id, INTENT)
+    store.record_intents({asked.request_id: INTENT})
     store.refuse(asked.request_id, InputRejected("index", 1, 9))
     assert store.enqueue(asked) is JobState.REFUSED
     job = store.job(asked.request_id)
@@ -148,7 +153,7 @@ def test_a_job_that_was_dropped_meanwhile_is_not_moved_by_its_worker(store: JobS
     store.refuse(ask(1).request_id, InputRejected("x"))
     store.postpone(ask(1).request_id, 0, ChainError("x"))
     assert store.job(ask(1).request_id).state is JobState.DROPPED
-    store.mark_answered(ask(1).request_id)
+    store.mark_all_answered([ask(1).request_id])
     assert store.job(ask(1).request_id).state is JobState.ANSWERED
 
 
@@ -156,11 +161,11 @@ def test_what_a_requester_owes(store: JobStore) -> None:
     for number in range(3):
         store.enqueue(ask(number, signed=True, fee_wei=10**number))
     store.enqueue(ask(9, fee_wei=10**6))
-    assert store.compute_owed_wei(address_of("alice"), besides=ask(1, signed=True).request_id) == 101
+    assert owed_besides(store, "alice", ask(1, signed=True)) == 101
     assert store.take_next(0) is not None
-    store.mark_answered(ask(0, signed=True).request_id)
-    assert store.compute_owed_wei(address_of("alice"), besides=ask(1, signed=True).request_id) == 100
-    assert store.compute_owed_wei(address_of("bob"), besides=ask(1).request_id) == 0
+    store.mark_all_answered([ask(0, signed=True).request_id])
+    assert owed_besides(store, "alice", ask(1, signed=True)) == 100
+    assert owed_besides(store, "bob", ask(1)) == 0
 
 
 def test_an_unknown_request_is_unknown(store: JobStore) -> None:
@@ -310,7 +315,7 @@ def test_a_database_belongs_to_one_deployment(database: Path, other: Domain) -> 
 
 def test_intents_are_remembered(store: JobStore) -> None:
     store.enqueue(ask(1))
-    store.record_intent(ask(1).request_id, Appended(41, keccak256(b"leaf"), 50))
+    store.record_intents({ask(1).request_id: Appended(41, keccak256(b"leaf"), 50)})
     assert store.job(ask(1).request_id).intent == Appended(41, keccak256(b"leaf"), 50)
     assert store.count_by_state()[JobState.QUEUED] == 1
 

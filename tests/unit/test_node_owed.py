@@ -148,7 +148,7 @@ class Died(BaseException):
     """The process ends here."""
 
 
-@pytest.mark.parametrize("method", ["add", "sign_once", "mark_answered", "mark_delivered"])
+@pytest.mark.parametrize("method", ["add", "sign_all_once", "mark_all_answered", "mark_delivered"])
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("is_back", [False, True], ids=["away", "back"])
 def test_a_process_that_dies_between_two_steps(
@@ -193,10 +193,10 @@ def test_a_process_that_dies_between_two_steps(
 def test_a_node_that_is_closed_again_delivers_what_it_owes_from_before(scene: Scene, tmp_path: Path) -> None:
     asked = ask(scene)
     scene.log.is_down = True
-    real = scene.store.mark_answered
-    scene.store.mark_answered = lambda _: (_ for _ in ()).throw(PeerError("away"))  # type: ignore[method-assign]
+    real = scene.store.mark_all_answered
+    scene.store.mark_all_answered = lambda _: (_ for _ in ()).throw(PeerError("away"))  # type: ignore[method-assign]
     work_once(scene.node, FAR)
-    scene.store.mark_answered = real  # type: ignore[method-assign]
+    scene.store.mark_all_answered = real  # type: ignore[method-assign]
     scene.log.is_down = False
     closed = make_node(scene.chain, scene.log, scene.node.library, tmp_path / "node.sqlite")
     work_once(closed, 2 * FAR)

@@ -286,3 +286,48 @@ def test_several_are_answered_as_each_alone(scene: Scene, client: TestClient, mo
 )
 def test_no_list_of_ids_is_refused(client: TestClient, body: Any) -> None:
     assert_problem(client.post("/v1/claims", json=body), 400, "MalformedInput")
+
+
+# ---- several requests -------------------------------------------------------------------------------------------------------------
+def post_many(client: TestClient, *items: Any) -> dict[str, Any]:
+    answer = client.post("/v1/requests/many", json={"requests": list(items)})
+    assert answer.status_code == 200
+    found: dict[str, Any] = answer.json()["requests"]
+    return found
+
+
+def test_several_are_taken_as_each_alone(scene: Scene, client: TestClient) -> None:
+    asked = [scene.sign(digit_image(n), nonce=SIGNED_NONCE_START + n, fee_wei=fee) for n, fee in enumerate((30, 1, 40, 40))]
+    nonsense = {"request": 1}
+    found = post_many(client, *(asked_to_json(one) for one in asked), nonsense)
+    assert [found[to_hex(one.request_id)]["status"] for one in asked] == [202, 402, 202, 402]  # of a deposit of 100
+    assert found.keys() == {to_hex(one.request_id) for one in asked}
+    alone = post(client, asked[1])
+    assert found[to_hex(asked[1].request_id)] == {"status": alone.status_code, "body": alone.json()}
+    assert found[to_hex(asked[0].request_id)]["body"] == post(client, asked[0]).json()
+    assert [scene.store.find(one.request_id) is not None for one in asked] == [True, False, True, False]
+    assert work_once(scene.node, FAR, 4)
+    again = post_many(client, *(asked_to_json(one) for one in asked))
+    assert again[to_hex(asked[0].request_id)]["body"]["state"] == JobState.ANSWERED.value
+
+
+def test_several_fill_the_queue_no_further_than_one_by_one(scene: Scene, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "MAX_OPEN_JOBS", 2)
+    asked = [scene.sign(digit_image(n), nonce=SIGNED_NONCE_START + n) for n in range(3)]
+    found = post_many(client, *map(asked_to_json, asked))
+    assert [found[to_hex(one.request_id)]["status"] for one in asked] == [202, 202, 429]
+
+
+def test_several_have_a_limit_of_their_own(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_problem(client.post("/v1/requests/many", content=b" " * 20_000), 400, "MalformedInput")  # too large for one alone
+    assert_problem(client.post("/v1/requests/many", content=b" " * (service.MAX_BATCH_BYTES + 1)), 413, "TooLarge")
+    for body in ({}, [], {"requests": []}, {"requests": [{}] * 65}, {"requests": {}}):
+        assert_problem(client.post("/v1/requests/many", json=body), 400, "MalformedInput")
+
+
+def test_several_when_the_chain_is_away(scene: Scene, client: TestClient) -> None:
+    scene.chain.is_down = True
+    asked = [scene.sign(digit_image(n), nonce=SIGNED_NONCE_START + n) for n in range(2)]
+    found = post_many(client, *map(asked_to_json, asked))
+    assert {item["status"] for item in found.values()} == {503}
+    assert scene.store.count_open() == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from oracle.encoding import (
     unpack_proof_evidence,
 )
 from oracle.errors import EntryRejected, InputRejected, LogRefused, PeerError, RequestRejected, RequestUnknown
+from oracle.node.service import asked_from_json
 from oracle.pipeline.relay import make_attestation, make_lane
 from oracle.records import Address, Appended, Asked, Bytes32, Delivery, Entry, ModelKind, Policy, Request
 from oracle.relay import collect, outbox, peers
@@ -338,7 +339,8 @@ def test_a_node_that_says_so_is_asked_about_all_at_once(scene: Scene) -> None:
 
     collector = scene.collector(serving(calls, answer))
     scene.step(collector)
-    assert calls == [("GET", "/v1/claims"), ("POST", "/v1/requests"), ("POST", "/v1/requests"), ("POST", "/v1/claims")]
+    told = [("POST", "/v1/requests/many"), ("POST", "/v1/requests"), ("POST", "/v1/requests")]  # it does not know the first
+    assert calls == [("GET", "/v1/claims"), *told, ("POST", "/v1/claims")]
     del calls[:]
     scene.step(collector)
     assert calls == [("POST", "/v1/claims")]
@@ -346,6 +348,53 @@ def test_a_node_that_says_so_is_asked_about_all_at_once(scene: Scene) -> None:
         assert [c.signer for c in claims_of(connection, scene.asked)] == [operator_signer(0).address]
     assert not request_view(scene.engine, second.request_id).is_watched
     assert request_view(scene.engine, third.request_id).is_watched  # nothing was said about it: later
+
+
+def test_several_are_handed_over_together_and_not_asked_about_at_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accepted, refused for now, failed, forgotten by the answer: each as if it had been handed over alone. No more than fit at a time."""
+    monkeypatch.setattr(peers, "MOST_TOLD_BYTES", 6 * peers.REQUEST_BYTES)
+    asked = [signed(scene, nonce) for nonce in range(1, 8)]
+    statuses: list[object] = [202, 402, 503, None, 202, True, 200]
+    by_id = dict(zip([to_hex(one.request_id) for one in asked], statuses, strict=True))
+    calls: list[list[str]] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        document = json.loads(request.content)
+        if request.url.path == "/v1/requests/many":
+            told = [to_hex(asked_from_json(one, scene.chain.domain).request_id) for one in document["requests"]]
+            calls.append(told)
+            return httpx.Response(200, json={"requests": {i: {"status": by_id[i], "body": {}} for i in told if by_id[i] is not None}})
+        calls.append(document["request_ids"])
+        return httpx.Response(200, json={"claims": {}})
+
+    peer = NodePeer("http://node.test", httpx.MockTransport(handle))
+    peer.most_at_once = 64
+    answers = peer.ask_all(asked)
+    assert [isinstance(answers[one.request_id], PeerError) for one in asked] == [False, False, True, True, False, True, False]
+    assert [len(told) for told in calls] == [5, 2]
+    assert [one for told in calls for one in told] == list(by_id)
+    del calls[:]
+    peer.ask_all(asked)
+    again = [to_hex(one.request_id) for one, status in zip(asked, statuses, strict=True) if status not in (202, 200)]
+    assert calls[0] == again
+    assert calls[-1] == [one for one in by_id if one not in again]  # only these have been taken, and may be answered by now
+
+
+@pytest.mark.parametrize("document", [[], {}, {"requests": []}, "text", None])
+def test_a_node_that_does_not_take_several_is_told_one_by_one(scene: Scene, document: Any) -> None:
+    calls: list[tuple[str, str]] = []
+    serve = serving(calls, lambda _: httpx.Response(200, json={"claims": {}}))
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        answer = serve(request)
+        return httpx.Response(200, json=document) if request.url.path == "/v1/requests/many" else answer
+
+    peer = NodePeer("http://node.test", httpx.MockTransport(handle))
+    peer.most_at_once = 64
+    peer.ask_all([signed(scene, 1), signed(scene, 2)])
+    peer.ask_all([signed(scene, 3), signed(scene, 4)])
+    paths = [path for _, path in calls]
+    assert paths == ["/v1/requests/many", *["/v1/requests"] * 2, "/v1/claims", *["/v1/requests"] * 2, "/v1/claims"]
 
 
 @pytest.mark.parametrize(
@@ -478,6 +527,15 @@ class StrictLog:
     def __init__(self) -> None:
         self.given: list[tuple[str, Entry]] = []
         self.failures: dict[str, Exception] = {}
+        self.batches: list[int] = []
+
+    def append_batch(self, items: Sequence[tuple[Entry, str | None]]) -> list[Appended]:
+        """All or none, as the log does."""
+        self.batches.append(len(items))
+        for _, key in items:
+            if key in self.failures:
+                raise self.failures[key]
+        return [self.append(entry, str(key)) for entry, key in items]
 
     def append(self, entry: Entry, key: str) -> Appended:
         if key in self.failures:
@@ -496,6 +554,7 @@ def test_statement_is_made_once(scene: Scene) -> None:
     keep(scene, "a", "b", "a")
     log = StrictLog()
     assert write_waiting(scene.engine, log) == 2
+    assert log.batches == [2]
     assert write_waiting(scene.engine, log) == 0
     keep(scene, "a")
     assert write_waiting(scene.engine, log) == 0

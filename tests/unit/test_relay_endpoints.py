@@ -581,3 +581,97 @@ def test_one_endpoint_alone_is_asked_as_before() -> None:
     assert rig.ask("eth_getCode", ACCOUNT, "latest") == "0x05"
     assert rig.state(0) == "ready"
     assert threading.active_count() < 200
+
+
+# ---- several questions in one exchange ----------------------------------------------------------------------------------------------
+def one_endpoint(answer: Callable[[Any], httpx.Response]) -> tuple[Endpoints, list[Any]]:
+    """One endpoint, and what it was sent."""
+    sent: list[Any] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        sent.append(json.loads(request.content))
+        return answer(sent[-1])
+
+    return Endpoints("https://node.test/v3/" + KEY, transport=httpx.MockTransport(handle)), sent
+
+
+def echo(question: dict[str, Any]) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": question["id"], "result": question["params"][0]}
+
+
+def echo_all(sent: Any) -> httpx.Response:
+    return httpx.Response(200, json=[echo(one) for one in sent] if isinstance(sent, list) else echo(sent))
+
+
+def test_many_questions_go_together_and_come_back_in_order() -> None:
+    def shuffled(sent: Any) -> httpx.Response:
+        return httpx.Response(200, json=[echo(one) for one in reversed(sent)])
+
+    endpoints, sent = one_endpoint(shuffled)
+    found = endpoints.request_each("eth_call", [[n] for n in range(100)])
+    assert [one["result"] for one in found] == list(range(100))
+    assert [len(batch) for batch in sent] == [64, 36]
+    assert endpoints.request_each("eth_call", []) == []
+
+
+def test_one_question_alone_is_no_batch() -> None:
+    endpoints, sent = one_endpoint(echo_all)
+    assert endpoints.request_each("eth_call", [[1]])[0]["result"] == 1
+    assert isinstance(sent[0], dict)
+
+
+def test_an_error_stands_where_its_question_stood_and_tells_no_key() -> None:
+    def refuse_second(sent: Any) -> httpx.Response:
+        said = [echo(one) for one in sent]
+        said[1] = {"jsonrpc": "2.0", "id": sent[1]["id"], "error": {"code": 3, "message": f"reverted at {KEY}", "data": "0x"}}
+        return httpx.Response(200, json=said)
+
+    endpoints, _ = one_endpoint(refuse_second)
+    first, second, third = endpoints.request_each("eth_call", [[0], [1], [2]])
+    assert (first["result"], third["result"]) == (0, 2)
+    assert second["error"]["code"] == 3
+    assert KEY not in str(second)
+
+
+@pytest.mark.parametrize("refusal", [{"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "no batches"}}, {}, "no"])
+def test_an_endpoint_without_batches_is_asked_one_by_one_from_then_on(refusal: Any) -> None:
+    endpoints, sent = one_endpoint(lambda sent: httpx.Response(200, json=refusal) if isinstance(sent, list) else echo_all(sent))
+    for _ in range(2):
+        assert [one["result"] for one in endpoints.request_each("eth_call", [[0], [1]])] == [0, 1]
+    assert [isinstance(one, list) for one in sent] == [True, False, False, False, False]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda said: said[:-1],
+        lambda said: [*said, said[0]],
+        lambda said: [said[0], said[0]],
+        lambda said: [said[0], said[1] | {"id": 10**9}],
+        lambda said: [said[0], 1],
+        lambda said: [said[0], {"jsonrpc": "2.0", "id": said[1]["id"]}],
+        lambda said: [said[0], {"jsonrpc": "2.0", "id": said[1]["id"], "error": "x"}],
+        lambda said: [],
+    ],
+)
+def test_batches_of_another_form_are_faults(spoil: Callable[[list[Any]], list[Any]]) -> None:
+    endpoints, _ = one_endpoint(lambda sent: httpx.Response(200, json=spoil([echo(one) for one in sent])))
+    with pytest.raises(Fault):
+        endpoints.request_each("eth_call", [[0], [1]])
+    assert endpoints.snapshot()[0].faults == {"malformed": 1}
+
+
+def test_a_limit_within_a_batch_is_one() -> None:
+    def limit(sent: Any) -> httpx.Response:
+        error = {"code": -32005, "message": "rate limit exceeded"}
+        return httpx.Response(200, json=[echo(sent[0]), {"jsonrpc": "2.0", "id": sent[1]["id"], "error": error}])
+
+    endpoints, _ = one_endpoint(limit)
+    with pytest.raises(Fault, match="rate limited"):
+        endpoints.request_each("eth_call", [[0], [1]])
+
+
+def test_several_endpoints_vote_on_each() -> None:
+    rig = Rig()
+    rig.set("eth_call", "0x01", "0x01", "0x02")
+    assert [one["result"] for one in rig.endpoints.request_each("eth_call", [[{}, "latest"], [{}, "latest"]])] == ["0x01", "0x01"]

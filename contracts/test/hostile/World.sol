@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Coprocessor} from "../../src/Coprocessor.sol";
+import {FraudProofs} from "../../src/FraudProofs.sol";
+import {OperatorRegistry} from "../../src/OperatorRegistry.sol";
 import {IInferenceConsumer} from "../../src/interfaces/IInferenceConsumer.sol";
 import {CallbackStatus, Delivery, Evidence, Request, Status} from "../../src/libraries/Types.sol";
 import {Deployment} from "../Deployment.sol";
 import {bound, vm} from "../Vm.sol";
+import {TruthVerifier} from "./TruthVerifier.sol";
 
 /// @dev Fails when told to; reports what it was told to the world.
 contract MoodyConsumer is IInferenceConsumer {
@@ -199,6 +203,37 @@ contract World is Deployment {
         ];
         (bool isSuccess,) = address(this).call(calls[seed % calls.length]);
         require(isSuccess, "an action failed");
+    }
+
+    // ---- for who acts beside it: Network.sol ------------------------------------------------------------------
+
+    /// @dev What is called by others than a campaign.
+    function notActions() external pure returns (bytes4[] memory selectors) {
+        selectors = new bytes4[](5);
+        (selectors[0], selectors[1]) = (Deployment.setUp.selector, World.recordCall.selector);
+        (selectors[2], selectors[3], selectors[4]) = (World.act.selector, World.join.selector, World.look.selector);
+    }
+
+    function deployed()
+        external
+        view
+        returns (Coprocessor, OperatorRegistry, FraudProofs, TruthVerifier, bytes32 modelId_)
+    {
+        return (coprocessor, operators, frauds, truth, modelId);
+    }
+
+    function requestFrom(uint256 which) external view returns (bool isAny, Request memory asked) {
+        isAny = requests.length != 0;
+        if (isAny) asked = requests[which % requests.length];
+    }
+
+    function join(Request calldata asked) external {
+        remember(asked);
+        watch();
+    }
+
+    function look() external {
+        watch();
     }
 
     // ---- watching ---------------------------------------------------------------------------------------------
