@@ -76,6 +76,7 @@ from oracle.records import (
 )
 from oracle.relay import jsonrpc, shapes
 from oracle.relay.artifacts import load_artifact
+from oracle.relay.codec import make_tolerant
 from oracle.relay.deployment import Deployment
 from oracle.relay.endpoints import Endpoints
 from oracle.relay.failures import CallReverted, EndpointRefused, is_already_known, refusal_of
@@ -134,6 +135,7 @@ class Endpoint:
     def __init__(self, rpc: str | Sequence[str] | Endpoints, timeout_seconds: float = RPC_TIMEOUT_SECONDS) -> None:
         self.endpoints = rpc if isinstance(rpc, Endpoints) else Endpoints(rpc, timeout_seconds=timeout_seconds)
         self._web3 = Web3(_Provider(self.endpoints), middleware=[AttributeDictMiddleware])
+        self._web3.codec = _CODEC
 
     def chain_id(self) -> int:
         """The endpoint's own chain id, whatever the deployment says."""
@@ -730,7 +732,7 @@ def _reverted(message: str | None, data: object) -> CallReverted:
     return CallReverted(error["name"], f"({shown})")
 
 
-_CODEC = Web3().codec
+_CODEC = make_tolerant(Web3().codec)
 
 
 @cache
