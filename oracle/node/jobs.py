@@ -50,7 +50,7 @@ from oracle.errors import (
 )
 from oracle.node.owed import OwedEntries
 from oracle.records import Address, Appended, Asked, Bytes32, Claim, Domain, Inference, Runtime, SignedClaim
-from oracle.store import reading
+from oracle.store import insert_all, reading
 from oracle.wire import request_from_text, request_to_json
 
 SCHEMA = "node"
@@ -199,8 +199,13 @@ class JobStore:
 
     def enqueue_all(self, asked: Sequence[Asked]) -> dict[Bytes32, JobState]:
         """As `enqueue` for each, in one transaction."""
+        ids = [one.request_id for one in asked]
         with self._transaction() as connection:
-            return {one.request_id: enqueue(connection, one) for one in asked}
+            known = set(connection.execute(select(_jobs.c.request_id).where(_jobs.c.request_id.in_(ids))).scalars())
+            new = {one.request_id: one for one in asked if one.request_id not in known}
+            if new:
+                connection.execute(insert(_jobs), [_job_row(one) for one in new.values()])
+            return {one.request_id: JobState.QUEUED if one.request_id in new else enqueue(connection, one) for one in asked}
 
     def take_next(self, now: float) -> Job | None:
         """The oldest job that is due, now RUNNING; None where nothing is due."""
@@ -396,7 +401,7 @@ class JobStore:
                 if time.monotonic() > until:
                     break
             if signed:
-                connection.execute(insert(_guard), [_guard_row(guarded, domain) for guarded in signed])
+                insert_all(connection, _guard, [_guard_row(guarded, domain) for guarded in signed])
         return done
 
     def _signed_meanwhile(self, claims: Sequence[ToSign], domain: Domain, sign: Sign) -> dict[Bytes32, Guarded | Rejected | WorldError]:

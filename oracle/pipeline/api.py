@@ -18,7 +18,7 @@ from oracle.audit.note import VerifierKey, parse_vkey
 from oracle.audit.source import HttpSource, LogSource
 from oracle.config import Config, read_secret
 from oracle.encoding import to_hex
-from oracle.errors import AffidavitError, ChainError, ConfigRejected, ModelUnknown, RequestUnknown, StoreError
+from oracle.errors import AffidavitError, ChainError, ConfigRejected, ModelUnknown, StoreError
 from oracle.pipeline.accepting import check_paid, check_provable, check_quorum, check_registered, check_signed, check_terms, check_unused
 from oracle.pipeline.asking import Prepared, Wanted, build_request, typed_data
 from oracle.pipeline.catalogue import DescribedModel, load_catalogue
@@ -149,10 +149,8 @@ class Desk:
         return sum(operator.is_active for operator in self.chain.operators())
 
     def _known_state(self, request_id: Bytes32) -> RequestState | None:
-        try:
-            return self.view(request_id).state
-        except RequestUnknown:
-            return None
+        with storing():
+            return store.find_state(self.engine, request_id)
 
     # ---- following -------------------------------------------------------------------------------------------------------------------
     def view(self, request_id: Bytes32) -> RequestView:
