@@ -13,17 +13,18 @@ from oracle.pipeline.api import Desk
 HEX32 = r"^0x[0-9a-fA-F]{64}$"
 
 
-def desk_of(request: Request) -> Desk:
+# Asynchronous, though they wait for nothing: others are called in a thread of their own, which takes longer than all they do.
+async def desk_of(request: Request) -> Desk:
     desk: Desk = request.app.state.desk
     return desk
 
 
-def metrics_of(request: Request) -> Metrics:
+async def metrics_of(request: Request) -> Metrics:
     metrics: Metrics = request.app.state.metrics
     return metrics
 
 
-def seats_of(request: Request) -> Seats:
+async def seats_of(request: Request) -> Seats:
     seats: Seats = request.app.state.seats
     return seats
 

@@ -50,7 +50,7 @@ from oracle.errors import (
 )
 from oracle.node.owed import OwedEntries
 from oracle.records import Address, Appended, Asked, Bytes32, Claim, Domain, Inference, Runtime, SignedClaim
-from oracle.store import reading
+from oracle.store import insert_all, reading
 from oracle.wire import request_from_text, request_to_json
 
 SCHEMA = "node"
@@ -199,8 +199,13 @@ class JobStore:
 
     def enqueue_all(self, asked: Sequence[Asked]) -> dict[Bytes32, JobState]:
         """As `enqueue` for each, in one transaction."""
+        ids = [one.request_id for one in asked]
         with self._transaction() as connection:
-            return {one.request_id: enqueue(connection, one) for one in asked}
+            known = set(connection.execute(select(_jobs.c.request_id).where(_jobs.c.request_id.in_(ids))).scalars())
+            new = {one.request_id: one for one in asked if one.request_id not in known}
+            if new:
+                connection.execute(insert(_jobs), [_job_row(one) for one in new.values()])
+            return {one.request_id: JobState.QUEUED if one.request_id in new else enqueue(connection, one) for one in asked}
 
     def take_next(self, now: float) -> Job | None:
         """The oldest job that is due, now RUNNING; None where nothing is due."""
@@ -327,11 +332,12 @@ class JobStore:
 
     def fees_owed(self, requesters: Sequence[Address]) -> dict[Address, dict[Bytes32, int]]:
         """By requester and request: the fees of their unanswered signed requests, in wei."""
-        open_ones = select(_jobs.c.requester, _jobs.c.request_id, _jobs.c.request).where(_jobs.c.state.in_(OPEN_STATES))
+        columns = (_jobs.c.requester, _jobs.c.request_id, _jobs.c.request, _jobs.c.block_hash)
         owed: dict[Address, dict[Bytes32, int]] = {requester: {} for requester in requesters}
         with self._reading() as connection:
-            for requester, request_id, text in connection.execute(open_ones.where(_jobs.c.block_hash.is_(None))):
-                if requester in owed:
+            # By state alone: a requester may have a long history, and most requests of most nodes have no block.
+            for requester, request_id, text, block_hash in connection.execute(select(*columns).where(_jobs.c.state.in_(OPEN_STATES))):
+                if requester in owed and block_hash is None:
                     owed[Address(requester)][Bytes32(request_id)] = request_from_text(text).fee_wei
         return owed
 
@@ -396,7 +402,7 @@ class JobStore:
                 if time.monotonic() > until:
                     break
             if signed:
-                connection.execute(insert(_guard), [_guard_row(guarded, domain) for guarded in signed])
+                insert_all(connection, _guard, [_guard_row(guarded, domain) for guarded in signed])
         return done
 
     def _signed_meanwhile(self, claims: Sequence[ToSign], domain: Domain, sign: Sign) -> dict[Bytes32, Guarded | Rejected | WorldError]:

@@ -18,7 +18,7 @@ from oracle.audit.note import VerifierKey, parse_vkey
 from oracle.audit.source import HttpSource, LogSource
 from oracle.config import Config, read_secret
 from oracle.encoding import to_hex
-from oracle.errors import AffidavitError, ChainError, ConfigRejected, ModelUnknown, RequestUnknown, StoreError
+from oracle.errors import AffidavitError, ChainError, ConfigRejected, ModelUnknown, StoreError
 from oracle.pipeline.accepting import (
     check_enclave,
     check_paid,
@@ -172,10 +172,8 @@ class Desk:
         return self.at_head.get(head.hash, "active operators", lambda: frozenset(o.operator for o in self.chain.operators() if o.is_active))
 
     def _known_state(self, request_id: Bytes32) -> RequestState | None:
-        try:
-            return self.view(request_id).state
-        except RequestUnknown:
-            return None
+        with storing():
+            return store.find_state(self.engine, request_id)
 
     # ---- following -------------------------------------------------------------------------------------------------------------------
     def view(self, request_id: Bytes32) -> RequestView:

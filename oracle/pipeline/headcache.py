@@ -17,18 +17,25 @@ class HeadCache:
     def __init__(self) -> None:
         self._head: Bytes32 | None = None
         self._values: dict[Hashable, Any] = {}
+        self._asking: dict[Hashable, Lock] = {}
         self._lock = Lock()
 
     def get(self, head: Bytes32, key: Hashable, ask: Callable[[], T]) -> T:
-        """The value of `key` at `head`; `ask` is called without the lock, so a slow chain holds nobody else up."""
+        """The value of `key` at `head`. Who wants it while another asks for it waits for that answer; who wants another key does not."""
         with self._lock:
             if self._head != head:
-                self._head, self._values = head, {}
-            elif key in self._values:
+                self._head, self._values, self._asking = head, {}, {}
+            if key in self._values:
                 known: T = self._values[key]
                 return known
-        value = ask()
-        with self._lock:
-            if self._head == head:
-                self._values[key] = value
+            asking = self._asking.setdefault(key, Lock())
+        with asking:
+            with self._lock:
+                if self._head == head and key in self._values:
+                    answered: T = self._values[key]
+                    return answered
+            value = ask()
+            with self._lock:
+                if self._head == head:
+                    self._values[key] = value
         return value

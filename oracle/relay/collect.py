@@ -232,9 +232,9 @@ class Collector:
     def reconsider(self) -> None:
         """Decides again about requests whose evidence was refused, or that came back: operators may have changed since."""
         with self._lane.engine.begin() as connection:
-            job_states = select(JOBS.c.request_id).where(JOBS.c.kind == JobKind.DELIVER)
+            its_job = select(JOBS.c.id).where(JOBS.c.kind == JobKind.DELIVER, JOBS.c.request_id == REQUESTS.c.request_id)
             rows = connection.execute(
-                select(REQUESTS).where(REQUESTS.c.state == RequestState.COLLECTING, REQUESTS.c.request_id.in_(job_states)).limit(100)
+                select(REQUESTS).where(REQUESTS.c.state == RequestState.COLLECTING, its_job.exists()).limit(100)
             ).all()
             if rows:
                 self.decide_all(connection, [view_of(row).asked for row in rows])

@@ -257,6 +257,13 @@ def request_view(engine: Engine, request_id: Bytes32) -> RequestView:
     return view_of(row)
 
 
+def find_state(engine: Engine, request_id: Bytes32) -> RequestState | None:
+    """None where this relay has not seen it."""
+    with reading(engine) as connection:
+        state = connection.execute(select(REQUESTS.c.state).where(REQUESTS.c.request_id == request_id)).scalar_one_or_none()
+    return None if state is None else RequestState(state)
+
+
 def request_views(engine: Engine, request_ids: Sequence[Bytes32]) -> list[RequestView]:
     """Of those of them that are known, in their order."""
     with reading(engine) as connection:

@@ -359,7 +359,7 @@ def test_a_database_that_does_not_answer(net: Network, client: TestClient, monke
     def fail(*_: Any) -> None:
         raise OperationalError("select", {}, Exception("disk I/O error"))
 
-    monkeypatch.setattr(store, "_row", fail)
+    monkeypatch.setattr(store, "reading", fail)
     answer = post(client, net.asked())
     assert (answer.status_code, answer.json()["title"]) == (503, "StoreError")
     assert "disk" not in answer.text

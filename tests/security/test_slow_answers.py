@@ -1,0 +1,130 @@
+"""Answers that are never over although each byte comes in time: in a head, between chunks, behind the last one. Whoever is asked so may
+cost the one who asks its patience, and not its memory or its thread.
+
+Over the transport that services use (oracle/keepalive.py), by the two that ask strangers: the relay its nodes, and its endpoints.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from oracle.errors import PeerError
+from oracle.relay import peers
+from oracle.relay.upstream import Upstream
+
+LASTS_SECONDS = 2.0
+PATIENCE_SECONDS = 0.3
+MOST_SECONDS = 1.5
+MOST_BYTES = 12 << 20
+ENOUGH_BYTES = 6 << 20
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+LAST_CHUNK = CHUNKED + b"2\r\n{}\r\n0\r\n"
+
+DRIPS = {
+    "the name of a header": (OK, b"a"),
+    "headers": (OK, b"A: b\r\n"),
+    "other words in between": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "an extension of a chunk": (CHUNKED + b"2;", b"a"),
+    "headers behind the last chunk": (LAST_CHUNK, b"A: b\r\n"),
+    "a body": (CHUNKED, b"1\r\n \r\n"),
+}
+FLOODS = {
+    "headers": (OK, b"A: b\r\n" * 10_000),
+    "an extension of a chunk": (CHUNKED + b"2;", b"a" * 60_000),
+    "headers behind the last chunk": (LAST_CHUNK, b"A: b\r\n" * 10_000),
+    "one header behind the last chunk": (LAST_CHUNK + b"A: ", b"b" * 60_000),
+}
+HOLDS = {"the name of a header", "headers", "other words in between", "an extension of a chunk", "headers behind the last chunk"}
+FILLS = {"an extension of a chunk", "headers behind the last chunk", "one header behind the last chunk"}
+HELD = pytest.mark.xfail(strict=True, reason="time is looked at between pieces of a body alone, and no piece comes")
+FILLED = pytest.mark.xfail(strict=True, reason="bytes are counted in the head and the body alone")
+
+
+class Sender:
+    """Says `first`, then `more` again and again: for LASTS_SECONDS, or MOST_BYTES."""
+
+    def __init__(self, first: bytes, more: bytes, pause_seconds: float) -> None:
+        self._first, self._more, self._pause = first, more, pause_seconds
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
+        self.taken = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._server.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        ends = time.monotonic() + LASTS_SECONDS
+        with connection:
+            try:
+                connection.recv(65536)
+                connection.sendall(self._first)
+                while time.monotonic() < ends and self.taken < MOST_BYTES:
+                    connection.sendall(self._more)
+                    self.taken += len(self._more)
+                    time.sleep(self._pause)
+            except OSError:
+                return
+
+
+@pytest.fixture
+def sending() -> Iterator[Callable[[bytes, bytes, float], Sender]]:
+    opened: list[Sender] = []
+
+    def start(first: bytes, more: bytes, pause_seconds: float) -> Sender:
+        opened.append(Sender(first, more, pause_seconds))
+        return opened[-1]
+
+    yield start
+    for sender in opened:
+        sender.close()
+
+
+def ask_node(url: str) -> None:
+    with peers.NodePeer(url) as peer, pytest.raises(PeerError):
+        peer._exchange("GET", "/v1/claims/0x00")
+
+
+def ask_endpoint(url: str) -> None:
+    assert Upstream(url, "endpoint", PATIENCE_SECONDS, None, time.monotonic).ask("eth_chainId", []).fault is not None
+
+
+def params(cases: dict[str, tuple[bytes, bytes]], known: set[str], mark: pytest.MarkDecorator) -> list[object]:
+    return [pytest.param(*case, id=name, marks=[mark] if name in known else []) for name, case in cases.items()]
+
+
+@pytest.mark.parametrize(("first", "more"), params(DRIPS, HOLDS, HELD))
+def test_what_drips_holds_nobody(
+    sending: Callable[[bytes, bytes, float], Sender], monkeypatch: pytest.MonkeyPatch, first: bytes, more: bytes
+) -> None:
+    monkeypatch.setattr(peers, "MAX_ANSWER_SECONDS", PATIENCE_SECONDS)
+    sender = sending(first, more, 0.02)
+    for ask in (ask_node, ask_endpoint):
+        began = time.monotonic()
+        ask(sender.url)
+        assert time.monotonic() - began < MOST_SECONDS
+
+
+@pytest.mark.parametrize("ask", [ask_node, ask_endpoint])
+@pytest.mark.parametrize(("first", "more"), params(FLOODS, FILLS, FILLED))
+def test_what_floods_fills_nobody(
+    sending: Callable[[bytes, bytes, float], Sender], monkeypatch: pytest.MonkeyPatch, first: bytes, more: bytes, ask: Callable[[str], None]
+) -> None:
+    monkeypatch.setattr(peers, "MAX_ANSWER_SECONDS", LASTS_SECONDS)
+    sender = sending(first, more, 0)
+    ask(sender.url)
+    assert sender.taken < ENOUGH_BYTES, f"read {sender.taken >> 20} MiB that are no answer"
