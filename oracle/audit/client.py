@@ -16,7 +16,6 @@ import httpx
 from oracle.audit.record import check_entry, entry_to_json
 from oracle.encoding import parse_bytes32, parse_uint
 from oracle.errors import EntryRejected, LogRefused, MalformedInput, PeerError, Rejected, TooLarge, Unauthorised
-from oracle.keepalive import open_transport
 from oracle.records import Appended, Entry
 from oracle.wire import require_fields
 
@@ -46,7 +45,7 @@ class LogClient:
         self._attempts = attempts
         self._pause_seconds = pause_seconds
         headers = {"authorization": f"Bearer {token}"}
-        self._http = httpx.Client(base_url=self._url, headers=headers, timeout=timeout_seconds, transport=transport or open_transport(url))
+        self._http = httpx.Client(base_url=self._url, headers=headers, timeout=timeout_seconds, transport=transport)
 
     def close(self) -> None:
         self._http.close()

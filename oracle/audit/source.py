@@ -16,7 +16,6 @@ from oracle.audit.content import Content, content_from_json
 from oracle.audit.tiles import MAX_ENTRY_BYTES, WIDTH, Tile
 from oracle.encoding import parse_uint, to_hex
 from oracle.errors import MalformedInput, PeerError, StoreError, TooLarge, Unauthorised
-from oracle.keepalive import open_transport
 from oracle.records import Bytes32
 from oracle.wire import require_fields
 
@@ -106,7 +105,7 @@ class HttpSource:
         headers = {"authorization": f"Bearer {token}"} if token else {}
         self._url = url.rstrip("/")
         self._has_token = token is not None
-        self._http = httpx.Client(base_url=self._url, headers=headers, timeout=timeout_seconds, transport=transport or open_transport(url))
+        self._http = httpx.Client(base_url=self._url, headers=headers, timeout=timeout_seconds, transport=transport)
 
     def close(self) -> None:
         self._http.close()

@@ -13,7 +13,6 @@ import httpx
 from oracle import errors
 from oracle.encoding import canonical_json, compute_model_id, keccak256, parse_bytes32, to_hex
 from oracle.errors import MalformedInput, ModelRejected, PeerError, Rejected, RequestUnknown
-from oracle.keepalive import open_transport
 from oracle.pipeline.catalogue import DescribedModel, describe
 from oracle.records import Asked, Bytes32, ModelKind
 from oracle.wire import asked_to_json
@@ -38,7 +37,7 @@ class ApiClient:
     """Raises PeerError where the API does not answer, and the API's own error class where it refuses."""
 
     def __init__(self, base_url: str, transport: httpx.BaseTransport | None = None) -> None:
-        self._http = httpx.Client(base_url=base_url.rstrip("/"), timeout=TIMEOUT_SECONDS, transport=transport or open_transport(base_url))
+        self._http = httpx.Client(base_url=base_url.rstrip("/"), timeout=TIMEOUT_SECONDS, transport=transport)
 
     def model(self, model_id: Bytes32) -> DescribedModel:
         """The model's description, from a manifest whose digest gives exactly this id."""

@@ -12,7 +12,6 @@ import httpx
 
 from oracle.encoding import to_hex
 from oracle.errors import MalformedInput, PeerError
-from oracle.keepalive import open_transport
 from oracle.records import Asked, Bytes32, SignedClaim
 from oracle.wire import asked_to_json, signed_claim_from_json
 
@@ -47,7 +46,7 @@ class NodePeer:
 
     def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
         self.url = url
-        self._http = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, transport=transport or open_transport(url), follow_redirects=False)
+        self._http = httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS, transport=transport, follow_redirects=False)
         self.most_at_once = 1  # as the node says with its answers
         self._takes_many = True  # until it says that it does not
         self._told: set[Bytes32] = set()  # signed requests handed over by this process; the node's memory is what counts

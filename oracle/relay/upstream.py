@@ -34,9 +34,9 @@ import httpx
 
 from oracle.errors import ConfigRejected, MalformedInput
 from oracle.journal import hide_urls_of_http_client, redact_url
-from oracle.keepalive import open_transport
 from oracle.relay.agreement import Vote, vote_of
 from oracle.relay.failures import is_rate_limit
+from oracle.relay.pooled import open_transport
 
 FAULTS_TO_OPEN = 3
 FIRST_PAUSE_SECONDS = 0.5
@@ -159,10 +159,10 @@ class Upstream:
         self._ids = itertools.count(1)
         self._knows_batches = True  # until it shows that it does not
         self._in_flight = threading.BoundedSemaphore(MOST_IN_FLIGHT)
-        verify: ssl.SSLContext | bool = _tls() if urlsplit(url).scheme == "https" and transport is None else False
+        tls = _tls() if urlsplit(url).scheme == "https" and transport is None else None
         limits = httpx.Limits(max_connections=MOST_IN_FLIGHT, max_keepalive_connections=MOST_IN_FLIGHT)
-        self._transport = transport or open_transport(url)
-        self._http = httpx.Client(timeout=timeout_seconds, verify=verify, limits=limits, follow_redirects=False)
+        self._transport = transport or open_transport(url, tls, MOST_IN_FLIGHT)
+        self._http = httpx.Client(timeout=timeout_seconds, verify=tls or False, limits=limits, follow_redirects=False)
         self._target, self._headers = _target_of(url)
         self._limits = {"timeout": httpx.Timeout(timeout_seconds).as_dict()}
         hide_urls_of_http_client()

@@ -1,7 +1,7 @@
 """Answers that are never over although each byte comes in time: in a head, between chunks, behind the last one. Whoever is asked so may
 cost the one who asks its patience, and not its memory or its thread.
 
-Over the transport that services use (oracle/keepalive.py), by the two that ask strangers: the relay its nodes, and its endpoints.
+By the two that ask strangers: the relay its nodes (httpx), and its endpoints (oracle/relay/pooled.py).
 """
 
 from __future__ import annotations
@@ -41,9 +41,8 @@ FLOODS = {
     "one header behind the last chunk": (LAST_CHUNK + b"A: ", b"b" * 60_000),
 }
 HOLDS = {"the name of a header", "headers", "other words in between", "an extension of a chunk", "headers behind the last chunk"}
-FILLS = {"an extension of a chunk", "headers behind the last chunk", "one header behind the last chunk"}
 HELD = pytest.mark.xfail(strict=True, reason="time is looked at between pieces of a body alone, and no piece comes")
-FILLED = pytest.mark.xfail(strict=True, reason="bytes are counted in the head and the body alone")
+READ_ON = pytest.mark.xfail(strict=True, reason="thrown away, but for as long as they come")
 
 
 class Sender:
@@ -103,11 +102,17 @@ def ask_endpoint(url: str) -> None:
     assert Upstream(url, "endpoint", PATIENCE_SECONDS, None, time.monotonic).ask("eth_chainId", []).fault is not None
 
 
-def params(cases: dict[str, tuple[bytes, bytes]], known: set[str], mark: pytest.MarkDecorator) -> list[object]:
-    return [pytest.param(*case, id=name, marks=[mark] if name in known else []) for name, case in cases.items()]
+SLOW = [pytest.param(*case, id=name, marks=[HELD] if name in HOLDS else []) for name, case in DRIPS.items()]
+FLOODING = [
+    pytest.param(
+        *case, ask, id=f"{name}, {ask.__name__}", marks=[READ_ON] if ask is ask_endpoint and name == "headers behind the last chunk" else []
+    )
+    for name, case in FLOODS.items()
+    for ask in (ask_node, ask_endpoint)
+]
 
 
-@pytest.mark.parametrize(("first", "more"), params(DRIPS, HOLDS, HELD))
+@pytest.mark.parametrize(("first", "more"), SLOW)
 def test_what_drips_holds_nobody(
     sending: Callable[[bytes, bytes, float], Sender], monkeypatch: pytest.MonkeyPatch, first: bytes, more: bytes
 ) -> None:
@@ -119,8 +124,7 @@ def test_what_drips_holds_nobody(
         assert time.monotonic() - began < MOST_SECONDS
 
 
-@pytest.mark.parametrize("ask", [ask_node, ask_endpoint])
-@pytest.mark.parametrize(("first", "more"), params(FLOODS, FILLS, FILLED))
+@pytest.mark.parametrize(("first", "more", "ask"), FLOODING)
 def test_what_floods_fills_nobody(
     sending: Callable[[bytes, bytes, float], Sender], monkeypatch: pytest.MonkeyPatch, first: bytes, more: bytes, ask: Callable[[str], None]
 ) -> None:

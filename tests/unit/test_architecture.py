@@ -18,7 +18,6 @@ CORE = {
     "store",
     "http",
     "journal",
-    "keepalive",
     "tensors",
     "limits",
     "signatures",
