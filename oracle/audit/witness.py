@@ -8,7 +8,6 @@ they satisfy the policy, in the file `witnessed`, which proofs lead to.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -37,6 +36,7 @@ from oracle.audit.tiles import subtree_reader
 from oracle.audit.tree import compute_consistency_from, compute_root_from, sha256
 from oracle.audit.witness_store import CosignedStore, CosignedTree
 from oracle.errors import InvariantBroken, LogRefused, MalformedInput, NoteRejected, PeerError
+from oracle.reading import read_bounded
 from oracle.records import Bytes32, Checkpoint
 from oracle.seams import Clock
 
@@ -106,14 +106,9 @@ class WitnessClient:
 
     def _ask(self, method: str, path: str, content: bytes | None) -> tuple[int, str, bytes]:
         """Status, content type and body; no more of it is read than a witness has to say."""
-        started = time.monotonic()
         try:
             with self._http.stream(method, self._url + path, content=content) as answer:
-                body = b""
-                for chunk in answer.iter_bytes():
-                    body += chunk
-                    if len(body) > MAX_SUBMISSION_BYTES or time.monotonic() - started > 2 * TIMEOUT_SECONDS:
-                        raise PeerError(f"witness {self.witness.name} takes too many bytes or too long to answer")
+                body = read_bounded(answer, f"witness {self.witness.name}", MAX_SUBMISSION_BYTES, 2 * TIMEOUT_SECONDS)
                 return answer.status_code, answer.headers.get("content-type", "").split(";")[0].strip(), body
         except httpx.HTTPError as error:
             raise PeerError(f"witness {self.witness.name} at {self._url} did not answer") from error

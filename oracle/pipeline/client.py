@@ -14,6 +14,7 @@ from oracle import errors
 from oracle.encoding import canonical_json, compute_model_id, keccak256, parse_bytes32, to_hex
 from oracle.errors import MalformedInput, ModelRejected, PeerError, Rejected, RequestUnknown
 from oracle.pipeline.catalogue import DescribedModel, describe
+from oracle.reading import read_bounded
 from oracle.records import Asked, Bytes32, ModelKind
 from oracle.wire import asked_to_json
 
@@ -22,6 +23,8 @@ RECONNECTS = 10
 RECONNECT_PAUSE_SECONDS = 0.5
 KNOWN_SECONDS = 60.0
 MAX_LINE_CHARACTERS = 1 << 20
+MAX_ANSWER_BYTES = 16 << 20
+"""Of the longest: the entries about a request, with their proofs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +99,7 @@ class ApiClient:
         try:
             with self._http.stream("GET", f"/v1/requests/{to_hex(request_id)}/events", headers=headers) as response:
                 if response.status_code != 200:
-                    response.read()
-                    self._decode(response)
+                    self._decode(self._read(response))
                 yield from parse_events(response.iter_lines())
         except httpx.HTTPError as error:
             raise PeerError(f"the API at {self._http.base_url} broke off") from error
@@ -107,9 +109,15 @@ class ApiClient:
 
     def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
         try:
-            return self._http.request(method, path, **more)
+            with self._http.stream(method, path, **more) as response:
+                return self._read(response)
         except httpx.HTTPError as error:
             raise PeerError(f"the API at {self._http.base_url} does not answer") from error
+
+    def _read(self, streamed: httpx.Response) -> httpx.Response:
+        """The same answer with its body, which is no longer than anything an API has to say."""
+        body = read_bounded(streamed, f"the API at {self._http.base_url}", MAX_ANSWER_BYTES, TIMEOUT_SECONDS)
+        return httpx.Response(streamed.status_code, content=body)
 
     def _decode(self, response: httpx.Response) -> dict[str, Any]:
         try:

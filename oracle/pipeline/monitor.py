@@ -24,12 +24,14 @@ from oracle.encoding import compute_log_id
 from oracle.errors import ConfigRejected, PeerError
 from oracle.http import install_errors
 from oracle.pipeline.background import Background, Step
+from oracle.reading import read_bounded
 from oracle.records import Address, Anchor
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
 from oracle.seams import SystemClock
 
 _TIMEOUT_SECONDS = 10.0
+_READY_BYTES = 1 << 16
 _IDLE_SECONDS = 1.0
 
 
@@ -111,10 +113,11 @@ def _clients(policy: Policy | None) -> list[WitnessClient]:
 def _refusal_reader(log: str) -> Callable[[], str | None]:
     def read() -> str | None:
         try:
-            answer = httpx.get(f"{log.rstrip('/')}/ready", timeout=_TIMEOUT_SECONDS)
+            with httpx.stream("GET", f"{log.rstrip('/')}/ready", timeout=_TIMEOUT_SECONDS) as answer:
+                data = read_bounded(answer, f"the log at {log}", _READY_BYTES, _TIMEOUT_SECONDS)
         except httpx.HTTPError as error:
             raise PeerError(f"the log at {log} did not answer /ready") from error
-        return answer.text[:500] if answer.status_code == 409 else None
+        return data.decode(errors="replace")[:500] if answer.status_code == 409 else None
 
     return read
 

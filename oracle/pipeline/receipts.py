@@ -12,6 +12,7 @@ from oracle.audit.source import open_source
 from oracle.audit.tree import hash_leaf
 from oracle.audit.view import LogView
 from oracle.errors import ConfigRejected, PeerError, ProofRejected
+from oracle.reading import read_bounded
 
 _TIMEOUT_SECONDS = 10.0
 
@@ -53,9 +54,10 @@ def _get(log: str, index: int) -> bytes:
     if not log.startswith(("http://", "https://")):
         raise ConfigRejected("log", "a URL: receipts are signed when they are asked for", log)
     try:
-        answer = httpx.get(f"{log.rstrip('/')}/receipt/{index}", timeout=_TIMEOUT_SECONDS)
+        with httpx.stream("GET", f"{log.rstrip('/')}/receipt/{index}", timeout=_TIMEOUT_SECONDS) as answer:
+            data = read_bounded(answer, f"the log at {log}", MAX_RECEIPT_BYTES, _TIMEOUT_SECONDS)
     except httpx.HTTPError as error:
         raise PeerError(f"the log at {log} did not answer") from error
-    if answer.status_code != 200 or len(answer.content) > MAX_RECEIPT_BYTES:
-        raise PeerError(f"the log at {log} gave no receipt for entry {index}: {answer.status_code} {answer.text[:200]!a}")
-    return answer.content
+    if answer.status_code != 200:
+        raise PeerError(f"the log at {log} gave no receipt for entry {index}: {answer.status_code} {data[:200]!r}")
+    return data

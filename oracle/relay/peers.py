@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import httpx
 
 from oracle.encoding import to_hex
 from oracle.errors import MalformedInput, PeerError
+from oracle.reading import read_bounded
 from oracle.records import Asked, Bytes32, SignedClaim
 from oracle.wire import asked_to_json, signed_claim_from_json
 
@@ -166,17 +166,9 @@ class NodePeer:
             with self._http.stream(method, path, json=body) as response:
                 if (most := response.headers.get(BATCH_HEADER, "")).isascii() and most.isdigit() and len(most) <= 3:
                     self.most_at_once = max(1, min(int(most), MOST_ASKED_AT_ONCE))
-                return response.status_code, _parse(self._read(response))
+                return response.status_code, _parse(read_bounded(response, f"node {self.url}", MAX_ANSWER_BYTES, MAX_ANSWER_SECONDS))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise NodeAway(f"node {self.url} does not answer") from error
-
-    def _read(self, response: httpx.Response) -> bytes:
-        deadline, data = time.monotonic() + MAX_ANSWER_SECONDS, b""
-        for chunk in response.iter_bytes():
-            data += chunk
-            if len(data) > MAX_ANSWER_BYTES or time.monotonic() > deadline:
-                raise PeerError(f"node {self.url} sent more than {MAX_ANSWER_BYTES} bytes, or for longer than {MAX_ANSWER_SECONDS} seconds")
-        return data
 
 
 def _in_pieces(asked: Sequence[Asked]) -> Iterator[list[Asked]]:

@@ -18,6 +18,7 @@ CORE = {
     "store",
     "http",
     "journal",
+    "reading",
     "tensors",
     "limits",
     "signatures",
