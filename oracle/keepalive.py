@@ -6,8 +6,10 @@ TLS and proxies are left to httpx (`open_transport` gives None).
 
 from __future__ import annotations
 
+import re
 import select
 import socket
+import time
 import urllib.request
 from collections import deque
 from collections.abc import Iterator
@@ -20,8 +22,12 @@ if TYPE_CHECKING:
     from httptools import HttpResponseParser
 
 MOST_IDLE = 64
-MAX_HEAD_BYTES = 1 << 16
+MAX_IDLE_BYTES = 1 << 16
+"""Of an answer's head, and of what is no body between two pieces of it or behind the last: ten times what a server of ours ever sends."""
+WHOLE = "affidavit.whole"
+"""A request's extension: seconds for its whole answer, beside the limits that httpx sets for single steps."""
 _PIECE_BYTES = 1 << 16
+_LINE_ENDS = re.compile(rb"[\x00\r\n]")
 
 
 def open_transport(url: str) -> httpx.BaseTransport | None:
@@ -49,11 +55,11 @@ class KeepAliveTransport(httpx.BaseTransport):
         self._is_closed = False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        limits = request.extensions.get("timeout", {})
+        limits, data = request.extensions.get("timeout", {}), _encode_request(request)
         connection = self._connect(request, limits.get("connect"))
-        exchange = _Exchange(self, connection, limits.get("read"), is_without_body=request.method == "HEAD")
+        exchange = _Exchange(self, connection, limits.get("read"), request.extensions.get(WHOLE), is_without_body=request.method == "HEAD")
         try:
-            _send(connection[1], _encode_request(request), limits.get("write"))
+            _send(connection[1], data, limits.get("write"))
             exchange.read_head()
         except BaseException:
             exchange.close()
@@ -98,13 +104,20 @@ class _Exchange(httpx.SyncByteStream):
     """The answer to one request: its head, then its body in the pieces in which it comes."""
 
     def __init__(
-        self, owner: KeepAliveTransport, connection: tuple[tuple[str, int], socket.socket], seconds: float | None, is_without_body: bool
+        self,
+        owner: KeepAliveTransport,
+        connection: tuple[tuple[str, int], socket.socket],
+        seconds: float | None,
+        whole_seconds: float | None,
+        is_without_body: bool,
     ) -> None:
         from httptools import HttpResponseParser
 
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self._owner, self._connection, self._seconds, self._is_without_body = owner, connection, seconds, is_without_body
+        self._ends = None if whole_seconds is None else time.monotonic() + whole_seconds
+        self._idle_bytes = 0  # since the last piece of the body
         self._pieces: deque[bytes] = deque()
         self._has_head = self._is_whole = self._is_closed = self._may_stay = False
         self._parser: HttpResponseParser = HttpResponseParser(self)
@@ -129,11 +142,8 @@ class _Exchange(httpx.SyncByteStream):
     # ---- reading --------------------------------------------------------------------------------------------------------------------
     def read_head(self) -> None:
         self._connection[1].settimeout(self._seconds)
-        size = 0
         while not self._has_head:
-            if size > MAX_HEAD_BYTES:
-                raise httpx.RemoteProtocolError("the head of an answer without an end")
-            size += self._read_some()
+            self._read_some()
 
     def __iter__(self) -> Iterator[bytes]:
         while True:
@@ -152,18 +162,31 @@ class _Exchange(httpx.SyncByteStream):
         else:
             self._connection[1].close()
 
-    def _read_some(self) -> int:
+    def _read_some(self) -> None:
+        if self._idle_bytes > MAX_IDLE_BYTES:
+            raise httpx.RemoteProtocolError("an answer that goes on without saying anything")
         try:
+            self._limit_time()
             data = self._connection[1].recv(_PIECE_BYTES)
         except TimeoutError as error:
             raise httpx.ReadTimeout(str(error)) from error
         except OSError as error:
             raise httpx.ReadError(str(error)) from error
         if data:
+            self._idle_bytes += len(data)
             self._parse(data)
+            if self._pieces:
+                self._idle_bytes = 0
         else:
             self._end()
-        return len(data)
+
+    def _limit_time(self) -> None:
+        """The next step may take as long as any, and no longer than what is left for all."""
+        if self._ends is None:
+            return
+        if (left := self._ends - time.monotonic()) <= 0:
+            raise TimeoutError("an answer without an end")
+        self._connection[1].settimeout(left if self._seconds is None else min(self._seconds, left))
 
     def _parse(self, data: bytes) -> None:
         from httptools import HttpParserError
@@ -183,6 +206,9 @@ class _Exchange(httpx.SyncByteStream):
 
 def _encode_request(request: httpx.Request) -> bytes:
     """The bytes of a request; a body of unknown length is read first, and told."""
+    for name, value in request.headers.raw:  # two lines would be two headers, or another request
+        if _LINE_ENDS.search(name) or _LINE_ENDS.search(value) or not name or b":" in name or b" " in name:
+            raise httpx.LocalProtocolError(f"a header {name!r:.40} that is not one line", request=request)
     body = b"".join(piece for piece in request.stream)  # type: ignore[union-attr]
     head = [b"%s %s HTTP/1.1\r\n" % (request.method.encode("ascii"), request.url.raw_path)]
     head += [b"%s: %s\r\n" % header for header in request.headers.raw if header[0].lower() != b"transfer-encoding"]

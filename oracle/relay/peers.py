@@ -12,7 +12,7 @@ import httpx
 
 from oracle.encoding import to_hex
 from oracle.errors import MalformedInput, PeerError
-from oracle.keepalive import open_transport
+from oracle.keepalive import WHOLE, open_transport
 from oracle.records import Asked, Bytes32, SignedClaim
 from oracle.wire import asked_to_json, signed_claim_from_json
 
@@ -164,7 +164,7 @@ class NodePeer:
     def _exchange(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """Status and JSON document; the document is None where the body is not JSON of an acceptable size."""
         try:
-            with self._http.stream(method, path, json=body) as response:
+            with self._http.stream(method, path, json=body, extensions={WHOLE: MAX_ANSWER_SECONDS}) as response:
                 if (most := response.headers.get(BATCH_HEADER, "")).isascii() and most.isdigit() and len(most) <= 3:
                     self.most_at_once = max(1, min(int(most), MOST_ASKED_AT_ONCE))
                 return response.status_code, _parse(self._read(response))

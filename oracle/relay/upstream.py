@@ -34,7 +34,7 @@ import httpx
 
 from oracle.errors import ConfigRejected, MalformedInput
 from oracle.journal import hide_urls_of_http_client, redact_url
-from oracle.keepalive import open_transport
+from oracle.keepalive import WHOLE, open_transport
 from oracle.relay.agreement import Vote, vote_of
 from oracle.relay.failures import is_rate_limit
 
@@ -164,7 +164,7 @@ class Upstream:
         self._transport = transport or open_transport(url)
         self._http = httpx.Client(timeout=timeout_seconds, verify=verify, limits=limits, follow_redirects=False)
         self._target, self._headers = _target_of(url)
-        self._limits = {"timeout": httpx.Timeout(timeout_seconds).as_dict()}
+        self._limits = {"timeout": httpx.Timeout(timeout_seconds).as_dict(), WHOLE: timeout_seconds}
         hide_urls_of_http_client()
 
     def __repr__(self) -> str:
