@@ -48,10 +48,10 @@ interface Vm {
     function prank(address sender) external;
     function readFile(string calldata path) external view returns (string memory);
     function recordLogs() external;
-    function revertToState(uint256 id) external returns (bool isReverted);
     function sign(uint256 key, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
     function snapshotGasLastCall(string calldata group, string calldata name) external returns (uint256 gasUsed);
     function snapshotState() external returns (uint256 id);
+    function revertToState(uint256 id) external returns (bool isReverted);
     function toString(uint256 value) external pure returns (string memory);
     function warp(uint256 timestamp) external;
 }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from oracle.attest.sign import sign_claim
 from oracle.audit.entries import error_entry, intent_entry, result_entry
 from oracle.encoding import keccak256, to_hex, unpack_policy
-from oracle.errors import InvariantBroken, Rejected, WorldError
+from oracle.errors import InvariantBroken, PolicyRejected, Rejected, WorldError
 from oracle.node.infer import infer
 from oracle.node.intake import CheckedJob, check
 from oracle.node.jobs import Guarded, Job, ToSign
@@ -60,7 +60,11 @@ def may_go_together(job: Job, before: Sequence[Job], node: Node) -> bool:
 
 def _is_slow(job: Job, node: Node) -> bool:
     request = job.asked.request
-    return unpack_policy(request.policy).proof or not node.library.is_quick(request.model_id)
+    try:
+        demands_proof = unpack_policy(request.policy).proof
+    except PolicyRejected:  # the check says so, in no time
+        demands_proof = False
+    return demands_proof or not node.library.is_quick(request.model_id)
 
 
 def answer(jobs: Sequence[Job], node: Node) -> dict[Bytes32, Problem]:

@@ -229,7 +229,7 @@ class Upstream:
             raise Fault(self.name, FaultKind.MALFORMED, f"HTTP {status} without JSON") from None
         if not isinstance(found, list):
             return None
-        by_number = {item.get("id"): item for item in found if isinstance(item, dict)}
+        by_number = {item["id"]: item for item in found if isinstance(item, dict) and type(item.get("id")) is int}
         if len(found) != len(each) or by_number.keys() != set(numbers):
             raise Fault(self.name, FaultKind.MALFORMED, "answers to other questions than those of a batch")
         return [self._read(by_number[number], number, status) for number in numbers]

@@ -653,3 +653,10 @@ def test_slow_ones_are_worked_on_alone(scene: Scene) -> None:
     assert [job.asked for job in taken] == asked[:2]
     taken = scene.store.take_due(FAR, MANY, lambda job, before: answering.may_go_together(job, before, scene.node))
     assert [job.asked for job in taken] == asked[2:3]
+
+
+def test_policies_that_are_none_are_refused_among_several(scene: Scene) -> None:
+    """Such as those of contracts that are newer than this node."""
+    asked = ask_many(scene, number_0={"policy": Bytes32(b"\xff" * 32)}, number_3={"policy": Bytes32(b"\xff" * 32)})
+    assert work_once(scene.node, FAR, MANY)
+    assert [scene.store.job(one.request_id).problem for one in asked] == ["PolicyRejected", None, None, "PolicyRejected", *[None] * 4]

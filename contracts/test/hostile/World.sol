@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Coprocessor} from "../../src/Coprocessor.sol";
-import {FraudProofs} from "../../src/FraudProofs.sol";
-import {OperatorRegistry} from "../../src/OperatorRegistry.sol";
 import {IInferenceConsumer} from "../../src/interfaces/IInferenceConsumer.sol";
 import {CallbackStatus, Delivery, Evidence, Request, Status} from "../../src/libraries/Types.sol";
-import {Deployment} from "../Deployment.sol";
+import {Coprocessor, Deployment, FraudProofs, OperatorRegistry, TruthVerifier} from "../Deployment.sol";
 import {bound, vm} from "../Vm.sol";
-import {TruthVerifier} from "./TruthVerifier.sol";
 
 /// @dev Fails when told to; reports what it was told to the world.
 contract MoodyConsumer is IInferenceConsumer {
@@ -205,37 +201,6 @@ contract World is Deployment {
         require(isSuccess, "an action failed");
     }
 
-    // ---- for who acts beside it: Network.sol ------------------------------------------------------------------
-
-    /// @dev What is called by others than a campaign.
-    function notActions() external pure returns (bytes4[] memory selectors) {
-        selectors = new bytes4[](5);
-        (selectors[0], selectors[1]) = (Deployment.setUp.selector, World.recordCall.selector);
-        (selectors[2], selectors[3], selectors[4]) = (World.act.selector, World.join.selector, World.look.selector);
-    }
-
-    function deployed()
-        external
-        view
-        returns (Coprocessor, OperatorRegistry, FraudProofs, TruthVerifier, bytes32 modelId_)
-    {
-        return (coprocessor, operators, frauds, truth, modelId);
-    }
-
-    function requestFrom(uint256 which) external view returns (bool isAny, Request memory asked) {
-        isAny = requests.length != 0;
-        if (isAny) asked = requests[which % requests.length];
-    }
-
-    function join(Request calldata asked) external {
-        remember(asked);
-        watch();
-    }
-
-    function look() external {
-        watch();
-    }
-
     // ---- watching ---------------------------------------------------------------------------------------------
 
     /// @dev Called by the consumers; undone with them when they fail, so only successful calls are counted.
@@ -301,6 +266,31 @@ contract World is Deployment {
         if (to == CallbackStatus.RUNNING) return false;
         if (from == to || from == CallbackStatus.NONE) return true;
         return from == CallbackStatus.FAILED && to == CallbackStatus.SUCCEEDED;
+    }
+
+    // ---- for who acts beside it (Network.sol) -----------------------------------------------------------------
+
+    function deployed()
+        external
+        view
+        returns (Coprocessor, OperatorRegistry, FraudProofs, TruthVerifier, bytes32 modelId_)
+    {
+        return (coprocessor, operators, frauds, truth, modelId);
+    }
+
+    function requestFrom(uint256 which) external view returns (bool isAny, Request memory asked) {
+        isAny = requests.length != 0;
+        if (isAny) asked = requests[which % requests.length];
+    }
+
+    /// @dev A request that was made by a contract beside this one. A campaign's callers, which have no code, make none.
+    function join(Request calldata asked) external {
+        if (msg.sender.code.length != 0) remember(asked);
+        watch();
+    }
+
+    function look() external {
+        watch();
     }
 
     // ---- inside -----------------------------------------------------------------------------------------------
