@@ -41,6 +41,7 @@ class Policy:
     enclave: bool = False
     window_seconds: int = 0  # uint32; the callback waits that long
     simulated: bool = False  # a simulated enclave is good enough; only together with `enclave`
+    disputable: bool = False  # within the window a committee of operators can be asked who is right; only with a window
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,7 @@ class PolicyIn(Strict):
     proof: bool = False
     enclave: bool = False
     window_seconds: Uint32 = Field(default=0, description="The callback waits this long after delivery.")
+    disputable: bool = Field(default=False, description="Within the window anyone may ask a committee of operators; only with a window.")
 
 
 class PrepareIn(Strict):

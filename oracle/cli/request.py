@@ -37,6 +37,9 @@ def request(
     ] = None,
     proof: Annotated[bool, typer.Option("--proof", help="Demand a proof that the model gives this answer (canonical models).")] = False,
     window_seconds: Annotated[int, typer.Option(min=0, help="The callback waits this long after delivery.")] = 0,
+    disputable: Annotated[
+        bool, typer.Option("--disputable", help="Until then anyone may have a committee of operators decide. Only with a window.")
+    ] = False,
     fee_wei: Annotated[int, typer.Option(min=0, help="Paid to the operators whose signatures count, and to who proved.")] = 0,
     callback_gas: Annotated[int, typer.Option(min=0, help="Gas for onInference on the requester, if it is a contract.")] = 0,
     patience_seconds: Annotated[int, typer.Option(min=1, help="Deadline from now; after it the fee can be refunded.")] = 600,
@@ -59,7 +62,9 @@ def request(
     described = _find_model(model, api)
     session = open_session(rpc, deployment, keystore, password_file)
     k = quorum if quorum is not None else 0 if proof else 1
-    terms = requesting.Terms(Policy(k, proof, window_seconds=window_seconds), fee_wei, callback_gas, patience_seconds)
+    terms = requesting.Terms(
+        Policy(k, proof, window_seconds=window_seconds, disputable=disputable), fee_wei, callback_gas, patience_seconds
+    )
     wanted = requesting.read_input(input_file)
     with working("Asking"):
         asked = (

@@ -80,7 +80,7 @@ class Explanation:
 
 # ---- reading a policy ----------------------------------------------------------------------------------------------------------------
 def parse_policy(text: str) -> Policy:
-    """A policy from its 32-byte word, or from words: "quorum 2", "proof", "quorum=2 window=10m", "proof and quorum 3, window 600".
+    """A policy from its 32-byte word, or from words: "quorum 2", "proof", "quorum=2 window=10m disputable", "proof and quorum 3".
 
     Windows take s, m, h or d. Raises PolicyRejected or MalformedInput.
     """
@@ -123,7 +123,7 @@ def _seconds(text: object) -> int:
     return int(match[1]) * _SECONDS[match[2]]
 
 
-_FLAGS = {"proof": "proof", "enclave": "enclave", "simulated": "simulated"}
+_FLAGS = {"proof": "proof", "enclave": "enclave", "simulated": "simulated", "disputable": "disputable"}
 _VALUES: Mapping[str, tuple[str, Callable[[object], Any]]] = {
     "quorum": ("quorum", _count),
     "window": ("window_seconds", _seconds),
@@ -215,6 +215,12 @@ def _together(policy: Policy, demands: tuple[Demand, ...]) -> str:
     whole = _join(parts)
     if not policy.window_seconds:
         return f"A wrong answer passes only if {whole}." + (" All of it for the same request." if len(parts) > 1 else "")
+    if policy.disputable:
+        return (
+            f"A wrong answer passes only if {whole}, and then either nobody who has the model objects within "
+            f"{duration(policy.window_seconds)} and no audit falls on it, or most of a committee of operators drawn by lot vote for the "
+            "same lie. An answer of a canonical model is replaced by the proven one, whatever a committee thinks."
+        )
     watch = f"nobody who has the model proves the right answer within {duration(policy.window_seconds)}"
     return (
         f"A wrong answer of a canonical model passes only if {whole}, and {watch}. For an opaque model nothing can be proven: the window "
@@ -236,6 +242,8 @@ def _callback(policy: Policy) -> str:
             f"when the answer is final: {duration(policy.window_seconds)} after its delivery, in the transaction that finalizes it "
             "(the relay sends it, anyone may), or at once when a challenge puts the proven answer in its place"
         )
+    if policy.disputable:
+        when += ". While a committee has not decided it waits, also beyond that; if the committee finds another answer, it runs on that one"
     return f"The callback runs {when}. It runs once, with exactly the gas the request asked for; if it fails, anyone may run it again."
 
 
@@ -244,10 +252,19 @@ _SLASHING_WORDS = (
     "challenger's, half is burnt."
 )
 _OPAQUE_WORDS = "Nothing can be proven about an opaque model."
+_DISPUTE_WORDS = (
+    "Within {window} anyone who puts up the bond has a committee of operators, drawn by lot from those who did not sign, run the model "
+    "again. If most of them find another answer, theirs replaces it, the challenger has the bond and a share of the fee, and whoever "
+    "signed the other one loses the stake. If the answer stands, the bond is lost; without a majority the fee goes back to the asker. "
+    "Some answers that nobody objects to are drawn by lot and audited in the same way. It is the only remedy for an opaque model."
+)
 
 
 def _challenge(policy: Policy) -> str:
     slashing = [_SLASHING_WORDS] if policy.quorum else []
+    if policy.disputable:
+        proving = "For a canonical model anyone may prove the right answer instead: one transaction, no bond, no vote."
+        return " ".join([_DISPUTE_WORDS.format(window=duration(policy.window_seconds)), proving, *slashing])
     if policy.window_seconds:
         replacing = (
             f"Within {duration(policy.window_seconds)} anyone who has the canonical model replaces a wrong answer by proving the right "
