@@ -234,6 +234,12 @@ def compute_anchor_digest(log_id: Bytes32, size: int, root: Bytes32, chain_id: i
     return typed_data_digest(domain_separator(ANCHOR_DOMAIN_NAME, chain_id, contract), struct_hash)
 
 
+# ---- votes ------------------------------------------------------------------------------------------------------------------------
+def compute_vote_commitment(request_id: Bytes32, member: Address, output_digest: Bytes32, salt: Bytes32) -> Bytes32:
+    """What a member of a committee commits to before anybody shows a vote: keccak256(abi.encode(request, member, output, salt))."""
+    return keccak256(abi_encode(["bytes32", "address", "bytes32", "bytes32"], [request_id, member, output_digest, salt]))
+
+
 # ---- policy ----------------------------------------------------------------------------------------------------------------------
 _FLAG_PROOF, _FLAG_ENCLAVE, _FLAG_SIMULATED, _FLAG_DISPUTABLE = 1, 2, 4, 8
 _FLAGS = _FLAG_PROOF | _FLAG_ENCLAVE | _FLAG_SIMULATED | _FLAG_DISPUTABLE

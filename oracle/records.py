@@ -289,6 +289,7 @@ class TransactionReceipt:
     delivered: tuple[Delivered, ...] = ()
     replaced: tuple[Replaced, ...] = ()
     items: tuple[tuple[Bytes32, ResultCode], ...] = ()  # of a batch, all of them, in its order; none for a single delivery
+    finalized: tuple[Bytes32, ...] = ()  # requests whose pending answers it made final
 
     @property
     def failed_items(self) -> tuple[tuple[Bytes32, ResultCode], ...]:

@@ -732,6 +732,7 @@ def _receipt(transaction: Bytes32, raw: TxReceipt, events: Sequence[tuple[str, M
         delivered=shapes.delivered_of(events),
         replaced=shapes.replaced_of(events),
         items=shapes.items_of(events),
+        finalized=shapes.finalized_of(events),
     )
 
 

@@ -145,6 +145,8 @@ def _is_wanted(lane: Lane, job: Job, status: OnChainStatus, time: int) -> bool:
         settle.take_replacement(lane, job)
     elif status.status is RequestStatus.FINAL:
         settle.finish_elsewhere(lane, job)
+    elif status.status is RequestStatus.REFUNDED:
+        settle.take_withdrawal(lane, job)
     else:
         _postpone(lane, job, time, settle.RETRY_SECONDS, f"to finalize, but {status.status.name}")
     return False
