@@ -4,7 +4,7 @@
     disputed, not drawn    the block that decides is there ──▶ DRAW             the challenger at once, others after PATIENCE_SECONDS
     drawn                  our operator is a member ──▶ COMMIT, then REVEAL     what it cannot do is a duty that is IMPOSSIBLE or MISSED
     decided                the answer falls ──▶ APPLY                           then PUNISH who signed it, was absent or outvoted
-    final, all done        ──▶ CLOSE                                            everything else ──▶ WAIT
+    a bond is ours         ──▶ SETTLE                                           final, all done ──▶ CLOSE, everything else ──▶ WAIT
 
 Nothing here is remembered, sent or read.
 """
@@ -16,13 +16,15 @@ from enum import StrEnum
 
 from oracle.encoding import compute_vote_commitment
 from oracle.records import Address, Bytes32, OnChainStatus, RequestStatus
-from oracle.relay.disputes import Dispute, Member, Outcome
+from oracle.relay.disputes import Ballot, Dispute, Outcome, Phase
 from oracle.relay.hearings import Duty, HearingState, Vote
 
 SOON_SECONDS = 2
 """Between two looks while something is about to happen."""
 LONG_SECONDS = 3_600
 """While nothing is: events wake a hearing (`hearings.wake`), so that this is only a net below them."""
+OUTPUT_SECONDS = 86_400
+"""Coprocessor.sol: after so long an output that nobody showed is given up, and the request refunded."""
 PATIENCE_SECONDS = 60
 """What anybody may do is left to who disputes for so long, so that not every watcher pays for trying it."""
 
@@ -46,6 +48,7 @@ class Act(StrEnum):
     REVEAL = "reveal"
     APPLY = "apply"
     PUNISH = "punish"
+    SETTLE = "settle"
     CLOSE = "close"
 
 
@@ -56,7 +59,6 @@ class Situation:
     time: int
     head: int
     delivered_digest: Bytes32
-    delivered_block: int
     beneficiaries: tuple[Address, ...]
     status: OnChainStatus
     dispute: Dispute
@@ -65,10 +67,13 @@ class Situation:
     me: Address  # the account that sends
     operator: Address | None  # for whom it votes
     vote: Vote | None  # kept for that operator
+    ballot: Ballot  # what the chain has of it
     may_dispute: bool  # the owner of this watcher lets it put up bonds
     is_drawn_for_audit: bool = False  # the lot fell on it, as far as blocks can say
     lot_block: int = 0  # whose hash is the lot, of an answer nobody disputes
     is_anybody_punishable: bool = False
+    is_bond_ours: bool = False  # by the outcome, and not credited yet
+    opened_at: int = 0  # of the dispute
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,29 +135,26 @@ def _decide_open(s: Situation) -> Move:
     d = s.dispute
     if not d.members:
         return _decide_draw(s)
-    member = next((m for m in d.members if m.operator == s.operator), None)
-    if d.is_committing(s.time):
-        return _wait(HearingState.DISPUTED, SOON_SECONDS) if member is None else _decide_commit(s, member)
-    if member is None or member.has_revealed:
+    if s.operator not in d.members or s.ballot.has_revealed:
         return _wait(HearingState.DISPUTED, SOON_SECONDS)
-    return _decide_reveal(s, member)
+    is_committing = d.phase is Phase.COMMITTING and s.time < d.commit_ends_at  # views lag behind the time until the next block
+    return _decide_commit(s) if is_committing else _decide_reveal(s)
 
 
 def _decide_draw(s: Situation) -> Move:
     d = s.dispute
-    if s.time > d.draw_by or s.head <= d.draw_block:
+    if s.time >= d.draw_ends_at or s.head < d.seed_block:  # its hash can be read in the block after it
         return _wait(HearingState.DISPUTED, SOON_SECONDS)
-    if d.challenger in (s.me, s.operator) or s.time >= d.opened_at + PATIENCE_SECONDS:
+    if d.challenger in (s.me, s.operator) or s.time >= s.opened_at + PATIENCE_SECONDS:
         return Move(Act.DRAW, HearingState.DISPUTED)
     return _wait(HearingState.DISPUTED, SOON_SECONDS)
 
 
-def _decide_commit(s: Situation, member: Member) -> Move:
-    until = s.dispute.commit_by
-    if member.has_committed:
-        if s.vote is None or not _is_commitment_of(member, s.vote):
-            problem = "somebody else committed for this operator, and only they can reveal it"
-            return _owe(Duty.IMPOSSIBLE, until, problem)
+def _decide_commit(s: Situation) -> Move:
+    until = s.dispute.commit_ends_at
+    if s.ballot.has_committed:
+        if not _is_ours(s):
+            return _owe(Duty.IMPOSSIBLE, until, "committed for this operator, but not from this database: only who did can reveal it")
         return _wait(HearingState.DISPUTED, SOON_SECONDS)
     if s.vote is None and s.verdict is Verdict.JUDGING:
         return _owe(Duty.COMMIT, until)
@@ -161,17 +163,20 @@ def _decide_commit(s: Situation, member: Member) -> Move:
     return Move(Act.COMMIT, HearingState.DISPUTED, duty=Duty.COMMIT, duty_until=until)
 
 
-def _decide_reveal(s: Situation, member: Member) -> Move:
-    until = s.dispute.reveal_by
-    if not member.has_committed:
+def _decide_reveal(s: Situation) -> Move:
+    until = s.dispute.reveal_ends_at
+    if not s.ballot.has_committed:
         return _owe(Duty.MISSED, until, "drawn, and the time to commit is over")
-    if s.vote is None or not _is_commitment_of(member, s.vote):
+    if not _is_ours(s):
         return _owe(Duty.IMPOSSIBLE, until, "committed, but the salt is not in this database")
     return Move(Act.REVEAL, HearingState.DISPUTED, duty=Duty.REVEAL, duty_until=until)
 
 
-def _is_commitment_of(member: Member, vote: Vote) -> bool:
-    return member.commitment == compute_vote_commitment(vote.request_id, vote.member, vote.output_digest, vote.salt)
+def _is_ours(s: Situation) -> bool:
+    """Whether the commitment on chain is that of the vote kept here."""
+    if s.vote is None:
+        return False
+    return s.ballot.commitment == compute_vote_commitment(s.vote.request_id, s.vote.member, s.vote.output_digest, s.vote.salt)
 
 
 def _owe(duty: Duty, until: int, problem: str | None = None) -> Move:
@@ -184,10 +189,12 @@ def _decide_ruled(s: Situation) -> Move:
     if is_pending and d.outcome.is_fall:
         is_ours = d.challenger in (s.me, s.operator) or s.operator in d.majority
         is_able = d.outcome is Outcome.NO_MAJORITY or s.true_digest == d.output_digest
-        if is_able and (is_ours or s.time >= d.reveal_by + PATIENCE_SECONDS):
+        if s.time >= d.closed_at + OUTPUT_SECONDS or (is_able and (is_ours or s.time >= d.closed_at + PATIENCE_SECONDS)):
             return Move(Act.APPLY, HearingState.RULED)
     if s.is_anybody_punishable:
         return Move(Act.PUNISH, HearingState.RULED)
+    if s.is_bond_ours:
+        return Move(Act.SETTLE, HearingState.RULED)
     if is_pending:
         problem = None
         if d.outcome is Outcome.REPLACED and s.true_digest != d.output_digest:

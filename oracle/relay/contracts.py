@@ -124,6 +124,7 @@ _CONTRACTS = {
     "EnclaveVerifier": "enclave_verifier",
     "BlsKeys": "bls_keys",
     "BlsQuorumVerifier": "bls_quorum_verifier",
+    "Disputes": "disputes",
 }
 
 
@@ -572,6 +573,19 @@ class Contracts(Endpoint):
         with _asking(f"{name}.{function}"):
             bound = _contract(self._web3, name, address).get_function_by_name(function)(*arguments)
             return bound.call(block_identifier="latest" if block is None else cast(BlockIdentifier, block))
+
+    def view(self, contract: str, function: str, *arguments: Any) -> Any:
+        """What a view of one of the deployment's contracts returns now, by name."""
+        return self._view(contract, function, *arguments)
+
+    def requests_named_in(self, contract: str, block_hash: Bytes32) -> list[Bytes32]:
+        """The requests that a contract's events in exactly that block are about, each once. Of a contract whose events all name one."""
+        address = self._handle(contract).address
+        with _asking(f"{contract} events"):
+            logs = self._web3.eth.get_logs(cast(FilterParams, {"address": address, "blockHash": _hex(block_hash)}))
+        if any(log["address"] != address or log.get("removed") for log in logs):
+            raise ChainError(f"the endpoint gave events of another contract than {contract}, or removed ones")
+        return list(dict.fromkeys(Bytes32(bytes(log["topics"][1])) for log in logs if len(log["topics"]) > 1))
 
     def _handle(self, name: str) -> Contract:
         if name not in self._contracts:

@@ -48,6 +48,7 @@ RECOLLECT = frozenset(
 
 LATER = frozenset(
     {"Unpaid", "NotExpired", "WindowOpen", "InsufficientGas", "Expired", "AlreadyDelivered", "RequestClosed", "UnknownRequest"}
+    | {"DisputeOpen", "LotteryOpen", "RuledOtherwise"}  # a committee is at work, or has ruled and nobody has carried it out yet
 )
 """Errors that time mends, or that the next look at the status explains."""
 

@@ -7,23 +7,22 @@ from dataclasses import replace
 import pytest
 
 from oracle.encoding import compute_vote_commitment
-from oracle.pipeline.ruling import LONG_SECONDS, PATIENCE_SECONDS, SOON_SECONDS, Act, Situation, Verdict, decide
+from oracle.pipeline.ruling import LONG_SECONDS, OUTPUT_SECONDS, PATIENCE_SECONDS, SOON_SECONDS, Act, Situation, Verdict, decide
 from oracle.records import Address, Bytes32, CallbackStatus, OnChainStatus, RequestStatus
-from oracle.relay.disputes import NO_DISPUTE, Dispute, Member, Outcome
+from oracle.relay.disputes import NO_DISPUTE, Ballot, Dispute, Outcome, Phase
 from oracle.relay.hearings import Duty, HearingState, Vote
 
 REQUEST, LIE, TRUTH, OTHER = (Bytes32(bytes([n]) * 32) for n in (1, 2, 3, 4))
 ME, MINE, SIGNER, ELSE, FAR = (Address(f"0x{n:040x}") for n in (1, 2, 3, 4, 5))
 NOW, WINDOW_ENDS = 1_000, 2_000
 VOTE = Vote(REQUEST, MINE, TRUTH, Bytes32(b"s" * 32))
-COMMITTED = Member(MINE, compute_vote_commitment(REQUEST, MINE, TRUTH, VOTE.salt))
-OTHERS = (Member(ELSE), Member(FAR))
+COMMITTED = Ballot(compute_vote_commitment(REQUEST, MINE, TRUTH, VOTE.salt))
+REVEALED = replace(COMMITTED, revealed=TRUTH)
 
 HELD = Situation(
     time=NOW,
     head=100,
     delivered_digest=LIE,
-    delivered_block=90,
     beneficiaries=(SIGNER,),
     status=OnChainStatus(RequestStatus.PENDING, CallbackStatus.NONE, LIE, WINDOW_ENDS),
     dispute=NO_DISPUTE,
@@ -32,17 +31,21 @@ HELD = Situation(
     me=ME,
     operator=MINE,
     vote=None,
+    ballot=Ballot(),
     may_dispute=True,
     lot_block=92,
+    opened_at=NOW - 10,
 )
-UNDRAWN = Dispute(Outcome.OPEN, challenger=ELSE, opened_at=NOW - 10, draw_block=99, draw_by=NOW + 500)
-DRAWN = replace(UNDRAWN, commit_by=NOW + 100, reveal_by=NOW + 200, members=(Member(MINE), *OTHERS))
-ALL_IN = replace(DRAWN, members=(COMMITTED, Member(ELSE, OTHER), Member(FAR, OTHER)))
+UNDRAWN = Dispute(Outcome.OPEN, Phase.DRAWING, challenger=ELSE, seed_block=100, draw_ends_at=NOW + 500)
+DRAWN = replace(UNDRAWN, phase=Phase.COMMITTING, commit_ends_at=NOW + 100, reveal_ends_at=NOW + 200, members=(MINE, ELSE, FAR))
+REVEALING = replace(DRAWN, phase=Phase.REVEALING, commit_ends_at=NOW)
 REPLACED = replace(
-    ALL_IN,
+    REVEALING,
     outcome=Outcome.REPLACED,
+    phase=Phase.CLOSED,
     output_digest=TRUTH,
-    members=(replace(COMMITTED, revealed=TRUTH), Member(ELSE, OTHER, TRUTH), Member(FAR, OTHER, LIE)),
+    majority=(MINE, ELSE),
+    closed_at=NOW,
 )
 FINAL = OnChainStatus(RequestStatus.FINAL, CallbackStatus.NONE, LIE, WINDOW_ENDS)
 
@@ -121,18 +124,18 @@ def test_the_challenger_draws_as_soon_as_the_block_is_there() -> None:
 
 def test_others_draw_when_the_challenger_does_not() -> None:
     assert decide(in_dispute(UNDRAWN)).act is Act.WAIT
-    assert decide(in_dispute(UNDRAWN, time=UNDRAWN.opened_at + PATIENCE_SECONDS)).act is Act.DRAW
+    assert decide(in_dispute(UNDRAWN, opened_at=NOW - PATIENCE_SECONDS)).act is Act.DRAW
 
 
 def test_nobody_draws_too_late() -> None:
-    assert decide(in_dispute(replace(UNDRAWN, challenger=ME), time=UNDRAWN.draw_by + 1)).act is Act.WAIT
+    assert decide(in_dispute(replace(UNDRAWN, challenger=ME), time=UNDRAWN.draw_ends_at)).act is Act.WAIT
 
 
 # ---- the vote --------------------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("verdict", [Verdict.WRONG, Verdict.TRUE, Verdict.PROVING])
 def test_a_member_commits_to_what_its_model_gives(verdict: Verdict) -> None:
     move = decide(in_dispute(DRAWN, verdict=verdict))
-    assert (move.act, move.duty, move.duty_until) == (Act.COMMIT, Duty.COMMIT, DRAWN.commit_by)
+    assert (move.act, move.duty, move.duty_until) == (Act.COMMIT, Duty.COMMIT, DRAWN.commit_ends_at)
 
 
 def test_a_vote_that_was_kept_is_committed_to_again_after_a_crash() -> None:
@@ -142,57 +145,57 @@ def test_a_vote_that_was_kept_is_committed_to_again_after_a_crash() -> None:
 
 def test_a_member_whose_watcher_is_still_judging_owes_its_vote() -> None:
     move = decide(in_dispute(DRAWN, verdict=Verdict.JUDGING, true_digest=None))
-    assert (move.act, move.duty, move.duty_until) == (Act.WAIT, Duty.COMMIT, DRAWN.commit_by)
+    assert (move.act, move.duty, move.duty_until) == (Act.WAIT, Duty.COMMIT, DRAWN.commit_ends_at)
 
 
 def test_a_member_without_the_model_cannot_vote_and_that_is_said() -> None:
     move = decide(in_dispute(DRAWN, verdict=Verdict.UNKNOWN, true_digest=None))
     assert (move.act, move.duty) == (Act.WAIT, Duty.IMPOSSIBLE)
+    assert move.problem is not None
+    assert "not at hand" in move.problem
 
 
 @pytest.mark.parametrize("operator", [None, SIGNER])
 def test_who_is_not_a_member_only_looks_on(operator: Address | None) -> None:
-    for dispute, time in ((DRAWN, NOW), (ALL_IN, NOW), (DRAWN, NOW + 150)):
-        move = decide(in_dispute(dispute, operator=operator, time=time))
+    for dispute in (DRAWN, REVEALING):
+        move = decide(in_dispute(dispute, operator=operator))
         assert (move.act, move.duty, move.state) == (Act.WAIT, Duty.NONE, HearingState.DISPUTED)
 
 
 def test_who_has_committed_waits_for_the_others() -> None:
-    waiting = replace(DRAWN, members=(COMMITTED, *OTHERS))
-    move = decide(in_dispute(waiting, vote=VOTE))
+    move = decide(in_dispute(DRAWN, vote=VOTE, ballot=COMMITTED))
     assert (move.act, move.duty) == (Act.WAIT, Duty.NONE)
 
 
 @pytest.mark.parametrize("vote", [None, replace(VOTE, salt=OTHER), replace(VOTE, output_digest=LIE)])
 def test_a_commitment_that_is_not_ours_cannot_be_revealed_and_that_is_said(vote: Vote | None) -> None:
-    for dispute in (replace(DRAWN, members=(COMMITTED, *OTHERS)), ALL_IN):
-        move = decide(in_dispute(dispute, vote=vote))
+    for dispute in (DRAWN, REVEALING):
+        move = decide(in_dispute(dispute, vote=vote, ballot=COMMITTED))
         assert (move.act, move.duty) == (Act.WAIT, Duty.IMPOSSIBLE)
 
 
 def test_votes_are_shown_when_all_have_committed_or_the_time_for_it_is_over() -> None:
-    early = decide(in_dispute(ALL_IN, vote=VOTE))
-    assert (early.act, early.duty, early.duty_until) == (Act.REVEAL, Duty.REVEAL, ALL_IN.reveal_by)
-    some = in_dispute(replace(DRAWN, members=(COMMITTED, *OTHERS)), vote=VOTE)
-    assert decide(replace(some, time=DRAWN.commit_by - 1)).act is Act.WAIT
-    assert decide(replace(some, time=DRAWN.commit_by)).act is Act.REVEAL
+    early = decide(in_dispute(REVEALING, vote=VOTE, ballot=COMMITTED))
+    assert (early.act, early.duty, early.duty_until) == (Act.REVEAL, Duty.REVEAL, REVEALING.reveal_ends_at)
+    lagging = in_dispute(DRAWN, vote=VOTE, ballot=COMMITTED)  # the latest block is older than the time to commit
+    assert decide(replace(lagging, time=DRAWN.commit_ends_at - 1)).act is Act.WAIT
+    assert decide(replace(lagging, time=DRAWN.commit_ends_at)).act is Act.REVEAL
 
 
 def test_a_vote_is_shown_once() -> None:
-    shown = replace(ALL_IN, members=(replace(COMMITTED, revealed=TRUTH), *ALL_IN.members[1:]))
-    move = decide(in_dispute(shown, vote=VOTE))
+    move = decide(in_dispute(REVEALING, vote=VOTE, ballot=REVEALED))
     assert (move.act, move.duty) == (Act.WAIT, Duty.NONE)
 
 
 def test_who_did_not_commit_in_time_has_missed_it() -> None:
-    move = decide(in_dispute(DRAWN, time=DRAWN.commit_by, vote=VOTE))
-    assert (move.act, move.duty, move.duty_until) == (Act.WAIT, Duty.MISSED, DRAWN.reveal_by)
+    move = decide(in_dispute(DRAWN, time=DRAWN.commit_ends_at, vote=VOTE))
+    assert (move.act, move.duty, move.duty_until) == (Act.WAIT, Duty.MISSED, DRAWN.reveal_ends_at)
+    assert decide(in_dispute(REVEALING, vote=VOTE)).duty is Duty.MISSED
 
 
-def test_a_member_votes_although_a_proof_has_decided_already() -> None:
-    """An absent member pays, whatever became of the answer."""
+def test_a_member_votes_on_whatever_became_of_the_answer() -> None:
     assert decide(in_dispute(DRAWN, status=FINAL)).act is Act.COMMIT
-    assert decide(in_dispute(ALL_IN, status=FINAL, vote=VOTE)).act is Act.REVEAL
+    assert decide(in_dispute(REVEALING, status=FINAL, vote=VOTE, ballot=COMMITTED)).act is Act.REVEAL
 
 
 # ---- the ruling ------------------------------------------------------------------------------------------------------------------------
@@ -204,7 +207,7 @@ def test_a_ruling_is_applied_by_who_disputed_or_won() -> None:
 
 def test_others_apply_it_when_they_do_not() -> None:
     assert decide(in_dispute(REPLACED, operator=None)).act is Act.WAIT
-    assert decide(in_dispute(REPLACED, operator=None, time=REPLACED.reveal_by + PATIENCE_SECONDS)).act is Act.APPLY
+    assert decide(in_dispute(REPLACED, operator=None, time=REPLACED.closed_at + PATIENCE_SECONDS)).act is Act.APPLY
 
 
 def test_only_who_has_the_output_applies_it() -> None:
@@ -212,6 +215,12 @@ def test_only_who_has_the_output_applies_it() -> None:
     assert move.act is Act.WAIT
     assert move.problem is not None
     assert "cannot show" in move.problem
+
+
+def test_an_output_that_nobody_shows_is_given_up_after_a_day() -> None:
+    withheld = in_dispute(replace(REPLACED, output_digest=OTHER), verdict=Verdict.UNKNOWN, true_digest=None, operator=None)
+    assert decide(replace(withheld, time=REPLACED.closed_at + OUTPUT_SECONDS - 1)).act is Act.WAIT
+    assert decide(replace(withheld, time=REPLACED.closed_at + OUTPUT_SECONDS)).act is Act.APPLY
 
 
 def test_without_a_majority_nothing_needs_to_be_shown() -> None:
@@ -234,9 +243,9 @@ def test_an_answer_that_stands_waits_to_be_finalized(outcome: Outcome) -> None:
     assert decide(replace(stands, status=FINAL)).act is Act.CLOSE
 
 
-def test_who_is_of_the_majority_and_who_pays() -> None:
-    absent = replace(REPLACED, members=(replace(COMMITTED, revealed=TRUTH), Member(ELSE, OTHER), Member(FAR, OTHER, LIE)))
-    assert (absent.majority, absent.losers) == ((MINE,), (ELSE, FAR))
-    none = replace(absent, outcome=Outcome.NO_MAJORITY)
-    assert (none.majority, none.losers) == ((), (ELSE,))  # without a majority nobody was wrong
-    assert replace(absent, outcome=Outcome.OPEN).losers == ()
+@pytest.mark.parametrize("outcome", [Outcome.STANDS, Outcome.REPLACED, Outcome.NO_MAJORITY, Outcome.SUPERSEDED])
+def test_a_bond_that_is_ours_is_settled_last(outcome: Outcome) -> None:
+    over = in_dispute(replace(REPLACED, outcome=outcome), status=FINAL, is_bond_ours=True)
+    assert decide(over).act is Act.SETTLE
+    assert decide(replace(over, is_anybody_punishable=True)).act is Act.PUNISH
+    assert decide(replace(over, is_bond_ours=False)).act is Act.CLOSE
