@@ -18,7 +18,7 @@ from oracle.records import Address, Asked, Bytes32, Claim, Delivery, Policy
 from oracle.relay import cases, hearings
 from oracle.relay.disputes import Dispute, Disputes
 from oracle.relay.follow import Follower
-from oracle.relay.hearings import Hearing
+from oracle.relay.hearings import Hearing, HearingState
 from oracle.relay.sender import Sender
 from oracle.store import open_database
 from tests.chain.conftest import FEE_WEI, World, account
@@ -77,6 +77,10 @@ class Party:
         assert found is not None
         return found
 
+    def has_closed(self, asked: Asked) -> bool:
+        found = hearings.find_hearing(self.watcher.engine, asked.request_id)
+        return found is not None and found.state is HearingState.CLOSED
+
     def stop(self) -> None:
         self.watcher.engine.dispose()
 
@@ -106,9 +110,11 @@ class Court:
         self.world.sender(7).send(self.world.contracts.deliver_call([self.delivery(asked, output, signers)]))
         return asked
 
-    def run(self, rounds: int = 12, only: Sequence[int] | None = None) -> None:
-        """Everybody takes a step, a block passes, again and again."""
+    def run(self, rounds: int = 12, only: Sequence[int] | None = None, until: Asked | None = None) -> None:
+        """Everybody takes a step, a block passes, again and again; or until everybody has closed the hearing of `until`."""
         for _ in range(rounds):
+            if until is not None and all(party.has_closed(until) for party in self.parties.values()):
+                return
             for number in self.parties if only is None else only:
                 self.parties[number].step()
             self.mine()

@@ -21,8 +21,10 @@ from oracle.relay import hearings
 from oracle.relay.anvil import start_chain
 from oracle.relay.disputes import NO_DIGEST, Outcome, Phase
 from oracle.relay.hearings import Duty, HearingState
+from oracle.relay.schema import JobKind, JobState, RequestState
 from tests.chain.conftest import FEE_WEI, STAKE_WEI, World, account, deploy_world
 from tests.chain.dispute_rig import CHALLENGER, LIE, TRUTH, VOTERS, WINDOW, Court, Party, address_of
+from tests.chain.relay_rig import RELAY, Relay, make_relay
 from tests.twins.node_scene import write_scale_model
 
 TERMS = DisputeTerms(bond_wei=10**17, committee_size=3, audit_one_in=0)
@@ -108,7 +110,7 @@ def check_replaced(court: Court, asked: Asked) -> None:
 # ---- lies ------------------------------------------------------------------------------------------------------------------------------
 def test_a_lie_about_an_opaque_model_is_disputed_voted_on_replaced_and_paid_for(court: Court) -> None:
     asked = court.answer(LIE)
-    court.run(14)
+    court.run(14, until=asked)
     check_replaced(court, asked)
     assert {party.hearing(asked).state for party in court.parties.values()} == {HearingState.CLOSED}
     settled = read_settled(court.world.contracts, asked.request_id)
@@ -117,14 +119,14 @@ def test_a_lie_about_an_opaque_model_is_disputed_voted_on_replaced_and_paid_for(
     assert settled.replaced.beneficiaries[0] == address_of(CHALLENGER)
 
 
-@pytest.mark.parametrize("crash_after", range(8))
+@pytest.mark.parametrize("crash_after", [n if n % 3 == 1 else pytest.param(n, marks=pytest.mark.slow) for n in range(8)])
 def test_a_crash_of_everybody_after_any_round_loses_no_vote_and_repeats_nothing(court: Court, crash_after: int) -> None:
     asked = court.answer(LIE)
     court.run(crash_after)
     for party in court.parties.values():
         party.stop()
         party.start()
-    court.run(14 - crash_after)
+    court.run(14 - crash_after, until=asked)
     check_replaced(court, asked)
     assert court.world.contracts.nonce(address_of(CHALLENGER), "latest") <= 5  # open, draw, apply, slash, settle
 
@@ -133,8 +135,15 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("act", ["commitVote", "revealVote"])
-@pytest.mark.parametrize("is_sent", [False, True])
+@pytest.mark.parametrize(
+    ("act", "is_sent"),
+    [
+        ("commitVote", True),
+        ("revealVote", False),
+        pytest.param("commitVote", False, marks=pytest.mark.slow),
+        pytest.param("revealVote", True, marks=pytest.mark.slow),
+    ],
+)
 def test_a_crash_right_before_and_right_after_a_vote_is_sent(
     court: Court, act: str, is_sent: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,7 +178,7 @@ def test_a_crash_right_before_and_right_after_a_vote_is_sent(
 def test_a_lie_of_several_signers_costs_all_of_them(court: Court) -> None:
     """With two of five among the signers, the other three are the whole committee."""
     asked = court.answer(LIE, signers=2)
-    court.run(14)
+    court.run(14, until=asked)
     assert sorted(court.members(asked)) == [3, 4, 5]
     assert court.world.contracts.status_of(asked.request_id).output_digest == keccak256(TRUTH)
     assert [court.stake_of(n) for n in range(1, 6)] == [0, 0, STAKE_WEI, STAKE_WEI, STAKE_WEI]
@@ -276,7 +285,7 @@ def test_an_operator_s_signing_key_votes_for_it(court: Court, opaque: OpaqueRunn
         party = court.parties[number]
         party.watcher.sender._signer = key
     asked = court.answer(LIE)
-    court.run(14)
+    court.run(14, until=asked)
     check_replaced(court, asked)
 
 
@@ -303,7 +312,104 @@ def test_an_audit_that_finalizing_forces_finds_the_lie_that_nobody_disputed(audi
     assert audited.world.contracts.status_of(asked.request_id).status is RequestStatus.PENDING
     assert audited.dispute(asked).is_audit
     audited.pass_seconds(70)
-    audited.run(14)
+    audited.run(14, until=asked)
     status = audited.world.contracts.status_of(asked.request_id)
     assert (status.status, status.output_digest) == (RequestStatus.FINAL, keccak256(TRUTH))
     assert audited.stake_of(1) == 0
+
+
+# ---- the relay -------------------------------------------------------------------------------------------------------------------------
+def open_relay(court: Court, folder: Path, output: bytes) -> Relay:
+    """A relay over one node, that of operator 1, which answers with `output`."""
+    relay = make_relay(court.world, folder, nodes=1)
+    relay.nodes[0].output = output
+    return relay
+
+
+def test_a_relay_s_finalization_that_forces_an_audit_is_tried_again_after_the_ruling(audited: Court, tmp_path: Path) -> None:
+    asked, relay = audited.ask(), open_relay(audited, tmp_path, TRUTH)
+    relay.run(3)
+    assert relay.state(asked.request_id) is RequestState.PENDING
+    audited.mine(3)
+    audited.pass_seconds(WINDOW)
+    relay.run(2)
+    assert audited.dispute(asked).is_audit
+    assert audited.dispute(asked).challenger == address_of(RELAY)
+    assert relay.state(asked.request_id) is RequestState.PENDING
+    assert relay.kinds(asked.request_id).count("audit_forced") == 1
+    relay.crash()
+    relay.run(2)  # refused by the open audit, and put off
+    job = next(job for job in relay.jobs() if job.kind is JobKind.FINALIZE)
+    assert job.state is JobState.QUEUED
+    assert "DisputeOpen" in str(job.reason)
+    audited.pass_seconds(70)
+    audited.run(8)
+    audited.pass_seconds(70)
+    relay.run(3)
+    assert relay.state(asked.request_id) is RequestState.FINAL
+    assert audited.world.contracts.status_of(asked.request_id).status is RequestStatus.FINAL
+    assert all(audited.fee_of(n) > 0 for n in (1, *audited.members(asked)))
+
+
+def test_a_relay_learns_that_a_committee_replaced_its_answer(court: Court, tmp_path: Path) -> None:
+    asked, relay = court.ask(), open_relay(court, tmp_path, LIE)
+    relay.run(3)
+    court.run(14, until=asked)
+    court.pass_seconds(WINDOW)
+    for _ in range(2):  # again after a crash: said once
+        relay.run(3)
+        relay.crash()
+    assert relay.state(asked.request_id) is RequestState.FINAL
+    assert relay.kinds(asked.request_id).count("replaced") == 1
+    assert relay.log.kinds().count("error:replaced_output") == 1
+
+
+def test_a_relay_learns_that_a_committee_took_its_answer_back(court: Court, tmp_path: Path) -> None:
+    asked, relay = court.ask(), open_relay(court, tmp_path, LIE)
+    relay.run(3)
+    while not court.dispute(asked).members:
+        court.run(1, only=[CHALLENGER])
+    court.pass_seconds(max(WINDOW, TERMS.commit_seconds + TERMS.reveal_seconds))
+    relay.run(2)
+    job = next(job for job in relay.jobs() if job.kind is JobKind.FINALIZE)
+    assert "RuledOtherwise" in str(job.reason)  # nobody has carried the ruling out yet
+    court.run(6, only=[CHALLENGER])
+    court.pass_seconds(70)
+    for _ in range(2):
+        relay.run(3)
+        relay.crash()
+    assert court.world.contracts.status_of(asked.request_id).status is RequestStatus.REFUNDED
+    assert relay.state(asked.request_id) is RequestState.REFUNDED
+    assert relay.log.kinds().count("error:withdrawn_output") == 1
+    assert {job.state for job in relay.jobs()} == {JobState.FINAL}
+
+
+# ---- the chain moves ---------------------------------------------------------------------------------------------------------------
+def test_a_hearing_that_sleeps_is_woken_by_what_happens_about_it(court: Court) -> None:
+    """Without its clock being moved: only the event of the opening makes the watcher look."""
+    asked, watcher = court.answer(TRUTH), court.parties[2]
+    for _ in range(3):
+        watcher.step()
+    court.mine(5)
+    watcher.step()
+    watcher.moment -= 10_000
+    assert not watcher.step()  # it sleeps till the window is over
+    court.challenge_by_hand(asked)
+    watcher.moment -= 10_000
+    assert watcher.step()
+    assert watcher.hearing(asked).state is HearingState.DISPUTED
+
+
+def test_a_delivery_that_a_reorganisation_dropped_leaves_its_salt(court: Court) -> None:
+    asked = court.answer(LIE)
+    court.run(7, until=asked)
+    member = court.parties[court.members(asked)[0]]
+    vote = hearings.find_vote(member.watcher.engine, asked.request_id, address_of(member.number))
+    assert vote is not None
+    hearing = member.hearing(asked)
+    receipt = court.world.contracts.receipt(hearing.transaction)
+    assert receipt is not None
+    with member.watcher.engine.begin() as connection:
+        assert hearings.drop_block(connection, receipt.block_hash) == 1
+    assert hearings.find_hearing(member.watcher.engine, asked.request_id) is None
+    assert hearings.keep_vote(member.watcher.engine, asked.request_id, vote.member, keccak256(LIE)) == vote
