@@ -587,6 +587,10 @@ class Contracts(Endpoint):
             raise ChainError(f"the endpoint gave events of another contract than {contract}, or removed ones")
         return list(dict.fromkeys(Bytes32(bytes(log["topics"][1])) for log in logs if len(log["topics"]) > 1))
 
+    def requests_named_by(self, contract: str, event: str) -> list[Bytes32]:
+        """The requests that events of a contract were ever about, oldest first, each once."""
+        return list(dict.fromkeys(Bytes32(log["args"]["requestId"]) for log in self._logs_since(contract, event, {})))
+
     def _handle(self, name: str) -> Contract:
         if name not in self._contracts:
             raise ConfigRejected(f"{name} of the deployment", "an address", "none: it was deployed before there was one")

@@ -161,6 +161,10 @@ class Disputes:
             return False
         return True
 
+    def opened(self) -> list[Bytes32]:
+        """The requests whose answers were ever disputed or audited, oldest first."""
+        return self._contracts.requests_named_by("Disputes", "DisputeOpened") if self.is_there else []
+
     def touched_in(self, block_hash: Bytes32) -> list[Bytes32]:
         """The requests about whose disputes exactly that block tells something, each once."""
         return self._contracts.requests_named_in("Disputes", block_hash) if self.is_there else []

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from oracle.attest.sign import AccountSigner
-from oracle.encoding import keccak256
+from oracle.encoding import keccak256, to_hex
+from oracle.errors import RequestUnknown
 from oracle.node.executor import Limits
 from oracle.node.models import write_opaque_manifest
 from oracle.pipeline.deploy import DisputeTerms
+from oracle.pipeline.disputing import list_disputes, read_dispute, withdraw_bonds
 from oracle.pipeline.registering import register_directory
 from oracle.pipeline.rerunning import OpaqueRunner, open_rerunning
 from oracle.pipeline.session import Session
@@ -223,6 +225,31 @@ def test_no_bond_is_put_up_where_its_owner_does_not_want_to(court: Court) -> Non
     asked = court.answer(LIE)
     court.run(4, only=VOTERS)
     assert court.dispute(asked).outcome is Outcome.NONE
+
+
+def test_what_people_are_told_about_disputes(court: Court) -> None:
+    asked = court.answer(LIE)
+    contracts = court.world.contracts
+    while not court.dispute(asked).members:
+        court.run(1, only=[CHALLENGER])
+    member = address_of(court.members(asked)[0])
+    (row,) = list_disputes(contracts, member, is_open_only=True)
+    assert (row.dispute.phase, row.describe_vote(member)) == (Phase.COMMITTING, "owes a commitment")
+    assert list_disputes(contracts, address_of(1), is_open_only=True) == []
+    court.run(14, until=asked)
+    assert list_disputes(contracts, member, is_open_only=True) == []
+    told = read_dispute(contracts, asked.request_id).to_json()
+    assert (told["phase"], told["outcome"], told["output_digest"]) == ("closed", "replaced", to_hex(keccak256(TRUTH)))
+    assert read_dispute(contracts, asked.request_id).describe_vote(member) == to_hex(keccak256(TRUTH))
+    session, before = (
+        Session(contracts, AccountSigner(account(CHALLENGER)), court.world.sender(CHALLENGER)),
+        contracts.ether_of(address_of(9)),
+    )
+    assert withdraw_bonds(session, address_of(9)) == TERMS.bond_wei
+    assert contracts.ether_of(address_of(9)) == before + TERMS.bond_wei
+    assert withdraw_bonds(session, address_of(9)) == 0
+    with pytest.raises(RequestUnknown):
+        read_dispute(contracts, keccak256(b"nothing"))
 
 
 # ---- those who do not vote -----------------------------------------------------------------------------------------------------------
