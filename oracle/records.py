@@ -267,7 +267,7 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """The event `InferenceReplaced`: a challenge proved another output while the first was pending."""
+    """The event `InferenceReplaced`: a proof or a committee put another output in the place of one that was pending."""
 
     request_id: Bytes32
     replaced_digest: Bytes32

@@ -51,7 +51,7 @@ def read_settled(chain: ChainReader, request_id: Bytes32) -> Settled:
     replacement = chain.replacement_of(request_id)
     replaced = next((r for r in replacement.replaced if r.request_id == request_id), None) if replacement else None
     if replaced is None or replaced.output_digest != status.output_digest:
-        raise ChainError("the endpoint tells of an output that was neither delivered nor proven")
+        raise ChainError("the endpoint tells of an output that was neither delivered nor put in its place")
     return Settled(delivered, receipt, status, signers, prover, replaced, replacement)
 
 

@@ -15,6 +15,7 @@ from oracle.errors import MalformedInput, PolicyRejected
 from oracle.pipeline.explaining import Standing, compute_delivery_gas, duration, ether, explain, parse_policy
 from oracle.records import Address, Policy
 from oracle.relay.artifacts import load_gas
+from oracle.relay.disputes import Terms as DisputeTerms
 from tests.unit.cli_runner import Cli
 
 ROOT = Path(__file__).parents[2]
@@ -183,6 +184,13 @@ def test_a_dispute_is_told_with_who_decides_and_what_it_costs_whom() -> None:
     for part in ("bond is lost", "loses the stake", "only remedy for an opaque model", "takes all of it", "no bond, no vote"):
         assert part in told.challenge
     assert "committee" not in explain(Policy(1, window_seconds=600)).challenge
+    here = replace(STANDING, disputes=DisputeTerms(10**17, 5, 3_600, 7_200, 3_600, 50), stakes_wei=(10**18,) * 4)
+    assert "bond is 0.1 ETH, a committee has 5 seats and decides within 4 hours; one answer in 50 is audited" in (
+        explain(told.policy, here).challenge
+    )
+    assert explain(told.policy, here).problems == ()
+    assert "2 are left: nobody can dispute" in explain(replace(told.policy, quorum=2), here).problems[0]
+    assert "no disputes here" in explain(told.policy, STANDING).problems[0]
 
 
 def test_amounts_and_durations_in_words() -> None:
