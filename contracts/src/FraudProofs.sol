@@ -17,8 +17,9 @@ import {BlsQuorumVerifier} from "./verifiers/BlsQuorumVerifier.sol";
 /// @title FraudProofs: the OperatorRegistry's slasher, on objective evidence alone
 /// @notice Three kinds of evidence: a signed claim with a proof that the model gives another output; two signed claims
 ///         about one request with different outputs; a signed claim of another output than a committee ruled for. And
-///         fines for members of committees who were absent or outvoted. Nobody owns this contract and nothing in it can be changed;
-///         it believes the proof verifiers the router resolves, so the router's guardian can stop slashing, too.
+///         fines for members of committees who were absent or outvoted. Nobody owns this contract and nothing in it can
+///         be changed; it believes the proof verifiers the router resolves, so the router's guardian can stop slashing
+///         on proofs, and the rulings of Disputes.
 contract FraudProofs is IFraudProofs {
     /// @notice A slashed operator loses its whole stake. One half is the challenger's, the other nobody's, so that an
     ///         operator who proves its own lie, to have the reward itself, still loses half.

@@ -75,7 +75,7 @@ contract DisputeVotesTest is DisputeDeployment {
         expectRevealRefused(members[0], keccak256(LIE), SALT, IDisputes.CommitmentMismatch.selector);
         expectRevealRefused(members[0], keccak256(TRUTH), bytes32(0), IDisputes.CommitmentMismatch.selector);
         expectRevealRefused(members[0], 0, SALT, IDisputes.EmptyVote.selector);
-        expectRevealRefused(members[1], keccak256(TRUTH), SALT, IDisputes.CommitmentMismatch.selector); // never committed
+        expectRevealRefused(members[1], keccak256(TRUTH), SALT, IDisputes.CommitmentMismatch.selector); // none
         expectRevealRefused(STRANGER, keccak256(TRUTH), SALT, IDisputes.NotMember.selector);
         revealAs(id, members[0], TRUTH);
         expectRevealRefused(members[0], keccak256(TRUTH), SALT, IDisputes.AlreadyRevealed.selector);

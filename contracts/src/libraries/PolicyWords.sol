@@ -18,8 +18,8 @@ library PolicyWords {
         return build(k, 0, windowSeconds);
     }
 
-    /// @notice `k` operators must have signed the same answer, which is final `windowSeconds` later; until then anyone can
-    ///         put up a bond and have a committee of other operators, drawn by lot, decide about it. For opaque models.
+    /// @notice `k` operators must have signed the same answer, which is final `windowSeconds` later; until then anyone
+    ///         can put up a bond and have a committee of other operators, drawn by lot, decide. For opaque models.
     function disputableQuorum(uint8 k, uint32 windowSeconds) internal pure returns (bytes32) {
         return build(k, Policy.FLAG_DISPUTABLE, windowSeconds);
     }

@@ -84,14 +84,15 @@ contract Court {
         WORLD.watchFor(0);
     }
 
-    /// @dev Of each member two bits of `seed` say whether it stays away, and else what it commits to; some try twice.
+    /// @dev Of each member three bits of `seed` say whether it stays away, goes with most, or against them.
     function actCommit(uint256 which, uint256 seed) external {
         bytes32 id = disputeFrom(which, IDisputes.Phase.COMMITTING);
         address[] memory members = disputes.infoOf(id).members;
         for (uint256 i; i < members.length; ++i) {
-            uint256 mood = seed >> (2 * i) & 3;
-            if (mood == 0) continue;
-            bytes32 digest = keccak256(mood == 1 ? bytes("another") : bytes("one"));
+            uint256 mood = seed >> (3 * i) & 7;
+            if (mood < 2) continue;
+            bool isOne = (mood < 6) == (seed >> 96 & 1 == 0);
+            bytes32 digest = keccak256(isOne ? bytes("one") : bytes("another"));
             bytes32 commitment = disputes.computeCommitment(id, members[i], digest, SALT);
             vm.prank(members[i]);
             try disputes.commitVote(id, commitment) {} catch {}
@@ -177,9 +178,9 @@ contract Court {
 
     /// @dev One of the actions above, chosen with all its arguments by `seed`.
     function act(uint256 seed) external {
-        (uint256 a, uint8 b) = (seed >> 8 & type(uint32).max, uint8(seed >> 40));
+        (uint256 a, uint8 b) = (seed >> 8 & type(uint32).max, uint8(seed >> 40) & 127);
         bool isOdd = seed >> 255 == 1;
-        bytes[12] memory calls = [
+        bytes[16] memory calls = [
             abi.encodeCall(this.actOpen, (a, b, uint8(a))),
             abi.encodeCall(this.actOpenAudit, (a, b)),
             abi.encodeCall(this.actDraw, (a)),
@@ -191,7 +192,11 @@ contract Court {
             abi.encodeCall(this.actOutvoted, (a, b, isOdd)),
             abi.encodeCall(this.actFine, (a, b)),
             abi.encodeCall(this.actStake, (b)),
-            abi.encodeCall(this.actDraw, (a + 1))
+            abi.encodeCall(this.actDraw, (a + 1)),
+            abi.encodeCall(this.actCommit, (a + 1, seed >> 140)),
+            abi.encodeCall(this.actReveal, (a + 1, seed >> 140)),
+            abi.encodeCall(this.actOutvoted, (a + 1, b + 1, !isOdd)),
+            abi.encodeCall(this.actApply, (a + 1, !isOdd))
         ];
         (bool isSuccess,) = address(this).call(calls[seed % calls.length]);
         require(isSuccess, "an action failed");
@@ -252,8 +257,8 @@ contract Court {
         return operators.activeSeats();
     }
 
-    /// @dev Called by the world for every request after every action, here and there.
-    function look(bytes32 id, bytes32 policy, Status from, Status status, bool isReplaced) external {
+    /// @dev Called by the world for every disputable request after every action, here and there.
+    function look(bytes32 id, Status from, Status status, bool isReplaced) external {
         IDisputes.Ruling memory ruling = disputes.rulingOf(id);
         IDisputes.Outcome before = ruledOf[id];
         if (ruling.outcome != before) {
@@ -270,7 +275,7 @@ contract Court {
             || ruling.outcome == IDisputes.Outcome.LAPSED;
         if (status == Status.FINAL && !isReplaced) requireAllowed(isUpheld);
         if (status == Status.REFUNDED) {
-            requireAllowed(Policy.isDisputable(policy) && ruling.outcome == IDisputes.Outcome.NO_MAJORITY);
+            requireAllowed(ruling.outcome == IDisputes.Outcome.NO_MAJORITY);
         }
     }
 

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IDisputes} from "../../src/interfaces/IDisputes.sol";
 import {IInferenceConsumer} from "../../src/interfaces/IInferenceConsumer.sol";
+import {Policy} from "../../src/libraries/Policy.sol";
 import {CallbackStatus, Delivery, Evidence, Request, Status} from "../../src/libraries/Types.sol";
 import {Deployment} from "../Deployment.sol";
 import {bound, vm} from "../Vm.sol";
@@ -262,7 +263,8 @@ contract World is Deployment {
             }
             if (status != seen.status) ++reached[uint256(status)];
             if (callback == CallbackStatus.SUCCEEDED && seen.callback == CallbackStatus.FAILED) ++retried;
-            court.look(id, requests[i].policy, seen.status, status, isReplaced[id]);
+            if (Policy.isDisputable(requests[i].policy)) court.look(id, seen.status, status, isReplaced[id]);
+            else if (seen.status == Status.PENDING && status == Status.REFUNDED) ++forbiddenTransitions;
             seenOf[id] = Seen(status, callback, outputDigest);
         }
     }
