@@ -80,25 +80,6 @@ contract InvariantsTest {
         invariant_NothingIsLostRepeatedOrUndone();
     }
 
-    /// @dev And one on which every second step is the court's, which must come to every ruling.
-    function test_AWalkReachesEveryRulingAndHoldsEveryInvariant() public {
-        for (uint256 step; step < 1500; ++step) {
-            uint256 seed = uint256(keccak256(abi.encode("court", step)));
-            if (step % 15 == 0) world.actWait(uint16(seed));
-            else if (step % 3 == 0) world.act(seed);
-            else court.act(seed);
-        }
-        for (uint256 outcome = 1; outcome < 7; ++outcome) {
-            vm.assertTrue(court.ruled(outcome) != 0, string.concat("outcome ", vm.toString(outcome)));
-        }
-        vm.assertTrue(court.audits() != 0, "no audit was opened");
-        vm.assertTrue(court.replacements() != 0, "nothing was replaced by a ruling");
-        vm.assertTrue(court.withdrawals() != 0, "nothing was refunded by a ruling");
-        vm.assertTrue(court.outvoted() != 0, "nobody was slashed by a ruling");
-        vm.assertTrue(court.fines() != 0, "nobody was fined");
-        invariant_NothingIsLostRepeatedOrUndone();
-    }
-
     /// @dev Every wei held is in somebody's balance or in the escrow of a request that is not settled.
     function requireEscrowsAndBalancesAreAllThatIsHeld() private view {
         vm.assertEq(court.heldWei(), court.escrowedWei() + court.balancesWei(), "wei lost or found");
