@@ -142,8 +142,12 @@ class WatchConfig:
     database: str
     keystore: Path  # encrypted key that pays for and signs challenges
     password_file: Path
-    models: tuple[Path, ...]  # what can be executed again; canonical models only
-    beneficiary: str | None = None  # who is rewarded; the account itself where not given
+    models: tuple[Path, ...]  # what can be executed again; wrong answers of canonical ones are proven wrong, of opaque ones disputed
+    beneficiary: str | None = None  # who is rewarded for proofs; the account itself where not given
+    operator: str | None = None  # for whom it votes where committees are drawn; the key must be the operator's account or signing key
+    dispute: bool = True  # put up the bond where an answer is wrong and nothing can be proven
+    job_seconds: float = 60.0  # of one run of an opaque model; then its process is ended
+    job_memory_mib: int = 4096  # of that process, libraries and models included
 
 
 @dataclass(frozen=True, slots=True)

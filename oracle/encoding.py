@@ -257,8 +257,15 @@ def compute_anchor_digest(log_id: Bytes32, size: int, root: Bytes32, chain_id: i
     return typed_data_digest(domain_separator(ANCHOR_DOMAIN_NAME, chain_id, contract), struct_hash)
 
 
+# ---- votes ------------------------------------------------------------------------------------------------------------------------
+def compute_vote_commitment(request_id: Bytes32, member: Address, output_digest: Bytes32, salt: Bytes32) -> Bytes32:
+    """What a member of a committee commits to before anybody shows a vote: keccak256(abi.encode(request, member, output, salt))."""
+    return keccak256(abi_encode(["bytes32", "address", "bytes32", "bytes32"], [request_id, member, output_digest, salt]))
+
+
 # ---- policy ----------------------------------------------------------------------------------------------------------------------
-_FLAG_PROOF, _FLAG_ENCLAVE, _FLAG_SIMULATED = 1, 2, 4
+_FLAG_PROOF, _FLAG_ENCLAVE, _FLAG_SIMULATED, _FLAG_DISPUTABLE = 1, 2, 4, 8
+_FLAGS = _FLAG_PROOF | _FLAG_ENCLAVE | _FLAG_SIMULATED | _FLAG_DISPUTABLE
 
 
 def pack_policy(policy: Policy) -> Bytes32:
@@ -268,13 +275,14 @@ def pack_policy(policy: Policy) -> Bytes32:
     if not 0 <= policy.window_seconds < 1 << 32:
         raise PolicyRejected("policy window", "0 to 2^32 - 1 seconds", policy.window_seconds)
     _require_sound(policy)
-    flags = _FLAG_PROOF * policy.proof + _FLAG_ENCLAVE * policy.enclave + _FLAG_SIMULATED * policy.simulated
+    flags = _FLAG_PROOF * policy.proof + _FLAG_ENCLAVE * policy.enclave
+    flags += _FLAG_SIMULATED * policy.simulated + _FLAG_DISPUTABLE * policy.disputable
     return Bytes32(bytes([1, policy.quorum, flags]) + policy.window_seconds.to_bytes(4, "big") + bytes(25))
 
 
 def unpack_policy(word: bytes) -> Policy:
     """The policy of 32 packed bytes; exactly one encoding is accepted. Raises PolicyRejected."""
-    if len(word) != 32 or word[0] != 1 or word[2] & ~(_FLAG_PROOF | _FLAG_ENCLAVE | _FLAG_SIMULATED) or any(word[7:]):
+    if len(word) != 32 or word[0] != 1 or word[2] & ~_FLAGS or any(word[7:]):
         raise PolicyRejected("policy word", "version 1 with known flags and zero padding", to_hex(word))
     policy = Policy(
         quorum=word[1],
@@ -282,6 +290,7 @@ def unpack_policy(word: bytes) -> Policy:
         enclave=bool(word[2] & _FLAG_ENCLAVE),
         window_seconds=int.from_bytes(word[3:7], "big"),
         simulated=bool(word[2] & _FLAG_SIMULATED),
+        disputable=bool(word[2] & _FLAG_DISPUTABLE),
     )
     _require_sound(policy)
     return policy
@@ -290,6 +299,8 @@ def unpack_policy(word: bytes) -> Policy:
 def _require_sound(policy: Policy) -> None:
     if policy.simulated and not policy.enclave:
         raise PolicyRejected("policy", "a simulated enclave only where an enclave is demanded", "one without the other")
+    if policy.disputable and not policy.window_seconds:
+        raise PolicyRejected("policy", "disputes only where there is a window for them", "one without the other")
     if not (policy.quorum or policy.proof):
         # A key taken out of an enclave signs anything, so an enclave alone is no evidence.
         raise PolicyRejected("policy", "a demand for a quorum or a proof", "an enclave alone" if policy.enclave else "none")

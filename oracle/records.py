@@ -41,6 +41,7 @@ class Policy:
     enclave: bool = False
     window_seconds: int = 0  # uint32; the callback waits that long
     simulated: bool = False  # a simulated enclave is good enough; only together with `enclave`
+    disputable: bool = False  # within the window a committee of operators can be asked who is right; only with a window
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +267,7 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """The event `InferenceReplaced`: a challenge proved another output while the first was pending."""
+    """The event `InferenceReplaced`: a proof or a committee put another output in the place of one that was pending."""
 
     request_id: Bytes32
     replaced_digest: Bytes32
@@ -288,6 +289,7 @@ class TransactionReceipt:
     delivered: tuple[Delivered, ...] = ()
     replaced: tuple[Replaced, ...] = ()
     items: tuple[tuple[Bytes32, ResultCode], ...] = ()  # of a batch, all of them, in its order; none for a single delivery
+    finalized: tuple[Bytes32, ...] = ()  # requests whose pending answers it made final
 
     @property
     def failed_items(self) -> tuple[tuple[Bytes32, ResultCode], ...]:

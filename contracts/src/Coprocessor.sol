@@ -5,6 +5,7 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
 import {Balances} from "./Balances.sol";
 import {ICoprocessor} from "./interfaces/ICoprocessor.sol";
+import {IDisputes} from "./interfaces/IDisputes.sol";
 import {IInferenceConsumer} from "./interfaces/IInferenceConsumer.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {IVerifier} from "./interfaces/IVerifier.sol";
@@ -27,26 +28,33 @@ import {
 } from "./libraries/Types.sol";
 
 /// @title Coprocessor: asks for inferences, accepts answers that carry the demanded evidence
-/// @notice Nobody owns it and nothing in it can be changed. It trusts the verifiers its router resolves, and nobody
-///         else.
+/// @notice Nobody owns it and nothing in it can be changed. It trusts the verifiers its router resolves, under
+///         disputable policies the rulings of Disputes, and nobody else.
 contract Coprocessor is ICoprocessor, Balances, EIP712 {
     /// @notice Public nodes do not relay a transaction of more than 128 KiB.
     uint256 public constant MAX_INPUT_BYTES = 98_304;
     /// @notice Leaves two thirds of EIP-7825's 16,777,216 to the delivery itself.
     uint32 public constant MAX_CALLBACK_GAS = 5_000_000;
     uint32 public constant MAX_HORIZON_SECONDS = 30 days;
-    /// @notice The OperatorRegistry unbonds later than that.
+    /// @inheritdoc ICoprocessor
+    /// @dev The OperatorRegistry unbonds later than that.
     uint32 public constant MAX_WINDOW_SECONDS = 7 days;
+    /// @notice How long after a ruling the output it names can be shown before the request can be refunded instead.
+    uint64 public constant OUTPUT_SECONDS = 1 days;
     uint256 public constant SIGNED_NONCE_START = 1 << 128;
 
     IModelRegistry public immutable MODELS;
     IVerifierRouter public immutable ROUTER;
+    /// @inheritdoc ICoprocessor
+    IDisputes public immutable DISPUTES;
 
     /// @dev The whole state of a request; everything else about it is in its id. Transitions, each in one place:
     ///
     ///      NONE ──request──▶ REQUESTED ──deliver, no window──▶ FINAL
     ///                            ├──────deliver, window───▶ PENDING ──finalize, window over──▶ FINAL
-    ///                            │                             └──challenge, in the window──▶ FINAL, another output
+    ///                            │                             ├──challenge, in the window──▶ FINAL, another output
+    ///                            │                             ├──applyRuling, replaced──▶ FINAL, another output
+    ///                            │                             └──applyRuling, no majority or no output──▶ REFUNDED
     ///                            └──────refund, deadline over──▶ REFUNDED
     ///      NONE ──deliverSigned──▶ FINAL or PENDING            NONE ──cancelSigned──▶ CANCELLED
     ///
@@ -55,6 +63,8 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         Status status;
         CallbackStatus callback;
         uint64 availableAt;
+        /// @dev Set only while PENDING under a disputable policy.
+        uint48 deliveredBlock;
         bytes32 outputDigest;
         /// @dev keccak256(abi.encode(address[])) of who will be paid; set only while PENDING.
         bytes32 beneficiariesDigest;
@@ -65,9 +75,12 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
     /// @notice The nonce of the next on-chain request.
     uint128 public nextNonce;
 
-    constructor(IModelRegistry models, IVerifierRouter router) EIP712("Affidavit", "1") {
+    /// @param disputes Created later than this contract, at an address that is known before. Without code there, or
+    ///        zero: requests under disputable policies are refused.
+    constructor(IModelRegistry models, IVerifierRouter router, IDisputes disputes) EIP712("Affidavit", "1") {
         MODELS = models;
         ROUTER = router;
+        DISPUTES = disputes;
     }
 
     // ---- asking -----------------------------------------------------------------------------------------------
@@ -174,6 +187,7 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
 
     /// @inheritdoc ICoprocessor
     /// @dev `beneficiaries` are those of the event InferenceDelivered; only their digest is stored.
+    ///      WARNING: a call that forces an audit succeeds and finalizes nothing.
     function finalize(Request calldata request_, bytes calldata output, address[] calldata beneficiaries)
         external
         nonReentrant
@@ -185,10 +199,15 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         _requireOutput(record, output);
         bytes32 digest = keccak256(abi.encode(beneficiaries));
         if (digest != record.beneficiariesDigest) revert BeneficiariesMismatch(record.beneficiariesDigest, digest);
+        address[] memory paid = beneficiaries;
+        if (Policy.isDisputable(request_.policy)) {
+            bool isHeld;
+            (isHeld, paid) = _passDisputes(requestId, beneficiaries);
+            if (isHeld) return;
+        }
 
-        record.status = Status.FINAL;
-        record.beneficiariesDigest = 0;
-        _pay(request_.feeWei, beneficiaries);
+        _settle(record, Status.FINAL);
+        _pay(request_.feeWei, paid);
         emit InferenceFinalized(requestId, record.outputDigest);
         _runCallback(requestId, request_.requester, request_.callbackGas, output);
     }
@@ -206,8 +225,8 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         Record storage record = _records[requestId];
         if (record.status != Status.PENDING) revert NotPending(requestId, record.status);
         if (block.timestamp >= record.availableAt) revert WindowOver(record.availableAt);
-        (bytes32 replacedDigest, bytes32 outputDigest) = (record.outputDigest, keccak256(output));
-        if (outputDigest == replacedDigest) revert SameOutput(outputDigest);
+        bytes32 outputDigest = keccak256(output);
+        if (outputDigest == record.outputDigest) revert SameOutput(outputDigest);
         Claim memory claim = Claim(requestId, request_.modelId, request_.inputDigest, outputDigest);
         address[] memory beneficiaries = FeeSplit.merge(
             new address[](0),
@@ -215,13 +234,37 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         );
         if (beneficiaries.length == 0 && request_.feeWei != 0) revert NobodyToPay();
 
-        record.status = Status.FINAL;
-        record.outputDigest = outputDigest;
-        record.beneficiariesDigest = 0;
-        _pay(request_.feeWei, beneficiaries);
-        emit InferenceReplaced(requestId, replacedDigest, outputDigest, output, beneficiaries);
-        CallbackStatus callback = _runCallback(requestId, request_.requester, request_.callbackGas, output);
-        return callback == CallbackStatus.FAILED ? ResultCode.DELIVERED_CALLBACK_FAILED : ResultCode.DELIVERED;
+        if (Policy.isDisputable(request_.policy)) DISPUTES.supersede(requestId);
+        return _replace(requestId, request_, output, outputDigest, beneficiaries);
+    }
+
+    /// @inheritdoc ICoprocessor
+    /// @dev A ruling is final at once. Whoever has a proof of yet another output must bring it before.
+    function applyRuling(Request calldata request_, bytes calldata output) external nonReentrant returns (ResultCode) {
+        bytes32 requestId = _requestId(request_);
+        Record storage record = _records[requestId];
+        if (record.status != Status.PENDING) revert NotPending(requestId, record.status);
+        if (!Policy.isDisputable(request_.policy)) revert NothingToApply(requestId, IDisputes.Outcome.NONE);
+        IDisputes.Ruling memory ruling = DISPUTES.rulingOf(requestId);
+        bytes32 outputDigest = keccak256(output);
+        if (ruling.outcome == IDisputes.Outcome.REPLACED && outputDigest == ruling.outputDigest) {
+            address[] memory challenger = new address[](1);
+            challenger[0] = ruling.challenger;
+            return _replace(requestId, request_, output, outputDigest, FeeSplit.merge(challenger, ruling.majority));
+        }
+        if (ruling.outcome == IDisputes.Outcome.REPLACED) {
+            bool isWithheld = block.timestamp >= ruling.closedAt + OUTPUT_SECONDS;
+            if (!isWithheld) revert OutputMismatch(ruling.outputDigest, outputDigest);
+        } else if (ruling.outcome != IDisputes.Outcome.NO_MAJORITY) {
+            revert NothingToApply(requestId, ruling.outcome);
+        }
+
+        _settle(record, Status.REFUNDED);
+        // The answer was taken back: nobody shall read it as one.
+        record.outputDigest = 0;
+        _credit(request_.refundTo, request_.feeWei);
+        emit RequestRefunded(requestId, request_.refundTo, request_.feeWei);
+        return ResultCode.CLOSED;
     }
 
     /// @inheritdoc ICoprocessor
@@ -249,6 +292,12 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
     {
         Record storage record = _records[requestId];
         return (record.status, record.callback, record.outputDigest, record.availableAt);
+    }
+
+    /// @inheritdoc ICoprocessor
+    function deliveryOf(bytes32 requestId) external view returns (bytes32 beneficiariesDigest, uint48 deliveredBlock) {
+        Record storage record = _records[requestId];
+        return (record.beneficiariesDigest, record.deliveredBlock);
     }
 
     /// @inheritdoc ICoprocessor
@@ -317,6 +366,7 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         } else {
             record.status = Status.PENDING;
             record.availableAt = availableAt;
+            if (Policy.isDisputable(request_.policy)) record.deliveredBlock = uint48(block.number);
             record.beneficiariesDigest = keccak256(abi.encode(beneficiaries));
         }
         emit InferenceDelivered(
@@ -325,6 +375,42 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         if (windowSeconds != 0) return ResultCode.DELIVERED_PENDING;
         CallbackStatus callback = _runCallback(requestId, request_.requester, request_.callbackGas, output);
         return callback == CallbackStatus.FAILED ? ResultCode.DELIVERED_CALLBACK_FAILED : ResultCode.DELIVERED;
+    }
+
+    /// @dev What a proof or a committee puts in the place of a pending answer.
+    function _replace(
+        bytes32 requestId,
+        Request calldata request_,
+        bytes calldata output,
+        bytes32 outputDigest,
+        address[] memory beneficiaries
+    ) private returns (ResultCode) {
+        Record storage record = _records[requestId];
+        bytes32 replacedDigest = record.outputDigest;
+        _settle(record, Status.FINAL);
+        record.outputDigest = outputDigest;
+        _pay(request_.feeWei, beneficiaries);
+        emit InferenceReplaced(requestId, replacedDigest, outputDigest, output, beneficiaries);
+        CallbackStatus callback = _runCallback(requestId, request_.requester, request_.callbackGas, output);
+        return callback == CallbackStatus.FAILED ? ResultCode.DELIVERED_CALLBACK_FAILED : ResultCode.DELIVERED;
+    }
+
+    /// @dev Whether the answer stays pending because the lottery fell on it, and else who is paid. Only what nobody
+    ///      disputed, what a committee upheld, and what was disputed and never drawn passes.
+    function _passDisputes(bytes32 requestId, address[] calldata beneficiaries)
+        private
+        returns (bool isHeld, address[] memory paid)
+    {
+        IDisputes.Ruling memory ruling = DISPUTES.rulingOf(requestId);
+        IDisputes.Outcome outcome = ruling.outcome;
+        if (outcome == IDisputes.Outcome.OPEN) revert DisputeOpen(requestId);
+        if (outcome == IDisputes.Outcome.NONE) {
+            isHeld = DISPUTES.forceAudit(requestId, beneficiaries, msg.sender);
+            if (isHeld) emit AuditForced(requestId);
+        } else if (outcome != IDisputes.Outcome.STANDS && outcome != IDisputes.Outcome.LAPSED) {
+            revert RuledOtherwise(requestId, outcome);
+        }
+        paid = FeeSplit.merge(beneficiaries, ruling.majority);
     }
 
     // ---- checks -----------------------------------------------------------------------------------------------
@@ -338,6 +424,7 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         for (uint256 i; i < kinds.length; ++i) {
             if (!ROUTER.isServed(kinds[i])) revert KindNotServed(uint8(kinds[i]));
         }
+        if (Policy.isDisputable(asked.policy) && address(DISPUTES).code.length == 0) revert DisputesNotServed();
         if (!MODELS.isActive(asked.modelId)) revert ModelNotActive(asked.modelId);
         uint64 maxDeadline = uint64(block.timestamp) + MAX_HORIZON_SECONDS;
         if (asked.deadline < block.timestamp || asked.deadline > maxDeadline) {
@@ -419,6 +506,13 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
     }
 
     // ---- effects ----------------------------------------------------------------------------------------------
+
+    /// @dev Out of PENDING.
+    function _settle(Record storage record, Status status) private {
+        record.status = status;
+        record.deliveredBlock = 0;
+        record.beneficiariesDigest = 0;
+    }
 
     function _pay(uint256 feeWei, address[] memory beneficiaries) private {
         if (feeWei == 0) return;

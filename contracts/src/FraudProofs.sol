@@ -5,22 +5,29 @@ import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
 import {IBlsKeys} from "./interfaces/IBlsKeys.sol";
 import {ICoprocessor} from "./interfaces/ICoprocessor.sol";
+import {IDisputes} from "./interfaces/IDisputes.sol";
 import {IFraudProofs} from "./interfaces/IFraudProofs.sol";
 import {IOperatorRegistry} from "./interfaces/IOperatorRegistry.sol";
 import {IVerifier} from "./interfaces/IVerifier.sol";
 import {IVerifierRouter} from "./interfaces/IVerifierRouter.sol";
 import {Policy} from "./libraries/Policy.sol";
-import {Claim, Evidence, EvidenceKind} from "./libraries/Types.sol";
+import {Claim, Evidence, EvidenceKind, Request} from "./libraries/Types.sol";
 import {BlsQuorumVerifier} from "./verifiers/BlsQuorumVerifier.sol";
 
 /// @title FraudProofs: the OperatorRegistry's slasher, on objective evidence alone
-/// @notice Two kinds of evidence: a signed claim with a proof that the model gives another output, and two signed
-///         claims about one request with different outputs. Nobody owns this contract and nothing in it can be changed;
-///         it believes the proof verifiers the router resolves, so the router's guardian can stop slashing, too.
+/// @notice Three kinds of evidence: a signed claim with a proof that the model gives another output; two signed claims
+///         about one request with different outputs; a signed claim of another output than a committee ruled for. And
+///         fines for members of committees who were absent or outvoted. Nobody owns this contract and nothing in it can
+///         be changed; it believes the proof verifiers the router resolves, so the router's guardian can stop slashing
+///         on proofs, and the rulings of Disputes.
 contract FraudProofs is IFraudProofs {
     /// @notice A slashed operator loses its whole stake. One half is the challenger's, the other nobody's, so that an
     ///         operator who proves its own lie, to have the reward itself, still loses half.
     uint256 public constant REWARD_DIVISOR = 2;
+
+    /// @notice A member of a committee that is absent or outvoted loses this part of the least stake: an honest member
+    ///         can fail, or be outvoted by others who lie.
+    uint256 public constant FINE_DIVISOR = 10;
 
     /// @notice What is burnt is owed to this address in the registry. Nobody has its key.
     address public constant BURNT = 0x000000000000000000000000000000000000dEaD;
@@ -31,9 +38,14 @@ contract FraudProofs is IFraudProofs {
     ICoprocessor public immutable COPROCESSOR;
     IVerifierRouter public immutable ROUTER;
     IOperatorRegistry public immutable OPERATORS;
+    /// @notice The Coprocessor's.
+    IDisputes public immutable DISPUTES;
 
     /// @inheritdoc IFraudProofs
     mapping(bytes32 requestId => mapping(address operator => bool)) public wasSlashed;
+
+    /// @inheritdoc IFraudProofs
+    mapping(bytes32 requestId => mapping(address member => bool)) public wasFined;
 
     /// @dev Reverts unless the registry was deployed with this contract as its slasher.
     constructor(ICoprocessor coprocessor, IVerifierRouter router, IOperatorRegistry operators) {
@@ -41,6 +53,7 @@ contract FraudProofs is IFraudProofs {
         COPROCESSOR = coprocessor;
         ROUTER = router;
         OPERATORS = operators;
+        DISPUTES = coprocessor.DISPUTES();
     }
 
     /// @inheritdoc IFraudProofs
@@ -121,6 +134,63 @@ contract FraudProofs is IFraudProofs {
         if (!_slash(first, operator, second.outputDigest, msg.sender)) revert NobodySlashed(first.requestId);
     }
 
+    /// @inheritdoc IFraudProofs
+    function proveOutvoted(Request calldata request, bytes32 outputDigest, bytes[] calldata signatures)
+        external
+        returns (uint256 slashed)
+    {
+        if (signatures.length == 0) revert NothingSigned();
+        (Claim memory claim, IDisputes.Ruling memory ruling) = _requireOutvoted(request, outputDigest);
+        bytes32 digest = COPROCESSOR.computeClaimDigest(claim);
+        for (uint256 i; i < signatures.length; ++i) {
+            address operator = _operatorOf(digest, signatures[i]);
+            if (_slash(claim, operator, ruling.outputDigest, ruling.challenger)) ++slashed;
+        }
+        if (slashed == 0) revert NobodySlashed(claim.requestId);
+    }
+
+    /// @inheritdoc IFraudProofs
+    function proveOutvotedTogether(Request calldata request, bytes32 outputDigest, BlsSigned calldata signed)
+        external
+        returns (uint256 slashed)
+    {
+        (Claim memory claim, IDisputes.Ruling memory ruling) = _requireOutvoted(request, outputDigest);
+        address[] memory signers = _signersOf(claim, signed);
+        for (uint256 i; i < signers.length; ++i) {
+            if (_slash(claim, signers[i], ruling.outputDigest, ruling.challenger)) ++slashed;
+        }
+        if (slashed == 0) revert NobodySlashed(claim.requestId);
+    }
+
+    /// @inheritdoc IFraudProofs
+    function penalizeVoter(bytes32 requestId, address member) external {
+        if (!DISPUTES.isFaulty(requestId, member)) revert NotFaulty(requestId, member);
+        if (wasFined[requestId][member]) revert AlreadyFined(requestId, member);
+        uint256 stakeWei = OPERATORS.stakeOf(member);
+        uint256 fineWei = OPERATORS.MIN_STAKE_WEI() / FINE_DIVISOR;
+        if (fineWei > stakeWei) fineWei = stakeWei;
+        if (fineWei == 0) revert NothingToFine(member);
+        wasFined[requestId][member] = true;
+        uint256 rewardWei = fineWei / REWARD_DIVISOR;
+        uint256 burntWei = fineWei - rewardWei;
+        emit VoterFined(requestId, member, msg.sender, rewardWei, burntWei);
+        OPERATORS.slash(member, rewardWei, msg.sender);
+        OPERATORS.slash(member, burntWei, BURNT);
+    }
+
+    /// @dev The claim with what was signed, about a request whose answer a committee replaced by another.
+    function _requireOutvoted(Request calldata request, bytes32 outputDigest)
+        private
+        view
+        returns (Claim memory claim, IDisputes.Ruling memory ruling)
+    {
+        bytes32 requestId = COPROCESSOR.computeRequestId(request);
+        ruling = DISPUTES.rulingOf(requestId);
+        if (ruling.outcome != IDisputes.Outcome.REPLACED) revert NotReplaced(requestId, ruling.outcome);
+        if (outputDigest == ruling.outputDigest) revert SameOutput(outputDigest);
+        claim = Claim(requestId, request.modelId, request.inputDigest, outputDigest);
+    }
+
     /// @dev The claim with the other output, held to be true by a proof verifier; returns whom its evidence names.
     function _requireProven(
         Claim calldata signed,
@@ -147,7 +217,7 @@ contract FraudProofs is IFraudProofs {
 
     /// @dev As `_operatorOf`, and as there keys that were replaced or left still count. The keys are found through the
     ///      router, so its guardian can stop this kind of evidence, too.
-    function _signersOf(Claim calldata claim, BlsSigned calldata signed)
+    function _signersOf(Claim memory claim, BlsSigned calldata signed)
         private
         view
         returns (address[] memory signers)
@@ -169,7 +239,7 @@ contract FraudProofs is IFraudProofs {
         return false;
     }
 
-    function _slash(Claim calldata signed, address operator, bytes32 otherOutputDigest, address challenger)
+    function _slash(Claim memory signed, address operator, bytes32 otherOutputDigest, address challenger)
         private
         returns (bool isSlashed)
     {

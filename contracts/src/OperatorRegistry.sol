@@ -17,13 +17,20 @@ contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
     ///         leaves while an answer it stands for can still be challenged.
     uint64 public constant MAX_WINDOW_SECONDS = 7 days;
 
+    /// @inheritdoc IOperatorRegistry
     uint96 public immutable MIN_STAKE_WEI;
+    /// @inheritdoc IOperatorRegistry
     uint64 public immutable UNBONDING_SECONDS;
     /// @notice Who admits operators; zero means anyone may register.
     address public immutable ADMITTER;
 
     /// @notice The contract that slashes on objective evidence (FraudProofs); zero where there is none.
     address public slasher;
+
+    /// @inheritdoc IOperatorRegistry
+    /// @dev Kept beside the statuses and changed wherever one of them is, so that a committee can be drawn without
+    ///      reading 256 seats.
+    uint256 public activeSeats;
 
     Seat[256] private _seats;
     mapping(address operator => uint256 indexPlusOne) private _indexPlusOne;
@@ -65,6 +72,7 @@ contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
         operatorOf[signer] = msg.sender;
         _indexPlusOne[msg.sender] = uint256(index) + 1;
         _seats[index] = Seat(signer, SeatStatus.ACTIVE, 0, msg.sender, _toStake(msg.value));
+        activeSeats |= uint256(1) << index;
         emit OperatorRegistered(index, msg.sender, signer, msg.value);
     }
 
@@ -94,6 +102,7 @@ contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
         (uint8 index, Seat storage seat) = _seatOf(msg.sender);
         if (seat.status == SeatStatus.EXITING) revert AlreadyExiting(msg.sender);
         seat.status = SeatStatus.EXITING;
+        activeSeats &= ~(uint256(1) << index);
         seat.exitAt = uint64(block.timestamp) + UNBONDING_SECONDS;
         emit SeatStatusChanged(msg.sender, index, SeatStatus.EXITING);
         emit ExitBegun(msg.sender, seat.exitAt);
@@ -183,7 +192,19 @@ contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
         }
     }
 
-    /// @notice Who sits on `index`, with which key, and whether signatures of it count. Zeros for a vacant seat.
+    /// @inheritdoc IOperatorRegistry
+    function seatBitOf(address operator) external view returns (uint256 bit) {
+        uint256 indexPlusOne = _indexPlusOne[operator];
+        return indexPlusOne == 0 ? 0 : uint256(1) << (indexPlusOne - 1);
+    }
+
+    /// @inheritdoc IOperatorRegistry
+    function signerOf(address operator) external view returns (address signer) {
+        uint256 indexPlusOne = _indexPlusOne[operator];
+        return indexPlusOne == 0 ? address(0) : _seats[indexPlusOne - 1].signer;
+    }
+
+    /// @inheritdoc IOperatorRegistry
     function signerAt(uint8 index) external view returns (address operator, address signer, bool active) {
         Seat storage seat = _seats[index];
         return (seat.operator, seat.signer, seat.status == SeatStatus.ACTIVE);
@@ -245,6 +266,8 @@ contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
         SeatStatus status = isFit ? SeatStatus.ACTIVE : SeatStatus.INACTIVE;
         if (status == seat.status) return;
         seat.status = status;
+        // The other of the two it can be: the bit changes with it.
+        activeSeats ^= uint256(1) << index;
         emit SeatStatusChanged(seat.operator, index, status);
     }
 

@@ -17,6 +17,7 @@ contract ArtifactsTest {
         requireFresh("VerifierRouter");
         requireFresh("Coprocessor");
         requireFresh("FraudProofs");
+        requireFresh("Disputes");
         requireFresh("AuditAnchor");
         requireFresh("BlsKeys");
         requireFresh("BlsQuorumVerifier");
@@ -24,7 +25,7 @@ contract ArtifactsTest {
     }
 
     function test_DeployedCodeFitsEip170() public view {
-        string[11] memory names = [
+        string[12] memory names = [
             "ModelRegistry",
             "OperatorRegistry",
             "QuorumVerifier",
@@ -32,6 +33,7 @@ contract ArtifactsTest {
             "VerifierRouter",
             "Coprocessor",
             "FraudProofs",
+            "Disputes",
             "AuditAnchor",
             "BlsKeys",
             "BlsQuorumVerifier",

@@ -3,10 +3,12 @@ pragma solidity 0.8.37;
 
 import {AuditAnchor} from "../src/AuditAnchor.sol";
 import {Coprocessor} from "../src/Coprocessor.sol";
+import {Disputes} from "../src/Disputes.sol";
 import {FraudProofs} from "../src/FraudProofs.sol";
 import {ModelRegistry} from "../src/ModelRegistry.sol";
 import {OperatorRegistry} from "../src/OperatorRegistry.sol";
 import {VerifierRouter} from "../src/VerifierRouter.sol";
+import {IDisputes} from "../src/interfaces/IDisputes.sol";
 import {IVerifier} from "../src/interfaces/IVerifier.sol";
 import {Claim, Evidence, Request} from "../src/libraries/Types.sol";
 import {QuorumVerifier} from "../src/verifiers/QuorumVerifier.sol";
@@ -33,6 +35,7 @@ abstract contract Deployment {
     VerifierRouter internal router;
     Coprocessor internal coprocessor;
     FraudProofs internal frauds;
+    Disputes internal disputes;
     AuditAnchor internal anchors;
     bytes32 internal modelId;
 
@@ -46,8 +49,11 @@ abstract contract Deployment {
         IVerifier[] memory verifiers = new IVerifier[](2);
         (verifiers[0], verifiers[1]) = (quorum, proof);
         router = VerifierRouter(deployShipped("VerifierRouter", abi.encode(OWNER, GUARDIAN, verifiers)));
-        coprocessor = place(Coprocessor(deployShipped("Coprocessor", abi.encode(models, router))));
+        // Two contracts later.
+        address ruling = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 2);
+        coprocessor = place(Coprocessor(deployShipped("Coprocessor", abi.encode(models, router, ruling))));
         frauds = FraudProofs(deployShipped("FraudProofs", abi.encode(coprocessor, router, operators)));
+        disputes = Disputes(deployShipped("Disputes", abi.encode(coprocessor, operators, terms())));
         anchors = AuditAnchor(deployShipped("AuditAnchor", ""));
         for (uint256 i; i < OPERATORS; ++i) {
             seat(i);
@@ -79,6 +85,18 @@ abstract contract Deployment {
             deployed := create(0, add(creation, 0x20), mload(creation))
         }
         vm.assertTrue(deployed != address(0), name);
+    }
+
+    /// @dev No audits, unless a test is about them: other tests' answers are final when they are due.
+    function terms() internal pure virtual returns (IDisputes.Terms memory) {
+        return IDisputes.Terms({
+            bondWei: 0.1 ether,
+            committeeSize: 5,
+            drawSeconds: 600,
+            commitSeconds: 1200,
+            revealSeconds: 900,
+            auditOneIn: 0
+        });
     }
 
     function deployOperators(address slasher) internal returns (OperatorRegistry) {
@@ -117,6 +135,10 @@ abstract contract Deployment {
 
     function quorumPolicy(uint8 k, uint32 windowSeconds) internal pure returns (bytes32) {
         return bytes32(abi.encodePacked(uint8(1), k, uint8(0), windowSeconds, bytes25(0)));
+    }
+
+    function disputablePolicy(uint8 k, uint32 windowSeconds) internal pure returns (bytes32) {
+        return bytes32(abi.encodePacked(uint8(1), k, uint8(8), windowSeconds, bytes25(0)));
     }
 
     function proofPolicy(uint8 k, uint32 windowSeconds) internal pure returns (bytes32) {

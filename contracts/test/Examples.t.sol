@@ -9,7 +9,6 @@ import {ListingReview} from "../src/examples/ListingReview.sol";
 import {ProvenCredit} from "../src/examples/ProvenCredit.sol";
 import {ICoprocessor} from "../src/interfaces/ICoprocessor.sol";
 import {Policy} from "../src/libraries/Policy.sol";
-import {PolicyWords} from "../src/libraries/PolicyWords.sol";
 import {Scores} from "../src/libraries/Scores.sol";
 import {Evidence, Request, ResultCode} from "../src/libraries/Types.sol";
 import {Deployment} from "./Deployment.sol";
@@ -28,10 +27,6 @@ contract BareConsumer is InferenceConsumer {
 contract Words {
     function deployConsumer(ICoprocessor coprocessor, bytes32 modelId, bytes32 policy) external {
         new BareConsumer(coprocessor, modelId, policy);
-    }
-
-    function build(uint8 k, uint8 flags, uint32 windowSeconds) external pure returns (bytes32) {
-        return PolicyWords.build(k, flags, windowSeconds);
     }
 
     function largest(bytes calldata output, uint256 count) external pure returns (uint256) {
@@ -233,25 +228,6 @@ contract ExamplesTest is Deployment {
     }
 
     // ---- words and scores -----------------------------------------------------------------------------------------
-
-    function testFuzz_WordsAreThoseOfThePolicyLibrary(uint8 k, uint32 windowSeconds) public view {
-        k = k == 0 ? 1 : k;
-        vm.assertEq(PolicyWords.quorum(k), quorumPolicy(k, 0));
-        vm.assertEq(PolicyWords.quorumWithWindow(k, windowSeconds), quorumPolicy(k, windowSeconds));
-        vm.assertEq(PolicyWords.proof(), proofPolicy(0, 0));
-        vm.assertEq(PolicyWords.proofWithWindow(windowSeconds), proofPolicy(0, windowSeconds));
-        vm.assertEq(PolicyWords.proofAndQuorum(k), proofPolicy(k, 0));
-        vm.assertEq(PolicyWords.quorumAndEnclave(k), bytes32(abi.encodePacked(uint8(1), k, uint8(2), bytes29(0))));
-        bytes32 word = words.build(k, Policy.FLAG_PROOF, windowSeconds);
-        vm.assertEq(word, proofPolicy(k, windowSeconds));
-    }
-
-    function test_AMalformedWordIsNotBuilt() public {
-        vm.expectPartialRevert(Policy.MalformedPolicy.selector);
-        words.build(0, 0, 600);
-        vm.expectPartialRevert(Policy.MalformedPolicy.selector);
-        words.build(1, 128, 0);
-    }
 
     function testFuzz_ScoresArePackedAndReadBack(int16[10] calldata given) public view {
         int16[] memory values = new int16[](10);

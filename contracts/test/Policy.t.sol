@@ -8,8 +8,9 @@ import {bound, vm} from "./Vm.sol";
 /// @title Every 32-byte word is a policy by the rules, or refused
 contract PolicyTest {
     function testFuzz_WellFormedWordsReadBackAndNothingElsePasses(uint8 k, uint8 flags, uint32 windowSeconds) public {
-        flags = uint8(bound(flags, 0, 7));
-        vm.assume(flags != 4 && flags != 5); // below
+        flags = uint8(bound(flags, 0, 15));
+        vm.assume(flags & 6 != 4); // below
+        vm.assume(flags & 8 == 0 || windowSeconds != 0); // below
         bytes32 policy = pack(1, k, flags, windowSeconds, 0);
         if (k == 0 && flags & 1 == 0) {
             expectMalformed(policy);
@@ -20,6 +21,7 @@ contract PolicyTest {
         vm.assertEq(Policy.windowSeconds(policy), windowSeconds);
         vm.assertEq(Policy.demandsEnclave(policy), flags & 2 != 0);
         vm.assertEq(Policy.allowsSimulated(policy), flags & 4 != 0);
+        vm.assertEq(Policy.isDisputable(policy), flags & 8 != 0);
         EvidenceKind[] memory kinds = Policy.demandedKinds(policy);
         uint256 expected = (k == 0 ? 0 : 1) + (flags & 1) + ((flags >> 1) & 1);
         vm.assertEq(kinds.length, expected);
@@ -34,7 +36,7 @@ contract PolicyTest {
     }
 
     function testFuzz_UnknownFlagsAreRefused(uint8 flags) public {
-        vm.assume(flags > 7);
+        vm.assume(flags > 15);
         expectMalformed(pack(1, 2, flags, 0, 0));
     }
 
@@ -50,6 +52,14 @@ contract PolicyTest {
         expectMalformed(pack(1, 0, 6, 600, 0));
         this.requireWellFormed(pack(1, 1, 2, 0, 0));
         this.requireWellFormed(pack(1, 0, 3, 0, 0));
+    }
+
+    function test_ADisputeNeedsAWindow() public {
+        expectMalformed(pack(1, 2, 8, 0, 0));
+        expectMalformed(pack(1, 2, 15, 0, 0));
+        this.requireWellFormed(pack(1, 2, 8, 1, 0));
+        this.requireWellFormed(pack(1, 0, 9, 1, 0));
+        expectMalformed(pack(1, 0, 8, 600, 0)); // and evidence
     }
 
     function test_EveryBitOfPaddingIsRefused() public {

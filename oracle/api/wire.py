@@ -103,6 +103,7 @@ class PolicyIn(Strict):
     enclave: bool = Field(default=False, description="The signature of a key in an operator's attested enclave as well.")
     simulated: bool = Field(default=False, description="A simulated enclave is good enough, which proves nothing; for development.")
     window_seconds: Uint32 = Field(default=0, description="The callback waits this long after delivery.")
+    disputable: bool = Field(default=False, description="Within the window anyone may ask a committee of operators; only with a window.")
 
 
 class PrepareIn(Strict):
@@ -265,9 +266,9 @@ class SignerOut(Sent):
 
 
 class ReplacedOut(Sent):
-    """The delivered output was proven wrong within its window, and replaced by what the model gives."""
+    """The delivered output was proven wrong within its window, or a committee ruled against it, and another is in its place."""
 
-    transaction: str = Field(description="Of the challenge.")
+    transaction: str = Field(description="Of the challenge, or of the ruling that was carried out.")
     block_number: int
     wrong_output: str
     wrong_output_digest: str
@@ -282,7 +283,7 @@ class ReceiptOut(Sent):
     block_number: int
     block_hash: str
     gas_used: int = Field(description="Of the whole transaction, which may carry several deliveries.")
-    status: str = Field(description='"PENDING" inside a window, "FINAL" after.')
+    status: str = Field(description='"PENDING" inside a window, "FINAL" after; "REFUNDED" where a committee took the answer back.')
     available_at: int = Field(description="Seconds since 1970; 0 where there is no window.")
     callback: str
     signers: list[SignerOut] | None = Field(

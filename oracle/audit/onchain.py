@@ -208,8 +208,12 @@ def _audit_receipt(call: Call, found: OnChain | None, steps: StepRecorder) -> No
     _audit_event(call, found, receipts[-1].index)
     if found.replaced is not None:
         require_equal("output that a challenge replaced", found.event.output_digest, found.replaced.replaced_digest)
-        steps.remark(f"a challenge proved the delivered output wrong and put {to_hex(found.replaced.output_digest)} in its place")
-    require_equal("output digest in the contract", found.output_digest, status.output_digest)
+        steps.remark(f"a challenge or a committee put {to_hex(found.replaced.output_digest)} in the place of the delivered output")
+    if status.status is RequestStatus.REFUNDED:  # of a delivered request: by a committee that agreed on nothing
+        require_equal("output digest in the contract", Bytes32(bytes(32)), status.output_digest)
+        steps.remark("a committee took the delivered output back, and the fee with it: nothing counts")
+    else:
+        require_equal("output digest in the contract", found.output_digest, status.output_digest)
     stale = [r for r in receipts[:-1] if not _is_final(r) and r.record.digest("audit.block_hash") != found.receipt.block_hash]
     for logged in receipts:
         if logged not in stale:

@@ -26,8 +26,9 @@ def deploy(
     ] = None,
     admitter: Annotated[str | None, typer.Option(help="Admits operators; anyone may register where left out.", metavar="ADDRESS")] = None,
     minimum_stake_wei: Annotated[int, typer.Option(min=1, help="Least stake of an operator.")] = 10**18,
-    unbonding_seconds: Annotated[int, typer.Option(min=1, help="From leaving to the stake; above the longest window, 7 days.")] = 8
-    * DAY_SECONDS,
+    unbonding_seconds: Annotated[
+        int, typer.Option(min=1, help="From leaving to the stake; above the longest window and what a dispute may take.")
+    ] = 9 * DAY_SECONDS,
     timelock_seconds: Annotated[int, typer.Option(min=0, help="From a proposal of the owner's to its effect.")] = 10 * DAY_SECONDS,
     json: Json = False,
 ) -> None:

@@ -35,6 +35,7 @@ def explain(
     quorum: Annotated[int, typer.Option(min=0, max=255, help="As `affidavit request` takes it.")] = 0,
     proof: Annotated[bool, typer.Option("--proof", help="As `affidavit request` takes it.")] = False,
     window_seconds: Annotated[int, typer.Option(min=0, help="As `affidavit request` takes it.")] = 0,
+    disputable: Annotated[bool, typer.Option("--disputable", help="As `affidavit request` takes it.")] = False,
     rpc: Rpc = None,
     deployment: Deployment = None,
     json: Json = False,
@@ -47,9 +48,10 @@ def explain(
     from oracle.pipeline.session import open_chain
 
     numbers = {"quorum": quorum, "window": window_seconds}
-    flags = [*(["proof"] if proof else []), *(f"{name} {number}" for name, number in numbers.items() if number)]
+    said = {"proof": proof, "disputable": disputable}
+    flags = [*(name for name, is_said in said.items() if is_said), *(f"{name} {number}" for name, number in numbers.items() if number)]
     if bool(policy) == bool(flags):
-        raise typer.BadParameter("either words, or --quorum, --proof and --window-seconds", param_hint="POLICY")
+        raise typer.BadParameter("either words, or --quorum, --proof, --window-seconds and --disputable", param_hint="POLICY")
     asked = parse_policy(" ".join(policy or flags))
     standing = read_standing(open_chain(rpc, deployment)) if rpc and deployment else None
     told = explain(asked, standing)

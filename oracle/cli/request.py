@@ -41,6 +41,9 @@ def request(
         bool, typer.Option("--simulated-enclave", help="As --enclave, and a simulated one will do, which proves nothing: for development.")
     ] = False,
     window_seconds: Annotated[int, typer.Option(min=0, help="The callback waits this long after delivery.")] = 0,
+    disputable: Annotated[
+        bool, typer.Option("--disputable", help="Until then anyone may have a committee of operators decide. Only with a window.")
+    ] = False,
     fee_wei: Annotated[int, typer.Option(min=0, help="Paid to the operators whose signatures count, and to who proved.")] = 0,
     callback_gas: Annotated[int, typer.Option(min=0, help="Gas for onInference on the requester, if it is a contract.")] = 0,
     patience_seconds: Annotated[int, typer.Option(min=1, help="Deadline from now; after it the fee can be refunded.")] = 600,
@@ -63,7 +66,7 @@ def request(
     described = _find_model(model, api)
     session = open_session(rpc, deployment, keystore, password_file)
     k = quorum if quorum is not None else 0 if proof else 1
-    policy = Policy(k, proof, enclave or simulated_enclave, window_seconds, simulated_enclave)
+    policy = Policy(k, proof, enclave or simulated_enclave, window_seconds, simulated_enclave, disputable)
     terms = requesting.Terms(policy, fee_wei, callback_gas, patience_seconds)
     wanted = requesting.read_input(input_file)
     with working("Asking"):

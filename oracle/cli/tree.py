@@ -16,6 +16,7 @@ from oracle.cli import (
     audit_search,
     bench,
     deploy,
+    dispute,
     enclave,
     keys,
     log,
@@ -77,6 +78,7 @@ audit.app.command("incident")(audit_report.incident)
 app.add_typer(proxy.app, name="proxy")
 app.add_typer(operator.app, name="operator")
 app.add_typer(enclave.app, name="enclave")
+app.add_typer(dispute.app, name="dispute")
 app.add_typer(policy.app, name="policy")
 app.add_typer(proving.setup_app, name="setup")
 app.command("prove")(proving.prove)

@@ -106,7 +106,7 @@ def verify_on_chain(
     delivered, status = settled.delivered, settled.status
     checks = _Checks() if carried is None else _check_carried(chain, settled, carried, _Judges(ask_verifier, check_proof))
     if settled.replaced is not None:
-        checks.unchecked.append(f"{CHALLENGE}: the proof in the challenge's own transaction was verified by the contract")
+        checks.unchecked.append(f"{CHALLENGE}: what replaced the answer, a proof or a committee's vote, was judged by the contract")
     if carried is None:
         checks.unchecked.append(
             "evidence: delivered through another contract, whose calldata does not show it; the Coprocessor accepted it"

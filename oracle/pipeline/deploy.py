@@ -6,7 +6,7 @@ Registering is safe to start again: what is registered already is found and retu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from oracle.encoding import compute_created_address, compute_model_id, compute_part_digest, compute_possession_digest, keccak256, to_hex
@@ -26,23 +26,43 @@ CEREMONY_CHUNK_BITS = 12
 CONTRACTS_BEFORE_THE_SLASHER = 9
 """OperatorRegistry, which is told where its slasher will be, up to the one before FraudProofs."""
 
+HOUR_SECONDS = 3_600
+
 Progress = Callable[[str, Address], None]
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeTerms:
+    """What a dispute takes, how long its parts last, and how often an audit is forced (contracts/src/interfaces/IDisputes.sol).
+
+    `committee_size` is odd, 3 to 31; `audit_one_in` is 0 for no audits. The seconds are none of them 0.
+    """
+
+    bond_wei: int = 10**17
+    committee_size: int = 5
+    draw_seconds: int = 1 * HOUR_SECONDS
+    commit_seconds: int = 2 * HOUR_SECONDS
+    reveal_seconds: int = 1 * HOUR_SECONDS
+    audit_one_in: int = 50
 
 
 @dataclass(frozen=True, slots=True)
 class DeploymentPlan:
     """What is decided once, at deployment. `guardian` can stop a verifier at once; `proposers` act through the timelock.
 
-    The timelock outlasts the unbonding, so that operators can leave before a change of the owner's acts on their stake.
+    The unbonding outlasts the longest window, a dispute opened in its last second, and a day to act on the ruling: Disputes
+    refuses to be created otherwise. The timelock outlasts the unbonding, so that operators can leave before a change of the
+    owner's acts on their stake.
     """
 
     guardian: Address
     proposers: tuple[Address, ...]
     timelock_seconds: int = 10 * DAY_SECONDS
-    unbonding_seconds: int = 8 * DAY_SECONDS  # above the longest window, 7 days
+    unbonding_seconds: int = 9 * DAY_SECONDS  # above 7 days of window, 4 hours of dispute, and 1 day
     minimum_stake_wei: int = 10**18
     admitter: Address | None = None  # None: anyone may register as an operator
     enclave_quorum: int = 2  # how many operators, besides its own, attest to an enclave's key
+    disputes: DisputeTerms = DisputeTerms()
 
 
 def deploy(sender: Sender, plan: DeploymentPlan, progress: Progress = lambda _name, _address: None) -> Deployment:
@@ -61,7 +81,8 @@ def deploy(sender: Sender, plan: DeploymentPlan, progress: Progress = lambda _na
     timelock = create("TimelockController", plan.timelock_seconds, proposers, proposers, ZERO_ADDRESS)
     models = create("ModelRegistry")
     admitter = plan.admitter or ZERO_ADDRESS
-    slasher = compute_created_address(sender.address, sender.endpoint.nonce(sender.address, "pending") + CONTRACTS_BEFORE_THE_SLASHER)
+    slasher_nonce = sender.endpoint.nonce(sender.address, "pending") + CONTRACTS_BEFORE_THE_SLASHER
+    slasher = compute_created_address(sender.address, slasher_nonce)
     operators = create("OperatorRegistry", timelock, plan.minimum_stake_wei, plan.unbonding_seconds, admitter, slasher)
     quorum, proof = create("QuorumVerifier", operators), create("ProofVerifier", models, CEREMONY_CHUNK_BITS, b"")
     enclaves = create("EnclaveRegistry", operators, quorum, plan.enclave_quorum)
@@ -69,8 +90,9 @@ def deploy(sender: Sender, plan: DeploymentPlan, progress: Progress = lambda _na
     bls_keys = create("BlsKeys", operators)
     bls_quorum = create("BlsQuorumVerifier", bls_keys)
     router = create("VerifierRouter", timelock, plan.guardian, [quorum, proof, enclave, bls_quorum])
-    coprocessor = create("Coprocessor", models, router)
+    coprocessor = create("Coprocessor", models, router, compute_created_address(sender.address, slasher_nonce + 1))
     frauds = create("FraudProofs", coprocessor, router, operators)  # refuses to be anywhere but at `slasher`
+    disputes = create("Disputes", coprocessor, operators, astuple(plan.disputes))  # refuses likewise
     anchor = create("AuditAnchor")
     return Deployment(
         chain_id=sender.endpoint.chain_id(),
@@ -88,6 +110,7 @@ def deploy(sender: Sender, plan: DeploymentPlan, progress: Progress = lambda _na
         enclave_verifier=enclave,
         bls_keys=bls_keys,
         bls_quorum_verifier=bls_quorum,
+        disputes=disputes,
     )
 
 

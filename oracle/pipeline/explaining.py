@@ -17,10 +17,15 @@ from oracle.limits import MAX_WINDOW_SECONDS, ZERO_ADDRESS
 from oracle.records import Address, Policy
 from oracle.relay.artifacts import load_gas
 from oracle.relay.contracts import Contracts
+from oracle.relay.disputes import Disputes
+from oracle.relay.disputes import Terms as DisputeTerms
 from oracle.relay.fees import compute_fees
 
 EVIDENCE_KINDS = {"quorum": 1, "proof": 2, "enclave": 3}
 """libraries/Types.sol, EvidenceKind."""
+
+MIN_COMMITTEE = 3
+"""Disputes.sol."""
 
 BYTE_GAS = 16
 """What a byte of calldata that is not zero costs (EIP-2028)."""
@@ -41,6 +46,7 @@ class Standing:
     admitter: Address | None  # None: anyone may register
     served: frozenset[str]  # kinds of evidence that some verifier of the router takes
     gas_price_wei: int  # base fee of the next block and the usual tip
+    disputes: DisputeTerms | None = None  # None: a deployment without them
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ class Explanation:
 
 # ---- reading a policy ----------------------------------------------------------------------------------------------------------------
 def parse_policy(text: str) -> Policy:
-    """A policy from its 32-byte word, or from words: "quorum 2", "proof", "quorum=2 window=10m", "proof and quorum 3, window 600".
+    """A policy from its 32-byte word, or from words: "quorum 2", "proof", "quorum=2 window=10m disputable", "proof and quorum 3".
 
     Windows take s, m, h or d. Raises PolicyRejected or MalformedInput.
     """
@@ -123,7 +129,7 @@ def _seconds(text: object) -> int:
     return int(match[1]) * _SECONDS[match[2]]
 
 
-_FLAGS = {"proof": "proof", "enclave": "enclave", "simulated": "simulated"}
+_FLAGS = {"proof": "proof", "enclave": "enclave", "simulated": "simulated", "disputable": "disputable"}
 _VALUES: Mapping[str, tuple[str, Callable[[object], Any]]] = {
     "quorum": ("quorum", _count),
     "window": ("window_seconds", _seconds),
@@ -147,6 +153,7 @@ def read_standing(contracts: Contracts) -> Standing:
         admitter=None if admitter == ZERO_ADDRESS else admitter,
         served=frozenset(n for n, number in EVIDENCE_KINDS.items() if _is_served(contracts, number)),
         gas_price_wei=history.next_base_fee_wei + compute_fees(history).priority_fee_wei,
+        disputes=found.terms if (found := Disputes(contracts)).is_there else None,
     )
 
 
@@ -163,7 +170,7 @@ def explain(policy: Policy, standing: Standing | None = None) -> Explanation:
         demands=demands,
         together=_together(policy, demands),
         callback=_callback(policy),
-        challenge=_challenge(policy),
+        challenge=_challenge(policy, standing),
         unanswered=_unanswered(policy),
         problems=tuple(_problems(policy, standing)) if standing else (),
         gas=tuple(_gas(policy, standing)),
@@ -215,6 +222,12 @@ def _together(policy: Policy, demands: tuple[Demand, ...]) -> str:
     whole = _join(parts)
     if not policy.window_seconds:
         return f"A wrong answer passes only if {whole}." + (" All of it for the same request." if len(parts) > 1 else "")
+    if policy.disputable:
+        return (
+            f"A wrong answer passes only if {whole}, and then either nobody who has the model objects within "
+            f"{duration(policy.window_seconds)} and no audit falls on it, or most of a committee of operators drawn by lot vote for the "
+            "same lie. An answer of a canonical model is replaced by the proven one, whatever a committee thinks."
+        )
     watch = f"nobody who has the model proves the right answer within {duration(policy.window_seconds)}"
     return (
         f"A wrong answer of a canonical model passes only if {whole}, and {watch}. For an opaque model nothing can be proven: the window "
@@ -236,6 +249,8 @@ def _callback(policy: Policy) -> str:
             f"when the answer is final: {duration(policy.window_seconds)} after its delivery, in the transaction that finalizes it "
             "(the relay sends it, anyone may), or at once when a challenge puts the proven answer in its place"
         )
+    if policy.disputable:
+        when += ". While a committee has not decided it waits, also beyond that; if the committee finds another answer, it runs on that one"
     return f"The callback runs {when}. It runs once, with exactly the gas the request asked for; if it fails, anyone may run it again."
 
 
@@ -244,10 +259,20 @@ _SLASHING_WORDS = (
     "challenger's, half is burnt."
 )
 _OPAQUE_WORDS = "Nothing can be proven about an opaque model."
+_DISPUTE_WORDS = (
+    "Within {window} anyone who puts up the bond has a committee of operators, drawn by lot from those who did not sign, run the model "
+    "again. If most of them find another answer, theirs replaces it, the challenger has the bond and a share of the fee, and whoever "
+    "signed the other one loses the stake. If the answer stands, the bond is lost; without a majority the fee goes back to the asker. "
+    "Some answers that nobody objects to are drawn by lot and audited in the same way. It is the only remedy for an opaque model."
+)
 
 
-def _challenge(policy: Policy) -> str:
+def _challenge(policy: Policy, standing: Standing | None) -> str:
     slashing = [_SLASHING_WORDS] if policy.quorum else []
+    if policy.disputable:
+        proving = "For a canonical model anyone may prove the right answer instead: one transaction, no bond, no vote."
+        terms = [] if standing is None or standing.disputes is None else [_terms_words(standing.disputes)]
+        return " ".join([_DISPUTE_WORDS.format(window=duration(policy.window_seconds)), *terms, proving, *slashing])
     if policy.window_seconds:
         replacing = (
             f"Within {duration(policy.window_seconds)} anyone who has the canonical model replaces a wrong answer by proving the right "
@@ -258,6 +283,12 @@ def _challenge(policy: Policy) -> str:
         final = "Nobody can stop an answer that was delivered: it is final at once, and a stake is then a penalty and no remedy."
         return " ".join([final, *slashing, _OPAQUE_WORDS])
     return "Nobody can stop an answer that was delivered: it is final at once, on its proof."
+
+
+def _terms_words(terms: DisputeTerms) -> str:
+    whole = duration(terms.draw_seconds + terms.commit_seconds + terms.reveal_seconds)
+    audits = f"; one answer in {terms.audit_one_in} is audited" if terms.audit_one_in else "; nothing is audited"
+    return f"Here the bond is {ether(terms.bond_wei)}, a committee has {terms.committee_size} seats and decides within {whole}{audits}."
 
 
 def _unanswered(policy: Policy) -> str:
@@ -279,7 +310,20 @@ def _problems(policy: Policy, standing: Standing) -> list[str]:
         found.append(f"{policy.quorum} operators are demanded and {len(standing.stakes_wei)} are active: nobody can answer.")
     if policy.window_seconds >= standing.unbonding_seconds:
         found.append("The window is not shorter than the unbonding delay: stake can leave before an answer is final.")
+    if policy.disputable:
+        found += _dispute_problems(policy, standing)
     return found
+
+
+def _dispute_problems(policy: Policy, standing: Standing) -> list[str]:
+    if standing.disputes is None:
+        return ["There are no disputes here: a request is refused."]
+    others = len(standing.stakes_wei) - policy.quorum
+    if others >= MIN_COMMITTEE:
+        return []
+    return [
+        f"A committee takes {MIN_COMMITTEE} active operators who did not sign; {max(others, 0)} are left: nobody can dispute an answer."
+    ]
 
 
 # ---- gas -------------------------------------------------------------------------------------------------------------------------------

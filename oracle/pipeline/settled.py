@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 from oracle.encoding import PROOF_SELECTOR, to_hex, unpack_proof_evidence, unpack_quorum_indices
 from oracle.errors import ChainError, RequestUnknown
-from oracle.records import Address, Bytes32, Delivered, Evidence, OnChainStatus, Operator, Replaced, TransactionReceipt
+from oracle.records import Address, Bytes32, Delivered, Evidence, OnChainStatus, Operator, Replaced, RequestStatus, TransactionReceipt
 from oracle.seams import ChainReader, find_carried
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
     """`signers` is None where the transaction reached the Coprocessor through another contract, so its calldata is not the delivery's.
+
+    Where `status` says REFUNDED a committee took the answer back, and nothing counts any more.
 
     `prover` is whom the proof names, where there is one. `replaced` says what a challenge put in the delivered output's place, and
     `replacement` in which transaction.
@@ -24,7 +26,7 @@ class Settled:
     status: OnChainStatus
     signers: tuple[Operator, ...] | None
     prover: Address | None = None
-    replaced: Replaced | None = None
+    replaced: Replaced | None = None  # by a proof, or by a committee's ruling
     replacement: TransactionReceipt | None = None
 
     @property
@@ -44,12 +46,12 @@ def read_settled(chain: ChainReader, request_id: Bytes32) -> Settled:
     carried, status = find_carried(chain, receipt, request_id), chain.status_of(request_id)
     signers = None if carried is None else quorum_signers(carried.evidence, chain.operators(receipt.block_number))
     prover = None if carried is None else proof_beneficiary(carried.evidence)
-    if status.output_digest == delivered.output_digest:
+    if status.output_digest == delivered.output_digest or status.status is RequestStatus.REFUNDED:  # by a committee without a majority
         return Settled(delivered, receipt, status, signers, prover)
     replacement = chain.replacement_of(request_id)
     replaced = next((r for r in replacement.replaced if r.request_id == request_id), None) if replacement else None
     if replaced is None or replaced.output_digest != status.output_digest:
-        raise ChainError("the endpoint tells of an output that was neither delivered nor proven")
+        raise ChainError("the endpoint tells of an output that was neither delivered nor put in its place")
     return Settled(delivered, receipt, status, signers, prover, replaced, replacement)
 
 

@@ -2,63 +2,42 @@
 
 Two loops over one database: *follow* opens a case for every delivery, in the transaction that remembers its block; *judge* takes the case
 whose window ends first, re-executes it, and on a lie proves the right output once, challenges the pending answer and slashes its signers.
-Killed anywhere, it goes on: what is still to be done is read from the chain (`oracle.relay.cases`).
+Where nothing can be proven and the policy allows it, it disputes, and votes for its operator on what others dispute (`hearing`).
+Killed anywhere, it goes on: what is still to be done is read from the chain (`oracle.relay.cases`, `oracle.relay.hearings`).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from oracle import journal
-from oracle.attest.bls_quorum import verify_any_quorum
 from oracle.attest.keys import load_account
 from oracle.attest.prove import Prover
 from oracle.attest.sign import AccountSigner
-from oracle.config import Config, read_address
-from oracle.encoding import (
-    PROOF_SELECTOR,
-    QUORUM_BLS_SELECTOR,
-    QUORUM_ECDSA_SELECTOR,
-    compute_claim_digest,
-    keccak256,
-    to_hex,
-    unpack_bls_quorum_evidence,
-    unpack_quorum_evidence,
-)
-from oracle.errors import ChainError, ClaimRejected, ConfigRejected, EvidenceRejected, InputRejected, ModelUnknown, StoreError
-from oracle.pipeline.background import Background, Step
-from oracle.pipeline.models import load_provable_library
+from oracle.config import Config, WatchConfig, read_address
+from oracle.encoding import PROOF_SELECTOR, keccak256, to_hex, unpack_policy
+from oracle.errors import ChainError, ConfigRejected, InputRejected, ModelUnknown, StoreError, WorkerError, WorkGivenUp
+from oracle.node.executor import Limits
+from oracle.pipeline.accusing import SIGNATURES_A_TRANSACTION, Accusation, has_stake, is_slashable, read_delivery
+from oracle.pipeline.background import Background, Step, end_by_exception
+from oracle.pipeline.hearing import hear_next
+from oracle.pipeline.rerunning import OpaqueRunner, open_rerunning
 from oracle.pipeline.session import connect
-from oracle.records import (
-    Address,
-    Asked,
-    Block,
-    Bytes32,
-    Claim,
-    Delivered,
-    Delivery,
-    Evidence,
-    Operator,
-    RequestStatus,
-    SignedClaim,
-    TransactionReceipt,
-)
-from oracle.relay import cases
+from oracle.pipeline.watching import Watcher, WatchMetrics, read_head
+from oracle.records import Address, Block, Bytes32, Claim, Delivered, Evidence, RequestStatus, TransactionReceipt
+from oracle.relay import cases, hearings
 from oracle.relay.cases import Case, CaseState
 from oracle.relay.contracts import Contracts
+from oracle.relay.disputes import Disputes
 from oracle.relay.failures import CallReverted
 from oracle.relay.follow import Follower, SqlTrail
-from oracle.relay.metrics import StateCollector, make_app
+from oracle.relay.metrics import make_app
 from oracle.relay.sender import Sender
-from oracle.seams import find_carried
-from oracle.signatures import recover_signer
 from oracle.store import open_database
 
 IDLE_SECONDS = 0.25
@@ -66,56 +45,6 @@ SETTLE_SECONDS = 1.0
 """Between two looks at a case whose consequences are on chain, but not yet at depth."""
 CHAIN_PAUSE_SECONDS = 5.0
 MOST_BACKOFF_SECONDS = 60.0
-SIGNATURES_A_TRANSACTION = 64
-"""Slashing a signer takes about 90,000 gas; with the proof, well below what one transaction may have."""
-
-
-class WatchMetrics:
-    """Everything under /metrics."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.registry = CollectorRegistry()
-        self.registry.register(
-            StateCollector("affidavit_watch_cases", "Deliveries by what the watcher found", lambda: cases.count_by_state(engine))
-        )
-        self.head_lag = Gauge("affidavit_watch_head_lag_blocks", "Blocks from the last one followed to the head", registry=self.registry)
-        self.balance_wei = Gauge("affidavit_watch_balance_wei", "What the account can pay gas with", registry=self.registry)
-        self.proving_seconds = Histogram("affidavit_watch_proving_seconds", "Time a proof took", registry=self.registry)
-        self.lies = Counter("affidavit_watch_lies", "Deliveries whose output the model does not give", registry=self.registry)
-        self.challenges = Counter("affidavit_watch_challenges", "Pending answers replaced by this watcher", registry=self.registry)
-        self.slashings = Counter("affidavit_watch_slashings", "Operators slashed by this watcher", registry=self.registry)
-
-
-@dataclass(frozen=True)
-class Watcher:
-    """The parts of a running watcher. `beneficiary` is named in its proofs, and gets the fees and rewards."""
-
-    engine: Engine
-    chain: Contracts
-    sender: Sender
-    prover: Prover
-    beneficiary: Address
-    metrics: WatchMetrics
-    confirmations: int = 0
-    logger: Any = field(default_factory=lambda: journal.get("watch"))
-
-
-@dataclass(frozen=True, slots=True)
-class SignedTogether:
-    """Who signed with BLS keys, as of the delivery's block, and the sum of their signatures."""
-
-    operators: tuple[Operator, ...]
-    signature: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Accusation:
-    """A delivery as the chain has it: what was asked, what was answered, and the signatures that its calldata shows."""
-
-    asked: Asked
-    claim: Claim
-    signed: tuple[SignedClaim, ...]
-    together: SignedTogether | None = None
 
 
 # ---- one case -----------------------------------------------------------------------------------------------------------------------
@@ -131,21 +60,23 @@ def judge_next(watcher: Watcher, now: float) -> bool:
             prove(watcher, case)
         else:
             act(watcher, case, now)
-    except ChainError as error:  # perhaps about this one alone: the others must not wait for it
+    except (ChainError, WorkerError) as error:  # perhaps about this one alone: the others must not wait for it
         cases.postpone(watcher.engine, case, now + CHAIN_PAUSE_SECONDS, problem=str(error)[:500])
         raise
     return True
 
 
 def judge(watcher: Watcher, case: Case) -> None:
-    """SEEN → TRUE, WRONG or UNCHECKED: runs the model again."""
+    """SEEN → TRUE, WRONG, UNPROVABLE or UNCHECKED: runs the model again. A hearing is opened first: votes are owed whatever comes of it."""
     delivered, accusation = read_delivery(watcher.chain, case)
     if accusation is None:
         _leave_unchecked(watcher, case, "the input is not on chain")
         return
+    if unpack_policy(accusation.asked.request.policy).disputable:
+        hearings.open_hearing(watcher.engine, case)
     try:
-        output = watcher.prover.run(delivered.model_id, accusation.asked.input)
-    except (ModelUnknown, InputRejected) as error:
+        output = watcher.run(delivered.model_id, accusation.asked.input)
+    except (ModelUnknown, InputRejected, WorkGivenUp) as error:
         _leave_unchecked(watcher, case, str(error))
         return
     if output == delivered.output:
@@ -156,7 +87,8 @@ def judge(watcher: Watcher, case: Case) -> None:
     digests = {"output_digest": to_hex(delivered.output_digest), "true_digest": to_hex(keccak256(output))}
     signers = [signed.signer for signed in accusation.signed]
     watcher.logger.error("LIE: the model does not give what was delivered", request_id=case.request_id, signers=signers, **digests)
-    cases.move(watcher.engine, case, CaseState.WRONG, output=output, not_before=0.0)
+    state = CaseState.WRONG if delivered.model_id in watcher.prover else CaseState.UNPROVABLE
+    cases.move(watcher.engine, case, state, output=output, not_before=0.0)
 
 
 def _leave_unchecked(watcher: Watcher, case: Case, problem: str) -> None:
@@ -187,7 +119,7 @@ def act(watcher: Watcher, case: Case, now: float) -> None:
     except CallReverted as reverted:
         _take_refusal(watcher, case, reverted, now)
         return
-    head = _head(watcher.chain).number
+    head = read_head(watcher.chain).number
     if is_waiting or case.settled_block is None:
         cases.postpone(watcher.engine, case, 0.0, settled_block=None if is_waiting else head)
     elif head < case.settled_block + watcher.confirmations:
@@ -211,7 +143,7 @@ def challenge(watcher: Watcher, case: Case, delivered: Delivered, accusation: Ac
 
 def slash(watcher: Watcher, case: Case, accusation: Accusation, evidence: Evidence) -> bool:
     """Slashes those of the signers who still have something to lose; returns whether anything was sent."""
-    guilty = [signed for signed in accusation.signed if _is_slashable(watcher.chain, case.request_id, signed.signer)]
+    guilty = [signed for signed in accusation.signed if is_slashable(watcher.chain, case.request_id, signed.signer)]
     for start in range(0, len(guilty), SIGNATURES_A_TRANSACTION):
         part = guilty[start : start + SIGNATURES_A_TRANSACTION]
         receipt = watcher.sender.send(watcher.chain.prove_wrong_call(part, accusation.asked.input, case.output, evidence))
@@ -224,7 +156,7 @@ def slash(watcher: Watcher, case: Case, accusation: Accusation, evidence: Eviden
 def slash_together(watcher: Watcher, case: Case, accusation: Accusation, evidence: Evidence) -> bool:
     """The same for those who signed with BLS keys: one call, whoever of them has something to lose."""
     signed = accusation.together
-    if signed is None or not any(_has_stake(watcher.chain, case.request_id, o.operator) for o in signed.operators):
+    if signed is None or not any(has_stake(watcher.chain, case.request_id, o.operator) for o in signed.operators):
         return False
     keys, data = [o.bls_key for o in signed.operators], accusation.asked.input
     call = watcher.chain.prove_wrong_together_call(accusation.claim, keys, signed.signature, data, case.output, evidence)
@@ -233,16 +165,6 @@ def slash_together(watcher: Watcher, case: Case, accusation: Accusation, evidenc
     operators = [o.operator for o in signed.operators]
     watcher.logger.warning("slashed", request_id=case.request_id, operators=operators, transaction=to_hex(receipt.transaction))
     return True
-
-
-def _is_slashable(chain: Contracts, request_id: Bytes32, signer: Address) -> bool:
-    operator = chain.operator_of(signer)
-    return operator is not None and _has_stake(chain, request_id, operator)
-
-
-def _has_stake(chain: Contracts, request_id: Bytes32, operator: Address) -> bool:
-    """Whether an operator still has something to lose for what it signed about a request."""
-    return chain.stake_of(operator) > 0 and not chain.slashed_for(request_id, operator)
 
 
 def _take_refusal(watcher: Watcher, case: Case, reverted: CallReverted, now: float) -> None:
@@ -257,80 +179,28 @@ def _take_refusal(watcher: Watcher, case: Case, reverted: CallReverted, now: flo
     cases.postpone(watcher.engine, case, now + pause, attempts=attempts, problem=str(reverted)[:500])
 
 
-# ---- reading a delivery ---------------------------------------------------------------------------------------------------------------
-def read_delivery(chain: Contracts, case: Case) -> tuple[Delivered, Accusation | None]:
-    """The delivery of a case, and what it takes to accuse it: None where its input is nowhere on chain. Raises ChainError."""
-    receipt = chain.receipt(case.transaction)
-    delivered = next((d for d in receipt.delivered if d.request_id == case.request_id), None) if receipt else None
-    if receipt is None or delivered is None:
-        raise ChainError("the endpoint does not show a delivery that it showed before")
-    carried = find_carried(chain, receipt, case.request_id)
-    asked = chain.asked_of(case.request_id) or _asked_in(carried)
-    if asked is None:
-        return delivered, None
-    claim = Claim(case.request_id, delivered.model_id, asked.request.input_digest, delivered.output_digest)
-    if carried is None:
-        return delivered, Accusation(asked, claim, ())
-    signed = read_signatures(chain, claim, delivered.output, carried.evidence)
-    return delivered, Accusation(asked, claim, signed, read_together(chain, claim, carried.evidence, receipt.block_number))
-
-
-def _asked_in(carried: Delivery | None) -> Asked | None:
-    """A signed request with its input, as the delivery's calldata shows them."""
-    if carried is None or keccak256(carried.asked.input) != carried.asked.request.input_digest:
-        return None
-    return carried.asked
-
-
-def read_signatures(chain: Contracts, claim: Claim, output: bytes, evidence: Sequence[Evidence]) -> tuple[SignedClaim, ...]:
-    """The signatures of a delivery's quorum evidence, each with who made it.
-
-    The contract has checked them; what reads otherwise here (calldata that is written in a strange way) is left out, and said.
-    """
-    digest, signed = compute_claim_digest(claim, chain.domain), []
-    try:
-        for signature in (s for e in evidence if e.selector == QUORUM_ECDSA_SELECTOR for s in unpack_quorum_evidence(e.data).values()):
-            signed.append(SignedClaim(claim, output, recover_signer(digest, signature), signature))
-    except (ClaimRejected, EvidenceRejected) as error:
-        journal.get("watch").warning("evidence in calldata is not readable", request_id=claim.request_id, error=str(error))
-    return tuple(signed)
-
-
-def read_together(chain: Contracts, claim: Claim, evidence: Sequence[Evidence], block_number: int) -> SignedTogether | None:
-    """Whose BLS signature a delivery's quorum evidence is; None where it is of another kind. As `read_signatures`."""
-    piece = next((e for e in evidence if e.selector == QUORUM_BLS_SELECTOR), None)
-    if piece is None:
-        return None
-    around = chain.operators(block_number) + chain.operators(block_number - 1)  # one who changes keys in the block counted as before
-    try:
-        signers = verify_any_quorum(piece, compute_claim_digest(claim, chain.domain), around, 1)
-        return SignedTogether(signers, unpack_bls_quorum_evidence(piece.data)[1])
-    except EvidenceRejected as error:
-        journal.get("watch").warning("evidence in calldata is not readable", request_id=claim.request_id, error=str(error))
-        return None
-
-
-def _head(chain: Contracts) -> Block:
-    head = chain.block("latest")
-    if head is None:
-        raise ChainError("the chain has no latest block")
-    return head
-
-
 # ---- the loops ------------------------------------------------------------------------------------------------------------------------
 def make_follower(engine: Engine, chain: Contracts, first_block: int, confirmations: int) -> Follower:
-    """Opens a case for every delivery, in the transaction that remembers its block."""
+    """Opens a case for every delivery and wakes hearings about which something happened, in the transaction that remembers the block."""
+    disputes = Disputes(chain)
 
-    def on_take(connection: Connection, _block: Block, receipts: Sequence[TransactionReceipt]) -> None:
-        for receipt in receipts:
-            cases.open_cases(connection, receipt)
+    def on_take(connection: Connection, _block: Block, seen: Sequence[TransactionReceipt | Bytes32]) -> None:
+        for one in seen:
+            if isinstance(one, TransactionReceipt):
+                cases.open_cases(connection, one)
+            else:
+                hearings.wake(connection, one)
 
     def on_undo(connection: Connection, block: Block) -> None:
+        hearings.drop_block(connection, block.hash)
         dropped = cases.drop_block(connection, block.hash)
         journal.get("follow").warning("block vanished", number=block.number, cases_dropped=dropped)
 
+    def read(block_hash: Bytes32) -> Sequence[TransactionReceipt | Bytes32]:
+        return [*read_receipts(chain, block_hash), *disputes.touched_in(block_hash)]
+
     trail = SqlTrail(engine, cases.FOLLOWED_BLOCKS, on_take, on_undo)
-    return Follower(chain, trail, first_block, confirmations, lambda block_hash: read_receipts(chain, block_hash))
+    return Follower(chain, trail, first_block, confirmations, read)
 
 
 def read_receipts(chain: Contracts, block_hash: Bytes32) -> list[TransactionReceipt]:
@@ -356,7 +226,10 @@ def make_follow_step(follower: Follower, metrics: WatchMetrics, poll_seconds: fl
 
 def make_judge_step(watcher: Watcher) -> Step:
     def step() -> float:
-        return 0.0 if judge_next(watcher, time.time()) else IDLE_SECONDS
+        """Votes first: they are judged by the clock. Both loops send from one account, so they are one."""
+        is_busy = hear_next(watcher, time.time())
+        is_busy |= judge_next(watcher, time.time())
+        return 0.0 if is_busy else IDLE_SECONDS
 
     return _storing(step)
 
@@ -379,23 +252,63 @@ def run_watch(config: Config) -> None:
     if config.watch is None:
         raise ConfigRejected("configuration", "a table [watch]", "none")
     watch = config.watch
+    end_by_exception()  # the child that runs opaque models must not stay
     journal.configure("watch")
     chain = connect(config.chain)
     chain.check_deployment()
-    _library, prover = load_provable_library(watch.models)
     signer = AccountSigner(load_account(watch.keystore, watch.password_file))
+    operator = read_voter(watch, chain, signer.address)
+    prover, opaque = open_rerunning(watch.models, read_limits(watch))
+    try:
+        _run(config, watch, chain, Parts(signer, operator, prover, opaque))
+    finally:
+        opaque.workplace.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a watcher is made of before it has a database."""
+
+    signer: AccountSigner
+    operator: Address | None
+    prover: Prover
+    opaque: OpaqueRunner
+
+
+def _run(config: Config, watch: WatchConfig, chain: Contracts, parts: Parts) -> None:
     engine = open_database(watch.database, cases.SCHEMA)
     try:
         cases.bind(engine, chain.domain)
         cases.reconsider_unchecked(engine)
-        metrics, confirmations = WatchMetrics(engine), config.chain.confirmations
+        hearings.wake_all(engine)
+        metrics, confirmations, signer = WatchMetrics(engine), config.chain.confirmations, parts.signer
         beneficiary = signer.address if watch.beneficiary is None else read_address(watch.beneficiary, "watch: beneficiary")
-        watcher = Watcher(engine, chain, Sender(chain, signer), prover, beneficiary, metrics, confirmations)
+        more = (parts.opaque, parts.operator, watch.dispute)
+        watcher = Watcher(engine, chain, Sender(chain, signer), parts.prover, beneficiary, metrics, confirmations, *more)
         follower = make_follower(engine, chain, chain.deployment.block_number, confirmations)
         steps = {"follow": make_follow_step(follower, metrics, config.chain.poll_seconds), "judge": make_judge_step(watcher)}
         readiness = {"chain": lambda: metrics.balance_wei.set(chain.ether_of(signer.address))}
-        watcher.logger.info("started", account=signer.address, beneficiary=beneficiary)
-        Background().run(steps, make_app(metrics, readiness, "watch", chain.endpoints), watch.listen)
+        watcher.logger.info("started", account=signer.address, beneficiary=beneficiary, operator=parts.operator)
+        Background().run(steps, make_app(metrics, readiness, "watch", chain.endpoints), watch.listen, parts.opaque.workplace.stop)
         watcher.logger.info("stopped")
     finally:
         engine.dispose()
+
+
+def read_voter(watch: WatchConfig, chain: Contracts, account: Address) -> Address | None:
+    """The operator a watcher votes for. Raises ConfigRejected unless its account is the operator's, or its signing key of now."""
+    if watch.operator is None:
+        return None
+    operator = read_address(watch.operator, "watch: operator")
+    if account != operator and chain.operator_of(account) != operator:
+        raise ConfigRejected("watch: keystore", f"the account of operator {operator}, or its signing key", account)
+    return operator
+
+
+def read_limits(watch: WatchConfig) -> Limits:
+    """Raises ConfigRejected."""
+    if watch.job_seconds <= 0:
+        raise ConfigRejected("watch: job_seconds", "more than 0", watch.job_seconds)
+    if watch.job_memory_mib < 256:
+        raise ConfigRejected("watch: job_memory_mib", "at least 256", watch.job_memory_mib)
+    return Limits(watch.job_seconds, watch.job_memory_mib << 20)

@@ -2,8 +2,9 @@
 
     SEEN ──the model gives the same output──▶ TRUE
       │ ├──the model or the input is not at hand──▶ UNCHECKED
-      │ └──another output──▶ WRONG ──proven, kept──▶ PROVEN ──chain shows all consequences, at depth──▶ DONE
-      │                        └──────── the contracts refuse, MOST_ATTEMPTS times ────────▶ FAILED
+      │ ├──another output──▶ WRONG ──proven, kept──▶ PROVEN ──chain shows all consequences, at depth──▶ DONE
+      │ │                      └──────── the contracts refuse, MOST_ATTEMPTS times ────────▶ FAILED
+      │ └──another output, of an opaque model──▶ UNPROVABLE (a committee may decide: `oracle.relay.hearings`)
       └──in every state: the block of the delivery vanished──▶ (gone; a delivery that comes again is a new case)
 
 What is done about a case is read from the chain each time, never remembered: so a crash between sending and being mined, and a
@@ -52,28 +53,30 @@ class CaseState(StrEnum):
     UNCHECKED = "unchecked"
     WRONG = "wrong"
     PROVEN = "proven"
+    UNPROVABLE = "unprovable"
     DONE = "done"
     FAILED = "failed"
 
 
 _C = CaseState
 CASE_TRANSITIONS: dict[CaseState, frozenset[CaseState]] = {
-    _C.SEEN: frozenset({_C.TRUE, _C.UNCHECKED, _C.WRONG}),
+    _C.SEEN: frozenset({_C.TRUE, _C.UNCHECKED, _C.WRONG, _C.UNPROVABLE}),
     _C.TRUE: frozenset(),
     _C.UNCHECKED: frozenset({_C.SEEN}),  # looked at again after a start with other models
     _C.WRONG: frozenset({_C.PROVEN, _C.FAILED}),
     _C.PROVEN: frozenset({_C.DONE, _C.FAILED}),
+    _C.UNPROVABLE: frozenset(),
     _C.DONE: frozenset(),
     _C.FAILED: frozenset(),
 }
 OPEN_STATES = (CaseState.SEEN, CaseState.WRONG, CaseState.PROVEN)
 
-_metadata = MetaData()
-FOLLOWED_BLOCKS = trail_table(_metadata)
-_deployment = Table("deployment", _metadata, Column("chain_id", String(78)), Column("coprocessor", String(42)))
+METADATA = MetaData()
+FOLLOWED_BLOCKS = trail_table(METADATA)
+_deployment = Table("deployment", METADATA, Column("chain_id", String(78)), Column("coprocessor", String(42)))
 _cases = Table(
     "cases",
-    _metadata,
+    METADATA,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("request_id", LargeBinary(32)),
     Column("transaction", LargeBinary(32)),  # that delivered
@@ -126,6 +129,12 @@ def open_cases(connection: Connection, receipt: TransactionReceipt) -> None:
 def drop_block(connection: Connection, block_hash: Bytes32) -> int:
     """Forgets the cases of a block that is no longer canonical; returns how many."""
     return connection.execute(delete(_cases).where(_cases.c.block_hash == block_hash)).rowcount
+
+
+def lock_block_hash(connection: Connection, case: Case) -> Bytes32 | None:
+    """The block of a case's delivery, which cannot be dropped before this transaction ends; None where it was dropped already."""
+    found = connection.execute(select(_cases.c.block_hash).where(_cases.c.id == case.id).with_for_update()).scalar_one_or_none()
+    return None if found is None else Bytes32(found)
 
 
 def next_case(engine: Engine, now: float) -> Case | None:

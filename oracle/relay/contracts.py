@@ -112,7 +112,7 @@ _ERC1271_ABI = [
         "outputs": [{"name": "", "type": "bytes4"}],
     }
 ]
-_EVENTS_OF_DELIVERIES = frozenset({"InferenceDelivered", "InferenceReplaced", "CallbackExecuted", "BatchItem"})
+_EVENTS_OF_DELIVERIES = frozenset({"InferenceDelivered", "InferenceFinalized", "InferenceReplaced", "CallbackExecuted", "BatchItem"})
 _CONTRACTS = {
     "Coprocessor": "coprocessor",
     "ModelRegistry": "model_registry",
@@ -126,6 +126,7 @@ _CONTRACTS = {
     "EnclaveVerifier": "enclave_verifier",
     "BlsKeys": "bls_keys",
     "BlsQuorumVerifier": "bls_quorum_verifier",
+    "Disputes": "disputes",
 }
 
 
@@ -605,6 +606,23 @@ class Contracts(Endpoint):
             bound = _contract(self._web3, name, address).get_function_by_name(function)(*arguments)
             return bound.call(block_identifier="latest" if block is None else cast(BlockIdentifier, block))
 
+    def view(self, contract: str, function: str, *arguments: Any) -> Any:
+        """What a view of one of the deployment's contracts returns now, by name."""
+        return self._view(contract, function, *arguments)
+
+    def requests_named_in(self, contract: str, block_hash: Bytes32) -> list[Bytes32]:
+        """The requests that a contract's events in exactly that block are about, each once. Of a contract whose events all name one."""
+        address = self._handle(contract).address
+        with _asking(f"{contract} events"):
+            logs = [_log(found) for found in jsonrpc.listed(self._ask("eth_getLogs", {"address": address, "blockHash": _hex(block_hash)}))]
+        if any(str(log["address"]) != address or log.get("removed") for log in logs):
+            raise ChainError(f"the endpoint gave events of another contract than {contract}, or removed ones")
+        return list(dict.fromkeys(Bytes32(bytes(log["topics"][1])) for log in logs if len(log["topics"]) > 1))
+
+    def requests_named_by(self, contract: str, event: str) -> list[Bytes32]:
+        """The requests that events of a contract were ever about, oldest first, each once."""
+        return list(dict.fromkeys(Bytes32(log["args"]["requestId"]) for log in self._logs_since(contract, event, {})))
+
     def _handle(self, name: str) -> Contract:
         if name not in self._contracts:
             raise ConfigRejected(f"{name} of the deployment", "an address", "none: it was deployed before there was one")
@@ -799,6 +817,7 @@ def _receipt(transaction: Bytes32, raw: jsonrpc.Receipt, events: Sequence[tuple[
         delivered=shapes.delivered_of(events),
         replaced=shapes.replaced_of(events),
         items=shapes.items_of(events),
+        finalized=shapes.finalized_of(events),
     )
 
 

@@ -51,15 +51,15 @@ class StoreCollector(Collector):
 class StateCollector(Collector):
     """One family of counts by state, read from a database when it is asked for."""
 
-    def __init__(self, name: str, help_text: str, count: Callable[[], Mapping[Any, int]]) -> None:
-        self._name, self._help_text, self._count = name, help_text, count
+    def __init__(self, name: str, help_text: str, count: Callable[[], Mapping[Any, int]], label: str = "state") -> None:
+        self._name, self._help_text, self._count, self._label = name, help_text, count, label
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        yield _family(self._name, self._help_text, self._count())
+        yield _family(self._name, self._help_text, self._count(), self._label)
 
 
-def _family(name: str, help_text: str, counts: Mapping[Any, int]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, help_text, labels=["state"])
+def _family(name: str, help_text: str, counts: Mapping[Any, int], label: str = "state") -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, help_text, labels=[label])
     for state, count in counts.items():
         family.add_metric([str(state)], count)
     return family

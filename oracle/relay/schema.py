@@ -5,7 +5,7 @@ A **request** is what somebody waits for:
     COLLECTING ──evidence──▶ QUEUED ──sent──▶ SENT ──mined──▶ MINED ──depth──▶ FINAL
         ▲  ▲                         │ ▲              │               │  └──depth, window──▶ PENDING ──finalized, depth──▶ FINAL
         │  └─evidence refused────────┘ └──nonce lost──┴──reorganised──┘
-        │                                                       (MINED ──block vanished──▶ SENT)
+        │                                                       (MINED ──block vanished──▶ SENT)   PENDING ──no majority──▶ REFUNDED
         ├──deadline──▶ EXPIRED ──refund at depth──▶ REFUNDED         (on-chain requests only are refunded)
         ├──refused for good, or the relay's terms not met──▶ FAILED ──deadline──▶ EXPIRED
         │                                                      └──deadline, delivered by somebody else──▶ QUEUED, to adopt it
@@ -102,7 +102,7 @@ REQUEST_TRANSITIONS: dict[RequestState, frozenset[RequestState]] = {
     _R.QUEUED: frozenset({_R.COLLECTING, _R.SENT, _R.MINED, _R.EXPIRED, _R.FAILED, _R.DROPPED, _R.CONFLICT}),
     _R.SENT: frozenset({_R.QUEUED, _R.MINED, _R.EXPIRED, _R.FAILED, _R.DROPPED}),
     _R.MINED: frozenset({_R.SENT, _R.QUEUED, _R.COLLECTING, _R.PENDING, _R.FINAL, _R.FAILED, _R.DROPPED}),
-    _R.PENDING: frozenset({_R.FINAL, _R.FAILED}),
+    _R.PENDING: frozenset({_R.FINAL, _R.FAILED, _R.REFUNDED}),  # refunded where a committee agreed on nothing
     _R.FINAL: frozenset(),
     _R.EXPIRED: frozenset({_R.REFUNDED, _R.MINED, _R.DROPPED}),
     _R.REFUNDED: frozenset(),

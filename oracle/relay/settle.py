@@ -28,6 +28,8 @@ from oracle.seams import find_carried
 RETRY_SECONDS = 5
 MOST_ATTEMPTS = 8
 """How often a transaction of one job may be reverted or an item of it skipped before it counts as FAILED."""
+AUDIT_FORCED = "AUDIT_FORCED"
+"""A finalization that was mined and finalized nothing: the lot fell on the answer, and a committee looks at it first."""
 
 
 def move_request(
@@ -117,6 +119,10 @@ def _take_job(lane: Lane, changes: Changes, job: Job, receipt: TransactionReceip
         if delivered.output_digest != delivery.claim.output_digest:
             raise ChainError("the endpoint's receipt has another output than the transaction delivered")
         mark_delivered(lane, changes, job, receipt, delivered, delivery, nonce)
+    elif job.kind is JobKind.FINALIZE and receipt.succeeded and job.asked.request_id not in receipt.finalized:
+        if job.nonce == nonce:
+            changes.set_job(job, JobState.MINED, transaction=None, reason=AUDIT_FORCED)
+            changes.move(job, None, "audit_forced", **_where(receipt))
     elif job.kind is not JobKind.DELIVER and receipt.succeeded:
         changes.set_job(job, JobState.MINED, transaction=receipt.transaction, nonce=nonce, reason=None)
         changes.move(job, None, f"{job.kind}_mined", **_where(receipt))
@@ -192,7 +198,7 @@ def finish_slot(lane: Lane, slot: Slot, receipt: TransactionReceipt | None) -> N
                 finish_job(lane, changes, job, receipt, of_job, job.delivery if job.kind is JobKind.DELIVER else None)
         changes.write(lane, connection)
         for job in (job for job in jobs if job not in done):
-            if job.attempts >= MOST_ATTEMPTS:
+            if job.attempts >= MOST_ATTEMPTS and job.reason != AUDIT_FORCED:
                 fail(lane, connection, job, f"not done by {job.attempts} transactions: {job.reason}")
             else:
                 requeue(lane, connection, job, "again", f"not done by a transaction: {job.reason}")
@@ -286,20 +292,33 @@ def finish_elsewhere(lane: Lane, job: Job) -> None:
 
 
 def take_replacement(lane: Lane, job: Job) -> None:
-    """A challenge proved the delivered output wrong while it was pending, and replaced it: final, an alarm, and not ours to finalize."""
+    """A proof or a committee put another output in the place of the delivered one: final, an alarm, and not ours to finalize."""
     asked = job.asked
     receipt = lane.chain.replacement_of(asked.request_id)
     replaced = next((r for r in receipt.replaced if r.request_id == asked.request_id), None) if receipt else None
     if receipt is None or replaced is None:
         raise ChainError("the endpoint says replaced, but does not know by which transaction")
-    message = f"a challenge proved {to_hex(replaced.output_digest)}; {to_hex(replaced.replaced_digest)} was wrong"
-    journal.get("lane").error("ALARM: a delivered output was proven wrong and replaced", request_id=asked.request_id, problem=message)
+    message = f"a challenge or a committee put {to_hex(replaced.output_digest)} in the place of {to_hex(replaced.replaced_digest)}"
+    journal.get("lane").error("ALARM: a delivered output was wrong and was replaced", request_id=asked.request_id, problem=message)
     detail = {"output_digest": to_hex(replaced.output_digest), "replaced_digest": to_hex(replaced.replaced_digest), **_where(receipt)}
     with lane.engine.begin() as connection:
         now = lane.clock.now()
         add_event(connection, asked.request_id, "replaced", now, **detail)
         state_once(connection, f"replaced:{to_hex(asked.request_id)}", lane.entries.failure(asked, "replaced_output", message, now))
     finish_elsewhere(lane, job)
+
+
+def take_withdrawal(lane: Lane, job: Job) -> None:
+    """A committee looked at the delivered output and agreed on none: the fee went back to the asker. An alarm, and nothing to finalize."""
+    message = "a committee found no majority for any output: the answer was withdrawn and the fee given back"
+    journal.get("lane").error("ALARM: a delivered output was withdrawn", request_id=job.asked.request_id, problem=message)
+    with lane.engine.begin() as connection:
+        now = lane.clock.now()
+        entry = lane.entries.failure(job.asked, "withdrawn_output", message, now)
+        state_once(connection, f"withdrawn:{to_hex(job.asked.request_id)}", entry)
+        outbox.set_job(connection, job, JobState.MINED, nonce=None, transaction=None, reason=None)
+        outbox.set_job(connection, job, JobState.FINAL)
+        move_request(lane, connection, job, RequestState.REFUNDED, "refunded", message, elsewhere=True)
 
 
 # ---- ends ------------------------------------------------------------------------------------------------------------------------------

@@ -141,6 +141,11 @@ def _delivered(fields: Mapping[str, Any], callbacks: Mapping[Bytes32, CallbackSt
     )
 
 
+def finalized_of(events: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[Bytes32, ...]:
+    """The requests among one transaction's events whose pending answers became final."""
+    return tuple(Bytes32(fields["requestId"]) for name, fields in events if name == "InferenceFinalized")
+
+
 def items_of(events: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[tuple[Bytes32, ResultCode], ...]:
     """(request id, code) of every batch item, in the batch's order."""
     return tuple((Bytes32(fields["requestId"]), ResultCode(fields["code"])) for name, fields in events if name == "BatchItem")

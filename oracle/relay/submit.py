@@ -49,6 +49,7 @@ RECOLLECT = frozenset(
 
 LATER = frozenset(
     {"Unpaid", "NotExpired", "WindowOpen", "InsufficientGas", "Expired", "AlreadyDelivered", "RequestClosed", "UnknownRequest"}
+    | {"DisputeOpen", "LotteryOpen", "RuledOtherwise"}  # a committee is at work, or has ruled and nobody has carried it out yet
 )
 """Errors that time mends, or that the next look at the status explains."""
 
@@ -158,6 +159,8 @@ def _is_wanted(lane: Lane, job: Job, status: OnChainStatus, time: int) -> bool:
         settle.take_replacement(lane, job)
     elif status.status is RequestStatus.FINAL:
         settle.finish_elsewhere(lane, job)
+    elif status.status is RequestStatus.REFUNDED:
+        settle.take_withdrawal(lane, job)
     else:
         _postpone(lane, job, time, settle.RETRY_SECONDS, f"to finalize, but {status.status.name}")
     return False

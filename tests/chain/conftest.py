@@ -13,7 +13,7 @@ from eth_account.signers.local import LocalAccount
 
 from oracle.attest.sign import AccountSigner
 from oracle.encoding import compute_request_id, keccak256, pack_policy
-from oracle.pipeline.deploy import DeploymentPlan, create_consumer, deploy, register_model, register_operator
+from oracle.pipeline.deploy import DeploymentPlan, DisputeTerms, create_consumer, deploy, register_model, register_operator
 from oracle.records import Address, Asked, Bytes32, ModelKind, Policy, Request, TransactionReceipt
 from oracle.relay.anvil import EmbeddedChain, start_chain
 from oracle.relay.contracts import Contracts, Endpoint
@@ -98,11 +98,11 @@ class World:
         return Asked(request_id, request, data, AccountSigner(account(6)).sign_digest(request_id))
 
 
-def deploy_world(rpc: str) -> World:
+def deploy_world(rpc: str, disputes: DisputeTerms = DisputeTerms()) -> World:  # noqa: B008, frozen
     """Deploys everything on a fresh chain with the fixed accounts above."""
     deployer = Sender(Endpoint(rpc), AccountSigner(account(0)))
     owner = Address(account(0).address)
-    deployment = deploy(deployer, DeploymentPlan(guardian=owner, proposers=(owner,)))
+    deployment = deploy(deployer, DeploymentPlan(guardian=owner, proposers=(owner,), disputes=disputes))
     contracts = Contracts(rpc, deployment)
     contracts.check_deployment()
     model = (ModelKind.CANONICAL, keccak256(b"manifest"), DIGITS_MODEL, DIGITS_PARTS)

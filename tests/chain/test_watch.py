@@ -19,7 +19,8 @@ from oracle.pipeline.registering import register_directory
 from oracle.pipeline.seat import rotate_signer
 from oracle.pipeline.session import Session
 from oracle.pipeline.settled import read_settled
-from oracle.pipeline.watch import Watcher, WatchMetrics, judge_next, make_follower
+from oracle.pipeline.watch import judge_next, make_follower
+from oracle.pipeline.watching import Watcher, WatchMetrics
 from oracle.records import Address, Asked, Bytes32, Claim, Delivery, Evidence, Policy, Request, RequestStatus
 from oracle.relay import cases
 from oracle.relay.cases import CaseState

@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from oracle.bench.postgres import PostgresServer, find_binaries
 from oracle.pipeline.relay import RelayMetrics
+from oracle.pipeline.watching import WatchMetrics
 from oracle.relay.lease import open_relay_database
 from oracle.relay.metrics import make_app
 from oracle.relay.schema import LEASE
@@ -85,3 +86,17 @@ def test_relay_s_rules_ask_with_labels_that_it_tells(tmp_path: Path) -> None:
             assert f"# TYPE {SUFFIXES.sub('', name)} " in told, name
     assert 'affidavit_relay_requests{state="conflict"}' in told
     assert 'affidavit_relay_requests{state="failed"}' in told
+
+
+def test_a_watcher_s_rules_ask_with_labels_that_it_tells(tmp_path: Path) -> None:
+    from prometheus_client import generate_latest
+
+    engine = open_database(f"sqlite:///{tmp_path}/watch.sqlite", "watch")
+    told = generate_latest(WatchMetrics(engine).registry).decode()
+    engine.dispose()
+    selectors = re.findall(r'(affidavit_[a-z_]+)\{([a-z]+)=~?"([a-z|]+)"', (ROOT / "docs/alerts/watch.yml").read_text())
+    assert len(selectors) >= 4
+    for name, label, values in selectors:
+        for value in values.split("|"):
+            assert f'{name}{{{label}="{value}"}}' in told
+    assert "affidavit_watch_vote_deadline_seconds 0.0" in told

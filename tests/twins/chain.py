@@ -192,7 +192,9 @@ class ChainTwin:
         mined.world.nonces[transaction.sender] = transaction.nonce + 1
         block = mined.block
         receipt = TransactionReceipt(transaction.hash, block.number, block.hash, is_success, 100_000)
-        mined.receipts.append(replace(receipt, delivered=tuple(effects.delivered), items=tuple(effects.items)))
+        mined.receipts.append(
+            replace(receipt, delivered=tuple(effects.delivered), items=tuple(effects.items), finalized=tuple(effects.finalized))
+        )
         for request, request_id, data in effects.asked:
             mined.asked.append(Asked(request_id, request, data, b"", block.number, block.hash, transaction.hash))
 

@@ -16,7 +16,19 @@ from oracle.audit.report import AuditReport, StepStatus
 from oracle.audit.verify import verify_call
 from oracle.encoding import keccak256, to_hex
 from oracle.errors import AuditFailed, EvidenceRejected
-from oracle.records import Address, Asked, Bytes32, CallbackStatus, Claim, Evidence, OnChainStatus, Policy, Replaced, TransactionReceipt
+from oracle.records import (
+    Address,
+    Asked,
+    Bytes32,
+    CallbackStatus,
+    Claim,
+    Evidence,
+    OnChainStatus,
+    Policy,
+    Replaced,
+    RequestStatus,
+    TransactionReceipt,
+)
 from oracle.signatures import recover_signer
 from tests.twins.audited import LOG_ID, PROVER, History
 from tests.twins.coprocessor import Revert
@@ -136,3 +148,26 @@ def test_an_output_in_the_contract_that_nobody_delivered_or_proved_fails(history
     chain.replacement_of = lambda _: None  # type: ignore[method-assign]
     with pytest.raises(AuditFailed, match="output digest in the contract"):
         audit(history, chain, asked, WITHOUT_MODEL)
+
+
+class WithdrawnChain:
+    """The twin's chain after a committee took a delivered answer back; `left` is what the contract still has of it."""
+
+    def __init__(self, history: History, left: Bytes32) -> None:
+        self._chain, self._left = history.chain, left
+
+    def status_of(self, request_id: Bytes32) -> OnChainStatus:
+        status = self._chain.status_of(request_id)
+        return replace(status, status=RequestStatus.REFUNDED, output_digest=self._left)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._chain, name)
+
+
+def test_an_answer_that_a_committee_took_back_is_told(history: History) -> None:
+    asked = tell(history, Policy(quorum=2))
+    report = audit(history, WithdrawnChain(history, Bytes32(bytes(32))), asked, WITHOUT_MODEL)
+    assert any("took the delivered output back" in remark for remark in report.remarks)
+    delivered = history.chain.status_of(asked.request_id).output_digest
+    with pytest.raises(AuditFailed, match="output digest in the contract"):
+        audit(history, WithdrawnChain(history, delivered), asked, WITHOUT_MODEL)

@@ -116,7 +116,7 @@ def test_policy(v: dict[str, Any]) -> None:
         with pytest.raises(PolicyRejected):
             encoding.unpack_policy(word(v["word"]))
         return
-    policy = Policy(v["quorum"], v["proof"], v["enclave"], v["windowSeconds"])
+    policy = Policy(v["quorum"], v["proof"], v["enclave"], v["windowSeconds"], disputable=v["disputable"])
     assert encoding.unpack_policy(word(v["word"])) == policy
     assert encoding.pack_policy(policy) == word(v["word"])
 
@@ -128,6 +128,9 @@ def test_policy(v: dict[str, Any]) -> None:
         Policy(window_seconds=9),
         Policy(enclave=True),
         Policy(1, simulated=True),
+        Policy(1, disputable=True),
+        Policy(window_seconds=9, disputable=True),
+        Policy(enclave=True, window_seconds=9, disputable=True),
         Policy(256),
         Policy(-1),
         Policy(1, window_seconds=2**32),

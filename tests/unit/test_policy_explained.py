@@ -15,6 +15,7 @@ from oracle.errors import MalformedInput, PolicyRejected
 from oracle.pipeline.explaining import Standing, compute_delivery_gas, duration, ether, explain, parse_policy
 from oracle.records import Address, Policy
 from oracle.relay.artifacts import load_gas
+from oracle.relay.disputes import Terms as DisputeTerms
 from tests.unit.cli_runner import Cli
 
 ROOT = Path(__file__).parents[2]
@@ -49,17 +50,20 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         ("quorum 255 + window 7d", Policy(255, window_seconds=7 * 86_400)),
         ("quorum 1 enclave", Policy(1, enclave=True)),
         ("proof enclave simulated", Policy(proof=True, enclave=True, simulated=True)),
+        ("quorum 1 window 10m disputable", Policy(1, window_seconds=600, disputable=True)),
+        ("proof, disputable and window=1h", Policy(proof=True, window_seconds=3_600, disputable=True)),
     ],
 )
 def test_words_name_policies(text: str, policy: Policy) -> None:
     assert parse_policy(text) == policy
 
 
-@given(st.integers(0, 255), st.booleans(), st.integers(0, 7 * 86_400))
-def test_every_word_is_read_back(quorum: int, proof: bool, window: int) -> None:
-    policy = Policy(quorum, proof or not quorum, window_seconds=window)
+@given(st.integers(0, 255), st.booleans(), st.integers(0, 7 * 86_400), st.booleans())
+def test_every_word_is_read_back(quorum: int, proof: bool, window: int, is_disputable: bool) -> None:
+    policy = Policy(quorum, proof or not quorum, window_seconds=window, disputable=is_disputable and window > 0)
     assert parse_policy(to_hex(pack_policy(policy))) == policy
     words = f"{f'quorum {quorum} ' if quorum else ''}{'proof ' if policy.proof else ''}window {window}s"
+    words += " disputable" if policy.disputable else ""
     assert parse_policy(words) == policy
 
 
@@ -77,6 +81,8 @@ def test_every_word_is_read_back(quorum: int, proof: bool, window: int) -> None:
         "proof window 8d",
         "prof",
         "proof window 5w",
+        "quorum 1 disputable",
+        "window 5 disputable",
     ],
 )
 def test_other_words_are_refused(text: str) -> None:
@@ -168,6 +174,23 @@ def test_everything_demanded_must_fail_together() -> None:
     with pytest.raises(PolicyRejected):
         parse_policy("quorum 1 simulated")
     assert "canonical model" in both.unanswered
+
+
+def test_a_dispute_is_told_with_who_decides_and_what_it_costs_whom() -> None:
+    told = explain(Policy(1, window_seconds=600, disputable=True))
+    for part in ("nobody who has the model objects within 10 minutes", "committee of operators drawn by lot", "no audit falls on it"):
+        assert part in told.together
+    assert "While a committee has not decided it waits" in told.callback
+    for part in ("bond is lost", "loses the stake", "only remedy for an opaque model", "takes all of it", "no bond, no vote"):
+        assert part in told.challenge
+    assert "committee" not in explain(Policy(1, window_seconds=600)).challenge
+    here = replace(STANDING, disputes=DisputeTerms(10**17, 5, 3_600, 7_200, 3_600, 50), stakes_wei=(10**18,) * 4)
+    assert "bond is 0.1 ETH, a committee has 5 seats and decides within 4 hours; one answer in 50 is audited" in (
+        explain(told.policy, here).challenge
+    )
+    assert explain(told.policy, here).problems == ()
+    assert "2 are left: nobody can dispute" in explain(replace(told.policy, quorum=2), here).problems[0]
+    assert "no disputes here" in explain(told.policy, STANDING).problems[0]
 
 
 def test_amounts_and_durations_in_words() -> None:

@@ -117,23 +117,29 @@ def parts() -> list[dict[str, Any]]:
 
 def policies() -> list[dict[str, Any]]:
     """Written by hand, byte by byte: version ‖ quorum ‖ flags ‖ window ‖ 25 zero bytes."""
-    good = [("01020000000000", 2, False, False, 0), ("01ff0000000000", 255, False, False, 0), ("01000100000000", 0, True, False, 0)]
-    good += [("01010200000e10", 1, False, True, 3600), ("010303ffffffff", 3, True, True, 2**32 - 1)]
+    good = [("01020000000000", 2, False, False, 0, False), ("01ff0000000000", 255, False, False, 0, False)]
+    good += [("01000100000000", 0, True, False, 0, False), ("01010200000e10", 1, False, True, 3600, False)]
+    good += [("010303ffffffff", 3, True, True, 2**32 - 1, False), ("01010800000e10", 1, False, False, 3600, True)]
+    good += [("01000900000001", 0, True, False, 1, True), ("01020a00000e10", 2, False, True, 3600, True)]
     bad = {
         "nothing demanded": "01000000000000",
         "only a window": "01000000000001",
         "an enclave alone": "01000200000e10",
         "a simulated enclave alone": "01000600000000",
+        "disputable without a window": "01010800000000",
+        "only disputable": "01000800000e10",
+        "an enclave alone, disputable": "01000a00000e10",
         "version 0": "00020000000000",
         "version 2": "02020000000000",
-        "unknown flag": "01020400000000",
+        "simulated without an enclave": "01020400000000",
+        "unknown flag": "01021000000e10",
         "all flags": "0102ff00000000",
         "dirty padding, first byte": "0102000000000001",
         "dirty padding, last byte": "01020000000000" + "00" * 24 + "01",
     }
-    names = ("quorum", "proof", "enclave", "windowSeconds")
+    names = ("quorum", "proof", "enclave", "windowSeconds", "disputable")
     out = [{"name": "well formed", "word": "0x" + h + "00" * 25, "valid": True, **dict(zip(names, v, strict=True))} for h, *v in good]
-    none = {"quorum": 0, "proof": False, "enclave": False, "windowSeconds": 0}
+    none = {"quorum": 0, "proof": False, "enclave": False, "windowSeconds": 0, "disputable": False}
     return out + [{"name": n, "word": "0x" + h.ljust(64, "0"), "valid": False, **none} for n, h in bad.items()]
 
 

@@ -44,6 +44,8 @@ export interface Policy {
   /** A simulated enclave is good enough; only together with `enclave`. */
   simulated?: boolean;
   windowSeconds?: number;
+  /** Within the window a committee of operators can be asked who is right; only together with `windowSeconds`. */
+  disputable?: boolean;
 }
 
 export interface Evidence {
@@ -57,7 +59,8 @@ export const QUORUM_ECDSA = keccak256(stringToBytes("affidavit.verifier.quorum-e
 const FLAG_PROOF = 1;
 const FLAG_ENCLAVE = 2;
 const FLAG_SIMULATED = 4;
-const FLAGS = FLAG_PROOF | FLAG_ENCLAVE | FLAG_SIMULATED;
+const FLAG_DISPUTABLE = 8;
+const FLAGS = FLAG_PROOF | FLAG_ENCLAVE | FLAG_SIMULATED | FLAG_DISPUTABLE;
 const MAX_WINDOW = 2 ** 32;
 
 export const REQUEST_TYPES = {
@@ -101,13 +104,15 @@ export function computeClaimDigest(claim: Claim, domain: Domain): Hex {
 
 /** 32 bytes: version 1 ‖ quorum ‖ flags ‖ window ‖ zeros. Throws Rejected. */
 export function packPolicy(policy: Policy): Hex {
-  const { quorum = 0, proof = false, enclave = false, simulated = false, windowSeconds = 0 } = policy;
+  const { quorum = 0, proof = false, enclave = false, simulated = false, windowSeconds = 0, disputable = false } = policy;
   if (!Number.isInteger(quorum) || quorum < 0 || quorum > 255) throw new Rejected("policy quorum", "0 to 255", quorum);
   if (!Number.isInteger(windowSeconds) || windowSeconds < 0 || windowSeconds >= MAX_WINDOW)
     throw new Rejected("policy window", "0 to 2^32 - 1 seconds", windowSeconds);
   if (!quorum && !proof) throw new Rejected("policy", "a demand for a quorum or a proof", enclave ? "an enclave alone" : "none");
   requireEnclave(enclave, simulated);
-  const flags = (proof ? FLAG_PROOF : 0) | (enclave ? FLAG_ENCLAVE : 0) | (simulated ? FLAG_SIMULATED : 0);
+  requireWindow(disputable, windowSeconds);
+  const flags =
+    (proof ? FLAG_PROOF : 0) | (enclave ? FLAG_ENCLAVE : 0) | (simulated ? FLAG_SIMULATED : 0) | (disputable ? FLAG_DISPUTABLE : 0);
   const head = [1, quorum, flags].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   return `0x${head}${windowSeconds.toString(16).padStart(8, "0")}${"00".repeat(25)}`;
 }
@@ -124,15 +129,21 @@ export function unpackPolicy(word: Hex): Required<Policy> {
     enclave: (flags & FLAG_ENCLAVE) !== 0,
     simulated: (flags & FLAG_SIMULATED) !== 0,
     windowSeconds: parseInt(digits.slice(6, 14), 16),
+    disputable: (flags & FLAG_DISPUTABLE) !== 0,
   };
   if (!policy.quorum && !policy.proof)
     throw new Rejected("policy", "a demand for a quorum or a proof", policy.enclave ? "an enclave alone" : "none");
   requireEnclave(policy.enclave, policy.simulated);
+  requireWindow(policy.disputable, policy.windowSeconds);
   return policy;
 }
 
 function requireEnclave(enclave: boolean, simulated: boolean): void {
   if (simulated && !enclave) throw new Rejected("policy", "a simulated enclave only where an enclave is demanded", "one without the other");
+}
+
+function requireWindow(disputable: boolean, windowSeconds: number): void {
+  if (disputable && !windowSeconds) throw new Rejected("policy", "disputes only where there is a window for them", "one without the other");
 }
 
 const MODEL_TYPEHASH = keccak256(stringToBytes("Model(uint8 kind,bytes32 manifest,bytes32 circuit,bytes32[] parameters)"));

@@ -113,7 +113,7 @@ export async function verifyOnChain(chain: PublicClient, at: Deployment, request
   if (carried && claim) await checkEvidence(reader, delivery.blockNumber as bigint, claim, carried, checks);
   else checks.unchecked.push("evidence: delivered through another contract; the Coprocessor accepted it");
   const replaced = delivered.outputDigest === state.outputDigest ? null : await reader.replacement(requestId, delivered, wanted);
-  if (replaced) checks.unchecked.push("challenge: the proof in its own transaction was verified by the contract");
+  if (replaced) checks.unchecked.push("challenge: what replaced the answer, a proof or a committee's vote, was judged by the contract");
   const output = (replaced ?? delivered).output;
   if (keccak256(output) !== state.outputDigest)
     throw new Rejected("output digest in the contract", keccak256(output), state.outputDigest);
@@ -282,7 +282,7 @@ class Reader {
           throw new Rejected("output that a challenge replaced", first.outputDigest, log.args.replacedOutputDigest);
         return log.args;
       }
-    throw new Rejected("output that counts", "the delivered one, or one that a challenge proved", "another");
+    throw new Rejected("output that counts", "the delivered one, or one that replaced it", "another");
   }
 
   /** Logs of the Coprocessor about a request, from the deployment's first block on. */

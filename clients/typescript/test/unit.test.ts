@@ -83,10 +83,11 @@ test("policies are read and written as the vectors say", () => {
     if (!row.valid) assert.throws(() => unpackPolicy(word), Rejected, String(row["name"]));
     else assert.equal(packPolicy(unpackPolicy(word)), word);
   }
-  const wrong: Policy[] = [{}, { quorum: 256 }, { quorum: 1.5 }, { quorum: -1 }, { proof: true, windowSeconds: 2 ** 32 }, { windowSeconds: 5 }, { quorum: 1, simulated: true }];
+  const wrong: Policy[] = [{}, { quorum: 256 }, { quorum: 1.5 }, { quorum: -1 }, { proof: true, windowSeconds: 2 ** 32 }, { windowSeconds: 5 }, { quorum: 1, simulated: true }, { quorum: 1, disputable: true }];
   assert.throws(() => unpackPolicy(`0x010104${"00".repeat(29)}`), Rejected);
   assert.equal(packPolicy({ quorum: 1, enclave: true, simulated: true }), `0x010106${"00".repeat(29)}`);
   assert.equal(unpackPolicy(`0x010106${"00".repeat(29)}`).simulated, true);
+  assert.equal(packPolicy({ quorum: 1, windowSeconds: 600, disputable: true }), `0x01010800000258${"00".repeat(25)}`);
   for (const policy of wrong) assert.throws(() => packPolicy(policy), Rejected);
 });
 
@@ -225,7 +226,7 @@ const verified: Verified = {
   requestId: word("01"),
   modelId: word("02"),
   requester: "0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
-  policy: { quorum: 1, proof: true, enclave: false, simulated: false, windowSeconds: 0 },
+  policy: { quorum: 1, proof: true, enclave: false, simulated: false, windowSeconds: 0, disputable: false },
   output: "0x0001",
   outputDigest: word("03"),
   claimDigest: word("04"),

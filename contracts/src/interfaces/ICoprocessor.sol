@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {CallbackStatus, Claim, Delivery, Evidence, Request, ResultCode, Status} from "../libraries/Types.sol";
+import {IDisputes} from "./IDisputes.sol";
 
 /// @title Ask for an inference, deliver one with evidence
 interface ICoprocessor {
@@ -25,7 +26,8 @@ interface ICoprocessor {
         uint64 availableAt
     );
     event InferenceFinalized(bytes32 indexed requestId, bytes32 outputDigest);
-    /// @notice A pending answer was proven wrong within its window, and replaced by the one the model gives; final.
+    /// @notice A pending answer was proven wrong within its window, and replaced by the one the model gives, or a
+    ///         committee ruled that the model gives another, and that was shown; final.
     event InferenceReplaced(
         bytes32 indexed requestId,
         bytes32 replacedOutputDigest,
@@ -33,6 +35,8 @@ interface ICoprocessor {
         bytes output,
         address[] beneficiaries
     );
+    /// @notice The answer was due, and the lottery fell on it: it stays pending, and a committee is drawn.
+    event AuditForced(bytes32 indexed requestId);
     event CallbackExecuted(bytes32 indexed requestId, bool success);
     event RequestRefunded(bytes32 indexed requestId, address indexed refundTo, uint256 feeWei);
     /// @notice One per item of a batch; `reason` is the selector of the error, 0 when the item was delivered or ran
@@ -66,6 +70,10 @@ interface ICoprocessor {
     error WindowOpen(uint64 availableAt);
     error WindowOver(uint64 availableAt);
     error SameOutput(bytes32 outputDigest);
+    error DisputesNotServed();
+    error DisputeOpen(bytes32 requestId);
+    error RuledOtherwise(bytes32 requestId, IDisputes.Outcome outcome);
+    error NothingToApply(bytes32 requestId, IDisputes.Outcome outcome);
     error CallbackNotFailed(bytes32 requestId, CallbackStatus status);
     error RetryGasTooLow(uint32 minGas, uint256 gotGas);
     error NotRequester(address requester, address caller);
@@ -112,7 +120,10 @@ interface ICoprocessor {
     /// @notice Many deliveries; an item that fails leaves the others alone.
     function deliverBatch(Delivery[] calldata deliveries) external returns (ResultCode[] memory codes);
 
-    /// @notice Makes a pending answer final after its window: pays, and runs the callback.
+    /// @notice Makes a pending answer final after its window: pays, and runs the callback. Under a disputable policy
+    ///         only if no committee is at work on it or ruled otherwise, and not if the lottery falls on it now: then
+    ///         this opens an audit, emits AuditForced, and leaves the answer pending. A committee that upheld it is
+    ///         paid with those who answered.
     function finalize(Request calldata request_, bytes calldata output, address[] calldata beneficiaries) external;
 
     /// @notice Replaces a pending answer within its window by the one that the model gives, on a proof; pays whom the
@@ -126,6 +137,14 @@ interface ICoprocessor {
         bytes calldata output,
         Evidence calldata evidence
     ) external returns (ResultCode);
+
+    /// @notice Carries out a committee's ruling against a pending answer, once, before or after its window's end. Where
+    ///         the committee named another output, `output` must be it: final, the fee is the challenger's and the
+    ///         majority's, the callback runs. Where it agreed on nothing, or nobody showed the output it named for
+    ///         OUTPUT_SECONDS, the request is refunded.
+    /// @param output What the committee named; ignored where it agreed on nothing.
+    /// @return CLOSED where the request was refunded, else as of a delivery.
+    function applyRuling(Request calldata request_, bytes calldata output) external returns (ResultCode);
 
     /// @notice Runs a failed callback again, with at least the gas the request asked for.
     function retryCallback(Request calldata request_, bytes calldata output, uint256 gasLimit)
@@ -155,6 +174,21 @@ interface ICoprocessor {
         external
         view
         returns (Status status, CallbackStatus callback, bytes32 outputDigest, uint64 availableAt);
+
+    /// @notice What a pending answer is held to on the way to finality; zeros once it is settled.
+    /// @return beneficiariesDigest keccak256(abi.encode(address[])) of who will be paid.
+    /// @return deliveredBlock The block of the delivery, where the policy is disputable; else 0.
+    function deliveryOf(bytes32 requestId) external view returns (bytes32 beneficiariesDigest, uint48 deliveredBlock);
+
+    // solhint-disable func-name-mixedcase
+
+    /// @notice Who rules over answers under disputable policies.
+    function DISPUTES() external view returns (IDisputes);
+
+    /// @notice The longest window a policy may have.
+    function MAX_WINDOW_SECONDS() external view returns (uint32);
+
+    // solhint-enable func-name-mixedcase
 
     /// @notice The id of a request in this contract's domain; also what the signer of an off-chain request signs.
     function computeRequestId(Request calldata request_) external view returns (bytes32);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {Claim, Evidence} from "../libraries/Types.sol";
+import {Claim, Evidence, Request} from "../libraries/Types.sol";
+import {IDisputes} from "./IDisputes.sol";
 
 /// @title A lie that was signed costs its signer the stake
 interface IFraudProofs {
@@ -12,6 +13,15 @@ interface IFraudProofs {
         address indexed challenger,
         bytes32 signedOutputDigest,
         bytes32 otherOutputDigest,
+        uint256 rewardWei,
+        uint256 burntWei
+    );
+
+    /// @notice A member of a committee was absent or outvoted, and lost a part of its stake.
+    event VoterFined(
+        bytes32 indexed requestId,
+        address indexed member,
+        address indexed informer,
         uint256 rewardWei,
         uint256 burntWei
     );
@@ -30,6 +40,10 @@ interface IFraudProofs {
     error NotAnOperator(address signer);
     error NoChallenger();
     error NobodySlashed(bytes32 requestId);
+    error NotReplaced(bytes32 requestId, IDisputes.Outcome outcome);
+    error NotFaulty(bytes32 requestId, address member);
+    error AlreadyFined(bytes32 requestId, address member);
+    error NothingToFine(address member);
 
     /// @notice Slashes every operator who signed `claim`, on a proof that the model gives another output. One
     ///         transaction, no bond, no game.
@@ -78,6 +92,28 @@ interface IFraudProofs {
         Claim calldata second,
         bytes calldata secondSignature
     ) external;
+
+    /// @notice Slashes every operator who signed another output for a request than the one a committee ruled for.
+    ///         Rewards who opened the dispute or the audit, whoever calls.
+    /// @param request The request; its claim is put together from it and `outputDigest`.
+    /// @param outputDigest What was signed.
+    /// @param signatures As for `proveWrong`.
+    function proveOutvoted(Request calldata request, bytes32 outputDigest, bytes[] calldata signatures)
+        external
+        returns (uint256 slashed);
+
+    /// @notice As `proveOutvoted`, for a claim that was signed with BLS keys.
+    function proveOutvotedTogether(Request calldata request, bytes32 outputDigest, BlsSigned calldata signed)
+        external
+        returns (uint256 slashed);
+
+    /// @notice Fines a member of a committee who did not reveal a vote, or voted against the majority: a tenth of the
+    ///         least stake, or what is left. Half of it is the caller's, half nobody's. Once for a request.
+    /// @dev WARNING: nothing binds a fine to who found it; whoever calls first has the reward.
+    function penalizeVoter(bytes32 requestId, address member) external;
+
+    /// @notice Whether a member was fined for its part in a request's committee.
+    function wasFined(bytes32 requestId, address member) external view returns (bool);
 
     /// @notice Whether an operator was slashed for what it signed about a request: it is never again for the same.
     function wasSlashed(bytes32 requestId, address operator) external view returns (bool);

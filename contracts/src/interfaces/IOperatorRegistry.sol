@@ -66,6 +66,26 @@ interface IOperatorRegistry {
     /// @notice The stake of an operator, also while it is unbonding; 0 for who has no seat.
     function stakeOf(address operator) external view returns (uint256 stakeWei);
 
+    /// @notice The seats whose signatures count: bit i for seat i.
+    function activeSeats() external view returns (uint256 bitmap);
+
+    /// @notice The bit of an operator's seat, whatever its status; 0 for who has none.
+    function seatBitOf(address operator) external view returns (uint256 bit);
+
+    /// @notice The key an operator signs with now; zero for who has no seat.
+    function signerOf(address operator) external view returns (address signer);
+
+    /// @notice Who sits on `index`, with which key, and whether signatures of it count. Zeros for a vacant seat.
+    function signerAt(uint8 index) external view returns (address operator, address signer, bool active);
+
+    /// @notice Least stake of an active operator.
+    // solhint-disable-next-line func-name-mixedcase
+    function MIN_STAKE_WEI() external view returns (uint96);
+
+    /// @notice From leaving to the stake.
+    // solhint-disable-next-line func-name-mixedcase
+    function UNBONDING_SECONDS() external view returns (uint64);
+
     /// @notice The contract that may slash.
     function slasher() external view returns (address);
 

@@ -18,6 +18,12 @@ library PolicyWords {
         return build(k, 0, windowSeconds);
     }
 
+    /// @notice `k` operators must have signed the same answer, which is final `windowSeconds` later; until then anyone
+    ///         can put up a bond and have a committee of other operators, drawn by lot, decide. For opaque models.
+    function disputableQuorum(uint8 k, uint32 windowSeconds) internal pure returns (bytes32) {
+        return build(k, Policy.FLAG_DISPUTABLE, windowSeconds);
+    }
+
     /// @notice The answer must carry a proof that the model gives it; final at once.
     function proof() internal pure returns (bytes32) {
         return build(0, Policy.FLAG_PROOF, 0);

@@ -59,7 +59,7 @@ enum EvidenceKind {
     ENCLAVE
 }
 
-/// @notice NONE → REQUESTED → PENDING → FINAL, or REQUESTED → FINAL, REQUESTED → REFUNDED;
+/// @notice NONE → REQUESTED → PENDING → FINAL, or REQUESTED → FINAL, REQUESTED → REFUNDED, PENDING → REFUNDED;
 ///         signed requests go NONE → PENDING → FINAL, NONE → FINAL or NONE → CANCELLED.
 enum Status {
     NONE,

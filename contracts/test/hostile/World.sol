@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IDisputes} from "../../src/interfaces/IDisputes.sol";
 import {IInferenceConsumer} from "../../src/interfaces/IInferenceConsumer.sol";
+import {Policy} from "../../src/libraries/Policy.sol";
 import {CallbackStatus, Delivery, Evidence, Request, Status} from "../../src/libraries/Types.sol";
 import {Coprocessor, Deployment, FraudProofs, OperatorRegistry, TruthVerifier} from "../Deployment.sol";
 import {bound, vm} from "../Vm.sol";
+import {Court} from "./Court.sol";
 
 /// @dev Fails when told to; reports what it was told to the world.
 contract MoodyConsumer is IInferenceConsumer {
@@ -44,8 +47,10 @@ contract World is Deployment {
     mapping(bytes32 id => bool) private isKnown;
     mapping(bytes32 id => Seen) private seenOf;
     mapping(bytes32 id => uint256) private callsOf;
-    mapping(bytes32 id => bool) private isChallenged;
+    /// @dev By a proof, or by a ruling.
+    mapping(bytes32 id => bool) private isReplaced;
     MoodyConsumer[ACTORS] private consumers;
+    Court private court;
 
     uint256 public mostCallsForOneRequest;
     uint256 public callsBeforeFinal;
@@ -68,14 +73,14 @@ contract World is Deployment {
 
     function actAsk(uint256 actor, uint96 feeWei, uint8 k, bool hasWindow, bool wantsCallback) external {
         address requester = address(consumers[actor % ACTORS]);
-        bytes32 policy = quorumPolicy(uint8(1 + k % OPERATORS), hasWindow ? 600 : 0);
+        bytes32 policy = policyOf(uint8(1 + k % OPERATORS), hasWindow, feeWei);
         remember(ask(requester, INPUT, policy, feeWei, wantsCallback ? 200_000 : 0));
         watch();
     }
 
     function actSign(uint256 actor, uint96 feeWei, uint8 k, bool hasWindow, uint256 salt) external {
         address requester = vm.addr(requesterKey(actor % ACTORS));
-        bytes32 policy = quorumPolicy(uint8(1 + k % OPERATORS), hasWindow ? 600 : 0);
+        bytes32 policy = policyOf(uint8(1 + k % OPERATORS), hasWindow, feeWei);
         Request memory asked = nextRequest(requester, INPUT, policy, feeWei, 0);
         asked.nonce = (1 << 128) | salt;
         remember(asked);
@@ -143,7 +148,7 @@ contract World is Deployment {
         (Status before,,,) = coprocessor.statusOf(coprocessor.computeRequestId(asked));
         try coprocessor.challenge{gas: bound(gas_, 100_000, 2_000_000)}(asked, INPUT, output, evidence) {
             ++challenged;
-            isChallenged[coprocessor.computeRequestId(asked)] = true;
+            isReplaced[coprocessor.computeRequestId(asked)] = true;
             if (before != Status.PENDING || !isOther) ++forbiddenTransitions;
         } catch {}
         watch();
@@ -176,6 +181,7 @@ contract World is Deployment {
 
     function actWait(uint16 seconds_) external {
         vm.warp(block.timestamp + seconds_ % 300);
+        vm.roll(block.number + seconds_ % 100);
     }
 
     /// @dev One of the actions above, chosen with all its arguments by `seed`.
@@ -201,6 +207,36 @@ contract World is Deployment {
         require(isSuccess, "an action failed");
     }
 
+    // ---- for the court ----------------------------------------------------------------------------------------
+
+    function terms() internal pure override returns (IDisputes.Terms memory with) {
+        with = super.terms();
+        (with.drawSeconds, with.commitSeconds, with.revealSeconds, with.auditOneIn) = (300, 300, 300, 3);
+    }
+
+    function appoint(Court court_) external {
+        court = court_;
+        court_.sit(coprocessor, disputes, frauds, operators);
+    }
+
+    /// @dev Called by the court after each of its actions.
+    function watchFor(bytes32 replaced) external {
+        if (replaced != 0) isReplaced[replaced] = true;
+        watch();
+    }
+
+    function requestAt(uint256 which) external view returns (Request memory) {
+        return requests[which % requests.length];
+    }
+
+    function pendingAt(uint256 which) external view returns (Request memory) {
+        return requests[pendingFrom(which)];
+    }
+
+    function count() external view returns (uint256) {
+        return requests.length;
+    }
+
     // ---- watching ---------------------------------------------------------------------------------------------
 
     /// @dev Called by the consumers; undone with them when they fail, so only successful calls are counted.
@@ -209,27 +245,6 @@ contract World is Deployment {
         (Status status,, bytes32 outputDigest,) = coprocessor.statusOf(id);
         if (status != Status.FINAL || outputDigest != keccak256(output)) ++callsBeforeFinal;
         if (++callsOf[id] > mostCallsForOneRequest) mostCallsForOneRequest = callsOf[id];
-    }
-
-    function heldWei() external view returns (uint256) {
-        return address(coprocessor).balance;
-    }
-
-    function escrowedWei() external view returns (uint256 sumWei) {
-        for (uint256 i; i < requests.length; ++i) {
-            (Status status,,,) = coprocessor.statusOf(coprocessor.computeRequestId(requests[i]));
-            if (status == Status.REQUESTED || status == Status.PENDING) sumWei += requests[i].feeWei;
-        }
-    }
-
-    function balancesWei() external view returns (uint256 sumWei) {
-        sumWei = coprocessor.balanceOf(REFUND_TO);
-        for (uint256 i; i < OPERATORS; ++i) {
-            sumWei += coprocessor.balanceOf(operatorAt(i));
-        }
-        for (uint256 i; i < ACTORS; ++i) {
-            sumWei += coprocessor.balanceOf(vm.addr(requesterKey(i)));
-        }
     }
 
     function watch() private {
@@ -241,12 +256,15 @@ contract World is Deployment {
             if (!isAllowed(isSigned, seen.status, status)) ++forbiddenTransitions;
             if (!isAllowedCallback(seen.callback, callback)) ++forbiddenTransitions;
             if (seen.outputDigest != 0 && seen.outputDigest != outputDigest) {
-                // Once, from pending to final, by a challenge.
-                bool isReplaced = isChallenged[id] && seen.status == Status.PENDING && status == Status.FINAL;
-                if (!isReplaced) ++changedOutputs;
+                // Once, from pending to final, by a challenge or a ruling; or taken back by a ruling.
+                bool isFair = seen.status == Status.PENDING
+                    && (status == Status.FINAL ? isReplaced[id] : status == Status.REFUNDED && outputDigest == 0);
+                if (!isFair) ++changedOutputs;
             }
             if (status != seen.status) ++reached[uint256(status)];
             if (callback == CallbackStatus.SUCCEEDED && seen.callback == CallbackStatus.FAILED) ++retried;
+            if (Policy.isDisputable(requests[i].policy)) court.look(id, seen.status, status, isReplaced[id]);
+            else if (seen.status == Status.PENDING && status == Status.REFUNDED) ++forbiddenTransitions;
             seenOf[id] = Seen(status, callback, outputDigest);
         }
     }
@@ -258,7 +276,7 @@ contract World is Deployment {
         }
         if (from == Status.NONE) return to == Status.REQUESTED;
         if (from == Status.REQUESTED) return to == Status.PENDING || to == Status.FINAL || to == Status.REFUNDED;
-        return from == Status.PENDING && to == Status.FINAL;
+        return from == Status.PENDING && (to == Status.FINAL || to == Status.REFUNDED);
     }
 
     /// @dev Several calls can lie between two looks only in one direction; RUNNING is never seen from outside.
@@ -294,6 +312,12 @@ contract World is Deployment {
     }
 
     // ---- inside -----------------------------------------------------------------------------------------------
+
+    /// @dev Half of those with a window are disputable.
+    function policyOf(uint8 k, bool hasWindow, uint96 feeWei) private pure returns (bytes32) {
+        if (!hasWindow) return quorumPolicy(k, 0);
+        return feeWei % 2 == 0 ? disputablePolicy(k, 600) : quorumPolicy(k, 600);
+    }
 
     function remember(Request memory asked) private {
         bytes32 id = coprocessor.computeRequestId(asked);

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {ICoprocessor} from "../src/interfaces/ICoprocessor.sol";
+import {IDisputes} from "../src/interfaces/IDisputes.sol";
+import {Request, Status} from "../src/libraries/Types.sol";
+import {DisputeDeployment} from "./DisputeDeployment.sol";
+import {vm} from "./Vm.sol";
+
+/// @title An answer in four passes a committee although nobody doubts it
+contract AuditsTest is DisputeDeployment {
+    uint256 private constant START = 1_700_000_000;
+
+    function terms() internal pure override returns (IDisputes.Terms memory with) {
+        with = super.terms();
+        with.auditOneIn = 4;
+    }
+
+    function test_FinalizingWhatTheLotteryHitForcesAnAuditInstead() public {
+        Request memory asked = deliverUntil(true);
+        bytes32 id = idOf(asked);
+        vm.warp(START + WINDOW);
+        vm.expectEmit(address(coprocessor));
+        emit ICoprocessor.AuditForced(id);
+        vm.prank(CHALLENGER);
+        coprocessor.finalize(asked, LIE, answerers());
+        requireStatus(asked, Status.PENDING);
+        vm.assertEq(coprocessor.balanceOf(operatorAt(0)), 0);
+        IDisputes.Info memory info = disputes.infoOf(id);
+        vm.assertTrue(info.isAudit, "audit");
+        vm.assertEq(info.challenger, CHALLENGER);
+        vm.assertEq(info.disputedDigest, keccak256(LIE));
+        vm.expectRevert(abi.encodeWithSelector(ICoprocessor.DisputeOpen.selector, id));
+        coprocessor.finalize(asked, LIE, answerers());
+        address[] memory members = draw(id);
+        vm.assertTrue(!isAmong(operatorAt(0), members) && !isAmong(operatorAt(1), members), "signers");
+        vote(id, TRUTH, 5, LIE, 0);
+        coprocessor.applyRuling(asked, TRUTH);
+        vm.assertEq(coprocessor.balanceOf(CHALLENGER), FEE_WEI / 6 + FEE_WEI % 6, "who opened it");
+    }
+
+    function test_AnHonestAnswerPassesItsAuditAndTheCommitteeIsPaidOutOfTheFee() public {
+        Request memory asked = deliverUntil(true);
+        bytes32 id = idOf(asked);
+        vm.warp(START + WINDOW);
+        coprocessor.finalize(asked, LIE, answerers());
+        draw(id);
+        vote(id, LIE, 5, TRUTH, 0);
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.AlreadySettled.selector, id)); // there is no bond
+        disputes.settleBond(id);
+        coprocessor.finalize(asked, LIE, answerers());
+        requireStatus(asked, Status.FINAL);
+        vm.assertEq(coprocessor.balanceOf(disputes.infoOf(id).members[4]), FEE_WEI / 7);
+        vm.assertEq(disputes.owedTo(disputes.infoOf(id).members[0]), 0);
+    }
+
+    function test_WhatTheLotteryMissedIsFinalWhenItIsDue() public {
+        Request memory asked = deliverUntil(false);
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.AuditNotDue.selector, idOf(asked)));
+        disputes.openAudit(asked, answerers());
+        vm.warp(START + WINDOW);
+        coprocessor.finalize(asked, LIE, answerers());
+        requireStatus(asked, Status.FINAL);
+    }
+
+    /// @dev However short the window: nothing is final before its lot was drawn.
+    function test_NothingIsFinalBeforeTheLotterysBlock() public {
+        Request memory asked = deliverDisputable(LIE);
+        uint256 block_ = vm.getBlockNumber() + 2;
+        vm.warp(START + WINDOW);
+        vm.roll(block_);
+        vm.assertEq(disputes.isAuditDue(idOf(asked)), false);
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.LotteryOpen.selector, block_));
+        coprocessor.finalize(asked, LIE, answerers());
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.AuditNotDue.selector, idOf(asked)));
+        disputes.openAudit(asked, answerers());
+    }
+
+    function test_AnyoneOpensTheAuditBeforeItIsDueToBeFinal() public {
+        Request memory asked = deliverUntil(true);
+        vm.prank(operatorAt(3));
+        disputes.openAudit(asked, answerers());
+        bytes32 id = idOf(asked);
+        vm.assertTrue(disputes.infoOf(id).isAudit, "audit");
+        vm.assertEq(address(disputes).balance, 0);
+        vm.assertEq(isAmong(operatorAt(3), draw(id)), false);
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.AuditNotDue.selector, id));
+        disputes.openAudit(asked, answerers());
+        vm.deal(CHALLENGER, BOND_WEI);
+        vm.prank(CHALLENGER);
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.AlreadyOpened.selector, id));
+        disputes.open{value: BOND_WEI}(asked, answerers());
+    }
+
+    function test_AnAuditIsOpenedForTheTrueBeneficiariesOfAPendingAnswer() public {
+        Request memory asked = deliverUntil(true);
+        vm.expectPartialRevert(IDisputes.BeneficiariesMismatch.selector);
+        disputes.openAudit(asked, new address[](0));
+        Request memory other = ask(address(0xA11CE), INPUT, disputablePolicy(2, WINDOW), 0, 0);
+        vm.expectPartialRevert(IDisputes.NotPending.selector);
+        disputes.openAudit(other, answerers());
+    }
+
+    /// @dev One lot for all who look, not a new one every 256 blocks: or whoever comes back has every answer audited.
+    function test_ALaterLotIsOnlyFinalizings() public {
+        Request memory asked = deliverUntil(true);
+        bytes32 id = idOf(asked);
+        (, uint48 deliveredBlock) = coprocessor.deliveryOf(id);
+        vm.roll(uint256(deliveredBlock) + 2 + 256);
+        vm.assertTrue(disputes.isAuditDue(id), "in reach");
+        vm.roll(uint256(deliveredBlock) + 2 + 257);
+        vm.assertEq(disputes.isAuditDue(id), false);
+        vm.expectPartialRevert(IDisputes.AuditNotDue.selector);
+        disputes.openAudit(asked, answerers());
+        vm.warp(START + WINDOW);
+        bool isHit = uint256(keccak256(abi.encode(id, blockhash(uint256(deliveredBlock) + 258)))) % 4 == 0;
+        coprocessor.finalize(asked, LIE, answerers());
+        requireStatus(asked, isHit ? Status.PENDING : Status.FINAL);
+    }
+
+    /// @dev 400 answers, one in four: between 70 and 130 but once in a thousand lotteries. The hashes are fixed.
+    function test_AboutOneInFourIsHit() public {
+        uint256 hits;
+        for (uint256 i; i < 400; ++i) {
+            if (isHitNext()) ++hits;
+        }
+        vm.assertTrue(hits >= 70 && hits <= 130, vm.toString(hits));
+    }
+
+    function test_AnAuditThatNobodyDrawsLapsesWithoutCost() public {
+        Request memory asked = deliverUntil(true);
+        bytes32 id = idOf(asked);
+        vm.warp(START + WINDOW);
+        coprocessor.finalize(asked, LIE, answerers());
+        vm.warp(START + WINDOW + 600);
+        requireOutcome(id, IDisputes.Outcome.LAPSED);
+        coprocessor.finalize(asked, LIE, answerers());
+        requireStatus(asked, Status.FINAL);
+    }
+
+    function test_WithTooFewOthersNoAuditIsForced() public {
+        Request memory asked = deliverUntil(true);
+        for (uint256 i = 2; i < 6; ++i) {
+            vm.prank(operatorAt(i));
+            operators.beginExit();
+        }
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.CommitteeTooSmall.selector, 3, 2));
+        disputes.openAudit(asked, answerers());
+        vm.warp(START + WINDOW);
+        coprocessor.finalize(asked, LIE, answerers());
+        requireStatus(asked, Status.FINAL);
+    }
+
+    function test_WhatWasDisputedIsNotAuditedToo() public {
+        Request memory asked = deliverUntil(true);
+        bytes32 id = dispute(asked, TRUTH, 0, LIE, 5);
+        vm.assertEq(disputes.isAuditDue(id), false);
+        vm.warp(START + WINDOW);
+        coprocessor.finalize(asked, LIE, answerers());
+        requireStatus(asked, Status.FINAL);
+    }
+
+    function test_OtherPoliciesAreNeverAudited() public {
+        for (uint256 i; i < 20; ++i) {
+            Request memory asked = ask(address(0xA11CE), INPUT, quorumPolicy(2, WINDOW), 11, 0);
+            coprocessor.deliver(asked, INPUT, LIE, evidenceOf(asked, LIE, 2));
+            vm.roll(vm.getBlockNumber() + 3);
+            vm.assertEq(disputes.isAuditDue(idOf(asked)), false);
+        }
+    }
+
+    // ---- inside -----------------------------------------------------------------------------------------------
+
+    /// @dev An answer that the lottery hits, or misses, three blocks later.
+    function deliverUntil(bool isHit) private returns (Request memory asked) {
+        do {
+            asked = deliverDisputable(LIE);
+            vm.roll(vm.getBlockNumber() + 3);
+        } while (disputes.isAuditDue(idOf(asked)) != isHit);
+    }
+
+    function isHitNext() private returns (bool) {
+        Request memory asked = deliverDisputable(LIE);
+        vm.roll(vm.getBlockNumber() + 3);
+        return disputes.isAuditDue(idOf(asked));
+    }
+
+    function requireStatus(Request memory asked, Status status) private view {
+        (Status got,,,) = coprocessor.statusOf(idOf(asked));
+        vm.assertEq(uint256(got), uint256(status));
+    }
+}
