@@ -2,12 +2,14 @@
 pragma solidity 0.8.37;
 
 import {vm} from "./Vm.sol";
+import {Court} from "./hostile/Court.sol";
 import {Network} from "./hostile/Network.sol";
 import {World} from "./hostile/World.sol";
 
 /// @title What holds over all contracts together: escrows, balances, stakes, slashes, windows, callbacks
 contract NetworkInvariantsTest {
     World private world;
+    Court private court;
     Network private network;
 
     function setUp() public {
@@ -15,6 +17,8 @@ contract NetworkInvariantsTest {
         world = World(create(vm.getCode("World.sol:World")));
         network = Network(create(bytes.concat(vm.getCode("Network.sol:Network"), abi.encode(world))));
         network.setUp();
+        court = Court(create(bytes.concat(vm.getCode("Court.sol:Court"), abi.encode(world))));
+        world.appoint(court);
     }
 
     /// @dev Read by forge: a step is one action of the world's, or one of the network's own.
@@ -64,9 +68,10 @@ contract NetworkInvariantsTest {
 
     /// @dev Every wei in a contract is somebody's: a balance, an escrow, a stake, a reward, or burnt.
     function requireMoneyIsAllThere() private view {
-        vm.assertEq(world.heldWei(), world.escrowedWei() + world.balancesWei(), "fees lost or found");
-        (uint256 heldWei, uint256 accountedWei) = network.stakedWei();
-        vm.assertEq(heldWei, accountedWei, "stakes lost or found");
+        vm.assertEq(court.heldWei(), court.escrowedWei() + court.balancesWei(), "fees lost or found");
+        vm.assertEq(court.bondsHeldWei(), court.bondsWei(), "bonds lost or found");
+        vm.assertEq(court.stakesHeldWei(), court.stakesWei() + network.challengerWei(), "stakes lost or found");
+        vm.assertEq(court.activeSeats(), court.seatsByStatus(), "active seats");
     }
 
     function requireRequestsAreWhole() private view {

@@ -220,12 +220,9 @@ contract Network is Deployment {
 
     // ---- watching ---------------------------------------------------------------------------------------------
 
-    function stakedWei() external view returns (uint256 heldWei, uint256 accountedWei) {
-        heldWei = address(operators).balance;
-        accountedWei = operators.owedTo(CHALLENGER) + operators.owedTo(BURNT);
-        for (uint256 i; i < OPERATORS; ++i) {
-            accountedWei += wealthOf(operatorAt(i));
-        }
+    /// @dev What slashes owe to who proved the lies.
+    function challengerWei() external view returns (uint256 amountWei) {
+        return operators.owedTo(CHALLENGER);
     }
 
     /// @dev No seat signs with less than the minimum at stake, or on its way out.
