@@ -6,8 +6,8 @@ import {EvidenceKind} from "./Types.sol";
 /// @title Policy: the evidence a consumer demands, packed in 32 bytes, big-endian
 /// @notice byte 0: version, 1 · byte 1: quorum k, 0 demands none · byte 2: flags, bit 0 proof, bit 1 enclave, bit 2 a
 ///         simulated enclave is good enough (only with bit 1), bit 3 disputable (only with a window) · bytes 3–6:
-///         window in seconds · bytes 7–31: zero. Exactly one encoding exists for every policy. An enclave is demanded only
-///         beside a quorum or a proof.
+///         window in seconds · bytes 7–31: zero. Exactly one encoding exists for every policy. An enclave is demanded
+///         only beside a quorum or a proof.
 library Policy {
     uint8 internal constant VERSION = 1;
     uint8 internal constant FLAG_PROOF = 1;
