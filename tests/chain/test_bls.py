@@ -10,10 +10,10 @@ from oracle.attest.bls import ORDER, BlsSigner
 from oracle.attest.bls_quorum import QuorumGas, verify_any_quorum
 from oracle.attest.sign import AccountSigner
 from oracle.encoding import QUORUM_BLS_SELECTOR, QUORUM_ECDSA_SELECTOR, compute_claim_digest, keccak256
+from oracle.pipeline.accusing import read_together
 from oracle.pipeline.seat import set_bls_key
 from oracle.pipeline.session import Session
 from oracle.pipeline.settled import read_settled
-from oracle.pipeline.watch import read_together
 from oracle.records import Delivery
 from oracle.relay.failures import CallReverted
 from oracle.relay.schema import RequestState
