@@ -86,8 +86,9 @@ class _Body(httpx.SyncByteStream):
 
 
 def _translate(error: Exception) -> httpx.TransportError:
-    """As httpx would say it. Without the message: urllib3's quote the URL."""
-    name = type(error).__name__
+    """As httpx would say it, with the system's words. Without urllib3's own, which quote the URL."""
+    cause = error.__cause__
+    name = f"{type(error).__name__}: {cause.strerror}" if isinstance(cause, OSError) and cause.strerror else type(error).__name__
     if isinstance(error, failures.NewConnectionError | failures.NameResolutionError):
         return httpx.ConnectError(name)
     if isinstance(error, failures.ConnectTimeoutError):

@@ -266,7 +266,7 @@ def test_answer_without_end_is_cut(scene: Scene, monkeypatch: pytest.MonkeyPatch
 
 def test_dripping_answer_is_cut(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     moments = iter(range(0, 1000, 7))
-    monkeypatch.setattr("oracle.relay.peers.time.monotonic", lambda: float(next(moments)))
+    monkeypatch.setattr("oracle.reading.time.monotonic", lambda: float(next(moments)))
 
     class Dripping(httpx.SyncByteStream):
         def __iter__(self) -> Iterator[bytes]:
