@@ -26,11 +26,19 @@ from oracle.records import Bytes32
 
 
 def export_log(view: LogView, directory: Path) -> int:
-    """Copies the whole log with the content its source shows; returns the number of entries.
+    """Copies the whole log, the content its source shows, and the checkpoint it calls witnessed; returns the number of entries.
 
+    Whether that one's cosignatures are enough, a policy says.
     Raises ConfigRejected for a directory that is not empty, ProofRejected where the tiles do not give the checkpoint's root.
     """
     _require_empty(directory)
+    # Before the content: showing it is in the log, too, which then goes on and may be witnessed behind what is copied.
+    note = view.source.read_witnessed()
+    if note is not None:
+        witnessed = open_checkpoint(note, view.key)
+        view = view.reaching(witnessed.size)
+        view.verify_extends(witnessed)
+        replace_file(directory / "witnessed", note)
     if view.root_at(view.size) != view.checkpoint.root:
         raise ProofRejected("tiles of the log", view.checkpoint.root.hex(), view.root_at(view.size).hex())
     for tile in tiles_of(view.size):
@@ -39,18 +47,7 @@ def export_log(view: LogView, directory: Path) -> int:
         records = [view.parse(index) for index in range(start, min(start + WIDTH, view.size))]
         _export_contents(view.contents(records), directory)
     replace_file(directory / "checkpoint", view.checkpoint.note.encode())
-    _export_witnessed(view, directory)
     return view.size
-
-
-def _export_witnessed(view: LogView, directory: Path) -> None:
-    """The checkpoint that the log calls witnessed, where the copy reaches so far. Whether its cosignatures are enough, a policy says."""
-    if (note := view.source.read_witnessed()) is None:
-        return
-    witnessed = open_checkpoint(note, view.key)
-    if witnessed.size <= view.size:
-        view.verify_extends(witnessed)
-        replace_file(directory / "witnessed", note)
 
 
 def export_call(view: LogView, request_id: Bytes32, directory: Path) -> Sequence[LoggedRecord]:
