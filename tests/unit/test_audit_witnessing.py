@@ -13,6 +13,7 @@ import pytest
 
 from oracle.audit.checkpoint import open_checkpoint, sign_checkpoint
 from oracle.audit.cosign import read_cosignatures
+from oracle.audit.export import export_log
 from oracle.audit.log import Log
 from oracle.audit.note import SignerKey, parse
 from oracle.audit.proof import verify_proof
@@ -20,7 +21,9 @@ from oracle.audit.server import make_proof
 from oracle.audit.source import DirectorySource
 from oracle.audit.store import CheckpointStore
 from oracle.audit.submission import SIZE_TYPE
+from oracle.audit.tiles import Tile
 from oracle.audit.tree import compute_root, hash_leaf
+from oracle.audit.view import LogView
 from oracle.audit.witness import REFRESH_SECONDS, Witnessing
 from oracle.audit.witness_store import CosignedStore, CosignedTree
 from oracle.errors import LogRefused, PeerError, StoreError
@@ -478,3 +481,28 @@ def test_a_failing_database_is_the_worlds(scene: Scene, monkeypatch: pytest.Monk
     assert done is not None
     assert not done.names
     assert scene.signed_by(scene.published()) == []
+
+
+# ---- copies -----------------------------------------------------------------------------------------------------------------------------
+def test_a_copy_has_what_was_witnessed_though_showing_its_content_makes_the_log_go_on(scene: Scene, tmp_path: Path) -> None:
+    class Growing(DirectorySource):
+        """Whatever is read for the copy is a record itself, and witnessed at once."""
+
+        is_copying = False
+
+        def read_tile(self, tile: Tile) -> bytes:
+            found = super().read_tile(tile)
+            if self.is_copying:
+                scene.append(1)
+                scene.witnessing.run_once()
+            return found
+
+    scene.append(3)
+    scene.witnessing.run_once()
+    source = Growing(scene.directory / "log")
+    view, source.is_copying = LogView(source, KEY.verifier), True
+    assert export_log(view, tmp_path / "copy") == 3
+    assert open_checkpoint(source.read_witnessed() or b"", KEY.verifier).size > 3
+    kept = DirectorySource(tmp_path / "copy").read_witnessed()
+    assert open_checkpoint(kept or b"", KEY.verifier).size == 3
+    assert scene.signed_by(kept) == NAMES
