@@ -57,7 +57,7 @@ def request(
     """Ask for an inference: paid on chain by a transaction, or with --signed by a signature posted to the API."""
     from oracle.encoding import to_hex
     from oracle.pipeline import requesting
-    from oracle.pipeline.client import ApiClient
+    from oracle.pipeline.client import KNOWN_SECONDS
     from oracle.pipeline.session import open_session
     from oracle.records import Policy
 
@@ -77,9 +77,7 @@ def request(
         )
     _report(asked, json)
     if follow_it and api:
-        with working("Waiting for the API to see the request"):  # its relay follows the chain a moment behind
-            ApiClient(api).wait_known(asked.request_id)
-        _follow(to_hex(asked.request_id), api, json)
+        _follow(to_hex(asked.request_id), api, KNOWN_SECONDS, json)
 
 
 def _find_model(text: str, api: str | None) -> DescribedModel:
@@ -104,18 +102,23 @@ def _report(asked: Outcome, json: bool) -> None:
 def follow(
     request_id: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="0x and 64 hex digits.")],
     api: Annotated[str, typer.Option("--api", help="Base URL of an Affidavit API.", envvar="AFFIDAVIT_API", metavar="URL")],
+    wait_seconds: Annotated[
+        float, typer.Option("--wait", min=0, metavar="SECONDS", help="For a request just made on chain, which the API has not seen yet.")
+    ] = 20.0,
     json: Json = False,
 ) -> None:
     """Print each step of a request as it happens, and the receipt at the end."""
-    _follow(request_id, api, json)
+    _follow(request_id, api, wait_seconds, json)
 
 
-def _follow(request_id_hex: str, api: str, json: bool) -> None:
+def _follow(request_id_hex: str, api: str, wait_seconds: float, json: bool) -> None:
     from oracle.encoding import parse_bytes32
     from oracle.pipeline.client import ApiClient
 
     client = ApiClient(api)
     request_id = parse_bytes32(request_id_hex, "request id")
+    with working("Waiting for the API to see the request"):  # its relay follows the chain a moment behind
+        client.wait_known(request_id, wait_seconds)
     for event in client.follow(request_id):
         if json:
             write_json_line(dict(event.data))

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from threading import Timer
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -298,4 +299,7 @@ def test_follow_prints_each_step_and_the_receipt(cli: Cli, tmp_path: Path) -> No
         text = cli.ok("follow", to_hex(asked.request_id), "--api", url).out
         assert "final" in text
         assert "9 (" in text, "the label of the largest output"
-        assert "RequestUnknown" not in cli.refused(2, "follow", "0x" + "12" * 32, "--api", url)
+        late = net.asked(b"\x01" * 128)
+        Timer(0.5, lambda: (net.desk.submit(late), settle(net, to_hex(late.request_id)))).start()
+        assert "final" in cli.ok("follow", to_hex(late.request_id), "--api", url).out, "followed before the API has seen it"
+        assert "RequestUnknown" not in cli.refused(2, "follow", "0x" + "12" * 32, "--api", url, "--wait", 0)

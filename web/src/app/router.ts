@@ -1,6 +1,6 @@
 /** The address is the state: path and filters live in it, by the history API, so that reload, back and a sent link show the same. */
 
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 
 export const BASE = "/audit";
 
@@ -34,9 +34,10 @@ export function navigate(url: string, isReplacing = false): void {
   if (!isReplacing) window.scrollTo(0, 0);
 }
 
+/** Listens before the browser can hand over another key or click, so that no change falls between the first render and the listening. */
 export function usePlace(): Place {
   const [place, setPlace] = useState(currentPlace);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const update = (): void => setPlace(currentPlace());
     window.addEventListener("popstate", update);
     changed.addEventListener("change", update);
