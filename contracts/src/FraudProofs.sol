@@ -22,7 +22,7 @@ contract FraudProofs is IFraudProofs {
     ///         operator who proves its own lie, to have the reward itself, still loses half.
     uint256 public constant REWARD_DIVISOR = 2;
 
-    /// @notice What is burnt is owed to this address in the registry. Nobody has its key.
+    /// @notice What is burnt is owed to this address in the registry (its BURNT). Nobody has its key.
     address public constant BURNT = 0x000000000000000000000000000000000000dEaD;
 
     /// @dev Whose keys BLS signatures are by: those of the verifier behind this selector.
@@ -119,6 +119,12 @@ contract FraudProofs is IFraudProofs {
         address other = _operatorOf(COPROCESSOR.computeClaimDigest(second), secondSignature);
         if (operator != other) revert OtherOperator(operator, other);
         if (!_slash(first, operator, second.outputDigest, msg.sender)) revert NobodySlashed(first.requestId);
+    }
+
+    /// @inheritdoc IFraudProofs
+    function qualityOf(address operator) external view returns (uint64 delivered, uint64 late, uint64 slashed) {
+        (delivered, late) = COPROCESSOR.workOf(operator);
+        slashed = OPERATORS.slashedCount(operator);
     }
 
     /// @dev The claim with the other output, held to be true by a proof verifier; returns whom its evidence names.

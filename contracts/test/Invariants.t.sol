@@ -4,15 +4,19 @@ pragma solidity 0.8.37;
 import {Status} from "../src/libraries/Types.sol";
 import {Deployment} from "./Deployment.sol";
 import {vm} from "./Vm.sol";
-import {World} from "./hostile/World.sol";
+import {TokenWorld, World} from "./hostile/World.sol";
 
 /// @title What holds whatever anybody does, in any order
 contract InvariantsTest {
     World private world;
 
     function setUp() public {
-        world = new World();
+        world = newWorld();
         world.setUp();
+    }
+
+    function newWorld() internal virtual returns (World) {
+        return new World();
     }
 
     /// @dev Read by forge: only the world's actions are called.
@@ -77,5 +81,12 @@ contract InvariantsTest {
     /// @dev An output accepted once stays the output, unless a challenge replaces it while it is pending.
     function requireOutputsDoNotChange() private view {
         vm.assertEq(world.changedOutputs(), 0, "an output changed");
+    }
+}
+
+/// @title The same, where fees are paid in a token
+contract TokenInvariantsTest is InvariantsTest {
+    function newWorld() internal override returns (World) {
+        return new TokenWorld();
     }
 }

@@ -27,6 +27,8 @@ const SHIPPED = {
   BlsQuorumVerifier: "contracts/src/verifiers/BlsQuorumVerifier.sol",
   EnclaveRegistry: "contracts/src/EnclaveRegistry.sol",
   EnclaveVerifier: "contracts/src/verifiers/EnclaveVerifier.sol",
+  IERC20Metadata: "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol",
+  DemoToken: "contracts/test/tokens/DemoToken.sol",
   DigitGate: "contracts/src/examples/DigitGate.sol",
   IInferenceConsumer: "contracts/src/interfaces/IInferenceConsumer.sol",
 };

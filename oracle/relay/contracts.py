@@ -662,6 +662,11 @@ def creation_call(name: str, *arguments: Any) -> Call:
     return Call(None, parse_hex(factory.constructor(*arguments).data_in_transaction, "creation code"))
 
 
+def call_at(name: str, address: Address, function: str, *arguments: Any) -> Call:
+    """Calldata for a packaged contract on a chain where no deployment is yet."""
+    return Call(address, bytes.fromhex(_contract(Web3(), name, address).encode_abi(function, list(arguments))[2:]))
+
+
 @contextmanager
 def _asking(what: str) -> Iterator[None]:
     """Names what was asked in every failure, and sorts failures into ours."""
@@ -705,7 +710,7 @@ _CODEC = Web3().codec
 @cache
 def _solidity_errors() -> dict[bytes, Any]:
     """The errors of every packaged contract, by selector."""
-    elements = [e for name in (*_CONTRACTS, "TimelockController") for e in load_artifact(name).abi if e["type"] == "error"]
+    elements = [e for name in (*_CONTRACTS, "TimelockController", "DemoToken") for e in load_artifact(name).abi if e["type"] == "error"]
     text: dict[str, Any] = {"type": "error", "name": "Error", "inputs": [{"name": "message", "type": "string"}]}
     return {_selector(e): e for e in (*elements, text)}
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {ITreasury} from "./ITreasury.sol";
+
 /// @title Operators: a seat, a signing key, a stake
-interface IOperatorRegistry {
+interface IOperatorRegistry is ITreasury {
     /// @notice VACANT → ACTIVE ⇄ INACTIVE, both → EXITING → VACANT. INACTIVE: stake below the minimum, or admission
     ///         revoked.
     enum SeatStatus {
@@ -52,7 +54,6 @@ interface IOperatorRegistry {
     error SlashTooHigh(uint256 stakeWei, uint256 amountWei);
     error OperatorInactive(uint8 index);
     error NothingOwed(address beneficiary);
-    error TransferFailed(address to, uint256 amountWei);
 
     /// @notice Operators and signers of the set bits of `bitmap`, lowest index first; reverts if one of them is not
     ///         active.
@@ -65,6 +66,10 @@ interface IOperatorRegistry {
 
     /// @notice The stake of an operator, also while it is unbonding; 0 for who has no seat.
     function stakeOf(address operator) external view returns (uint256 stakeWei);
+
+    /// @notice How often an operator was slashed, also on seats it has left. What is burnt beside a reward is not
+    ///         counted again.
+    function slashedCount(address operator) external view returns (uint64 count);
 
     /// @notice The contract that may slash.
     function slasher() external view returns (address);

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {IInferenceConsumer} from "../../src/interfaces/IInferenceConsumer.sol";
 import {CallbackStatus, Delivery, Evidence, Request, Status} from "../../src/libraries/Types.sol";
 import {Deployment} from "../Deployment.sol";
+import {TokenDeployment} from "../TokenDeployment.sol";
 import {bound, vm} from "../Vm.sol";
 
 /// @dev Fails when told to; reports what it was told to the world.
@@ -56,7 +57,7 @@ contract World is Deployment {
     uint256 public retried;
     uint256 public challenged;
 
-    function setUp() public override {
+    function setUp() public virtual override {
         super.setUp();
         for (uint256 i; i < ACTORS; ++i) {
             consumers[i] = new MoodyConsumer(this);
@@ -82,8 +83,7 @@ contract World is Deployment {
     }
 
     function actDeposit(uint256 actor, uint96 amountWei) external {
-        vm.deal(address(this), amountWei);
-        coprocessor.depositFor{value: amountWei}(vm.addr(requesterKey(actor % ACTORS)));
+        fund(vm.addr(requesterKey(actor % ACTORS)), amountWei);
         watch();
     }
 
@@ -212,7 +212,7 @@ contract World is Deployment {
     }
 
     function heldWei() external view returns (uint256) {
-        return address(coprocessor).balance;
+        return assetsOf(address(coprocessor));
     }
 
     function escrowedWei() external view returns (uint256 sumWei) {
@@ -312,5 +312,39 @@ contract World is Deployment {
             return signDigest(requesterKey(i), coprocessor.computeRequestId(asked));
         }
         revert("nobody's request");
+    }
+}
+
+/// @title The same people in a deployment that settles in a token
+contract TokenWorld is World, TokenDeployment {
+    function setUp() public override(World, Deployment) {
+        World.setUp();
+    }
+
+    function deployAsset() internal override(Deployment, TokenDeployment) returns (address) {
+        return TokenDeployment.deployAsset();
+    }
+
+    function stake(address operator, uint8 index, address signer, bytes memory possession)
+        internal
+        override(Deployment, TokenDeployment)
+    {
+        TokenDeployment.stake(operator, index, signer, possession);
+    }
+
+    function fund(address account, uint256 amountWei) internal override(Deployment, TokenDeployment) {
+        TokenDeployment.fund(account, amountWei);
+    }
+
+    function askAndPay(Request memory asked, bytes memory input)
+        internal
+        override(Deployment, TokenDeployment)
+        returns (bytes32 id)
+    {
+        return TokenDeployment.askAndPay(asked, input);
+    }
+
+    function assetsOf(address account) internal view override(Deployment, TokenDeployment) returns (uint256) {
+        return TokenDeployment.assetsOf(account);
     }
 }
