@@ -222,7 +222,7 @@ contract OperatorRegistry is IOperatorRegistry, Treasury, Ownable2Step, EIP712 {
         }
     }
 
-    /// @notice Who sits on `index`, with which key, and whether signatures of it count. Zeros for a vacant seat.
+    /// @inheritdoc IOperatorRegistry
     function signerAt(uint8 index) external view returns (address operator, address signer, bool active) {
         Seat storage seat = _seats[index];
         return (seat.operator, seat.signer, seat.status == SeatStatus.ACTIVE);

@@ -18,13 +18,14 @@ contract ArtifactsTest {
         requireFresh("Coprocessor");
         requireFresh("FraudProofs");
         requireFresh("AuditAnchor");
+        requireFresh("FeeQuotes");
         requireFresh("BlsKeys");
         requireFresh("BlsQuorumVerifier");
         requireFresh("DigitGate");
     }
 
     function test_DeployedCodeFitsEip170() public view {
-        string[11] memory names = [
+        string[12] memory names = [
             "ModelRegistry",
             "OperatorRegistry",
             "QuorumVerifier",
@@ -32,6 +33,7 @@ contract ArtifactsTest {
             "VerifierRouter",
             "Coprocessor",
             "FraudProofs",
+            "FeeQuotes",
             "AuditAnchor",
             "BlsKeys",
             "BlsQuorumVerifier",

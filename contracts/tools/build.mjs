@@ -22,6 +22,7 @@ const SHIPPED = {
   VerifierRouter: "contracts/src/VerifierRouter.sol",
   Coprocessor: "contracts/src/Coprocessor.sol",
   FraudProofs: "contracts/src/FraudProofs.sol",
+  FeeQuotes: "contracts/src/FeeQuotes.sol",
   AuditAnchor: "contracts/src/AuditAnchor.sol",
   BlsKeys: "contracts/src/BlsKeys.sol",
   BlsQuorumVerifier: "contracts/src/verifiers/BlsQuorumVerifier.sol",

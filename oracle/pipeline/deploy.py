@@ -73,7 +73,7 @@ def deploy(sender: Sender, plan: DeploymentPlan, progress: Progress = lambda _na
     router = create("VerifierRouter", timelock, plan.guardian, [quorum, proof, enclave, bls_quorum])
     coprocessor = create("Coprocessor", models, router, asset)
     frauds = create("FraudProofs", coprocessor, router, operators)  # refuses to be anywhere but at `slasher`
-    anchor = create("AuditAnchor")
+    anchor, quotes = create("AuditAnchor"), create("FeeQuotes", operators)
     return Deployment(
         chain_id=sender.endpoint.chain_id(),
         block_number=block.number + 1,
@@ -90,6 +90,7 @@ def deploy(sender: Sender, plan: DeploymentPlan, progress: Progress = lambda _na
         enclave_verifier=enclave,
         bls_keys=bls_keys,
         bls_quorum_verifier=bls_quorum,
+        fee_quotes=quotes,
     )
 
 

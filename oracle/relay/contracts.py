@@ -50,12 +50,13 @@ from oracle.encoding import (
     parse_hex,
     to_hex,
 )
-from oracle.errors import AmbiguousSend, ChainError, ClaimRejected, ConfigRejected, MalformedInput
+from oracle.errors import AmbiguousSend, ChainError, ClaimRejected, ConfigRejected, MalformedInput, PolicyRejected
 from oracle.limits import ERC1271_GAS
 from oracle.records import (
     Address,
     Anchor,
     Asked,
+    Asks,
     Block,
     Bytes32,
     CallbackStatus,
@@ -68,6 +69,7 @@ from oracle.records import (
     OnChainStatus,
     Operator,
     Policy,
+    Quote,
     RegisteredModel,
     Request,
     RequestStatus,
@@ -90,6 +92,8 @@ LOG_PAGE_BLOCKS = 10_000
 OPERATOR_OVERLAP_BLOCKS = 256
 EVIDENCE_KIND_PROOF, EVIDENCE_KIND_ENCLAVE = 2, 3
 """libraries/Types.sol"""
+NOT_SERVED_WEI = (1 << 80) - 1
+"""FeeQuotes.NOT_SERVED; a test holds them equal."""
 ERC1271_MAGIC = bytes.fromhex("1626ba7e")
 """RequesterSignature.sol; a test holds it equal to the contract's."""
 
@@ -124,6 +128,7 @@ _CONTRACTS = {
     "EnclaveVerifier": "enclave_verifier",
     "BlsKeys": "bls_keys",
     "BlsQuorumVerifier": "bls_quorum_verifier",
+    "FeeQuotes": "fee_quotes",
 }
 
 
@@ -416,6 +421,21 @@ class Contracts(Endpoint):
     def stake_of(self, operator: Address) -> int:
         """Wei; 0 for who has no seat."""
         return int(self._view("OperatorRegistry", "stakeOf", operator))
+
+    def asks_of(self, operator: Address, model_id: Bytes32) -> Asks | None:
+        if "FeeQuotes" not in self._contracts:
+            return None
+        *amounts, is_posted = self._view("FeeQuotes", "asksOf", operator, model_id)
+        return Asks(*(None if wei == NOT_SERVED_WEI else wei for wei in amounts)) if is_posted else None
+
+    def quote(self, model_id: Bytes32, policy: Bytes32) -> Quote:
+        """The least fee with which enough active operators are content. Raises PolicyRejected where too few posted what they ask for."""
+        try:
+            return Quote(*self._view("FeeQuotes", "quote", model_id, policy))
+        except CallReverted as reverted:
+            if reverted.error == "TooFewAsks":
+                raise PolicyRejected("policy", "one that enough active operators posted a price for", reverted.got) from reverted
+            raise
 
     # ---- reading: evidence ------------------------------------------------------------------------------------------------------------
     def check_proof(self, claim: Claim, data: bytes, output: bytes, evidence: Evidence) -> tuple[Address, ...]:

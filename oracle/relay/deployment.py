@@ -35,6 +35,7 @@ class Deployment:
     enclave_verifier: Address | None = None
     bls_keys: Address | None = None
     bls_quorum_verifier: Address | None = None
+    fee_quotes: Address | None = None
 
     @property
     def domain(self) -> Domain:

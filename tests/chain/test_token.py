@@ -9,16 +9,17 @@ import pytest
 from oracle.attest.keys import LIGHT_SCRYPT_N, write_keystore
 from oracle.attest.quorum import assemble_quorum
 from oracle.attest.sign import AccountSigner, sign_claim
-from oracle.encoding import keccak256, pack_policy
-from oracle.errors import ConfigRejected, RequestUnpaid
+from oracle.encoding import keccak256, pack_policy, to_hex
+from oracle.errors import ConfigRejected, RequestRejected, RequestUnpaid
 from oracle.pipeline.deploy import DeploymentPlan, create_consumer, deploy, register_model
+from oracle.pipeline.quoting import EVERY_MODEL, post_asks
 from oracle.pipeline.relay import check_budget
 from oracle.pipeline.requesting import deposit, withdraw_balance
 from oracle.pipeline.seat import Quality, add_stake, plan_stake, read_seat, take_seat
 from oracle.pipeline.session import Session
-from oracle.records import Address, Claim, Delivery, ModelKind, Policy, RequestStatus
+from oracle.records import Address, Asks, Claim, Delivery, ModelKind, Policy, Quote, RequestStatus
 from oracle.relay.anvil import EmbeddedChain
-from oracle.relay.contracts import Contracts, Endpoint
+from oracle.relay.contracts import NOT_SERVED_WEI, Contracts, Endpoint
 from oracle.relay.deployment import write_deployment
 from oracle.relay.paying import asset_of, plan_payment, tokens_of
 from oracle.relay.sender import Sender
@@ -129,6 +130,35 @@ def test_from_deposit_to_withdrawal_by_the_commands(
     cli.ok("withdraw", *acting(OPERATOR), "--to", account(STRANGER).address)
     assert (market.tokens(STRANGER), market.tokens(ASKER)) == (stranger_before + FEE_WEI, before - FEE_WEI)
     assert deposit(market.session(ASKER), 3) == 3
+
+
+def test_a_price_is_posted_quoted_and_taken_back(
+    market: Market, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    cli, contracts, model = Cli(monkeypatch, capsys), market.contracts, to_hex(market.model_id)
+    assert contracts.view_at("FeeQuotes", contracts.deployment.fee_quotes, "NOT_SERVED") == NOT_SERVED_WEI
+    write_deployment(contracts.deployment, tmp_path / "deployment.json")
+    (tmp_path / "password").touch(mode=0o600)
+    (tmp_path / "password").write_text("correct horse battery staple\n")
+    write_keystore(account(OPERATOR), tmp_path / "key", tmp_path / "password", LIGHT_SCRYPT_N)
+    chain = ["--rpc", market.rpc, "--deployment", str(tmp_path / "deployment.json")]
+    acting = [*chain, "--keystore", str(tmp_path / "key"), "--password-file", str(tmp_path / "password")]
+    asked_by = [*chain, "--operator", account(OPERATOR).address, "--json"]
+
+    assert "posted a price" in cli.refused(2, "quote", model, "quorum 1", *chain)
+    assert cli.ok("operator", "quote", "show", *asked_by).json()["posted"] is False
+    posted = cli.ok("operator", "quote", "set", *acting, "--signature-wei", 30, "--proof-wei", 100, "--json").json()
+    assert posted == {"posted": True, "signature_wei": "30", "proof_wei": "100", "enclave_wei": None}
+    cli.ok("operator", "quote", "set", *acting, "--signature-wei", 40, "--model", model)
+    told = cli.ok("quote", model, "quorum", "1", *chain, "--json").json()
+    assert (told["fee_wei"], told["share_wei"], told["shares"]) == ("40", "40", 1)
+    assert contracts.quote(EVERY_MODEL, pack_policy(Policy(quorum=1, proof=True))) == Quote(200, 100, 2)
+    assert "posted a price" in cli.refused(2, "quote", model, "proof", *chain)
+    cli.ok("operator", "quote", "set", *acting, "--withdraw", "--model", model)
+    assert cli.ok("operator", "quote", "show", *asked_by, "--model", model).json()["signature_wei"] == "30"
+    assert cli("operator", "quote", "set", *acting).code == 2, "neither a price nor --withdraw"
+    with pytest.raises(RequestRejected, match="ask"):
+        post_asks(market.session(OPERATOR), EVERY_MODEL, Asks(NOT_SERVED_WEI, None, None))
 
 
 def test_gas_is_not_measured_by_a_fee_in_a_token(market: Market) -> None:

@@ -35,6 +35,10 @@ export const TOKEN = parseAbi([
   "function approve(address spender, uint256 value) returns (bool)",
 ]);
 
+export const FEE_QUOTES = parseAbi([
+  "function quote(bytes32 modelId, bytes32 policy) view returns (uint256 feeWei, uint256 shareWei, uint256 shares)",
+]);
+
 export const OPERATOR_REGISTRY = parseAbi([
   "function activeSigners(uint256 bitmap) view returns (address[] operators, address[] signers)",
 ]);

@@ -15,7 +15,7 @@ import {
 } from "viem";
 
 import { Rejected } from "../../../web/src/verify/rejected";
-import { COPROCESSOR, TOKEN } from "./abi";
+import { COPROCESSOR, FEE_QUOTES, TOKEN } from "./abi";
 import { Api, type Step } from "./api";
 import { type LoggedEvidence, verifyLogged } from "./evidence";
 import { type Model, checkModel } from "./model";
@@ -115,6 +115,18 @@ export class AffidavitClient {
     const told = await this.api().submit(request, signature, input);
     if (told["request_id"] !== requestId) throw new Rejected("request id of the API", requestId, String(told["request_id"]).slice(0, 80));
     return { requestId, request, transaction: null };
+  }
+
+  /**
+   * The least fee with which enough active operators are content, by what they posted on chain; no API is asked. A price, not a promise.
+   * Throws where too few posted one, Rejected where the deployment has nowhere to post.
+   */
+  async quote(modelId: Hex, policy: Policy): Promise<{ feeWei: bigint; shareWei: bigint; shares: bigint }> {
+    const address = this.options.deployment.fee_quotes;
+    if (address === undefined) throw new Rejected("fee_quotes of the deployment", "an address", "none");
+    const args = [modelId, packPolicy(policy)] as const;
+    const [feeWei, shareWei, shares] = await this.options.chain.readContract({ address, abi: FEE_QUOTES, functionName: "quote", args });
+    return { feeWei, shareWei, shares };
   }
 
   /** Deposits, and waits until it is mined. A token is approved first, for exactly the amount. */

@@ -59,6 +59,9 @@ interface IOperatorRegistry is ITreasury {
     ///         active.
     function activeSigners(uint256 bitmap) external view returns (address[] memory operators, address[] memory signers);
 
+    /// @notice Who sits on `index`, with which key, and whether signatures of it count. Zeros for a vacant seat.
+    function signerAt(uint8 index) external view returns (address operator, address signer, bool active);
+
     /// @notice The operator a signing key was ever used by; zero for a key never seen. Never cleared: a key that was
     ///         rotated away or left with its operator still accounts for what it signed, and nobody else can ever use
     ///         it.
