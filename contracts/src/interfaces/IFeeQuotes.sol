@@ -38,8 +38,8 @@ interface IFeeQuotes {
     /// @notice The least fee with which enough active operators are content, whoever of them answers with what:
     ///         `shares` times `shareWei`. One share for each piece of evidence, as if each came from another; where one
     ///         operator gives two, the shares are fewer and larger (FeeSplit). Those who posted nothing do not count.
-    /// @dev WARNING: a price, not a promise. Operators can post another before the question arrives, and a relay has its
-    ///      own terms.
+    /// @dev WARNING: a price, not a promise. Operators can post another before the question arrives, and a relay has
+    ///      its own terms.
     function quote(bytes32 modelId, bytes32 policy)
         external
         view
