@@ -61,6 +61,7 @@ class NodeConfig(KeyConfig):
     workers: int = 1
     max_input_bytes: int = 1 << 20
     minimum_proof_fee_wei: int = 0  # on top of minimum_fee_wei, where a request demands a proof
+    heed_posted_asks: bool = True  # refuse what pays less than the operator itself posted in FeeQuotes
     enclave_keystore: Path | None = None  # the key in this node's enclave, attested to by operators (docs/enclaves.md)
     enclave_password_file: Path | None = None
     bls_keystore: Path | None = None  # BLS key (EIP-2335) that signs claims, too; registered with `affidavit operator set-bls-key`

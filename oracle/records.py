@@ -376,6 +376,24 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Asks:
+    """The least share of a fee for which an operator gives each kind of evidence, in wei; None: it does not give it (IFeeQuotes)."""
+
+    signature_wei: int | None
+    proof_wei: int | None
+    enclave_wei: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a question costs: `shares` times `share_wei`, one share for each piece of evidence (IFeeQuotes.quote)."""
+
+    fee_wei: int
+    share_wei: int
+    shares: int
+
+
+@dataclass(frozen=True, slots=True)
 class Anchor:
     """A tree head accepted by the AuditAnchor contract."""
 

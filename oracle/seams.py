@@ -15,6 +15,7 @@ from oracle.records import (
     Anchor,
     Appended,
     Asked,
+    Asks,
     Block,
     Bytes32,
     Delivery,
@@ -23,6 +24,7 @@ from oracle.records import (
     Entry,
     OnChainStatus,
     Operator,
+    Quote,
     RegisteredModel,
     Request,
     TransactionReceipt,
@@ -120,6 +122,14 @@ class ChainReader(Protocol):
 
     def operator_of(self, signer: Address) -> Address | None:
         """The operator who ever registered this signing key, also if it was rotated away since; None for a key never registered."""
+        ...
+
+    def asks_of(self, operator: Address, model_id: Bytes32) -> Asks | None:
+        """What an operator posted that it asks for; None where it posted nothing, or there is nowhere to post."""
+        ...
+
+    def quote(self, model_id: Bytes32, policy: Bytes32) -> Quote:
+        """What a question costs under a policy word. Raises PolicyRejected where too few operators posted a price."""
         ...
 
     def operators(self, block_number: int | None = None) -> list[Operator]:

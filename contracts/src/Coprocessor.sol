@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
 import {Balances} from "./Balances.sol";
+import {Treasury} from "./Treasury.sol";
 import {ICoprocessor} from "./interfaces/ICoprocessor.sol";
 import {IDisputes} from "./interfaces/IDisputes.sol";
 import {IInferenceConsumer} from "./interfaces/IInferenceConsumer.sol";
@@ -65,6 +66,8 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         uint64 availableAt;
         /// @dev Set only while PENDING under a disputable policy.
         uint48 deliveredBlock;
+        /// @dev Unix seconds; 0 for signed requests: nobody knows on chain when they were asked.
+        uint48 requestedAt;
         bytes32 outputDigest;
         /// @dev keccak256(abi.encode(address[])) of who will be paid; set only while PENDING.
         bytes32 beneficiariesDigest;
@@ -77,7 +80,11 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
 
     /// @param disputes Created later than this contract, at an address that is known before. Without code there, or
     ///        zero: requests under disputable policies are refused.
-    constructor(IModelRegistry models, IVerifierRouter router, IDisputes disputes) EIP712("Affidavit", "1") {
+    /// @param asset What fees are paid in: the zero address for ether, else one ERC-20 token.
+    constructor(IModelRegistry models, IVerifierRouter router, IDisputes disputes, address asset)
+        Treasury(asset)
+        EIP712("Affidavit", "1")
+    {
         MODELS = models;
         ROUTER = router;
         DISPUTES = disputes;
@@ -96,6 +103,34 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         uint64 deadline,
         address refundTo
     ) external payable returns (bytes32 requestId) {
+        if (msg.value != 0) _requireEther();
+        return _ask(modelId, input, policy, msg.value, callbackGas, deadline, refundTo);
+    }
+
+    /// @inheritdoc ICoprocessor
+    /// @dev Not guarded either: it moves nothing but the caller's own balance.
+    function requestFromBalance(
+        bytes32 modelId,
+        bytes calldata input,
+        bytes32 policy,
+        uint256 feeWei,
+        uint32 callbackGas,
+        uint64 deadline,
+        address refundTo
+    ) external returns (bytes32 requestId) {
+        _debit(msg.sender, feeWei);
+        return _ask(modelId, input, policy, feeWei, callbackGas, deadline, refundTo);
+    }
+
+    function _ask(
+        bytes32 modelId,
+        bytes calldata input,
+        bytes32 policy,
+        uint256 feeWei,
+        uint32 callbackGas,
+        uint64 deadline,
+        address refundTo
+    ) private returns (bytes32 requestId) {
         if (input.length > MAX_INPUT_BYTES) revert InputTooLong(MAX_INPUT_BYTES, input.length);
         Request memory asked = Request({
             requester: msg.sender,
@@ -103,7 +138,7 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
             modelId: modelId,
             inputDigest: keccak256(input),
             policy: policy,
-            feeWei: msg.value,
+            feeWei: feeWei,
             callbackGas: callbackGas,
             deadline: deadline,
             nonce: nextNonce
@@ -111,7 +146,8 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         _requireAcceptable(asked);
         requestId = _requestId(asked);
         ++nextNonce;
-        _records[requestId].status = Status.REQUESTED;
+        Record storage record = _records[requestId];
+        (record.status, record.requestedAt) = (Status.REQUESTED, uint48(block.timestamp));
         emit InferenceRequested(requestId, modelId, msg.sender, asked, input);
     }
 
@@ -206,8 +242,9 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
             if (isHeld) return;
         }
 
+        bool isLate = _isLate(record, request_.deadline, record.availableAt - Policy.windowSeconds(request_.policy));
         _settle(record, Status.FINAL);
-        _pay(request_.feeWei, paid);
+        _pay(request_.feeWei, paid, isLate);
         emit InferenceFinalized(requestId, record.outputDigest);
         _runCallback(requestId, request_.requester, request_.callbackGas, output);
     }
@@ -362,7 +399,7 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         record.outputDigest = outputDigest;
         if (windowSeconds == 0) {
             record.status = Status.FINAL;
-            _pay(request_.feeWei, beneficiaries);
+            _pay(request_.feeWei, beneficiaries, _isLate(record, request_.deadline, block.timestamp));
         } else {
             record.status = Status.PENDING;
             record.availableAt = availableAt;
@@ -389,7 +426,7 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         bytes32 replacedDigest = record.outputDigest;
         _settle(record, Status.FINAL);
         record.outputDigest = outputDigest;
-        _pay(request_.feeWei, beneficiaries);
+        _pay(request_.feeWei, beneficiaries, false);
         emit InferenceReplaced(requestId, replacedDigest, outputDigest, output, beneficiaries);
         CallbackStatus callback = _runCallback(requestId, request_.requester, request_.callbackGas, output);
         return callback == CallbackStatus.FAILED ? ResultCode.DELIVERED_CALLBACK_FAILED : ResultCode.DELIVERED;
@@ -505,6 +542,12 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         if (digest != record.outputDigest) revert OutputMismatch(record.outputDigest, digest);
     }
 
+    /// @dev Whether more than half of the time between asking and the deadline was over.
+    function _isLate(Record storage record, uint256 deadline, uint256 deliveredAt) private view returns (bool) {
+        uint256 requestedAt = record.requestedAt;
+        return requestedAt != 0 && 2 * deliveredAt > requestedAt + deadline;
+    }
+
     // ---- effects ----------------------------------------------------------------------------------------------
 
     /// @dev Out of PENDING.
@@ -514,11 +557,13 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         record.beneficiariesDigest = 0;
     }
 
-    function _pay(uint256 feeWei, address[] memory beneficiaries) private {
+    /// @dev Counts the answer for everyone it pays. An answer nobody paid for counts for nobody: to count it would cost
+    ///      more than to make it.
+    function _pay(uint256 feeWei, address[] memory beneficiaries, bool isLate) private {
         if (feeWei == 0) return;
         (uint256 firstWei, uint256 shareWei) = FeeSplit.split(feeWei, beneficiaries.length);
         for (uint256 i; i < beneficiaries.length; ++i) {
-            _credit(beneficiaries[i], i == 0 ? firstWei : shareWei);
+            _reward(beneficiaries[i], i == 0 ? firstWei : shareWei, isLate);
         }
     }
 

@@ -29,7 +29,7 @@ contract FraudProofs is IFraudProofs {
     ///         can fail, or be outvoted by others who lie.
     uint256 public constant FINE_DIVISOR = 10;
 
-    /// @notice What is burnt is owed to this address in the registry. Nobody has its key.
+    /// @notice What is burnt is owed to this address in the registry (its BURNT). Nobody has its key.
     address public constant BURNT = 0x000000000000000000000000000000000000dEaD;
 
     /// @dev Whose keys BLS signatures are by: those of the verifier behind this selector.
@@ -176,6 +176,12 @@ contract FraudProofs is IFraudProofs {
         emit VoterFined(requestId, member, msg.sender, rewardWei, burntWei);
         OPERATORS.slash(member, rewardWei, msg.sender);
         OPERATORS.slash(member, burntWei, BURNT);
+    }
+
+    /// @inheritdoc IFraudProofs
+    function qualityOf(address operator) external view returns (uint64 delivered, uint64 late, uint64 slashed) {
+        (delivered, late) = COPROCESSOR.workOf(operator);
+        slashed = OPERATORS.slashedCount(operator);
     }
 
     /// @dev The claim with what was signed, about a request whose answer a committee replaced by another.

@@ -5,12 +5,13 @@ import {Ownable, Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
+import {Treasury} from "./Treasury.sol";
 import {IOperatorRegistry} from "./interfaces/IOperatorRegistry.sol";
 
 /// @title OperatorRegistry: 256 seats, each with an operator, a signing key and a stake
 /// @notice A seat's index is the operator's bit in quorum evidence. The owner (a timelock) can name the slasher and
 ///         nothing else.
-contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
+contract OperatorRegistry is IOperatorRegistry, Treasury, Ownable2Step, EIP712 {
     bytes32 internal constant POSSESSION_TYPEHASH = keccak256("OperatorPossession(address operator,address signer)");
 
     /// @notice The longest window a policy may ask for (Coprocessor); unbonding must outlast it, so that no stake
@@ -23,6 +24,9 @@ contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
     uint64 public immutable UNBONDING_SECONDS;
     /// @notice Who admits operators; zero means anyone may register.
     address public immutable ADMITTER;
+
+    /// @notice Who is named when stake is burnt: a slashing's second part, not a second slashing. Nobody has its key.
+    address public constant BURNT = 0x000000000000000000000000000000000000dEaD;
 
     /// @notice The contract that slashes on objective evidence (FraudProofs); zero where there is none.
     address public slasher;
@@ -42,12 +46,21 @@ contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
     /// @notice Slashed stake that can be withdrawn by the beneficiary of the slashing.
     mapping(address beneficiary => uint256 amountWei) public owedTo;
 
+    /// @inheritdoc IOperatorRegistry
+    /// @dev Kept for ever: it outlasts the seat.
+    mapping(address operator => uint64 count) public slashedCount;
+
     /// @param initialSlasher The slasher from the first block on, so that a deployment needs no transaction of the
     ///        owner. It is created later than this contract, at an address that is known before.
-    constructor(address owner, uint96 minStakeWei, uint64 unbondingSeconds, address admitter, address initialSlasher)
-        Ownable(owner)
-        EIP712("Affidavit Operators", "1")
-    {
+    /// @param asset What is staked: the zero address for ether, else one ERC-20 token.
+    constructor(
+        address owner,
+        uint96 minStakeWei,
+        uint64 unbondingSeconds,
+        address admitter,
+        address initialSlasher,
+        address asset
+    ) Treasury(asset) Ownable(owner) EIP712("Affidavit Operators", "1") {
         if (unbondingSeconds <= MAX_WINDOW_SECONDS) {
             revert UnbondingTooShort(MAX_WINDOW_SECONDS + 1, unbondingSeconds);
         }
@@ -63,26 +76,51 @@ contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
     /// @param possession Signature by `signer` over OperatorPossession(msg.sender, signer): nobody registers another's
     ///        key.
     function register(uint8 index, address signer, bytes calldata possession) external payable {
+        _requireEther();
+        _register(index, signer, possession, msg.value);
+    }
+
+    /// @notice As `register`, with `amountWei` of the token as stake, which the caller has approved before.
+    function registerWithToken(uint8 index, address signer, bytes calldata possession, uint256 amountWei)
+        external
+        nonReentrant
+    {
+        _takeTokens(amountWei);
+        _register(index, signer, possession, amountWei);
+    }
+
+    function _register(uint8 index, address signer, bytes calldata possession, uint256 amountWei) private {
         if (_seats[index].status != SeatStatus.VACANT) revert SeatTaken(index);
         if (_indexPlusOne[msg.sender] != 0) revert AlreadySeated(msg.sender);
         if (!isAdmitted(msg.sender)) revert NotAdmitted(msg.sender);
-        if (msg.value < MIN_STAKE_WEI) revert StakeTooLow(MIN_STAKE_WEI, msg.value);
+        if (amountWei < MIN_STAKE_WEI) revert StakeTooLow(MIN_STAKE_WEI, amountWei);
         _requirePossession(signer, possession);
 
         operatorOf[signer] = msg.sender;
         _indexPlusOne[msg.sender] = uint256(index) + 1;
-        _seats[index] = Seat(signer, SeatStatus.ACTIVE, 0, msg.sender, _toStake(msg.value));
+        _seats[index] = Seat(signer, SeatStatus.ACTIVE, 0, msg.sender, _toStake(amountWei));
         activeSeats |= uint256(1) << index;
-        emit OperatorRegistered(index, msg.sender, signer, msg.value);
+        emit OperatorRegistered(index, msg.sender, signer, amountWei);
     }
 
     /// @notice Adds `msg.value` to the caller's stake; an operator slashed below the minimum becomes active again when
     ///         it is met.
     function addStake() external payable {
+        _requireEther();
+        _addStake(msg.value);
+    }
+
+    /// @notice As `addStake`, with `amountWei` of the token, which the caller has approved before.
+    function addTokenStake(uint256 amountWei) external nonReentrant {
+        _takeTokens(amountWei);
+        _addStake(amountWei);
+    }
+
+    function _addStake(uint256 amountWei) private {
         (uint8 index, Seat storage seat) = _seatOf(msg.sender);
         if (seat.status == SeatStatus.EXITING) revert AlreadyExiting(msg.sender);
-        seat.stakeWei = _toStake(uint256(seat.stakeWei) + msg.value);
-        emit StakeAdded(msg.sender, msg.value, seat.stakeWei);
+        seat.stakeWei = _toStake(uint256(seat.stakeWei) + amountWei);
+        emit StakeAdded(msg.sender, amountWei, seat.stakeWei);
         _refreshStatus(index);
     }
 
@@ -109,7 +147,7 @@ contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
     }
 
     /// @notice Pays out what is left of the stake and frees the seat.
-    function withdrawStake(address payable to) external {
+    function withdrawStake(address payable to) external nonReentrant {
         (uint8 index, Seat storage seat) = _seatOf(msg.sender);
         if (to == address(0)) revert ZeroAddress();
         if (seat.status != SeatStatus.EXITING) revert NotExiting(msg.sender);
@@ -118,7 +156,7 @@ contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
         delete _seats[index];
         delete _indexPlusOne[msg.sender];
         emit StakeWithdrawn(msg.sender, to, stakeWei);
-        _send(to, stakeWei);
+        _give(to, stakeWei);
     }
 
     // ---- admission --------------------------------------------------------------------------------------------
@@ -156,18 +194,19 @@ contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
         if (amountWei > seat.stakeWei) revert SlashTooHigh(seat.stakeWei, amountWei);
         seat.stakeWei -= uint96(amountWei);
         owedTo[beneficiary] += amountWei;
+        if (beneficiary != BURNT) ++slashedCount[operator];
         emit OperatorSlashed(operator, amountWei, beneficiary);
         _refreshStatus(index);
     }
 
     /// @notice Pays the caller what slashings credited it.
-    function withdrawOwed(address payable to) external {
+    function withdrawOwed(address payable to) external nonReentrant {
         if (to == address(0)) revert ZeroAddress();
         uint256 amountWei = owedTo[msg.sender];
         if (amountWei == 0) revert NothingOwed(msg.sender);
         delete owedTo[msg.sender];
         emit RewardWithdrawn(msg.sender, to, amountWei);
-        _send(to, amountWei);
+        _give(to, amountWei);
     }
 
     // ---- reading ----------------------------------------------------------------------------------------------
@@ -280,10 +319,5 @@ contract OperatorRegistry is IOperatorRegistry, Ownable2Step, EIP712 {
         for (; bitmap != 0; bitmap &= bitmap - 1) {
             ++count;
         }
-    }
-
-    function _send(address payable to, uint256 amountWei) private {
-        (bool isSuccess,) = to.call{value: amountWei}("");
-        if (!isSuccess) revert TransferFailed(to, amountWei);
     }
 }

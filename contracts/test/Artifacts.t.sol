@@ -19,13 +19,14 @@ contract ArtifactsTest {
         requireFresh("FraudProofs");
         requireFresh("Disputes");
         requireFresh("AuditAnchor");
+        requireFresh("FeeQuotes");
         requireFresh("BlsKeys");
         requireFresh("BlsQuorumVerifier");
         requireFresh("DigitGate");
     }
 
     function test_DeployedCodeFitsEip170() public view {
-        string[12] memory names = [
+        string[13] memory names = [
             "ModelRegistry",
             "OperatorRegistry",
             "QuorumVerifier",
@@ -34,6 +35,7 @@ contract ArtifactsTest {
             "Coprocessor",
             "FraudProofs",
             "Disputes",
+            "FeeQuotes",
             "AuditAnchor",
             "BlsKeys",
             "BlsQuorumVerifier",

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {ICoprocessor} from "../src/interfaces/ICoprocessor.sol";
+import {ITreasury} from "../src/interfaces/ITreasury.sol";
 import {Request} from "../src/libraries/Types.sol";
 import {Deployment} from "./Deployment.sol";
 import {bound, vm} from "./Vm.sol";
@@ -39,7 +40,7 @@ contract BalancesTest is Deployment {
     function test_AFailedTransferTakesNothing() public {
         ClosedPurse purse = new ClosedPurse();
         coprocessor.depositFor{value: 7}(address(purse));
-        vm.expectRevert(abi.encodeWithSelector(ICoprocessor.TransferFailed.selector, address(purse), 3));
+        vm.expectRevert(abi.encodeWithSelector(ITreasury.TransferFailed.selector, address(purse), 3));
         purse.withdraw(coprocessor, 3, payable(address(purse)));
         vm.assertEq(coprocessor.balanceOf(address(purse)), 7);
         purse.withdraw(coprocessor, 7, TO);
@@ -49,9 +50,23 @@ contract BalancesTest is Deployment {
     function test_AGreedyPurseIsNotPaidTwice() public {
         GreedyPurse purse = new GreedyPurse(coprocessor);
         coprocessor.depositFor{value: 10}(address(purse));
-        vm.expectPartialRevert(ICoprocessor.TransferFailed.selector);
+        vm.expectPartialRevert(ITreasury.TransferFailed.selector);
         purse.withdraw(5);
         vm.assertEq(coprocessor.balanceOf(address(purse)), 10);
+    }
+
+    function test_ARequestIsPaidFromTheBalanceToo() public {
+        coprocessor.deposit{value: 7}();
+        Request memory asked = nextRequest(address(this), "x", quorumPolicy(1, 0), 5, 0);
+        bytes32 id = coprocessor.requestFromBalance(
+            modelId, "x", asked.policy, asked.feeWei, 0, asked.deadline, asked.refundTo
+        );
+        vm.assertEq(id, coprocessor.computeRequestId(asked));
+        vm.assertEq(coprocessor.balanceOf(address(this)), 2);
+        coprocessor.deliver(asked, "", "y", evidenceOf(asked, "y", 1));
+        vm.assertEq(coprocessor.balanceOf(operatorAt(0)), 5);
+        vm.expectRevert(abi.encodeWithSelector(ICoprocessor.Unpaid.selector, address(this), 3, 2));
+        coprocessor.requestFromBalance(modelId, "x", asked.policy, 3, 0, asked.deadline, asked.refundTo);
     }
 
     function test_EtherSentWithoutACallIsRefused() public {

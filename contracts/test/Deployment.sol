@@ -17,7 +17,8 @@ import {TruthVerifier} from "./hostile/TruthVerifier.sol";
 
 /// @title One deployment, from the artifacts that ship, in the order of contracts/README.md
 /// @notice Proofs are those of a double (hostile/TruthVerifier.sol): what is tested here is what is done with them.
-///         Eight operators on seats 0, 10, 20, … 70; one opaque and one canonical model; a quorum policy of 2.
+///         Settles in ether, unless a test names a token. Eight operators on seats 0, 10, 20, … 70; one opaque and one
+///         canonical model; a quorum policy of 2.
 abstract contract Deployment {
     uint96 internal constant MIN_STAKE_WEI = 1 ether;
     uint64 internal constant UNBONDING_SECONDS = 14 days;
@@ -37,9 +38,11 @@ abstract contract Deployment {
     FraudProofs internal frauds;
     Disputes internal disputes;
     AuditAnchor internal anchors;
+    address internal asset;
     bytes32 internal modelId;
 
     function setUp() public virtual {
+        asset = deployAsset();
         models = ModelRegistry(deployShipped("ModelRegistry", ""));
         // Five contracts later: the registry knows its slasher before there is one.
         address slasher = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 5);
@@ -51,7 +54,7 @@ abstract contract Deployment {
         router = VerifierRouter(deployShipped("VerifierRouter", abi.encode(OWNER, GUARDIAN, verifiers)));
         // Two contracts later.
         address ruling = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 2);
-        coprocessor = place(Coprocessor(deployShipped("Coprocessor", abi.encode(models, router, ruling))));
+        coprocessor = place(Coprocessor(deployShipped("Coprocessor", abi.encode(models, router, ruling, asset))));
         frauds = FraudProofs(deployShipped("FraudProofs", abi.encode(coprocessor, router, operators)));
         disputes = Disputes(deployShipped("Disputes", abi.encode(coprocessor, operators, terms())));
         anchors = AuditAnchor(deployShipped("AuditAnchor", ""));
@@ -100,7 +103,7 @@ abstract contract Deployment {
     }
 
     function deployOperators(address slasher) internal returns (OperatorRegistry) {
-        bytes memory arguments = abi.encode(OWNER, MIN_STAKE_WEI, UNBONDING_SECONDS, address(0), slasher);
+        bytes memory arguments = abi.encode(OWNER, MIN_STAKE_WEI, UNBONDING_SECONDS, address(0), slasher, asset);
         return OperatorRegistry(deployShipped("OperatorRegistry", arguments));
     }
 
@@ -126,9 +129,43 @@ abstract contract Deployment {
         address operator = operatorAt(i);
         address signer = vm.addr(keyOf(i));
         bytes memory possession = signDigest(keyOf(i), operators.computePossessionDigest(operator, signer));
+        stake(operator, seatIndexOf(i), signer, possession);
+    }
+
+    // ---- the asset: ether, unless a test settles in a token (TokenDeployment) -----------------------------------
+
+    function deployAsset() internal virtual returns (address) {
+        return address(0);
+    }
+
+    function stake(address operator, uint8 index, address signer, bytes memory possession) internal virtual {
         vm.deal(operator, MIN_STAKE_WEI);
         vm.prank(operator);
-        operators.register{value: MIN_STAKE_WEI}(seatIndexOf(i), signer, possession);
+        operators.register{value: MIN_STAKE_WEI}(index, signer, possession);
+    }
+
+    function raise(address operator, uint256 amountWei) internal virtual {
+        vm.deal(operator, amountWei);
+        vm.prank(operator);
+        operators.addStake{value: amountWei}();
+    }
+
+    /// @dev Puts `amountWei` of the asset into the balance of `account`.
+    function fund(address account, uint256 amountWei) internal virtual {
+        vm.deal(address(this), amountWei);
+        coprocessor.depositFor{value: amountWei}(account);
+    }
+
+    function askAndPay(Request memory asked, bytes memory input) internal virtual returns (bytes32 id) {
+        vm.deal(asked.requester, asked.feeWei);
+        vm.prank(asked.requester);
+        return coprocessor.request{value: asked.feeWei}(
+            asked.modelId, input, asked.policy, asked.callbackGas, asked.deadline, asked.refundTo
+        );
+    }
+
+    function assetsOf(address account) internal view virtual returns (uint256) {
+        return account.balance;
     }
 
     // ---- policies, requests, evidence -------------------------------------------------------------------------
@@ -170,10 +207,7 @@ abstract contract Deployment {
         returns (Request memory asked)
     {
         asked = nextRequest(requester, input, policy, feeWei, callbackGas);
-        vm.deal(requester, feeWei);
-        vm.prank(requester);
-        bytes32 id =
-            coprocessor.request{value: feeWei}(modelId, input, policy, callbackGas, asked.deadline, asked.refundTo);
+        bytes32 id = askAndPay(asked, input);
         vm.assertEq(id, coprocessor.computeRequestId(asked));
     }
 

@@ -13,7 +13,7 @@ contract InvariantsTest {
     Court private court;
 
     function setUp() public {
-        world = World(create(vm.getCode("World.sol:World")));
+        world = World(create(vm.getCode(worldArtifact())));
         world.setUp();
         court = Court(create(bytes.concat(vm.getCode("Court.sol:Court"), abi.encode(world))));
         world.appoint(court);
@@ -27,6 +27,10 @@ contract InvariantsTest {
         vm.assertTrue(created != address(0), "created");
     }
 
+    function worldArtifact() internal pure virtual returns (string memory) {
+        return "World.sol:World";
+    }
+
     /// @dev Read by forge: only the world's actions are called.
     function targetContracts() external view returns (address[] memory targets) {
         targets = new address[](2);
@@ -36,12 +40,13 @@ contract InvariantsTest {
     function excludeSelectors() external view returns (Excluded[] memory excluded) {
         excluded = new Excluded[](2);
         excluded[0].addr = address(world);
-        excluded[0].selectors = new bytes4[](5);
+        excluded[0].selectors = new bytes4[](6);
         excluded[0].selectors[0] = Deployment.setUp.selector;
         excluded[0].selectors[1] = World.recordCall.selector;
         excluded[0].selectors[2] = World.act.selector;
         excluded[0].selectors[3] = World.appoint.selector;
         excluded[0].selectors[4] = World.watchFor.selector;
+        excluded[0].selectors[5] = World.raiseStake.selector;
         excluded[1].addr = address(court);
         excluded[1].selectors = new bytes4[](3);
         excluded[1].selectors[0] = Court.sit.selector;
@@ -112,5 +117,12 @@ contract InvariantsTest {
     ///      while it is pending.
     function requireOutputsDoNotChange() private view {
         vm.assertEq(world.changedOutputs(), 0, "an output changed");
+    }
+}
+
+/// @title The same, where fees are paid in a token
+contract TokenInvariantsTest is InvariantsTest {
+    function worldArtifact() internal pure override returns (string memory) {
+        return "World.sol:TokenWorld";
     }
 }

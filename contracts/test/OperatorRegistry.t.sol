@@ -73,10 +73,15 @@ contract OperatorRegistryTest is Deployment {
     function test_UnbondingMustOutlastEveryWindow() public {
         uint64 maxSeconds = coprocessor.MAX_WINDOW_SECONDS();
         vm.assertEq(operators.MAX_WINDOW_SECONDS(), maxSeconds);
+        bytes memory arguments = abi.encode(OWNER, MIN_STAKE_WEI, maxSeconds, address(0), address(0), address(0));
+        bytes memory creation = bytes.concat(vm.getCode("OperatorRegistry.sol:OperatorRegistry"), arguments);
         vm.expectRevert(
             abi.encodeWithSelector(IOperatorRegistry.UnbondingTooShort.selector, maxSeconds + 1, maxSeconds)
         );
-        new OperatorRegistry(OWNER, MIN_STAKE_WEI, maxSeconds, address(0), address(0));
+        assembly {
+            // By its code: with it inside, this contract would be larger than a chain takes.
+            pop(create(0, add(creation, 0x20), mload(creation)))
+        }
     }
 
     // ---- admission --------------------------------------------------------------------------------------------
@@ -318,7 +323,7 @@ contract OperatorRegistryTest is Deployment {
     // ---- inside -----------------------------------------------------------------------------------------------
 
     function registryAdmittedBy(address admitter) private returns (OperatorRegistry) {
-        bytes memory arguments = abi.encode(OWNER, MIN_STAKE_WEI, UNBONDING_SECONDS, admitter, address(0));
+        bytes memory arguments = abi.encode(OWNER, MIN_STAKE_WEI, UNBONDING_SECONDS, admitter, address(0), address(0));
         return OperatorRegistry(deployShipped("OperatorRegistry", arguments));
     }
 

@@ -13,7 +13,7 @@ from oracle import http, journal
 from oracle.api.desk import problems
 from oracle.api.examples import document
 from oracle.api.observe import Metrics, Observe
-from oracle.api.routes import events, health, models, receipts, requests
+from oracle.api.routes import events, health, models, quotes, receipts, requests
 from oracle.api.seats import Seats
 from oracle.config import Config
 from oracle.errors import ConfigRejected
@@ -62,7 +62,7 @@ def create_app(desk: Desk, office: Office | None = None) -> FastAPI:
     app.add_middleware(
         CORSMiddleware, allow_origins=["*"], allow_methods=["GET", "POST"], allow_headers=headers, expose_headers=["x-request-id"]
     )
-    for group in (models, requests, events, receipts, health):
+    for group in (models, quotes, requests, events, receipts, health):
         app.include_router(group.router)
     if office is not None:
         mount_office(app, office)

@@ -83,6 +83,7 @@ def _fill(paths: dict[str, Any], model: DescribedModel, asked: Asked) -> None:
         content = paths[path]["post"]["requestBody"]["content"]["application/json"]
         content["examples"] = {"example": {"summary": "Works on this deployment", "value": body}}
     values = {"model_id": to_hex(model.model_id), "request_id": to_hex(asked.request_id), "limit": 10}
+    values |= {"model": to_hex(model.model_id), "policy": "quorum 1"}
     for operations in paths.values():
         for operation in operations.values():
             for parameter in operation.get("parameters", []):

@@ -99,7 +99,7 @@ def view_prepared(prepared: Prepared) -> PreparedOut:
             request=request_to_json(prepared.request),
             typed_data=dict(prepared.typed_data),
         ),
-        on_chain=OnChainForm(to=prepared.coprocessor, value_wei=str(prepared.request.fee_wei), data=to_hex(prepared.calldata)),
+        on_chain=OnChainForm(to=prepared.coprocessor, value_wei=str(prepared.value_wei), data=to_hex(prepared.calldata)),
     )
 
 

@@ -201,6 +201,17 @@ class OnChainForm(Sent):
     data: str
 
 
+class QuoteOut(Sent):
+    fee_wei: str = Field(description="The higher of operators_fee_wei and relay_fee_wei: what to offer.")
+    model_id: str
+    policy: str
+    operators_fee_wei: str | None = Field(description="shares times share_wei; null where too few operators posted a price.")
+    share_wei: str | None = Field(description="The least share with which enough active operators are content.")
+    shares: int | None = Field(description="One for each piece of evidence that the policy demands.")
+    relay_fee_wei: str = Field(description="The least that the relay behind this API works for, without a callback.")
+    asset: str | None = Field(description="The ERC-20 token that fees are paid in; null for the chain's own coin.")
+
+
 class PreparedOut(Sent):
     input: str
     input_digest: str

@@ -30,6 +30,9 @@ def deploy(
         int, typer.Option(min=1, help="From leaving to the stake; above the longest window and what a dispute may take.")
     ] = 9 * DAY_SECONDS,
     timelock_seconds: Annotated[int, typer.Option(min=0, help="From a proposal of the owner's to its effect.")] = 10 * DAY_SECONDS,
+    asset: Annotated[
+        str | None, typer.Option(help="ERC-20 token that fees and stakes are paid in, for ever; ether where left out.", metavar="ADDRESS")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Deploy all contracts and write their addresses to a file. A file that is there already is not overwritten."""
@@ -48,6 +51,7 @@ def deploy(
         unbonding_seconds=unbonding_seconds,
         minimum_stake_wei=minimum_stake_wei,
         admitter=parse_address(admitter, "--admitter") if admitter else None,
+        asset=parse_address(asset, "--asset") if asset else None,
     )
     deployment = deploying.deploy(sender, plan, lambda name, address: write_note(f"{name:<20} {address}"))
     save_deployment(deployment, out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from oracle.pipeline.seat import Plan, Seat
     from oracle.pipeline.session import Session
-    from oracle.records import Operator
+    from oracle.records import Bytes32, Operator
 
 app = typer.Typer(help="Register as an operator, stake, and leave.", no_args_is_help=True)
 
@@ -228,3 +228,72 @@ def withdraw(
         write_json({"to": payee, "stake_wei": str(plan.seat.stake_wei)})
     else:
         write_pairs([("to", payee), ("stake_wei", plan.seat.stake_wei)])
+
+
+# ---- prices ------------------------------------------------------------------------------------------------------------------------------
+quote_app = typer.Typer(help="What the operator asks for, posted on chain for everybody to read.", no_args_is_help=True)
+app.add_typer(quote_app, name="quote")
+
+ForModel = Annotated[str | None, typer.Option("--model", help="For one model; for every other model where left out.", metavar="MODEL_ID")]
+Ask = "The least share of a fee for it, in wei; left out: not given."
+
+
+@quote_app.command("set")
+def set_quote(
+    rpc: Rpc,
+    deployment: Deployment,
+    keystore: Keystore,
+    password_file: PasswordFile,
+    signature_wei: Annotated[int | None, typer.Option(min=0, help=f"A signature of a quorum. {Ask}")] = None,
+    proof_wei: Annotated[int | None, typer.Option(min=0, help=f"A proof. {Ask}")] = None,
+    enclave_wei: Annotated[int | None, typer.Option(min=0, help=f"An enclave's signature. {Ask}")] = None,
+    model: ForModel = None,
+    withdraw_it: Annotated[bool, typer.Option("--withdraw", help="Take back what was posted, in place of posting.")] = False,
+    json: Json = False,
+) -> None:
+    """Post what you ask for, or replace it. Your own node refuses what pays less (heed_posted_asks)."""
+    from oracle.pipeline import quoting
+    from oracle.pipeline.session import open_session
+    from oracle.records import Asks
+
+    asks = Asks(signature_wei, proof_wei, enclave_wei)
+    if withdraw_it == (asks != Asks(None, None, None)):
+        raise typer.BadParameter("either prices, or --withdraw", param_hint="--signature-wei, --proof-wei, --enclave-wei")
+    session, model_id = open_session(rpc, deployment, keystore, password_file), _read_model(model)
+    with working("Posting"):
+        if withdraw_it:
+            quoting.retract_asks(session, model_id)
+        else:
+            quoting.post_asks(session, model_id, asks)
+    _show_asks(quoting.asks_to_json(session.contracts.asks_of(session.account, model_id)), json)
+
+
+@quote_app.command("show")
+def show_quote(
+    rpc: Rpc,
+    deployment: Deployment,
+    operator: Annotated[str, typer.Option("--operator", help="Whose.", metavar="ADDRESS")],
+    model: ForModel = None,
+    json: Json = False,
+) -> None:
+    """Show what an operator asks for a model: what it posted for it, else what it posted for all."""
+    from oracle.encoding import parse_address
+    from oracle.pipeline import quoting
+    from oracle.pipeline.session import open_chain
+
+    asks = open_chain(rpc, deployment).asks_of(parse_address(operator, "--operator"), _read_model(model))
+    _show_asks(quoting.asks_to_json(asks), json)
+
+
+def _read_model(text: str | None) -> Bytes32:
+    from oracle.encoding import parse_bytes32
+    from oracle.pipeline.quoting import EVERY_MODEL
+
+    return EVERY_MODEL if text is None else parse_bytes32(text, "--model")
+
+
+def _show_asks(fields: dict[str, Any], json: bool) -> None:
+    if json:
+        write_json(fields)
+    else:
+        write_pairs((name, "not given" if value is None else value) for name, value in fields.items())

@@ -172,6 +172,27 @@ def deposit(
         write_pairs([("account", session.account), ("balance_wei", balance_wei)])
 
 
+def quote(
+    model: Annotated[str, typer.Argument(metavar="MODEL_ID", help="0x and 64 hex digits.")],
+    policy: Annotated[list[str], typer.Argument(metavar="POLICY...", help='The 32-byte word (0x…), or words: "quorum 2", "proof".')],
+    rpc: Rpc,
+    deployment: Deployment,
+    json: Json = False,
+) -> None:
+    """Tell the least fee with which enough active operators are content, by what they posted on chain."""
+    from oracle.encoding import pack_policy, parse_bytes32
+    from oracle.pipeline.explaining import parse_policy
+    from oracle.pipeline.quoting import quote_to_json
+    from oracle.pipeline.session import open_chain
+
+    model_id, word = parse_bytes32(model, "MODEL_ID"), pack_policy(parse_policy(" ".join(policy)))
+    fields = quote_to_json(model_id, word, open_chain(rpc, deployment).quote(model_id, word))
+    if json:
+        write_json(fields)
+    else:
+        write_pairs(fields.items())
+
+
 def withdraw(
     rpc: Rpc,
     deployment: Deployment,

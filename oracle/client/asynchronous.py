@@ -13,7 +13,7 @@ from oracle.pipeline.catalogue import DescribedModel
 from oracle.pipeline.client import SentEvent
 from oracle.pipeline.inputs import WantedInput
 from oracle.pipeline.requesting import Outcome, Terms
-from oracle.records import Bytes32, Policy
+from oracle.records import Bytes32, Policy, Quote
 
 _END = object()
 
@@ -34,6 +34,9 @@ class AsyncClient:
 
     async def ask_signed(self, model: DescribedModel, wanted: WantedInput, terms: Terms) -> Outcome:
         return await asyncio.to_thread(self._client.ask_signed, model, wanted, terms)
+
+    async def quote(self, model_id: Bytes32, policy: Policy) -> Quote:
+        return await asyncio.to_thread(self._client.quote, model_id, policy)
 
     async def deposit(self, amount_wei: int) -> int:
         async with self._sending:

@@ -17,14 +17,14 @@ from oracle.client.verifying import (
     require_answers,
     verify_on_chain,
 )
-from oracle.encoding import compute_claim_digest, to_hex
+from oracle.encoding import compute_claim_digest, pack_policy, to_hex
 from oracle.errors import ConfigRejected, EvidenceRejected
 from oracle.pipeline.catalogue import DescribedModel, describe_directory
 from oracle.pipeline.client import ApiClient, SentEvent
 from oracle.pipeline.inputs import WantedInput
 from oracle.pipeline.requesting import Outcome, Terms, ask_on_chain, ask_signed, deposit, withdraw_balance
 from oracle.pipeline.session import Session
-from oracle.records import Address, Bytes32, Policy
+from oracle.records import Address, Bytes32, Policy, Quote
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import Deployment, load_deployment
 from oracle.relay.failures import CallReverted
@@ -87,6 +87,13 @@ class Client:
         """
         session, _ = self._sending(), self._asking_api()
         return ask_signed(session, model, wanted, terms, str(self._api_url))
+
+    def quote(self, model_id: Bytes32, policy: Policy) -> Quote:
+        """The least fee with which enough active operators are content, by what they posted on chain; no API is asked.
+
+        A price, not a promise. Raises PolicyRejected where too few posted one, ConfigRejected where the deployment has nowhere to post.
+        """
+        return self.contracts.quote(model_id, pack_policy(policy))
 
     def deposit(self, amount_wei: int) -> int:
         """Deposits for signed requests; returns the balance there, in wei."""

@@ -25,7 +25,7 @@ from oracle.demo.local_keys import find_seeds, local_account
 from oracle.demo.processes import Processes, find_free_port
 from oracle.office.people import Role, add_person
 from oracle.pipeline import deploy as deploying
-from oracle.pipeline.deploy import DeploymentPlan
+from oracle.pipeline.deploy import DeploymentPlan, create_consumer
 from oracle.pipeline.keys import new_log
 from oracle.pipeline.registering import register_directory
 from oracle.pipeline.seat import take_seat
@@ -33,7 +33,7 @@ from oracle.pipeline.session import Session, load_signer, save_deployment
 from oracle.pipeline.witness import new_witness
 from oracle.records import Address, Bytes32
 from oracle.relay.anvil import EmbeddedChain, start_chain
-from oracle.relay.contracts import Contracts, Endpoint
+from oracle.relay.contracts import Contracts, Endpoint, call_at
 from oracle.relay.deployment import Deployment
 from oracle.relay.sender import Sender
 from oracle.seams import Signer
@@ -41,6 +41,7 @@ from oracle.seams import Signer
 ORIGIN = "affidavit.local/log"
 WITNESS = "affidavit.local/witness"
 STAKE_WEI = 10**18
+TOKENS_WEI = 10**21
 _OFFICE_DATABASES = {"database": "office", "log_database": "log", "custody_database": "custody", "index_database": "index"}
 WATCHER = "operator-5"
 """The role whose test ether pays for challenges, in networks of up to five operators."""
@@ -64,6 +65,7 @@ class Plan:
     minimum_fee_wei: int = 0
     requests_per_minute: int = 600  # that the API takes from one requester
     workers: int = 1  # of each node
+    settles_in_token: bool = False  # fees and stakes in a DemoToken, which operators and the requester hold
     chain_options: tuple[str, ...] = ("--mixed-mining", "--slots-in-an-epoch", "1")
 
 
@@ -161,7 +163,7 @@ def _lay_out(directory: Path, plan: Plan, chain: EmbeddedChain, processes: Proce
     progress("Making encrypted keys")
     _make_keys(directory, plan)
     progress("Deploying the contracts")
-    deployment = _deploy(chain.rpc)
+    deployment = _deploy(chain.rpc, plan)
     save_deployment(deployment, directory / "deployment.json")
     network = Network(directory, plan, chain, processes, Contracts(chain.rpc, deployment), api_url=api_url)
     network.contracts.check_deployment()
@@ -187,11 +189,22 @@ def _register_enclaves(network: Network) -> None:
         register_simulated(network.session(f"operator-{index}"), signer_of(f"enclave-{index}"), model, attesting)
 
 
-def _deploy(rpc: str) -> Deployment:
+def _deploy(rpc: str, plan: Plan) -> Deployment:
     """Open admission: nobody else reaches a local chain."""
     signer = AccountSigner(local_account("deployer"))
-    plan = DeploymentPlan(guardian=signer.address, proposers=(signer.address,), minimum_stake_wei=STAKE_WEI)
-    return deploying.deploy(Sender(Endpoint(rpc), signer), plan)
+    sender = Sender(Endpoint(rpc), signer)
+    asset = _issue_token(sender, plan) if plan.settles_in_token else None
+    terms = DeploymentPlan(guardian=signer.address, proposers=(signer.address,), minimum_stake_wei=STAKE_WEI, asset=asset)
+    return deploying.deploy(sender, terms)
+
+
+def _issue_token(sender: Sender, plan: Plan) -> Address:
+    """A DemoToken, of which every operator and the requester get TOKENS_WEI."""
+    holders = [f"operator-{i}" for i in range(plan.operators)] + ["requester"]
+    token = create_consumer(sender, "DemoToken", TOKENS_WEI * len(holders))
+    for role in holders:
+        sender.send(call_at("DemoToken", token, "transfer", local_account(role).address, TOKENS_WEI))
+    return token
 
 
 def _make_keys(directory: Path, plan: Plan) -> None:

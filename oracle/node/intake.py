@@ -23,7 +23,7 @@ from oracle.errors import (
 from oracle.limits import MAX_CALLBACK_GAS, MAX_HORIZON_SECONDS, MAX_WINDOW_SECONDS
 from oracle.node.infer import check_input
 from oracle.node.models import CanonicalServed, ModelLibrary, ServedModel
-from oracle.records import SIGNED_NONCE_START, Asked, Block, Domain, Policy, Request, RequestStatus
+from oracle.records import SIGNED_NONCE_START, Address, Asked, Block, Domain, Policy, Request, RequestStatus
 from oracle.seams import ChainReader
 
 
@@ -35,6 +35,8 @@ class Terms:
     max_input_bytes: int
     proves: bool = False  # whether this node makes proofs, so that it can answer alone what demands one
     minimum_proof_fee_wei: int = 0  # on top, where a proof is demanded and this node makes it
+    signer: Address | None = None  # below what the operator with this key posted (FeeQuotes) is refused, too; None: nobody's
+    gives_enclave: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,7 @@ def _check_fee(request: Request, chain: ChainReader, terms: Terms, policy: Polic
     least_wei = terms.minimum_fee_wei + (terms.minimum_proof_fee_wei if policy.proof and terms.proves else 0)
     if request.fee_wei < least_wei:
         raise RequestUnpaid("request.fee_wei", f"at least {least_wei}", request.fee_wei)
+    _check_asks(request, chain, terms, policy)
     if not request.is_signed_off_chain:
         return
     if request.callback_gas > MAX_CALLBACK_GAS:
@@ -153,6 +156,24 @@ def _check_fee(request: Request, chain: ChainReader, terms: Terms, policy: Polic
     deposit_wei = chain.balance_of(request.requester)
     if deposit_wei < request.fee_wei + owed_wei:
         raise RequestUnpaid(f"deposit of {request.requester}", f"at least {request.fee_wei + owed_wei} wei", deposit_wei)
+
+
+def _check_asks(request: Request, chain: ChainReader, terms: Terms, policy: Policy) -> None:
+    """What the operator posted on chain, against a share as FeeQuotes counts them: one for each piece of evidence."""
+    mine = None if terms.signer is None else next((o.operator for o in chain.operators() if o.signer == terms.signer), None)
+    asks = None if mine is None else chain.asks_of(mine, request.model_id)
+    if asks is None:
+        return
+    share_wei = request.fee_wei // (policy.quorum + policy.proof + policy.enclave)
+    given = (
+        ("a signature", asks.signature_wei, policy.quorum > 0),
+        ("a proof", asks.proof_wei, policy.proof and terms.proves),
+        ("an enclave's signature", asks.enclave_wei, policy.enclave and terms.gives_enclave),
+    )
+    for what, asked_wei, is_given in given:
+        if is_given and (asked_wei is None or share_wei < asked_wei):
+            least = "more than any fee" if asked_wei is None else f"a share of at least {asked_wei}"
+            raise RequestUnpaid("request.fee_wei", f"{least} for {what}", f"{share_wei} a share")
 
 
 def _check_status(asked: Asked, chain: ChainReader) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
 from oracle.errors import ChainError
-from oracle.records import Address, Block, Bytes32, OnChainStatus, Operator, RegisteredModel
+from oracle.records import Address, Asks, Block, Bytes32, OnChainStatus, Operator, RegisteredModel
 from oracle.seams import BlockTag, ChainReader
 
 RECENT_SECONDS = 0.5
@@ -62,6 +62,9 @@ class RecentChain:
 
     def balance_of(self, account: Address) -> int:
         return self._recent(("balance", account), lambda: self._chain.balance_of(account))
+
+    def asks_of(self, operator: Address, model_id: Bytes32) -> Asks | None:
+        return self._recent(("asks", operator, model_id), lambda: (self._chain.asks_of(operator, model_id),))[0]
 
     def _recent(self, key: Hashable, read: Callable[[], R]) -> R:
         """What was read for `key` a moment ago, else what `read` gives. A failure is not kept, nor is the absence of something."""

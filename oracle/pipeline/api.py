@@ -17,8 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from oracle.audit.note import VerifierKey, parse_vkey
 from oracle.audit.source import HttpSource, LogSource
 from oracle.config import Config, read_secret
-from oracle.encoding import to_hex
-from oracle.errors import AffidavitError, ChainError, ConfigRejected, ModelUnknown, StoreError
+from oracle.encoding import pack_policy, to_hex
+from oracle.errors import AffidavitError, ChainError, ConfigRejected, ModelUnknown, PolicyRejected, StoreError
 from oracle.pipeline.accepting import (
     check_enclave,
     check_paid,
@@ -37,10 +37,11 @@ from oracle.pipeline.logged import Logged, read_logged
 from oracle.pipeline.rate import RateLimit
 from oracle.pipeline.session import connect
 from oracle.pipeline.settled import Settled, read_settled
-from oracle.records import Address, Asked, Block, Bytes32, Domain, EnclaveKey, ModelKind, Policy, RegisteredModel, Request
+from oracle.records import Address, Asked, Block, Bytes32, Domain, EnclaveKey, ModelKind, Policy, Quote, RegisteredModel, Request
 from oracle.relay import store
 from oracle.relay.contracts import Contracts
 from oracle.relay.lease import open_relay_database
+from oracle.relay.paying import asset_of
 from oracle.relay.schema import RequestState
 from oracle.relay.store import RequestEvent, RequestView
 from oracle.relay.terms import Terms
@@ -73,6 +74,7 @@ class Desk:
     rate: RateLimit
     max_body_bytes: int
     max_event_streams: int = 64
+    asset: Address | None = None  # the token fees are paid in; None: ether
     at_head: HeadCache = field(default_factory=HeadCache)
     _submitting: Lock = field(default_factory=Lock)
 
@@ -125,6 +127,7 @@ class Desk:
             typed_data=typed_data(request, self.domain),
             coprocessor=self.domain.coprocessor,
             calldata=self.encode_request(request, data),
+            value_wei=request.fee_wei if self.asset is None else 0,
         )
 
     def submit(self, asked: Asked) -> Submitted:
@@ -174,6 +177,21 @@ class Desk:
     def _known_state(self, request_id: Bytes32) -> RequestState | None:
         with storing():
             return store.find_state(self.engine, request_id)
+
+    def quote(self, model_id: Bytes32, policy: Policy) -> tuple[Quote | None, int]:
+        """What operators ask for now, None where too few posted it; and the least fee of the relay here, for no callback.
+
+        Raises ModelUnknown.
+        """
+        model, word, head = self.model(model_id), pack_policy(policy), self._head()
+        quote = self.at_head.get(head.hash, ("quote", model_id, word), lambda: self._quote(model.model_id, word))
+        return quote, self.relay_terms().compute_least_fee_wei(0, policy.proof)
+
+    def _quote(self, model_id: Bytes32, policy: Bytes32) -> Quote | None:
+        try:
+            return self.chain.quote(model_id, policy)
+        except PolicyRejected:
+            return None
 
     # ---- following -------------------------------------------------------------------------------------------------------------------
     def view(self, request_id: Bytes32) -> RequestView:
@@ -244,6 +262,7 @@ def open_desk(config: Config, clock: Clock | None = None) -> Iterator[Desk]:
     catalogue = load_catalogue(api.models)
     contracts = connect(config.chain)
     contracts.check_deployment()
+    asset = asset_of(contracts)
     log = HttpSource(api.log_url, read_secret(api.log_token_file))
     engine = open_relay_database(api.database)
     try:
@@ -256,7 +275,8 @@ def open_desk(config: Config, clock: Clock | None = None) -> Iterator[Desk]:
             log=log,
             log_key=parse_vkey(api.log_vkey),
             clock=clock or SystemClock(),
-            encode_request=lambda request, data: encode_request(contracts, request, data),
+            encode_request=lambda request, data: encode_request(contracts, request, data, asset),
+            asset=asset,
             rate=RateLimit(api.requests_per_minute),
             max_body_bytes=api.max_body_bytes,
             max_event_streams=api.max_event_streams,
@@ -266,7 +286,13 @@ def open_desk(config: Config, clock: Clock | None = None) -> Iterator[Desk]:
         log.close()
 
 
-def encode_request(contracts: Contracts, request: Request, data: bytes) -> bytes:
-    """Calldata of `Coprocessor.request`: the contract takes requester, fee and nonce from the transaction."""
-    terms = (request.model_id, data, request.policy, request.callback_gas, request.deadline, request.refund_to)
+def encode_request(contracts: Contracts, request: Request, data: bytes, asset: Address | None = None) -> bytes:
+    """Calldata of `Coprocessor.request`: the contract takes requester, fee and nonce from the transaction.
+
+    A token, as the fee, it takes from the requester's balance: `requestFromBalance`.
+    """
+    what, how = (request.model_id, data, request.policy), (request.callback_gas, request.deadline, request.refund_to)
+    if asset is not None:
+        return contracts.call("Coprocessor", "requestFromBalance", *what, request.fee_wei, *how).data
+    terms = (*what, *how)
     return contracts.call("Coprocessor", "request", *terms).data

@@ -44,7 +44,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A request ready to be signed (`request`, `request_id`) or sent as a transaction (`coprocessor`, `calldata`, `request.fee_wei`)."""
+    """A request ready to be signed (`request`, `request_id`) or sent as a transaction (`coprocessor`, `calldata`, `value_wei`)."""
 
     request: Request
     request_id: Bytes32
@@ -53,6 +53,7 @@ class Prepared:
     typed_data: Mapping[str, Any]
     coprocessor: Address
     calldata: bytes
+    value_wei: int  # of that transaction: the fee, or nothing where a token pays it out of the requester's balance
 
 
 def draw_nonce() -> int:

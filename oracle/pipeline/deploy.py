@@ -16,6 +16,7 @@ from oracle.records import Address, Bytes32, ModelKind, Operator
 from oracle.relay.contracts import Contracts, creation_call
 from oracle.relay.deployment import Deployment
 from oracle.relay.failures import CallReverted
+from oracle.relay.paying import plan_payment
 from oracle.relay.sender import Sender
 from oracle.seams import Signer
 
@@ -61,6 +62,7 @@ class DeploymentPlan:
     unbonding_seconds: int = 9 * DAY_SECONDS  # above 7 days of window, 4 hours of dispute, and 1 day
     minimum_stake_wei: int = 10**18
     admitter: Address | None = None  # None: anyone may register as an operator
+    asset: Address | None = None  # the token fees and stakes are paid in; None: the chain's own coin
     enclave_quorum: int = 2  # how many operators, besides its own, attest to an enclave's key
     disputes: DisputeTerms = DisputeTerms()
 
@@ -80,20 +82,20 @@ def deploy(sender: Sender, plan: DeploymentPlan, progress: Progress = lambda _na
     proposers = list(plan.proposers)
     timelock = create("TimelockController", plan.timelock_seconds, proposers, proposers, ZERO_ADDRESS)
     models = create("ModelRegistry")
-    admitter = plan.admitter or ZERO_ADDRESS
+    admitter, asset = plan.admitter or ZERO_ADDRESS, plan.asset or ZERO_ADDRESS
     slasher_nonce = sender.endpoint.nonce(sender.address, "pending") + CONTRACTS_BEFORE_THE_SLASHER
     slasher = compute_created_address(sender.address, slasher_nonce)
-    operators = create("OperatorRegistry", timelock, plan.minimum_stake_wei, plan.unbonding_seconds, admitter, slasher)
+    operators = create("OperatorRegistry", timelock, plan.minimum_stake_wei, plan.unbonding_seconds, admitter, slasher, asset)
     quorum, proof = create("QuorumVerifier", operators), create("ProofVerifier", models, CEREMONY_CHUNK_BITS, b"")
     enclaves = create("EnclaveRegistry", operators, quorum, plan.enclave_quorum)
     enclave = create("EnclaveVerifier", enclaves)
     bls_keys = create("BlsKeys", operators)
     bls_quorum = create("BlsQuorumVerifier", bls_keys)
     router = create("VerifierRouter", timelock, plan.guardian, [quorum, proof, enclave, bls_quorum])
-    coprocessor = create("Coprocessor", models, router, compute_created_address(sender.address, slasher_nonce + 1))
+    coprocessor = create("Coprocessor", models, router, compute_created_address(sender.address, slasher_nonce + 1), asset)
     frauds = create("FraudProofs", coprocessor, router, operators)  # refuses to be anywhere but at `slasher`
     disputes = create("Disputes", coprocessor, operators, astuple(plan.disputes))  # refuses likewise
-    anchor = create("AuditAnchor")
+    anchor, quotes = create("AuditAnchor"), create("FeeQuotes", operators)
     return Deployment(
         chain_id=sender.endpoint.chain_id(),
         block_number=block.number + 1,
@@ -111,6 +113,7 @@ def deploy(sender: Sender, plan: DeploymentPlan, progress: Progress = lambda _na
         bls_keys=bls_keys,
         bls_quorum_verifier=bls_quorum,
         disputes=disputes,
+        fee_quotes=quotes,
     )
 
 
@@ -206,7 +209,8 @@ def register_operator(contracts: Contracts, sender: Sender, signer: Signer, inde
         registry = contracts.deployment.operator_registry
         digest = compute_possession_digest(sender.address, signer.address, contracts.domain.chain_id, registry)
         possession = signer.sign_digest(digest)
-        sender.send(contracts.call("OperatorRegistry", "register", index, signer.address, possession, value_wei=stake_wei))
+        terms = (index, signer.address, possession)
+        plan_payment(contracts, sender.address, "OperatorRegistry", "register", *terms, amount_wei=stake_wei).send(sender)
         seat = next((o for o in contracts.operators() if o.operator == sender.address), None)
     if seat is None:
         raise ChainError("an operator who was just registered is not there")

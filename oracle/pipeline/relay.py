@@ -64,6 +64,7 @@ from oracle.relay.follow import Follower, SqlTrail
 from oracle.relay.lane import Lane, Ledger
 from oracle.relay.lease import RENEW_SECONDS, TAKE_SECONDS, Alone, Holding, Lease, hold, open_relay_database
 from oracle.relay.metrics import RelayMetrics, make_app
+from oracle.relay.paying import asset_of
 from oracle.relay.peers import NodePeer
 from oracle.relay.reconcile import reconcile
 from oracle.relay.schema import FOLLOWED_BLOCKS
@@ -284,6 +285,12 @@ def _lease_step(lease: Lease, on_taken: Callable[[], None]) -> Step:
 
 
 # ---- the process -----------------------------------------------------------------------------------------------------------------------
+def check_budget(percent_of_fee: int, asset: Address | None) -> None:
+    """Raises ConfigRejected where gas, which is paid in ether, would be measured by a fee that is paid in a token."""
+    if asset is not None and percent_of_fee:
+        raise ConfigRejected("relay: budget_percent_of_fee", f"0 where fees are paid in a token ({asset})", percent_of_fee)
+
+
 def run_relay(config: Config) -> None:
     """`affidavit relay`: runs until SIGTERM. Raises ConfigRejected, StoreError or ChainError at the start, and what is our own fault."""
     if config.relay is None:
@@ -295,6 +302,7 @@ def run_relay(config: Config) -> None:
     journal.configure("relay")
     chain = connect(config.chain)
     chain.check_deployment()
+    check_budget(relay.budget_percent_of_fee, asset_of(chain))
     signer = open_signer(relay, "relay")
     with ExitStack() as stack:
         engine = open_relay_database(relay.database)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from oracle.encoding import pack_policy, parse_hex, to_hex
-from oracle.errors import ChainError, InputRejected, MalformedInput
+from oracle.errors import ChainError, InputRejected, MalformedInput, RequestUnpaid
 from oracle.pipeline.accepting import check_provable, check_terms
 from oracle.pipeline.asking import Wanted, build_request
 from oracle.pipeline.catalogue import DescribedModel
@@ -19,6 +19,8 @@ from oracle.pipeline.inputs import Integers, Raw, Reals, Tensors, WantedInput, e
 from oracle.pipeline.session import Session
 from oracle.pipeline.typed import WantedTensor
 from oracle.records import Address, Asked, Bytes32, Policy
+from oracle.relay.paying import asset_of, plan_payment
+from oracle.relay.transact import Call
 from oracle.wire import require_fields
 
 MAX_INPUT_FILE_BYTES = 64 << 20
@@ -55,23 +57,23 @@ def ask_on_chain(session: Session, model: DescribedModel, wanted: WantedInput, t
     check_provable(terms.policy, model)
     data = encode_input(model, wanted)
     policy, deadline = pack_policy(terms.policy), now_of(session) + terms.patience_seconds
-    call = session.contracts.call(
-        "Coprocessor",
-        "request",
-        model.model_id,
-        data,
-        policy,
-        terms.callback_gas,
-        deadline,
-        session.account,
-        value_wei=terms.fee_wei,
-    )
-    receipt = session.sender.send(call)
+    asking = (terms.callback_gas, deadline, session.account)
+    receipt = session.sender.send(_asking_call(session, (model.model_id, data, policy), terms.fee_wei, asking))
     mined = session.contracts.requested_in(receipt.block_hash)
     asked = next((a for a in mined if a.transaction == receipt.transaction), None)
     if asked is None:
         raise ChainError("the endpoint shows no request in the transaction that made one")
     return Outcome(asked.request_id, deadline, receipt.transaction, receipt.block_number)
+
+
+def _asking_call(session: Session, what: tuple[object, ...], fee_wei: int, how: tuple[object, ...]) -> Call:
+    """Ether goes with the request; a token is in the account's balance already. Raises RequestUnpaid where there is too little."""
+    contracts = session.contracts
+    if asset_of(contracts) is None:
+        return contracts.call("Coprocessor", "request", *what, *how, value_wei=fee_wei)
+    if (balance_wei := contracts.balance_of(session.account)) < fee_wei:
+        raise RequestUnpaid(f"deposit of {session.account}", f"{fee_wei} (`affidavit deposit`)", balance_wei)
+    return contracts.call("Coprocessor", "requestFromBalance", *what, fee_wei, *how)
 
 
 def ask_signed(session: Session, model: DescribedModel, wanted: WantedInput, terms: Terms, api: str) -> Outcome:
@@ -108,8 +110,8 @@ def now_of(session: Session) -> int:
 
 
 def deposit(session: Session, amount_wei: int) -> int:
-    """Deposits in the Coprocessor and returns the balance there, in wei."""
-    session.sender.send(session.contracts.call("Coprocessor", "deposit", value_wei=amount_wei))
+    """Deposits in the Coprocessor and returns the balance there, in wei; a token is approved first. Raises RequestUnpaid."""
+    plan_payment(session.contracts, session.account, "Coprocessor", "deposit", amount_wei=amount_wei).send(session.sender)
     return session.contracts.balance_of(session.account)
 
 

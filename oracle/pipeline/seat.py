@@ -21,11 +21,14 @@ from oracle.records import Address, Bytes32, Operator
 from oracle.relay.contracts import Contracts
 from oracle.relay.failures import CallReverted
 from oracle.relay.fees import compute_fees
+from oracle.relay.paying import Payment, asset_of, plan_payment
 from oracle.relay.sender import GAS_MARGIN_PERCENT
 from oracle.relay.transact import Call
 from oracle.seams import Signer
 
 MAX_SEATS = 256
+TOKEN_STAKE_GAS = 150_000
+"""More than `addTokenStake` with a plain ERC-20 costs; for the plan of a stake whose approval is not mined yet."""
 
 
 class SeatStatus(IntEnum):
@@ -35,6 +38,15 @@ class SeatStatus(IntEnum):
     ACTIVE = 1
     INACTIVE = 2  # stake below the minimum, or admission revoked
     EXITING = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """IFraudProofs.qualityOf: answers it was paid for, late ones among them, and how often it was slashed."""
+
+    delivered: int
+    late: int
+    slashed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +63,8 @@ class Seat:
     unbonding_seconds: int
     rewards_wei: int  # from slashings, `OperatorRegistry.withdrawOwed`
     fees_wei: int  # earned, and deposited: `affidavit withdraw`
+    asset: Address | None  # the token all of these are in; None: ether
+    quality: Quality
 
     def to_json(self) -> dict[str, str | int | bool | None]:
         return {
@@ -65,6 +79,10 @@ class Seat:
             "withdrawable_at": format_moment(self.exit_at) if self.exit_at else None,
             "rewards_wei": str(self.rewards_wei),
             "fees_wei": str(self.fees_wei),
+            "asset": self.asset,
+            "delivered": self.quality.delivered,
+            "late": self.quality.late,
+            "slashed": self.quality.slashed,
         }
 
 
@@ -77,6 +95,7 @@ class Plan:
     seat: Seat
     gas: int
     most_cost_wei: int  # gas at the highest fee it would be sent with; the value is not in it
+    approvals: tuple[Call, ...] = ()  # sent before it, where a token pays; their gas is counted
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -85,6 +104,7 @@ class Plan:
             "to": self.call.to,
             "value_wei": str(self.call.value_wei),
             "data": to_hex(self.call.data),
+            "approvals": len(self.approvals),
             "gas": self.gas,
             "most_cost_wei": str(self.most_cost_wei),
             "seat": self.seat.to_json(),
@@ -142,7 +162,14 @@ def read_seat(contracts: Contracts, operator: Address) -> Seat:
         unbonding_seconds=view("UNBONDING_SECONDS"),
         rewards_wei=view("owedTo", operator),
         fees_wei=contracts.balance_of(operator),
+        asset=asset_of(contracts),
+        quality=read_quality(contracts, operator),
     )
+
+
+def read_quality(contracts: Contracts, operator: Address) -> Quality:
+    """Zeros for who never was an operator."""
+    return Quality(*contracts.view_at("FraudProofs", contracts.deployment.fraud_proofs, "qualityOf", operator))
 
 
 # ---- taking a seat ---------------------------------------------------------------------------------------------------------------------
@@ -165,7 +192,8 @@ def _lowest_free(taken: set[int]) -> int:
 def plan_stake(session: Session, amount_wei: int) -> Plan:
     """Adds to the stake. Raises RequestUnknown, RequestRejected while leaving, RequestUnpaid where the account has too little."""
     seat = _staying(session)
-    return _plan(session, seat, "addStake", value_wei=amount_wei)
+    payment = plan_payment(session.contracts, session.account, "OperatorRegistry", "addStake", amount_wei=amount_wei)
+    return _plan_call(session, seat, payment)
 
 
 def plan_rotation(session: Session, signer: Signer) -> Plan:
@@ -206,6 +234,8 @@ def carry_out(session: Session, plan: Plan) -> Bytes32:
 
     Raises CallReverted where the contracts refuse it after all, AmbiguousSend where it was not seen mined in time.
     """
+    for approval in plan.approvals:
+        session.sender.send(approval)
     return session.sender.send(plan.call).transaction
 
 
@@ -216,17 +246,30 @@ def _staying(session: Session) -> Seat:
     return seat
 
 
-def _plan(session: Session, seat: Seat, function: str, *arguments: object, value_wei: int = 0) -> Plan:
-    contracts = session.contracts
-    call = contracts.call("OperatorRegistry", function, *arguments, value_wei=value_wei)
+def _plan(session: Session, seat: Seat, function: str, *arguments: object) -> Plan:
+    return _plan_call(session, seat, Payment(function, session.contracts.call("OperatorRegistry", function, *arguments)))
+
+
+def _plan_call(session: Session, seat: Seat, payment: Payment) -> Plan:
+    contracts, call = session.contracts, payment.call
+    value_wei = call.value_wei
     ether_wei = contracts.ether_of(session.account)
     if value_wei > ether_wei:
         raise RequestUnpaid(f"ether of {session.account}", f"{value_wei} wei to stake", f"{ether_wei} wei")
-    gas = contracts.estimate_gas(call, session.account) * (100 + GAS_MARGIN_PERCENT) // 100
+    gas = _estimate_gas(session, payment) * (100 + GAS_MARGIN_PERCENT) // 100
     cost_wei = gas * compute_fees(contracts.fee_history()).max_fee_wei
     if value_wei + cost_wei > ether_wei:
         raise RequestUnpaid(f"ether of {session.account}", f"{value_wei} wei and up to {cost_wei} wei for gas", f"{ether_wei} wei")
-    return Plan(function, call, seat, gas, cost_wei)
+    return Plan(payment.function, call, seat, gas, cost_wei, payment.approvals)
+
+
+def _estimate_gas(session: Session, payment: Payment) -> int:
+    """A call that needs an approval first would revert now, so it is not asked for what it costs."""
+    estimate = session.contracts.estimate_gas
+    if not payment.approvals:
+        return estimate(payment.call, session.account)
+    # A second approval that raises what the first lowers is estimated on the state before both: dearer, never cheaper.
+    return sum(estimate(call, session.account) for call in payment.approvals) + TOKEN_STAKE_GAS
 
 
 # ---- the same, without a plan between ----------------------------------------------------------------------------------------------------

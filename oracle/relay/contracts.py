@@ -50,12 +50,13 @@ from oracle.encoding import (
     parse_hex,
     to_hex,
 )
-from oracle.errors import AmbiguousSend, ChainError, ClaimRejected, ConfigRejected, MalformedInput
+from oracle.errors import AmbiguousSend, ChainError, ClaimRejected, ConfigRejected, MalformedInput, PolicyRejected
 from oracle.limits import ERC1271_GAS
 from oracle.records import (
     Address,
     Anchor,
     Asked,
+    Asks,
     Block,
     Bytes32,
     CallbackStatus,
@@ -68,6 +69,7 @@ from oracle.records import (
     OnChainStatus,
     Operator,
     Policy,
+    Quote,
     RegisteredModel,
     Request,
     RequestStatus,
@@ -91,6 +93,8 @@ LOG_PAGE_BLOCKS = 10_000
 OPERATOR_OVERLAP_BLOCKS = 256
 EVIDENCE_KIND_PROOF, EVIDENCE_KIND_ENCLAVE = 2, 3
 """libraries/Types.sol"""
+NOT_SERVED_WEI = (1 << 80) - 1
+"""FeeQuotes.NOT_SERVED; a test holds them equal."""
 ERC1271_MAGIC = bytes.fromhex("1626ba7e")
 """RequesterSignature.sol; a test holds it equal to the contract's."""
 
@@ -127,6 +131,7 @@ _CONTRACTS = {
     "BlsKeys": "bls_keys",
     "BlsQuorumVerifier": "bls_quorum_verifier",
     "Disputes": "disputes",
+    "FeeQuotes": "fee_quotes",
 }
 
 
@@ -446,6 +451,21 @@ class Contracts(Endpoint):
         """Wei; 0 for who has no seat."""
         return int(self._view("OperatorRegistry", "stakeOf", operator))
 
+    def asks_of(self, operator: Address, model_id: Bytes32) -> Asks | None:
+        if "FeeQuotes" not in self._contracts:
+            return None
+        *amounts, is_posted = self._view("FeeQuotes", "asksOf", operator, model_id)
+        return Asks(*(None if wei == NOT_SERVED_WEI else wei for wei in amounts)) if is_posted else None
+
+    def quote(self, model_id: Bytes32, policy: Bytes32) -> Quote:
+        """The least fee with which enough active operators are content. Raises PolicyRejected where too few posted what they ask for."""
+        try:
+            return Quote(*self._view("FeeQuotes", "quote", model_id, policy))
+        except CallReverted as reverted:
+            if reverted.error == "TooFewAsks":
+                raise PolicyRejected("policy", "one that enough active operators posted a price for", reverted.got) from reverted
+            raise
+
     # ---- reading: evidence ------------------------------------------------------------------------------------------------------------
     def check_proof(self, claim: Claim, data: bytes, output: bytes, evidence: Evidence) -> tuple[Address, ...]:
         """Whom the deployment's verifier of a proof names, as the Coprocessor would ask it. `data`: the request's input.
@@ -713,6 +733,11 @@ def creation_call(name: str, *arguments: Any) -> Call:
     return Call(None, parse_hex(factory.constructor(*arguments).data_in_transaction, "creation code"))
 
 
+def call_at(name: str, address: Address, function: str, *arguments: Any) -> Call:
+    """Calldata for a packaged contract on a chain where no deployment is yet."""
+    return Call(address, bytes.fromhex(_contract(Web3(), name, address).encode_abi(function, list(arguments))[2:]))
+
+
 @contextmanager
 def _asking(what: str) -> Iterator[None]:
     """Names what was asked in every failure, and sorts failures into ours."""
@@ -756,7 +781,7 @@ _CODEC = make_tolerant(Web3().codec)
 @cache
 def _solidity_errors() -> dict[bytes, Any]:
     """The errors of every packaged contract, by selector."""
-    elements = [e for name in (*_CONTRACTS, "TimelockController") for e in load_artifact(name).abi if e["type"] == "error"]
+    elements = [e for name in (*_CONTRACTS, "TimelockController", "DemoToken") for e in load_artifact(name).abi if e["type"] == "error"]
     text: dict[str, Any] = {"type": "error", "name": "Error", "inputs": [{"name": "message", "type": "string"}]}
     return {_selector(e): e for e in (*elements, text)}
 

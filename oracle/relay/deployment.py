@@ -36,6 +36,7 @@ class Deployment:
     bls_keys: Address | None = None
     bls_quorum_verifier: Address | None = None
     disputes: Address | None = None
+    fee_quotes: Address | None = None
 
     @property
     def domain(self) -> Domain:

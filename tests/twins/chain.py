@@ -16,12 +16,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from oracle.encoding import compute_part_digest, compute_request_id, keccak256, pack_policy
-from oracle.errors import ChainError, MalformedInput
+from oracle.encoding import compute_part_digest, compute_request_id, keccak256, pack_policy, unpack_policy
+from oracle.errors import ChainError, MalformedInput, PolicyRejected
 from oracle.records import (
     Address,
     Anchor,
     Asked,
+    Asks,
     Block,
     Bytes32,
     Claim,
@@ -33,6 +34,7 @@ from oracle.records import (
     OnChainStatus,
     Operator,
     Policy,
+    Quote,
     RegisteredModel,
     Request,
     TransactionReceipt,
@@ -338,6 +340,26 @@ class ChainTwin:
         self._require_up()
         ever = [o for mined in self.chain for o in mined.world.operators.values()]
         return next((o.operator for o in ever if o.signer == signer), None)
+
+    def asks_of(self, operator: Address, model_id: Bytes32) -> Asks | None:
+        self._require_up()
+        return self.world.asks.get((operator, model_id))
+
+    def quote(self, model_id: Bytes32, policy: Bytes32) -> Quote:
+        """In plain words what FeeQuotes.sol says fast: of each kind the cheapest that are demanded, the dearest of them for everyone."""
+        self._require_up()
+        wanted = unpack_policy(policy)
+        active = [o.operator for o in self.operators() if o.is_active]
+        asks = [found for operator in active if (found := self.world.asks.get((operator, model_id))) is not None]
+        demands = {"signature_wei": wanted.quorum, "proof_wei": int(wanted.proof), "enclave_wei": int(wanted.enclave)}
+        share_wei = 0
+        for name, count in demands.items():
+            amounts = sorted(wei for one in asks if (wei := getattr(one, name)) is not None)
+            if len(amounts) < count:
+                raise PolicyRejected("policy", "one that enough active operators posted a price for", f"{len(amounts)}")
+            share_wei = max([share_wei, *amounts[:count]])
+        shares = sum(demands.values())
+        return Quote(shares * share_wei, share_wei, shares)
 
     def operators(self, block_number: int | None = None) -> list[Operator]:
         self._require_up()

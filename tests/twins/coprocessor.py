@@ -33,6 +33,7 @@ from oracle.records import (
     SIGNED_NONCE_START,
     Address,
     Asked,
+    Asks,
     Bytes32,
     CallbackStatus,
     Claim,
@@ -208,6 +209,7 @@ class World:
     domain: Domain
     records: dict[Bytes32, Record] = field(default_factory=dict)
     balances: dict[Address, int] = field(default_factory=dict)
+    asks: dict[tuple[Address, Bytes32], Asks] = field(default_factory=dict)
     operators: dict[int, Operator] = field(default_factory=dict)
     models: dict[Bytes32, RegisteredModel] = field(default_factory=dict)
     circuits: dict[Bytes32, bytes] = field(default_factory=dict)
@@ -223,6 +225,7 @@ class World:
             self,
             records=dict(self.records),
             balances=dict(self.balances),
+            asks=dict(self.asks),
             operators=dict(self.operators),
             models=dict(self.models),
             circuits=dict(self.circuits),

@@ -23,6 +23,7 @@ ROUTES = {
     ("post", "/v1/requests"),
     ("get", "/v1/requests"),
     ("post", "/v1/requests/prepare"),
+    ("get", "/v1/quote"),
     ("get", "/v1/requests/{request_id}"),
     ("get", "/v1/requests/{request_id}/events"),
     ("get", "/v1/requests/{request_id}/receipt"),

@@ -23,8 +23,8 @@ from oracle.errors import (
     RequestUnpaid,
     TooLarge,
 )
-from oracle.node.intake import MAX_CALLBACK_GAS, MAX_HORIZON_SECONDS, MAX_WINDOW_SECONDS, CheckedJob, Terms, check
-from oracle.records import SIGNED_NONCE_START, Asked, Bytes32, Delivery, Domain, ModelKind, Policy
+from oracle.node.intake import MAX_CALLBACK_GAS, MAX_HORIZON_SECONDS, MAX_WINDOW_SECONDS, CheckedJob, Terms, _check_asks, check
+from oracle.records import SIGNED_NONCE_START, Asked, Asks, Bytes32, Delivery, Domain, ModelKind, Policy
 from tests.twins import coprocessor
 from tests.twins.chain import CONSUMER, DEPLOYER
 from tests.twins.coprocessor import delivery_call, encode_call, request_tuple
@@ -274,3 +274,55 @@ def test_a_proof_costs_what_the_node_wants_for_it(scene: Scene) -> None:
     assert check(paid, scene.chain, scene.node.library, dear).policy.proof
     unproven = scene.chain.ask(scene.digits.model_id, digit_image(), Policy(quorum=1), fee_wei=3)
     assert not check(unproven, scene.chain, scene.node.library, dear).policy.proof
+
+
+# ---- what the operator posted on chain ---------------------------------------------------------------------------------------------------
+ASKING = Asks(signature_wei=10, proof_wei=40, enclave_wei=None)
+
+
+def own_terms(scene: Scene, proves: bool = True, gives_enclave: bool = False) -> Terms:
+    return Terms(0, 4096, proves=proves, signer=scene.node.signer.address, gives_enclave=gives_enclave)
+
+
+@pytest.mark.parametrize(
+    ("policy", "fee_wei", "proves", "problem"),
+    [
+        (Policy(quorum=2), 20, True, None),
+        (Policy(quorum=2), 19, True, "a share of at least 10 for a signature, got 9"),
+        (Policy(proof=True), 40, True, None),
+        (Policy(proof=True), 39, True, "40 for a proof"),
+        (Policy(quorum=2, proof=True), 120, True, None),
+        (Policy(quorum=2, proof=True), 119, True, "40 for a proof, got 39"),
+        (Policy(quorum=2, proof=True), 30, False, None),  # another one proves
+        (Policy(quorum=2, proof=True), 29, False, "10 for a signature, got 9"),
+    ],
+)
+def test_what_pays_less_than_the_operator_posted_is_refused(
+    scene: Scene, policy: Policy, fee_wei: int, proves: bool, problem: str | None
+) -> None:
+    operator = next(o.operator for o in scene.chain.operators() if o.signer == scene.node.signer.address)
+    asked = scene.chain.ask(scene.digits.model_id, digit_image(), policy, fee_wei)
+    terms = own_terms(scene, proves)
+    check(asked, scene.chain, scene.node.library, terms)  # nothing is posted yet
+    scene.chain.world.asks[operator, scene.digits.model_id] = ASKING
+    check(asked, scene.chain, scene.node.library, replace(terms, signer=None))  # its configuration says: not to be heeded
+    if problem is None:
+        check(asked, scene.chain, scene.node.library, terms)
+    else:
+        with pytest.raises(RequestUnpaid, match=problem):
+            check(asked, scene.chain, scene.node.library, terms)
+
+
+def test_no_fee_is_enough_for_what_the_operator_does_not_give(scene: Scene) -> None:
+    operator = next(o.operator for o in scene.chain.operators() if o.signer == scene.node.signer.address)
+    scene.chain.world.asks[operator, scene.digits.model_id] = ASKING
+    asked = scene.chain.ask(scene.digits.model_id, digit_image(), Policy(quorum=1), 10**18)
+    both = replace(asked, request=replace(asked.request, policy=pack_policy(Policy(quorum=1, enclave=True))))
+    _check_asks(both.request, scene.chain, own_terms(scene), Policy(quorum=1, enclave=True))  # another one's enclave does the rest
+    with pytest.raises(RequestUnpaid, match="more than any fee for an enclave"):
+        _check_asks(both.request, scene.chain, own_terms(scene, gives_enclave=True), Policy(quorum=1, enclave=True))
+
+
+def test_a_key_of_no_operator_asks_for_nothing(scene: Scene) -> None:
+    asked = scene.chain.ask(scene.digits.model_id, digit_image(), Policy(quorum=1), 0)
+    check(asked, scene.chain, scene.node.library, replace(own_terms(scene), signer=address_of("nobody")))

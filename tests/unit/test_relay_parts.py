@@ -165,9 +165,9 @@ def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
 def test_every_contract_can_be_created_from_the_package() -> None:
     for name in ("ModelRegistry", "AuditAnchor"):
         assert creation_call(name).data == load_artifact(name).bytecode
-    with_arguments = creation_call("Coprocessor", SOMEWHERE, SOMEWHERE, SOMEWHERE)
+    with_arguments = creation_call("Coprocessor", SOMEWHERE, SOMEWHERE, SOMEWHERE, SOMEWHERE)
     assert with_arguments.to is None
-    assert with_arguments.data == load_artifact("Coprocessor").bytecode + 3 * (bytes(12) + parse_hex(SOMEWHERE, "address"))
+    assert with_arguments.data == load_artifact("Coprocessor").bytecode + 4 * (bytes(12) + parse_hex(SOMEWHERE, "address"))
     with pytest.raises(InvariantBroken, match="NoSuchContract"):
         load_artifact("NoSuchContract")
 

@@ -18,11 +18,25 @@ export const COPROCESSOR = parseAbi([
   "function statusOf(bytes32 requestId) view returns (uint8 status, uint8 callback, bytes32 outputDigest, uint64 availableAt)",
   "function balanceOf(address account) view returns (uint256 amountWei)",
   "function deposit() payable",
+  "function depositToken(uint256 amountWei)",
+  "function requestFromBalance(bytes32 modelId, bytes input, bytes32 policy, uint256 feeWei, uint32 callbackGas, uint64 deadline, address refundTo) returns (bytes32 requestId)",
+  "function ASSET() view returns (address)",
   "function withdraw(uint256 amountWei, address to)",
   "event InferenceRequested(bytes32 indexed requestId, bytes32 indexed modelId, address indexed requester, Request request, bytes input)",
   "event InferenceDelivered(bytes32 indexed requestId, bytes32 indexed modelId, address indexed requester, bytes32 outputDigest, bytes output, address[] beneficiaries, uint64 availableAt)",
   "event InferenceReplaced(bytes32 indexed requestId, bytes32 replacedOutputDigest, bytes32 outputDigest, bytes output, address[] beneficiaries)",
   "event BatchItem(bytes32 indexed requestId, uint8 code, bytes4 reason)",
+]);
+
+/** The token of a deployment that settles in one. */
+export const TOKEN = parseAbi([
+  "function balanceOf(address account) view returns (uint256)",
+  "function allowance(address owner, address spender) view returns (uint256)",
+  "function approve(address spender, uint256 value) returns (bool)",
+]);
+
+export const FEE_QUOTES = parseAbi([
+  "function quote(bytes32 modelId, bytes32 policy) view returns (uint256 feeWei, uint256 shareWei, uint256 shares)",
 ]);
 
 export const OPERATOR_REGISTRY = parseAbi([

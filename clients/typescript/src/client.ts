@@ -11,10 +11,11 @@ import {
   bytesToHex,
   keccak256,
   parseEventLogs,
+  zeroAddress,
 } from "viem";
 
 import { Rejected } from "../../../web/src/verify/rejected";
-import { COPROCESSOR } from "./abi";
+import { COPROCESSOR, FEE_QUOTES, TOKEN } from "./abi";
 import { Api, type Step } from "./api";
 import { type LoggedEvidence, verifyLogged } from "./evidence";
 import { type Model, checkModel } from "./model";
@@ -74,22 +75,14 @@ export class AffidavitClient {
     return checkModel(modelId, told["manifest"], told["parameters"]);
   }
 
-  /** Asks by a transaction, which pays the fee, and waits until it is mined. */
+  /**
+   * Asks by a transaction, and waits until it is mined. It pays the fee where that is ether; where it is a token, the fee comes from the
+   * account's deposit.
+   */
   async ask(modelId: Hex, input: Hex, terms: Terms): Promise<Asked> {
     const { chain, deployment } = this.options;
-    const wallet = this.wallet();
-    const { callbackGas = 0, feeWei } = terms;
     const policy = packPolicy(terms.policy);
-    const deadline = (await this.now()) + BigInt(terms.patienceSeconds);
-    const { request } = await chain.simulateContract({
-      account: wallet.account,
-      address: deployment.coprocessor,
-      abi: COPROCESSOR,
-      functionName: "request",
-      args: [modelId, input, policy, callbackGas, deadline, wallet.account.address],
-      value: feeWei,
-    });
-    const transaction = await wallet.writeContract(request);
+    const transaction = await this.sendRequest(modelId, input, policy, terms);
     const receipt = await chain.waitForTransactionReceipt({ hash: transaction });
     if (receipt.status !== "success") throw new Rejected("transaction", "one that asks", receipt.status);
     const [event] = parseEventLogs({ abi: COPROCESSOR, eventName: "InferenceRequested", logs: receipt.logs });
@@ -124,14 +117,35 @@ export class AffidavitClient {
     return { requestId, request, transaction: null };
   }
 
-  /** Deposits for signed requests, and waits until it is mined. */
+  /**
+   * The least fee with which enough active operators are content, by what they posted on chain; no API is asked. A price, not a promise.
+   * Throws where too few posted one, Rejected where the deployment has nowhere to post.
+   */
+  async quote(modelId: Hex, policy: Policy): Promise<{ feeWei: bigint; shareWei: bigint; shares: bigint }> {
+    const address = this.options.deployment.fee_quotes;
+    if (address === undefined) throw new Rejected("fee_quotes of the deployment", "an address", "none");
+    const args = [modelId, packPolicy(policy)] as const;
+    const [feeWei, shareWei, shares] = await this.options.chain.readContract({ address, abi: FEE_QUOTES, functionName: "quote", args });
+    return { feeWei, shareWei, shares };
+  }
+
+  /** Deposits, and waits until it is mined. A token is approved first, for exactly the amount. */
   async deposit(amountWei: bigint): Promise<Hex> {
     const wallet = this.wallet();
     const address = this.options.deployment.coprocessor;
-    const hash = await wallet.writeContract({ address, abi: COPROCESSOR, functionName: "deposit", value: amountWei });
-    const receipt = await this.options.chain.waitForTransactionReceipt({ hash });
-    if (receipt.status !== "success") throw new Rejected("transaction", "one that deposits", receipt.status);
-    return hash;
+    const token = await this.asset();
+    if (token === null) {
+      return this.mined(await wallet.writeContract({ address, abi: COPROCESSOR, functionName: "deposit", value: amountWei }), "deposits");
+    }
+    await this.approve(token, amountWei);
+    return this.mined(await wallet.writeContract({ address, abi: COPROCESSOR, functionName: "depositToken", args: [amountWei] }), "deposits");
+  }
+
+  /** The token that fees are paid in; null for ether. */
+  async asset(): Promise<Address | null> {
+    const address = this.options.deployment.coprocessor;
+    const asset = await this.options.chain.readContract({ address, abi: COPROCESSOR, functionName: "ASSET" });
+    return asset === zeroAddress ? null : asset;
   }
 
   /** What an account can withdraw, and its signed requests can be paid from. */
@@ -164,6 +178,41 @@ export class AffidavitClient {
     const { logVkey } = this.options;
     if (logVkey === undefined) throw new Rejected("logVkey", "the log's verifier key", "none");
     return verifyLogged(requestId, await this.api().proof(requestId), logVkey);
+  }
+
+  private async sendRequest(modelId: Hex, input: Hex, policy: Hex, terms: Terms): Promise<Hex> {
+    const { chain, deployment } = this.options;
+    const wallet = this.wallet();
+    const { account } = wallet;
+    const { callbackGas = 0, feeWei } = terms;
+    const to = { account, address: deployment.coprocessor, abi: COPROCESSOR } as const;
+    const deadline = (await this.now()) + BigInt(terms.patienceSeconds);
+    if ((await this.asset()) === null) {
+      const args = [modelId, input, policy, callbackGas, deadline, account.address] as const;
+      const { request } = await chain.simulateContract({ ...to, functionName: "request", args, value: feeWei });
+      return wallet.writeContract(request);
+    }
+    const args = [modelId, input, policy, feeWei, callbackGas, deadline, account.address] as const;
+    const { request } = await chain.simulateContract({ ...to, functionName: "requestFromBalance", args });
+    return wallet.writeContract(request);
+  }
+
+  /** Some tokens take a new allowance only after the old one was set to zero. */
+  private async approve(token: Address, amountWei: bigint): Promise<void> {
+    const wallet = this.wallet();
+    const spender = this.options.deployment.coprocessor;
+    const args = [wallet.account.address, spender] as const;
+    const allowedWei = await this.options.chain.readContract({ address: token, abi: TOKEN, functionName: "allowance", args });
+    if (allowedWei >= amountWei) return;
+    for (const value of allowedWei === 0n ? [amountWei] : [0n, amountWei]) {
+      await this.mined(await wallet.writeContract({ address: token, abi: TOKEN, functionName: "approve", args: [spender, value] }), "approves");
+    }
+  }
+
+  private async mined(hash: Hex, does: string): Promise<Hex> {
+    const receipt = await this.options.chain.waitForTransactionReceipt({ hash });
+    if (receipt.status !== "success") throw new Rejected("transaction", `one that ${does}`, receipt.status);
+    return hash;
   }
 
   private async now(): Promise<bigint> {

@@ -11,6 +11,8 @@ export interface Deployment {
   coprocessor: Address;
   operator_registry: Address;
   verifier_router: Address;
+  /** Absent where the deployment was made before there was one. */
+  fee_quotes?: Address;
 }
 
 /** What is asked. Its EIP-712 digest is the request id. */

@@ -6,7 +6,7 @@ import { test } from "node:test";
 
 import { type Abi, type AbiEvent, type AbiFunction, type Address, type Hex, toEventSelector, toFunctionSelector } from "viem";
 
-import { COPROCESSOR, OPERATOR_REGISTRY, VERIFIER, VERIFIER_ROUTER } from "../src/abi";
+import { COPROCESSOR, FEE_QUOTES, OPERATOR_REGISTRY, TOKEN, VERIFIER, VERIFIER_ROUTER } from "../src/abi";
 import {
   Api,
   ApiRefused,
@@ -95,6 +95,8 @@ test("the ABI is the compiled contracts' own", () => {
   const pairs: [Abi, string][] = [
     [COPROCESSOR, "Coprocessor"],
     [OPERATOR_REGISTRY, "OperatorRegistry"],
+    [TOKEN, "IERC20Metadata"],
+    [FEE_QUOTES, "FeeQuotes"],
     [VERIFIER_ROUTER, "VerifierRouter"],
     [VERIFIER, "ProofVerifier"],
   ];

@@ -49,6 +49,20 @@ abstract contract InferenceConsumer is IInferenceConsumer {
         _isOpen[requestId] = true;
     }
 
+    /// @dev As `_ask`, with the fee out of this contract's balance in the Coprocessor: the way where fees are paid in a
+    ///      token, which was approved and put there by `depositToken` (or `depositTokenFor`) before.
+    function _askFromBalance(
+        bytes memory input,
+        uint256 feeWei,
+        uint32 callbackGas,
+        uint32 patienceSeconds,
+        address refundTo
+    ) internal returns (bytes32 requestId) {
+        uint64 deadline = uint64(block.timestamp) + patienceSeconds;
+        requestId = COPROCESSOR.requestFromBalance(MODEL_ID, input, POLICY, feeWei, callbackGas, deadline, refundTo);
+        _isOpen[requestId] = true;
+    }
+
     /// @dev The answer, final under the policy. When this reverts the answer stays, and anyone can have it called
     ///      again with more gas.
     function _onAnswer(bytes32 requestId, bytes calldata output) internal virtual;

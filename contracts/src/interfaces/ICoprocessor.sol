@@ -3,9 +3,10 @@ pragma solidity ^0.8.28;
 
 import {CallbackStatus, Claim, Delivery, Evidence, Request, ResultCode, Status} from "../libraries/Types.sol";
 import {IDisputes} from "./IDisputes.sol";
+import {ITreasury} from "./ITreasury.sol";
 
 /// @title Ask for an inference, deliver one with evidence
-interface ICoprocessor {
+interface ICoprocessor is ITreasury {
     /// @notice A request was made and paid for; everything an operator needs to answer.
     event InferenceRequested(
         bytes32 indexed requestId, bytes32 indexed modelId, address indexed requester, Request request, bytes input
@@ -79,10 +80,9 @@ interface ICoprocessor {
     error NotRequester(address requester, address caller);
     error InsufficientBalance(address account, uint256 balanceWei, uint256 wantedWei);
     error ZeroRecipient();
-    error TransferFailed(address to, uint256 amountWei);
     error OnlySelf();
 
-    /// @notice Asks for an inference and pays `msg.value` for it.
+    /// @notice Asks for an inference and pays `msg.value` for it. Where the asset is a token, only for no fee at all.
     /// @param modelId A registered, active model.
     /// @param input The model's input bytes, at most MAX_INPUT_BYTES.
     /// @param policy The demanded evidence, see libraries/Policy.sol.
@@ -98,6 +98,18 @@ interface ICoprocessor {
         uint64 deadline,
         address refundTo
     ) external payable returns (bytes32 requestId);
+
+    /// @notice As `request`, with the fee out of the caller's balance, in whichever asset.
+    /// @param feeWei At most `balanceOf` the caller.
+    function requestFromBalance(
+        bytes32 modelId,
+        bytes calldata input,
+        bytes32 policy,
+        uint256 feeWei,
+        uint32 callbackGas,
+        uint64 deadline,
+        address refundTo
+    ) external returns (bytes32 requestId);
 
     /// @notice Answers an on-chain request. Anyone may; what counts is the evidence.
     function deliver(
@@ -157,17 +169,31 @@ interface ICoprocessor {
     /// @notice Makes a signed request unusable, by its requester.
     function cancelSigned(Request calldata request_) external;
 
-    /// @notice Credits the caller with `msg.value`.
+    /// @notice Credits the caller with `msg.value`; refused where the asset is a token.
     function deposit() external payable;
 
-    /// @notice Credits `account` with `msg.value`.
+    /// @notice Credits `account` with `msg.value`; refused where the asset is a token.
     function depositFor(address account) external payable;
+
+    /// @notice Credits the caller with `amountWei` of the token, which it has approved before; refused where the asset
+    ///         is ether, and where not exactly that much arrives.
+    function depositToken(uint256 amountWei) external;
+
+    /// @notice Credits `account` with `amountWei` of the token, out of the caller's.
+    function depositTokenFor(address account, uint256 amountWei) external;
 
     /// @notice Pays out of the caller's balance: deposits, refunds, earned fees.
     function withdraw(uint256 amountWei, address payable to) external;
 
     /// @notice What `account` can withdraw, and what signed requests of it can be paid from.
     function balanceOf(address account) external view returns (uint256 amountWei);
+
+    /// @notice How many answers an account was paid for, and how many of them came after more than half of the time
+    ///         between asking and the deadline (0 late ones of signed requests: nobody knows on chain when they were
+    ///         asked). The prover of a challenge is counted, whose answer was replaced is not.
+    /// @dev WARNING: whoever asks and answers itself counts, too, at the price of the gas. Weigh it with the stake, and
+    ///      with what others asked for.
+    function workOf(address account) external view returns (uint64 delivered, uint64 late);
 
     /// @notice The state of a request; zeros for one that was never seen.
     function statusOf(bytes32 requestId)

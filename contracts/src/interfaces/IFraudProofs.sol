@@ -115,6 +115,9 @@ interface IFraudProofs {
     /// @notice Whether a member was fined for its part in a request's committee.
     function wasFined(bytes32 requestId, address member) external view returns (bool);
 
+    /// @notice An operator's whole record in one call: ICoprocessor.workOf and IOperatorRegistry.slashedCount.
+    function qualityOf(address operator) external view returns (uint64 delivered, uint64 late, uint64 slashed);
+
     /// @notice Whether an operator was slashed for what it signed about a request: it is never again for the same.
     function wasSlashed(bytes32 requestId, address operator) external view returns (bool);
 }

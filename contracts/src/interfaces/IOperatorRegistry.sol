@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {ITreasury} from "./ITreasury.sol";
+
 /// @title Operators: a seat, a signing key, a stake
-interface IOperatorRegistry {
+interface IOperatorRegistry is ITreasury {
     /// @notice VACANT → ACTIVE ⇄ INACTIVE, both → EXITING → VACANT. INACTIVE: stake below the minimum, or admission
     ///         revoked.
     enum SeatStatus {
@@ -52,11 +54,13 @@ interface IOperatorRegistry {
     error SlashTooHigh(uint256 stakeWei, uint256 amountWei);
     error OperatorInactive(uint8 index);
     error NothingOwed(address beneficiary);
-    error TransferFailed(address to, uint256 amountWei);
 
     /// @notice Operators and signers of the set bits of `bitmap`, lowest index first; reverts if one of them is not
     ///         active.
     function activeSigners(uint256 bitmap) external view returns (address[] memory operators, address[] memory signers);
+
+    /// @notice Who sits on `index`, with which key, and whether signatures of it count. Zeros for a vacant seat.
+    function signerAt(uint8 index) external view returns (address operator, address signer, bool active);
 
     /// @notice The operator a signing key was ever used by; zero for a key never seen. Never cleared: a key that was
     ///         rotated away or left with its operator still accounts for what it signed, and nobody else can ever use
@@ -75,9 +79,6 @@ interface IOperatorRegistry {
     /// @notice The key an operator signs with now; zero for who has no seat.
     function signerOf(address operator) external view returns (address signer);
 
-    /// @notice Who sits on `index`, with which key, and whether signatures of it count. Zeros for a vacant seat.
-    function signerAt(uint8 index) external view returns (address operator, address signer, bool active);
-
     /// @notice Least stake of an active operator.
     // solhint-disable-next-line func-name-mixedcase
     function MIN_STAKE_WEI() external view returns (uint96);
@@ -85,6 +86,10 @@ interface IOperatorRegistry {
     /// @notice From leaving to the stake.
     // solhint-disable-next-line func-name-mixedcase
     function UNBONDING_SECONDS() external view returns (uint64);
+
+    /// @notice How often an operator was slashed, also on seats it has left. What is burnt beside a reward is not
+    ///         counted again.
+    function slashedCount(address operator) external view returns (uint64 count);
 
     /// @notice The contract that may slash.
     function slasher() external view returns (address);

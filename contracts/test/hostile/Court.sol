@@ -171,9 +171,7 @@ contract Court {
         address operator = operatorAt(actor);
         uint256 stakeWei = operators.stakeOf(operator);
         if (stakeWei >= MIN_STAKE_WEI) return;
-        vm.deal(operator, MIN_STAKE_WEI);
-        vm.prank(operator);
-        operators.addStake{value: MIN_STAKE_WEI - stakeWei}();
+        WORLD.raiseStake(operator, MIN_STAKE_WEI - stakeWei);
     }
 
     /// @dev One of the actions above, chosen with all its arguments by `seed`.
@@ -205,7 +203,7 @@ contract Court {
     // ---- watching ---------------------------------------------------------------------------------------------
 
     function heldWei() external view returns (uint256) {
-        return address(coprocessor).balance;
+        return WORLD.heldBy(address(coprocessor));
     }
 
     function escrowedWei() external view returns (uint256 sumWei) {
@@ -243,7 +241,7 @@ contract Court {
     }
 
     function stakesHeldWei() external view returns (uint256) {
-        return address(operators).balance;
+        return WORLD.heldBy(address(operators));
     }
 
     function seatsByStatus() external view returns (uint256 bitmap) {

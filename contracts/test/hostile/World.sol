@@ -6,6 +6,7 @@ import {IInferenceConsumer} from "../../src/interfaces/IInferenceConsumer.sol";
 import {Policy} from "../../src/libraries/Policy.sol";
 import {CallbackStatus, Delivery, Evidence, Request, Status} from "../../src/libraries/Types.sol";
 import {Coprocessor, Deployment, FraudProofs, OperatorRegistry, TruthVerifier} from "../Deployment.sol";
+import {TokenDeployment} from "../TokenDeployment.sol";
 import {bound, vm} from "../Vm.sol";
 import {Court} from "./Court.sol";
 
@@ -61,7 +62,7 @@ contract World is Deployment {
     uint256 public retried;
     uint256 public challenged;
 
-    function setUp() public override {
+    function setUp() public virtual override {
         super.setUp();
         for (uint256 i; i < ACTORS; ++i) {
             consumers[i] = new MoodyConsumer(this);
@@ -87,8 +88,7 @@ contract World is Deployment {
     }
 
     function actDeposit(uint256 actor, uint96 amountWei) external {
-        vm.deal(address(this), amountWei);
-        coprocessor.depositFor{value: amountWei}(vm.addr(requesterKey(actor % ACTORS)));
+        fund(vm.addr(requesterKey(actor % ACTORS)), amountWei);
         watch();
     }
 
@@ -209,7 +209,7 @@ contract World is Deployment {
 
     // ---- for the court ----------------------------------------------------------------------------------------
 
-    function terms() internal pure override returns (IDisputes.Terms memory with) {
+    function terms() internal pure virtual override returns (IDisputes.Terms memory with) {
         with = super.terms();
         (with.drawSeconds, with.commitSeconds, with.revealSeconds, with.auditOneIn) = (300, 300, 300, 3);
     }
@@ -223,6 +223,14 @@ contract World is Deployment {
     function watchFor(bytes32 replaced) external {
         if (replaced != 0) isReplaced[replaced] = true;
         watch();
+    }
+
+    function raiseStake(address operator, uint256 amountWei) external {
+        raise(operator, amountWei);
+    }
+
+    function heldBy(address account) external view returns (uint256) {
+        return assetsOf(account);
     }
 
     function requestAt(uint256 which) external view returns (Request memory) {
@@ -361,5 +369,47 @@ contract World is Deployment {
             return signDigest(requesterKey(i), coprocessor.computeRequestId(asked));
         }
         revert("nobody's request");
+    }
+}
+
+/// @title The same people in a deployment that settles in a token
+contract TokenWorld is World, TokenDeployment {
+    function setUp() public override(World, Deployment) {
+        World.setUp();
+    }
+
+    function terms() internal pure override(Deployment, World) returns (IDisputes.Terms memory) {
+        return World.terms();
+    }
+
+    function deployAsset() internal override(Deployment, TokenDeployment) returns (address) {
+        return TokenDeployment.deployAsset();
+    }
+
+    function stake(address operator, uint8 index, address signer, bytes memory possession)
+        internal
+        override(Deployment, TokenDeployment)
+    {
+        TokenDeployment.stake(operator, index, signer, possession);
+    }
+
+    function raise(address operator, uint256 amountWei) internal override(Deployment, TokenDeployment) {
+        TokenDeployment.raise(operator, amountWei);
+    }
+
+    function fund(address account, uint256 amountWei) internal override(Deployment, TokenDeployment) {
+        TokenDeployment.fund(account, amountWei);
+    }
+
+    function askAndPay(Request memory asked, bytes memory input)
+        internal
+        override(Deployment, TokenDeployment)
+        returns (bytes32 id)
+    {
+        return TokenDeployment.askAndPay(asked, input);
+    }
+
+    function assetsOf(address account) internal view override(Deployment, TokenDeployment) returns (uint256) {
+        return TokenDeployment.assetsOf(account);
     }
 }
