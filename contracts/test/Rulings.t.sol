@@ -225,7 +225,7 @@ contract RulingsTest is DisputeDeployment {
     function test_WithoutDisputesNothingIsAskedUnderADisputablePolicy() public {
         address nowhere = address(0);
         for (uint256 i; i < 2; ++i) {
-            Coprocessor bare = Coprocessor(deployShipped("Coprocessor", abi.encode(models, router, nowhere)));
+            Coprocessor bare = Coprocessor(deployShipped("Coprocessor", abi.encode(models, router, nowhere, asset)));
             vm.expectRevert(ICoprocessor.DisputesNotServed.selector);
             bare.request(modelId, INPUT, disputablePolicy(2, WINDOW), 0, uint64(START + 60), REFUND_TO);
             bare.request(modelId, INPUT, quorumPolicy(2, WINDOW), 0, uint64(START + 60), REFUND_TO);

@@ -261,7 +261,7 @@ contract TreasuryTest is TokenDeployment {
     // ---- inside -----------------------------------------------------------------------------------------------
 
     function deployCoprocessor(address asset_) private returns (Coprocessor) {
-        return Coprocessor(deployShipped("Coprocessor", abi.encode(models, router, asset_)));
+        return Coprocessor(deployShipped("Coprocessor", abi.encode(models, router, address(0), asset_)));
     }
 
     function exitAndWithdraw(uint256 i) private {
