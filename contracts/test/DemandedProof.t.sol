@@ -97,7 +97,8 @@ contract DemandedProofTest is Deployment {
     ///      context.
     function test_AProofForAnotherContractOrChainIsNone() public {
         Request memory asked = ask(address(0xA11CE), INPUT, proofPolicy(0, 0), 0, 0);
-        Coprocessor other = Coprocessor(deployShipped("Coprocessor", abi.encode(models, router, address(0), address(0))));
+        Coprocessor other =
+            Coprocessor(deployShipped("Coprocessor", abi.encode(models, router, address(0), address(0))));
         bytes32 here = coprocessor.computeRequestId(asked);
         bytes32 there = other.computeRequestId(asked);
         Evidence memory evidence = proofOf(asked, OUTPUT, PROVER);

@@ -154,7 +154,8 @@ contract FraudProofsTest is Deployment {
 
     /// @dev What was signed for another Coprocessor, or on another chain, is not this one's business.
     function test_ASignatureForAnotherContractOrChainIsNobodys() public {
-        Coprocessor other = Coprocessor(deployShipped("Coprocessor", abi.encode(models, router, address(0), address(0))));
+        Coprocessor other =
+            Coprocessor(deployShipped("Coprocessor", abi.encode(models, router, address(0), address(0))));
         Claim memory claim = claimOf(asked, LIE);
         bytes[] memory signatures = new bytes[](1);
         signatures[0] = signDigest(keyOf(0), other.computeClaimDigest(claim));
