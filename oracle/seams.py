@@ -1,6 +1,6 @@
 """One seam per outside thing: chain, clock, log, signer. Stages take these as parameters; `oracle.pipeline` hands in the real ones.
 
-The chain's one implementation is `oracle.relay.contracts`; the only module that imports web3.
+The chain's one implementation is `oracle.relay.contracts`; only it and what it stands on import web3.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ from oracle.pipeline.registering import register_directory
 from oracle.pipeline.session import Session
 from oracle.records import Address, Asked, CallbackStatus, Claim, Delivery, Evidence, ModelKind, Policy, TransactionReceipt
 from oracle.relay.anvil import running_chain
-from oracle.relay.contracts import Contracts, Endpoint
+from oracle.relay.contracts import Contracts
+from oracle.relay.endpoint import Endpoint
 from oracle.relay.sender import Sender
 from oracle.relay.transact import TRANSACTION_GAS_CAP, Call
 

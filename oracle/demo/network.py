@@ -33,8 +33,10 @@ from oracle.pipeline.session import Session, load_signer, save_deployment
 from oracle.pipeline.witness import new_witness
 from oracle.records import Address, Bytes32
 from oracle.relay.anvil import EmbeddedChain, start_chain
-from oracle.relay.contracts import Contracts, Endpoint, call_at
+from oracle.relay.contracts import Contracts
+from oracle.relay.deployed import call_at
 from oracle.relay.deployment import Deployment
+from oracle.relay.endpoint import Endpoint
 from oracle.relay.sender import Sender
 from oracle.seams import Signer
 

@@ -13,7 +13,8 @@ from oracle.encoding import compute_created_address, compute_model_id, compute_p
 from oracle.errors import ChainError, ModelRejected, RequestRejected
 from oracle.limits import ZERO_ADDRESS
 from oracle.records import Address, Bytes32, ModelKind, Operator
-from oracle.relay.contracts import Contracts, creation_call
+from oracle.relay.contracts import Contracts
+from oracle.relay.deployed import creation_call
 from oracle.relay.deployment import Deployment
 from oracle.relay.failures import CallReverted
 from oracle.relay.paying import plan_payment

@@ -13,8 +13,9 @@ from oracle.attest.sign import AccountSigner
 from oracle.config import ChainConfig
 from oracle.errors import ConfigRejected
 from oracle.records import Address
-from oracle.relay.contracts import Contracts, Endpoint
+from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import Deployment, load_deployment, write_deployment
+from oracle.relay.endpoint import Endpoint
 from oracle.relay.endpoints import Endpoints
 from oracle.relay.sender import Sender
 from oracle.seams import Signer

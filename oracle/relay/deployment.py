@@ -12,6 +12,24 @@ from oracle.errors import ConfigRejected, MalformedInput
 from oracle.records import Address, Domain
 from oracle.wire import require_fields
 
+CONTRACTS = {
+    "Coprocessor": "coprocessor",
+    "ModelRegistry": "model_registry",
+    "OperatorRegistry": "operator_registry",
+    "VerifierRouter": "verifier_router",
+    "QuorumVerifier": "quorum_verifier",
+    "ProofVerifier": "proof_verifier",
+    "FraudProofs": "fraud_proofs",
+    "AuditAnchor": "audit_anchor",
+    "EnclaveRegistry": "enclave_registry",
+    "EnclaveVerifier": "enclave_verifier",
+    "BlsKeys": "bls_keys",
+    "BlsQuorumVerifier": "bls_quorum_verifier",
+    "Disputes": "disputes",
+    "FeeQuotes": "fee_quotes",
+}
+"""Names of sources, and the fields of a deployment that say where each is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Deployment:

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from oracle.encoding import keccak256, to_hex
 from oracle.errors import AmbiguousSend, ChainError
 from oracle.records import Address, Anchor, Bytes32, TransactionReceipt
-from oracle.relay.contracts import Contracts, Endpoint
+from oracle.relay.contracts import Contracts
+from oracle.relay.endpoint import Endpoint
 from oracle.relay.failures import CallReverted
 from oracle.relay.fees import compute_fees
 from oracle.relay.transact import TRANSACTION_GAS_CAP, Call, compute_calldata_floor_gas, sign_transaction

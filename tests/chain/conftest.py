@@ -16,8 +16,9 @@ from oracle.encoding import compute_request_id, keccak256, pack_policy
 from oracle.pipeline.deploy import DeploymentPlan, DisputeTerms, create_consumer, deploy, register_model, register_operator
 from oracle.records import Address, Asked, Bytes32, ModelKind, Policy, Request, TransactionReceipt
 from oracle.relay.anvil import EmbeddedChain, start_chain
-from oracle.relay.contracts import Contracts, Endpoint
+from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import Deployment
+from oracle.relay.endpoint import Endpoint
 from oracle.relay.sender import Sender
 from oracle.relay.transact import Call
 

@@ -15,7 +15,7 @@ from oracle.attest.sign import AccountSigner
 from oracle.errors import ChainError, WorldError
 from oracle.relay import anvil
 from oracle.relay.anvil import running_chain, start_chain
-from oracle.relay.contracts import Endpoint
+from oracle.relay.endpoint import Endpoint
 from oracle.relay.failures import CallReverted, EndpointRefused, FailureKind, classify_failure
 from oracle.relay.sender import Sender
 from oracle.relay.transact import Call, Fees, sign_transaction

@@ -19,8 +19,9 @@ from oracle.pipeline.seat import Quality, add_stake, plan_stake, read_seat, take
 from oracle.pipeline.session import Session
 from oracle.records import Address, Asks, Claim, Delivery, ModelKind, Policy, Quote, RequestStatus
 from oracle.relay.anvil import EmbeddedChain
-from oracle.relay.contracts import NOT_SERVED_WEI, Contracts, Endpoint
+from oracle.relay.contracts import NOT_SERVED_WEI, Contracts
 from oracle.relay.deployment import write_deployment
+from oracle.relay.endpoint import Endpoint
 from oracle.relay.paying import asset_of, plan_payment, tokens_of
 from oracle.relay.sender import Sender
 from tests.chain.conftest import account

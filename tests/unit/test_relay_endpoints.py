@@ -22,7 +22,7 @@ from oracle.errors import AmbiguousSend, ChainError, ConfigRejected
 from oracle.journal import redact_url
 from oracle.records import Bytes32
 from oracle.relay.agreement import Rule, Vote, count_agreed, find_attested, rule_of, vote_of
-from oracle.relay.contracts import Endpoint
+from oracle.relay.endpoint import Endpoint
 from oracle.relay.endpoints import Endpoints, Pauses
 from oracle.relay.failures import NonceUsed, NoQuorum, TransactionInvalid, is_rate_limit, is_revert
 from oracle.relay.metrics import EndpointCollector

@@ -18,9 +18,9 @@ from oracle.attest.sign import AccountSigner
 from oracle.encoding import keccak256, parse_address, parse_hex
 from oracle.errors import AmbiguousSend, ChainError, ConfigRejected, InvariantBroken
 from oracle.records import Address, Domain
-from oracle.relay import contracts, outbox, schema
+from oracle.relay import endpoint, outbox, schema
 from oracle.relay.artifacts import load_artifact
-from oracle.relay.contracts import creation_call
+from oracle.relay.deployed import creation_call
 from oracle.relay.deployment import Deployment, load_deployment, write_deployment
 from oracle.relay.failures import CallReverted, FailureKind, NonceUsed, TransactionInvalid, classify_failure, is_already_known, refusal_of
 from oracle.relay.fees import MINIMUM_PRIORITY_FEE_WEI, FeeHistory, compute_fees
@@ -258,11 +258,11 @@ def test_bytes_are_kept_whole_and_a_mined_nonce_takes_no_others(tmp_path: Path) 
 @pytest.mark.parametrize("arguments", ["", "00", "ff" * 32, "ff" * 64, "00" * 31 + "20" + "00" * 31 + "01" + "ff" * 32], ids=len)
 def test_malformed_arguments_of_a_known_error_are_still_that_error(arguments: str) -> None:
     """Whoever reverts chooses these bytes, and an endpoint may change them: neither is a bug of ours."""
-    reverted = contracts._reverted("execution reverted", "0x08c379a0" + arguments)  # Error(string)
+    reverted = endpoint._reverted("execution reverted", "0x08c379a0" + arguments)  # Error(string)
     assert reverted.error == "Error"
     assert "malformed" in str(reverted)
 
 
 def test_revert_data_that_is_not_hex_is_the_endpoint_s_fault() -> None:
     with pytest.raises(ChainError, match="hex"):
-        contracts._reverted("execution reverted", "0xzz")
+        endpoint._reverted("execution reverted", "0xzz")
