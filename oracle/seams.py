@@ -94,6 +94,11 @@ class ChainReader(Protocol):
     @property
     def domain(self) -> Domain: ...
 
+    @property
+    def has_disputes(self) -> bool:
+        """Whether the deployment has the contract Disputes: an earlier one refuses every request that may be disputed."""
+        ...
+
     def block(self, which: int | BlockTag) -> Block | None:
         """The canonical block of that number or tag, None beyond the head."""
         ...

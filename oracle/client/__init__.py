@@ -15,13 +15,18 @@ from oracle.client.evidence import LoggedEvidence, ProvenEntry, verify_logged
 from oracle.client.verifying import Verified, compare_receipt, verify_on_chain
 from oracle.pipeline.inputs import Integers, Raw, Reals, Tensors
 from oracle.pipeline.requesting import Outcome, Terms
+from oracle.relay.disputes import Dispute, Phase
+from oracle.relay.disputes import Outcome as DisputeOutcome
 
 __all__ = [
     "AsyncClient",
     "Client",
+    "Dispute",
+    "DisputeOutcome",
     "Integers",
     "LoggedEvidence",
     "Outcome",
+    "Phase",
     "ProvenEntry",
     "Raw",
     "Reals",

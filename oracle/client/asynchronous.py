@@ -13,7 +13,8 @@ from oracle.pipeline.catalogue import DescribedModel
 from oracle.pipeline.client import SentEvent
 from oracle.pipeline.inputs import WantedInput
 from oracle.pipeline.requesting import Outcome, Terms
-from oracle.records import Bytes32, Policy, Quote
+from oracle.records import Address, Bytes32, Policy, Quote
+from oracle.relay.disputes import Dispute
 
 _END = object()
 
@@ -64,6 +65,17 @@ class AsyncClient:
             )
 
         return await asyncio.to_thread(verify)
+
+    async def dispute(self, request_id: Bytes32, bond_wei: int) -> Dispute:
+        async with self._sending:
+            return await asyncio.to_thread(self._client.dispute, request_id, bond_wei)
+
+    async def ruling(self, request_id: Bytes32) -> Dispute:
+        return await asyncio.to_thread(self._client.ruling, request_id)
+
+    async def take_bond(self, request_id: Bytes32, to: Address | None = None) -> int:
+        async with self._sending:
+            return await asyncio.to_thread(self._client.take_bond, request_id, to)
 
     async def receipt(self, request_id: Bytes32) -> dict[str, Any]:
         return await asyncio.to_thread(self._client.receipt, request_id)

@@ -21,12 +21,14 @@ from oracle.encoding import compute_claim_digest, pack_policy, to_hex
 from oracle.errors import ConfigRejected, EvidenceRejected
 from oracle.pipeline.catalogue import DescribedModel, describe_directory
 from oracle.pipeline.client import ApiClient, SentEvent
+from oracle.pipeline.disputing import open_dispute, open_disputes, read_dispute, take_bond
 from oracle.pipeline.inputs import WantedInput
 from oracle.pipeline.requesting import Outcome, Terms, ask_on_chain, ask_signed, deposit, withdraw_balance
 from oracle.pipeline.session import Session
 from oracle.records import Address, Bytes32, Policy, Quote
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import Deployment, load_deployment
+from oracle.relay.disputes import Dispute
 from oracle.relay.failures import CallReverted
 from oracle.relay.sender import Sender
 from oracle.seams import Signer
@@ -147,6 +149,30 @@ class Client:
         if self._log_key is None:
             raise ConfigRejected("log_vkey", "the log's verifier key", "none")
         return verify_logged(request_id, self._asking_api().proof(request_id), self._log_key)
+
+    # ---- objecting ---------------------------------------------------------------------------------------------------------------------
+    @property
+    def bond_wei(self) -> int:
+        """What `dispute` takes, of the chain's own coin. Raises RequestRejected where the deployment has no disputes."""
+        return open_disputes(self.contracts).terms.bond_wei
+
+    def dispute(self, request_id: Bytes32, bond_wei: int) -> Dispute:
+        """Has a committee of operators decide about a pending answer. The bond is lost where they find it right.
+
+        `bond_wei`: what the caller knows to put up, which must be `self.bond_wei`. Raises RequestUnknown where nothing was delivered,
+        PolicyRejected where the policy has no disputes, RequestRejected where it is too late or somebody was first, CallReverted where
+        the contract refuses: an own answer, or fewer than three others to judge it.
+        """
+        return open_dispute(self._sending(), request_id, bond_wei)
+
+    def ruling(self, request_id: Bytes32) -> Dispute:
+        """How a dispute or an audit stands, and what it came to, by the chain alone. Raises RequestUnknown where there is none."""
+        return read_dispute(self.contracts, request_id).dispute
+
+    def take_bond(self, request_id: Bytes32, to: Address | None = None) -> int:
+        """After a ruling: settles its bond, unless somebody has, and pays out what the account is owed of bonds; in wei, 0 for nothing."""
+        session = self._sending()
+        return take_bond(session, request_id, to or session.account)
 
     # ---- inside ----------------------------------------------------------------------------------------------------------------------
     def _asking_api(self) -> ApiClient:

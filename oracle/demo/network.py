@@ -25,7 +25,7 @@ from oracle.demo.local_keys import find_seeds, local_account
 from oracle.demo.processes import Processes, find_free_port
 from oracle.office.people import Role, add_person
 from oracle.pipeline import deploy as deploying
-from oracle.pipeline.deploy import DeploymentPlan, create_consumer
+from oracle.pipeline.deploy import DeploymentPlan, DisputeTerms, create_consumer
 from oracle.pipeline.keys import new_log
 from oracle.pipeline.registering import register_directory
 from oracle.pipeline.seat import take_seat
@@ -56,6 +56,7 @@ class Plan:
     """What to lay out. Model directories are relative to seeds/models."""
 
     operators: int = 3
+    voters: int = 0  # so many more operators, who run no node: only a watcher that votes for them and puts up no bond
     provers: int = 1  # so many of the nodes, from the first on, make proofs
     enclaves: int = 0  # so many of the nodes, from the first on, have a simulated enclave, to which the two after them attest
     is_watched: bool = True  # a watcher executes deliveries again
@@ -64,6 +65,7 @@ class Plan:
     unregistered_models: tuple[str, ...] = ()
     block_seconds: float = 1.0
     anchor_seconds: float = 5.0
+    disputes: DisputeTerms = field(default_factory=DisputeTerms)
     minimum_fee_wei: int = 0
     requests_per_minute: int = 600  # that the API takes from one requester
     workers: int = 1  # of each node
@@ -87,6 +89,7 @@ class Network:
     watch_url: str = ""
     witness_url: str = ""
     node_urls: tuple[str, ...] = ()
+    voter_urls: tuple[str, ...] = ()
     model_ids: dict[str, Bytes32] = field(default_factory=dict)
 
     @property
@@ -142,6 +145,11 @@ class Network:
         """The name of a node's process."""
         return f"node-{index}"
 
+    @property
+    def voters(self) -> tuple[str, ...]:
+        """The names of the voters' watchers. The first votes for the operator after those who run a node, and so on."""
+        return tuple(f"watch-{self.plan.operators + number}" for number in range(self.plan.voters))
+
 
 @contextmanager
 def running_network(directory: Path, plan: Plan, progress: Progress = lambda _text: None) -> Iterator[Network]:
@@ -173,7 +181,7 @@ def _lay_out(directory: Path, plan: Plan, chain: EmbeddedChain, processes: Proce
     for name in plan.models:
         path = find_seeds() / "models" / name
         network.model_ids[name] = register_directory(network.session("deployer"), path, path.as_uri()).model_id
-    for index in range(plan.operators):
+    for index in range(plan.operators + plan.voters):
         signer = load_signer(directory / f"node-{index}.key", network.password_file)
         take_seat(network.session(f"operator-{index}"), signer, STAKE_WEI, index)
     _register_enclaves(network)
@@ -196,13 +204,14 @@ def _deploy(rpc: str, plan: Plan) -> Deployment:
     signer = AccountSigner(local_account("deployer"))
     sender = Sender(Endpoint(rpc), signer)
     asset = _issue_token(sender, plan) if plan.settles_in_token else None
-    terms = DeploymentPlan(guardian=signer.address, proposers=(signer.address,), minimum_stake_wei=STAKE_WEI, asset=asset)
+    me, proposers = signer.address, (signer.address,)
+    terms = DeploymentPlan(guardian=me, proposers=proposers, minimum_stake_wei=STAKE_WEI, asset=asset, disputes=plan.disputes)
     return deploying.deploy(sender, terms)
 
 
 def _issue_token(sender: Sender, plan: Plan) -> Address:
     """A DemoToken, of which every operator and the requester get TOKENS_WEI."""
-    holders = [f"operator-{i}" for i in range(plan.operators)] + ["requester"]
+    holders = [f"operator-{i}" for i in range(plan.operators + plan.voters)] + ["requester"]
     token = create_consumer(sender, "DemoToken", TOKENS_WEI * len(holders))
     for role in holders:
         sender.send(call_at("DemoToken", token, "transfer", local_account(role).address, TOKENS_WEI))
@@ -213,7 +222,8 @@ def _make_keys(directory: Path, plan: Plan) -> None:
     """A keystore for every process that signs. Nodes get fresh keys; relay and log spend test ether, so theirs are the known ones."""
     from eth_account import Account
 
-    accounts = {f"node-{i}": Account.create() for i in range(plan.operators)}
+    accounts = {f"node-{i}": Account.create() for i in range(plan.operators + plan.voters)}
+    accounts |= {f"watch-{i}": local_account(f"operator-{i}") for i in range(plan.operators, plan.operators + plan.voters)}
     accounts |= {"relay": local_account("relay"), "anchor": local_account("log"), "requester": local_account("requester")}
     accounts |= {f"enclave-{i}": Account.create() for i in range(plan.enclaves)}
     accounts["watch"] = local_account(WATCHER)
@@ -237,9 +247,10 @@ def _write_configurations(network: Network) -> None:
         ["auditor", "api"],
     )
     network.vkey = log.vkey
-    ports = [find_free_port() for _ in range(plan.operators + 4)]
+    ports = [find_free_port() for _ in range(plan.operators + plan.voters + 4)]
     network.log_url, network.relay_url, network.watch_url, network.witness_url = (f"http://127.0.0.1:{port}" for port in ports[:4])
-    network.node_urls = tuple(f"http://127.0.0.1:{port}" for port in ports[4:])
+    network.node_urls = tuple(f"http://127.0.0.1:{port}" for port in ports[4 : 4 + plan.operators])
+    network.voter_urls = tuple(f"http://127.0.0.1:{port}" for port in ports[4 + plan.operators :])
     models = [str(find_seeds() / "models" / name) for name in plan.models + plan.unregistered_models]
     relay_database = f"sqlite:///{directory}/relay.sqlite"
     common = {"password_file": "password", "log_url": network.log_url}
@@ -297,6 +308,7 @@ def _write_configurations(network: Network) -> None:
         password_file="password",  # noqa: S106, a path
         models=models,
     )
+    _write_voters(network, models)
     _write_toml(
         network,
         "api",
@@ -309,6 +321,22 @@ def _write_configurations(network: Network) -> None:
         requests_per_minute=plan.requests_per_minute,
         office=_make_office(network),
     )
+
+
+def _write_voters(network: Network, models: list[str]) -> None:
+    for index, (name, url) in enumerate(zip(network.voters, network.voter_urls, strict=True), network.plan.operators):
+        _write_toml(
+            network,
+            "watch",
+            file=name,
+            listen=_listen(url),
+            database=f"sqlite:///{network.directory}/{name}.sqlite",
+            keystore=f"{name}.key",
+            password_file="password",  # noqa: S106, a path
+            models=models,
+            operator=operator_address(index),
+            dispute=False,
+        )
 
 
 def _make_witness(network: Network) -> dict[str, Any]:
@@ -382,6 +410,8 @@ def _start(network: Network) -> None:
     processes.start("api", ["api", *config("api")], network.api_url)
     if network.plan.is_watched:
         processes.start("watch", ["watch", *config("watch")], network.watch_url)
+    for name, url in zip(network.voters, network.voter_urls, strict=True):
+        processes.start(name, ["watch", *config(name)], url)
     processes.wait_ready()
 
 

@@ -116,6 +116,8 @@ def _check_policy(request: Request, chain: ChainReader, terms: Terms) -> Policy:
         raise PolicyRejected("policy quorum", f"at most {active}, the active operators", policy.quorum)
     if policy.window_seconds > MAX_WINDOW_SECONDS:
         raise PolicyRejected("policy window", f"at most {MAX_WINDOW_SECONDS} seconds", policy.window_seconds)
+    if policy.disputable and not chain.has_disputes:
+        raise PolicyRejected("policy disputable", "a deployment with the contract Disputes", "one without it")
     return policy
 
 

@@ -67,6 +67,12 @@ def check_quorum(policy: Policy, active: int) -> None:
         raise PolicyRejected("policy quorum", f"at most {active}, the number of active operators", policy.quorum)
 
 
+def check_disputable(policy: Policy, chain: ChainReader) -> None:
+    """Raises PolicyRejected where disputes are demanded of a deployment that has none: its Coprocessor refuses such a request."""
+    if policy.disputable and not chain.has_disputes:
+        raise PolicyRejected("policy disputable", "a deployment with the contract Disputes", "one without it")
+
+
 def check_enclave(policy: Policy, keys: Iterable[EnclaveKey], active: Collection[Address], now: datetime) -> None:
     """Raises PolicyRejected where an enclave is demanded and no key could sign for one: of an active operator, good now, in real hardware
     unless the policy takes a simulated enclave. `active`: the active operators' addresses."""

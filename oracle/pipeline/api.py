@@ -20,6 +20,7 @@ from oracle.config import Config, read_secret
 from oracle.encoding import pack_policy, to_hex
 from oracle.errors import AffidavitError, ChainError, ConfigRejected, ModelUnknown, PolicyRejected, StoreError
 from oracle.pipeline.accepting import (
+    check_disputable,
     check_enclave,
     check_paid,
     check_provable,
@@ -116,6 +117,7 @@ class Desk:
         request, request_id, data = build_request(wanted, model, self.domain, now)
         policy = check_terms(request, now)
         check_provable(policy, model)
+        check_disputable(policy, self.chain)
         self.relay_terms().check(request)
         self._check_registered(head, request.model_id)
         self._check_enclave(head, policy)
@@ -139,6 +141,7 @@ class Desk:
             return Submitted(asked.request_id, state, False)
         model, head = self.model(asked.request.model_id), self._head()
         policy = check_signed(asked, model, self._time_at(head))
+        check_disputable(policy, self.chain)
         self.relay_terms().check(asked.request)
         self._check_registered(head, model.model_id)
         check_quorum(policy, len(self._active(head)))

@@ -1,7 +1,7 @@
 """A policy in plain words: what must go wrong for a wrong answer to pass, when the callback runs, who can object, and what it costs.
 
-Words follow docs/trust.md; gas is what forge measured (contracts/snapshots), packaged by `scripts/contracts`. With a deployment at hand the
-words hold its own numbers: how many operators there are, and what the cheapest quorum of them would lose.
+Words follow docs/trust.md; the gas is from `oracle.pipeline.costing`. With a deployment at hand the words
+hold its own numbers: how many operators there are, and what the cheapest quorum of them would lose.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from oracle.encoding import SIGNATURE_BYTES, pack_policy, parse_bytes32, to_hex, unpack_policy
+from oracle.encoding import pack_policy, parse_bytes32, to_hex, unpack_policy
 from oracle.errors import PolicyRejected
 from oracle.limits import MAX_WINDOW_SECONDS, ZERO_ADDRESS
+from oracle.pipeline.costing import GasRow, compute_gas_rows
 from oracle.records import Address, Policy
-from oracle.relay.artifacts import load_gas
 from oracle.relay.contracts import Contracts
 from oracle.relay.disputes import Disputes
 from oracle.relay.disputes import Terms as DisputeTerms
@@ -26,9 +26,6 @@ EVIDENCE_KINDS = {"quorum": 1, "proof": 2, "enclave": 3}
 
 MIN_COMMITTEE = 3
 """Disputes.sol."""
-
-BYTE_GAS = 16
-"""What a byte of calldata that is not zero costs (EIP-2028)."""
 
 _WINDOW = re.compile(r"(\d{1,10})([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -55,16 +52,6 @@ class Demand:
 
     kind: str
     wrong_if: str
-
-
-@dataclass(frozen=True, slots=True)
-class GasRow:
-    """What somebody pays: gas of a whole transaction, 21,000 and calldata included. `wei` at the deployment's price, where one is known."""
-
-    what: str
-    payer: str
-    gas: int
-    wei: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +155,12 @@ def explain(policy: Policy, standing: Standing | None = None) -> Explanation:
     return Explanation(
         policy=policy,
         demands=demands,
-        together=_together(policy, demands),
+        together=_together(policy, demands, standing),
         callback=_callback(policy),
         challenge=_challenge(policy, standing),
         unanswered=_unanswered(policy),
         problems=tuple(_problems(policy, standing)) if standing else (),
-        gas=tuple(_gas(policy, standing)),
+        gas=tuple(compute_gas_rows(policy, standing.gas_price_wei if standing else None)),
     )
 
 
@@ -217,22 +204,56 @@ def _quorum_words(k: int, standing: Standing | None) -> str:
     return text + f" Only {standing.admitter} admits operators."
 
 
-def _together(policy: Policy, demands: tuple[Demand, ...]) -> str:
+def _together(policy: Policy, demands: tuple[Demand, ...], standing: Standing | None) -> str:
     parts = [_SHORT[d.kind].format(k=policy.quorum, s=" signs" if policy.quorum == 1 else "s sign") for d in demands]
     whole = _join(parts)
     if not policy.window_seconds:
         return f"A wrong answer passes only if {whole}." + (" All of it for the same request." if len(parts) > 1 else "")
     if policy.disputable:
-        return (
-            f"A wrong answer passes only if {whole}, and then either nobody who has the model objects within "
-            f"{duration(policy.window_seconds)} and no audit falls on it, or most of a committee of operators drawn by lot vote for the "
-            "same lie. An answer of a canonical model is replaced by the proven one, whatever a committee thinks."
-        )
+        return f"A wrong answer passes only if {whole}, and {_dispute_fails(policy, standing)} {_PROVEN_ANYWAY}"
     watch = f"nobody who has the model proves the right answer within {duration(policy.window_seconds)}"
     return (
         f"A wrong answer of a canonical model passes only if {whole}, and {watch}. For an opaque model nothing can be proven: the window "
         "only gives time to look before the answer is used, so only the former protects you."
     )
+
+
+_PROVEN_ANYWAY = "An answer of a canonical model is replaced by the proven one, whatever a committee thinks."
+
+
+def _dispute_fails(policy: Policy, standing: Standing | None) -> str:
+    """What must happen besides for a lie to stay: nobody looks, or those who are drawn to look say the same."""
+    window = duration(policy.window_seconds)
+    terms = None if standing is None else standing.disputes
+    if standing is None or terms is None:
+        return (
+            f"then either nobody who has the model objects within {window} and no audit falls on it, or most of a committee of operators "
+            "drawn by lot vote for the same lie, or nobody has the committee drawn in time."
+        )
+    others = len(standing.stakes_wei) - policy.quorum
+    if others < MIN_COMMITTEE:
+        return (
+            f"of the operators who do not sign {_seated(others)}: nobody can dispute it and no audit can fall on it, so only the former "
+            "protects you."
+        )
+    seats = compute_committee_size(terms.committee_size, others)
+    audit = (
+        f"the audit that one answer in {terms.audit_one_in} must pass does not fall on it" if terms.audit_one_in else "nothing is audited"
+    )
+    return (
+        f"then either nobody who has the model puts up the bond of {ether(terms.bond_wei)} within {window} and {audit}, or "
+        f"{seats // 2 + 1} of a committee of {seats} drawn by lot from the {others} others vote for the same lie, or nobody has the "
+        f"committee drawn within {duration(terms.draw_seconds)}."
+    )
+
+
+def _seated(others: int) -> str:
+    return f"too few are left for a committee ({max(others, 0)}, and it takes {MIN_COMMITTEE})"
+
+
+def compute_committee_size(wanted: int, eligible: int) -> int:
+    """As Disputes.sol: what the deployment wants, or the largest odd number there is."""
+    return wanted if eligible >= wanted else eligible - 1 + eligible % 2
 
 
 _SHORT = {"quorum": "{k} operator{s} the same lie", "proof": "the proof system is broken", "enclave": "an enclave is broken"}
@@ -324,67 +345,6 @@ def _dispute_problems(policy: Policy, standing: Standing) -> list[str]:
     return [
         f"A committee takes {MIN_COMMITTEE} active operators who did not sign; {max(others, 0)} are left: nobody can dispute an answer."
     ]
-
-
-# ---- gas -------------------------------------------------------------------------------------------------------------------------------
-def compute_delivery_gas(policy: Policy) -> int:
-    """Gas of a delivery, callback left out: measured, or put together from what was measured (docs/costs.md).
-
-    Signers between measured numbers are interpolated, beyond them extrapolated; a proof is that of the digits model (6,570 parameters).
-    """
-    enclave = load_gas()["Enclaves"]["verify one signature"] + SIGNATURE_BYTES * BYTE_GAS if policy.enclave else 0
-    if not (policy.quorum or policy.proof):
-        raise PolicyRejected("policy", "a quorum or a proof beside the enclave", "an enclave alone")
-    return enclave + _gas_without_enclave(policy)
-
-
-def _gas_without_enclave(policy: Policy) -> int:
-    coprocessor, proven, policies = (load_gas()[group] for group in ("Coprocessor", "Proven", "Policies"))
-    proof_alone = proven["deliver a proof of digits-mlp, input of 128 bytes"]
-    verification = proof_alone - coprocessor["deliver, a proof without its verification"]
-    window = policies["deliver, 2 signers, under a window"] - coprocessor["deliver, signers: 2"] if policy.window_seconds else 0
-    if not policy.quorum:
-        return proof_alone + window
-    signers = _gas_of_signers(policy.quorum, coprocessor, "signers")
-    if not policy.proof:
-        return signers + window
-    beside = policies["deliver, 2 signers and a proof without its verification"] - coprocessor["deliver, signers: 2"]
-    return signers + beside + verification + window
-
-
-def compute_bls_saving(policy: Policy) -> int:
-    """Gas that one aggregated BLS signature saves in place of as many ECDSA signatures, where operators have such keys; 0 for few."""
-    quorums = load_gas()["Quorums"]
-    return max(0, _gas_of_signers(policy.quorum, quorums, "ecdsa signers") - _gas_of_signers(policy.quorum, quorums, "bls signers"))
-
-
-def _gas_of_signers(k: int, measured: Mapping[str, int], what: str) -> int:
-    points = sorted((int(m[1]), gas) for name, gas in measured.items() if (m := re.fullmatch(rf"deliver, {what}: (\d+)", name)))
-    upper = next((i for i, (count, _) in enumerate(points) if count >= k), len(points) - 1)
-    (first, low), (second, high) = points[max(upper - 1, 0)], points[max(upper, 1)]
-    return low + -(-(high - low) * (k - first) // (second - first))
-
-
-def _gas(policy: Policy, standing: Standing | None) -> list[GasRow]:
-    gas = load_gas()
-
-    def row(what: str, payer: str, amount: int) -> GasRow:
-        return GasRow(what, payer, amount, amount * standing.gas_price_wei if standing else None)
-
-    rows = [
-        row("ask, with an input of 128 bytes (nothing for a signed request)", "you", gas["Coprocessor"]["request, input of 128 bytes"]),
-        row("deliver" + (", with a proof of a small model" if policy.proof else ""), "the relay", compute_delivery_gas(policy)),
-    ]
-    if policy.quorum and (saving := compute_bls_saving(policy)):
-        rows.append(row("deliver, by one aggregated BLS signature", "the relay", compute_delivery_gas(policy) - saving))
-    if policy.window_seconds:
-        rows.append(row("finalize after the window", "the relay", gas["Policies"]["finalize, 2 to pay"]))
-        rows.append(row("challenge, with a proof of a small model", "who objects", gas["Proven"]["challenge of digits-mlp"]))
-    if policy.quorum:
-        rows.append(
-            row("slash 2 signers, with a proof of a small model", "who objects", gas["Proven"]["proveWrong of digits-mlp, signers: 2"])
-        )
-    return [*rows, row("refund, when nobody answers", "anyone", gas["Policies"]["refund"])]
 
 
 # ---- words -----------------------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 
 from oracle.encoding import pack_policy, parse_hex, to_hex
 from oracle.errors import ChainError, InputRejected, MalformedInput, RequestUnpaid
-from oracle.pipeline.accepting import check_provable, check_terms
+from oracle.pipeline.accepting import check_disputable, check_provable, check_terms
 from oracle.pipeline.asking import Wanted, build_request
 from oracle.pipeline.catalogue import DescribedModel
 from oracle.pipeline.client import ApiClient
@@ -55,6 +55,7 @@ class Outcome:
 def ask_on_chain(session: Session, model: DescribedModel, wanted: WantedInput, terms: Terms) -> Outcome:
     """Sends `Coprocessor.request` and waits until it is mined. Raises InputRejected, CallReverted or ChainError."""
     check_provable(terms.policy, model)
+    check_disputable(terms.policy, session.contracts)
     data = encode_input(model, wanted)
     policy, deadline = pack_policy(terms.policy), now_of(session) + terms.patience_seconds
     asking = (terms.callback_gas, deadline, session.account)
@@ -100,7 +101,9 @@ def sign_request(session: Session, model: DescribedModel, wanted: WantedInput, t
     )
     moment = datetime.fromtimestamp(now, UTC)
     request, request_id, data = build_request(whole, model, session.contracts.domain, moment)
-    check_provable(check_terms(request, moment), model)
+    policy = check_terms(request, moment)
+    check_provable(policy, model)
+    check_disputable(policy, session.contracts)
     return Asked(request_id, request, data, session.signer.sign_digest(request_id))
 
 

@@ -42,6 +42,10 @@ class Deployed(Endpoint):
     def domain(self) -> Domain:
         return self.deployment.domain
 
+    @property
+    def has_disputes(self) -> bool:
+        return self.deployment.disputes is not None
+
     def check_deployment(self) -> None:
         """Raises ConfigRejected unless the endpoint is on the deployment's chain and the contracts there are ours."""
         self.endpoints.require_chain(self.deployment.chain_id)

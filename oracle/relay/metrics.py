@@ -33,7 +33,7 @@ class StoreCollector(Collector):
         with reading(self._engine) as connection:
             jobs = outbox.count_jobs(connection)
             replaced, waiting_seconds = outbox.measure_waiting(connection, self._clock.now())
-            slots: dict[str, int] = dict(connection.execute(select(SLOTS.c.state, func.count()).group_by(SLOTS.c.state)).tuples().all())
+            slots: dict[str, int] = dict(connection.execute(select(SLOTS.c.state, func.count()).group_by(SLOTS.c.state)).all())
         yield _family("affidavit_relay_requests", "Requests by state", count_by_state(self._engine))
         yield _family("affidavit_relay_jobs", "Jobs by state", jobs)
         yield _family("affidavit_relay_nonces", "Nonces of the account by state; foreign means that the key is used elsewhere", slots)

@@ -195,7 +195,7 @@ def replace_payload(connection: Connection, job: Job, payload: dict[str, Any]) -
 
 
 def count_jobs(connection: Connection) -> dict[JobState, int]:
-    counts: dict[str, int] = dict(connection.execute(select(JOBS.c.state, func.count()).group_by(JOBS.c.state)).tuples().all())
+    counts: dict[str, int] = dict(connection.execute(select(JOBS.c.state, func.count()).group_by(JOBS.c.state)).all())
     return {state: counts.get(state.value, 0) for state in JobState}
 
 

@@ -22,8 +22,8 @@ LIE = pack_int16([2047, *[-2048] * 9])  # "it is a zero", whatever the image sho
 class Liar:
     """`tell` names the requests it lies about; `told` counts how often it was asked."""
 
-    def __init__(self, network: Network, index: int) -> None:
-        self._network = network
+    def __init__(self, network: Network, index: int, lie: bytes = LIE) -> None:
+        self._network, self._lie = network, lie
         self._signer = load_signer(network.directory / f"node-{index}.key", network.password_file)
         self._asked: dict[Bytes32, Asked] = {}
         self.told = 0
@@ -36,15 +36,15 @@ class Liar:
         if asked is None:
             return None
         self.told += 1
-        claim = Claim(request_id, asked.request.model_id, asked.request.input_digest, keccak256(LIE))
-        signed = sign_claim(claim, LIE, self._network.contracts.domain, self._signer)
+        claim = Claim(request_id, asked.request.model_id, asked.request.input_digest, keccak256(self._lie))
+        signed = sign_claim(claim, self._lie, self._network.contracts.domain, self._signer)
         return json.dumps(signed_claim_to_json(signed)).encode()
 
 
 @contextmanager
-def lying_node(network: Network, index: int) -> Iterator[Liar]:
-    """Stops a node's process and puts a liar in its place; afterwards the node comes back."""
-    name, liar = network.node(index), Liar(network, index)
+def lying_node(network: Network, index: int, lie: bytes = LIE, returns: bool = True) -> Iterator[Liar]:
+    """Stops a node's process and puts a liar in its place; afterwards the node comes back, unless it is not wanted any more."""
+    name, liar = network.node(index), Liar(network, index, lie)
 
     class Door(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -67,5 +67,6 @@ def lying_node(network: Network, index: int) -> Iterator[Liar]:
         server.shutdown()
         server.server_close()
         thread.join()
-        network.processes.restart(name)
-        network.processes.wait_ready(name)
+        if returns:
+            network.processes.restart(name)
+            network.processes.wait_ready(name)

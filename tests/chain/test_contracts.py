@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from oracle.attest.quorum import assemble_quorum
 from oracle.attest.sign import AccountSigner, sign_claim
+from oracle.demo.local_keys import find_seeds
 from oracle.encoding import compute_anchor_digest, compute_log_id, keccak256
-from oracle.errors import ChainError, ConfigRejected, MalformedInput
-from oracle.records import Asked, Bytes32, CallbackStatus, Claim, Delivery, RequestStatus, ResultCode
+from oracle.errors import ChainError, ConfigRejected, MalformedInput, PolicyRejected
+from oracle.pipeline.catalogue import describe_directory
+from oracle.pipeline.inputs import Integers
+from oracle.pipeline.requesting import Terms, ask_on_chain, sign_request
+from oracle.pipeline.session import Session
+from oracle.records import Asked, Bytes32, CallbackStatus, Claim, Delivery, Policy, RequestStatus, ResultCode
 from oracle.relay.contracts import Contracts
 from oracle.relay.failures import CallReverted
 from oracle.relay.sender import AnchorSender
@@ -146,3 +153,19 @@ def test_anchor_that_somebody_else_submitted_is_the_same_anchor(world: World) ->
         AnchorSender(world.contracts, AccountSigner(account(8))).submit_anchor(*arguments[:3], other, [], sign(5, other))
     with pytest.raises(ChainError, match="BadAnchorSignature"):
         AnchorSender(world.contracts, AccountSigner(account(8))).submit_anchor(*arguments[:2], 6, root, [], sign(7, root))
+
+
+def test_disputes_are_not_asked_of_a_deployment_without_them(world: World) -> None:
+    """Nothing is sent, and nothing signed: the contract would refuse it, with less to say."""
+    assert world.contracts.has_disputes
+    older = Contracts(world.rpc, replace(world.deployment, disputes=None))
+    older.check_deployment()
+    session = Session(older, AccountSigner(account(6)), world.sender(6))
+    model = describe_directory(find_seeds() / "models/digits-mlp/canonical")
+    wanted = (model, Integers((0,) * 64), Terms(Policy(1, window_seconds=600, disputable=True), FEE_WEI, 0, 600))
+    nonce = older.nonce(session.account, "latest")
+    for ask in (ask_on_chain, sign_request):
+        with pytest.raises(PolicyRejected, match="policy disputable: expected a deployment with the contract Disputes"):
+            ask(session, *wanted)
+    assert older.nonce(session.account, "latest") == nonce
+    assert sign_request(replace(session, contracts=world.contracts), *wanted).signature

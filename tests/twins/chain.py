@@ -86,6 +86,7 @@ class ChainTwin:
         self.finality_depth = finality_depth
         self.seconds_per_block = seconds_per_block
         self.is_down = False
+        self.has_disputes = True
         self.enclaves: dict[Address, EnclaveKey] = {}
         self.mempool: list[Transaction] = []
         self._salt = 0

@@ -154,6 +154,24 @@ def test_an_enclave_is_demanded_where_one_could_sign(
         assert found in refused.json()["detail"]
 
 
+@pytest.mark.parametrize("is_served", [True, False])
+def test_disputes_are_demanded_where_there_are_some(is_served: bool, net: Network, client: TestClient) -> None:
+    """A deployment made before the contract Disputes would refuse the request only when it is delivered."""
+    net.chain.has_disputes = is_served
+    policy = Policy(1, window_seconds=600, disputable=True)
+    answer = post(client, net.asked(policy=pack_policy(policy)))
+    demanded = {"quorum": 1, "window_seconds": 600, "disputable": True}
+    prepared = client.post("/v1/requests/prepare", json=wanted(net, policy=demanded))
+    if is_served:
+        assert (answer.status_code, prepared.status_code) == (202, 200)
+        return
+    for refused in (answer, prepared):
+        assert (refused.status_code, refused.json()["title"]) == (422, "PolicyRejected")
+        assert refused.json()["detail"] == "policy disputable: expected a deployment with the contract Disputes, got one without it"
+    assert net.counts() == (0, 0)
+    assert post(client, net.asked(policy=pack_policy(replace(policy, disputable=False)))).status_code == 202
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_request_gets_its_own_error_and_leaves_nothing(name: str, net: Network, client: TestClient) -> None:
     make, status, title, detail = BAD[name]

@@ -151,6 +151,18 @@ def test_signed_requests(scene: Scene, make: Callable[[Scene], Asked], error: ty
         checked(scene, asked)
 
 
+DISPUTABLE = Policy(quorum=1, window_seconds=600, disputable=True)
+
+
+def test_disputes_are_not_worked_for_where_there_are_none(scene: Scene) -> None:
+    asked = scene.sign(digit_image(), policy=pack_policy(DISPUTABLE))
+    assert checked(scene, asked).policy == DISPUTABLE
+    scene.chain.has_disputes = False
+    with pytest.raises(PolicyRejected, match="policy disputable: expected a deployment with the contract Disputes, got one without it"):
+        checked(scene, asked)
+    checked(scene, scene.sign(digit_image(), policy=pack_policy(replace(DISPUTABLE, disputable=False))))
+
+
 def test_a_deposit_is_not_promised_twice(scene: Scene) -> None:
     asked = scene.sign(digit_image(), fee_wei=60)
     checked(scene, asked, owed_wei=40)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from oracle.encoding import pack_policy, to_hex
 from oracle.errors import MalformedInput, PolicyRejected
-from oracle.pipeline.explaining import Standing, compute_delivery_gas, duration, ether, explain, parse_policy
+from oracle.pipeline.costing import compute_delivery_gas
+from oracle.pipeline.explaining import Standing, duration, ether, explain, parse_policy
 from oracle.records import Address, Policy
 from oracle.relay.artifacts import load_gas
 from oracle.relay.disputes import Terms as DisputeTerms
@@ -134,6 +135,32 @@ def test_one_aggregated_signature_is_told_where_it_is_cheaper() -> None:
         assert [compute_delivery_gas(Policy(k)) - row.gas for row in rows] == ([saved] if saved > 0 else [])
 
 
+def test_a_dispute_s_steps_cost_what_was_measured_and_each_names_its_payer() -> None:
+    measured, policy = load_gas()["Disputes"], Policy(2, window_seconds=600, disputable=True)
+    assert compute_delivery_gas(policy) == measured["deliver, 2 signers, disputable"]
+    rows = {row.what: row for row in explain(policy, STANDING).gas}
+    expected = {
+        "finalize after the window": ("the relay", "finalize, disputable, 2 to pay"),
+        "dispute: open, and the bond": ("who objects", "open"),
+        "dispute: draw 5 of 6 operators": ("who objects, or anyone", "draw 5 of 6"),
+        "dispute: commit to a vote": ("each of the committee", "commitVote, the first of 5"),
+        "dispute: reveal a vote": ("each of the committee", "revealVote, the first of 5"),
+        "dispute: apply the ruling, 6 to pay": ("who objects, or anyone", "applyRuling, 6 to pay"),
+        "dispute: finalize what was upheld, 6 to pay": ("the relay", "finalize, upheld, 6 to pay"),
+        "dispute: settle the bond": ("who has it back, or anyone", "settleBond, to the challenger"),
+        "slash 2 signers, outvoted": ("who objects, or anyone", "proveOutvoted of 2 signers"),
+    }
+    for what, (payer, name) in expected.items():
+        assert (rows[what].payer, rows[what].gas) == (payer, measured[name])
+        assert rows[what].wei == measured[name] * STANDING.gas_price_wei
+    plain = explain(Policy(2, window_seconds=600)).gas
+    assert not any("dispute" in row.what or "outvoted" in row.what for row in plain)
+    assert load_gas()["Policies"]["finalize, 2 to pay"] in {row.gas for row in plain}
+    alone = {row.what for row in explain(Policy(proof=True, window_seconds=600, disputable=True)).gas}
+    assert "slash 2 signers, outvoted" not in alone
+    assert "dispute: open, and the bond" in alone
+
+
 # ---- the story -------------------------------------------------------------------------------------------------------------------------
 def test_a_quorum_is_told_with_the_stakes_that_are_there() -> None:
     told = explain(Policy(quorum=2), STANDING)
@@ -191,6 +218,25 @@ def test_a_dispute_is_told_with_who_decides_and_what_it_costs_whom() -> None:
     assert explain(told.policy, here).problems == ()
     assert "2 are left: nobody can dispute" in explain(replace(told.policy, quorum=2), here).problems[0]
     assert "no disputes here" in explain(told.policy, STANDING).problems[0]
+
+
+def test_what_must_go_wrong_under_disputes_is_told_with_the_numbers_that_are_there() -> None:
+    policy = Policy(1, window_seconds=600, disputable=True)
+    terms = DisputeTerms(10**17, 5, 3_600, 7_200, 3_600, 50)
+    here = replace(STANDING, disputes=terms, stakes_wei=(10**18,) * 6)
+    told = explain(policy, here).together
+    assert (
+        "nobody who has the model puts up the bond of 0.1 ETH within 10 minutes and the audit that one answer in 50 must pass does not fall"
+        in told
+    )
+    assert "or 3 of a committee of 5 drawn by lot from the 5 others vote for the same lie" in told
+    few = explain(policy, replace(here, stakes_wei=(10**18,) * 5)).together
+    assert "nobody has the committee drawn within 1 hour" in told
+    assert "or 2 of a committee of 3 drawn by lot from the 4 others vote for the same lie" in few
+    assert "nothing is audited" in explain(policy, replace(here, disputes=replace(terms, audit_one_in=0))).together
+    none = explain(policy, replace(here, stakes_wei=(10**18,) * 3)).together
+    assert "of a committee of" not in none
+    assert "nobody can dispute it and no audit can fall on it, so only the former protects you" in none
 
 
 def test_amounts_and_durations_in_words() -> None:
