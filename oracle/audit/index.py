@@ -59,7 +59,7 @@ MAX_WORDS = 16
 MAX_COUNTED = 256  # blocks, about four million records: beyond them a page has no total
 _GROUP = 64  # blocks that are looked at together
 _BATCH = BLOCK  # entries a transaction
-_MAX_STATES = 1 << 17
+_MAX_STATES = 1 << 12  # calls, 1.5 KiB each: a call's records come together, and the state of one of before is read again
 _WORTH_PROCESSES = 1 << 14  # entries: below, starting processes takes longer than they save
 
 OnProgress = Callable[[str, int, int], None]
@@ -185,7 +185,7 @@ class Index:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._states: dict[Bytes32, CallState | None] = {}
+        self._states: dict[Bytes32, CallState | None] = {}  # of the calls of the newest records, in the order of their last
         self._ledger = Ledger()  # as of the last batch of this process: of use where no other wrote one since
         self._following = Lock()  # one thread of this process at a time
 
@@ -310,11 +310,12 @@ class Index:
             projection.enter(entry, () if entry.call_id is None else earlier.get(entry.call_id, ()))
             ledger.enter(entry.index, entry.leaf_hash, entry.record, entry.time, entry.log_time)
         projection.write(connection, size)
+        for call_id in list(islice(self._states, max(0, len(self._states) - _MAX_STATES))):
+            del self._states[call_id]
 
     def _load_states(self, connection: Connection, call_ids: set[Bytes32]) -> dict[Bytes32, list[int]]:
         """Sees to it that the states of these calls are known; returns where the records of those lie that are in the database."""
-        if len(self._states) > _MAX_STATES:
-            self._states.clear()
+        self._states |= {call_id: self._states.pop(call_id) for call_id in call_ids if call_id in self._states}  # the last to be forgotten
         for part in chunks([call_id for call_id in call_ids if call_id not in self._states]):
             self._states |= dict.fromkeys(part)
             for row in connection.execute(select(calls).where(calls.c.call_id.in_(part))):

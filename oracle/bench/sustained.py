@@ -25,6 +25,7 @@ from oracle.records import Asked, Bytes32, Policy
 
 CLIENTS = 16
 PATIENCE_SECONDS = 600
+LONG_SECONDS = 300.0
 DRAIN_SECONDS = 120.0
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -41,6 +42,12 @@ class Load:
     @property
     def count(self) -> int:
         return int(self.rate * self.seconds)
+
+    @property
+    def looks(self) -> frozenset[int]:
+        """Before which requests memory is looked at: the middle one, or every tenth of a long run, which shows whether it stays flat."""
+        parts = 10 if self.seconds >= LONG_SECONDS else 2
+        return frozenset(self.count * part // parts for part in range(1, parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,7 @@ class Outcome:
     late: list[float] = field(default_factory=list)
     took_seconds: float = 0.0
     before: dict[str, Usage] = field(default_factory=dict)
-    half: dict[str, Usage] = field(default_factory=dict)
+    between: list[dict[str, Usage]] = field(default_factory=list)
     after: dict[str, Usage] = field(default_factory=dict)
 
     @property
@@ -88,9 +95,10 @@ class Outcome:
         return 1000 * (self.after[who].seconds - self.before[who].seconds) / max(1, len(self.late))
 
     def _usage(self, who: str) -> str:
-        before, half, after = self.before[who], self.half.get(who), self.after[who]
+        before, after = self.before[who], self.after[who]
         cores = (after.seconds - before.seconds) / self.took_seconds
-        memory = " → ".join(f"{usage.resident_mib:.0f}" for usage in (before, half, after) if usage is not None)
+        looks = (look[who] for look in (self.before, *self.between, self.after) if who in look)
+        memory = " → ".join(f"{usage.resident_mib:.0f}" for usage in looks)
         return f"{self._request_ms(who):.1f} ms for each request, {cores:.2f} cores, {memory} MiB"
 
 
@@ -177,8 +185,8 @@ def run(network: Network, load: Load, policy: Policy, fee_wei: int, progress: Ca
 def _send_when_due(
     pool: ThreadPoolExecutor, ask: Callable[[int, float], None], number: int, moment: float, outcome: Outcome, network: Network
 ) -> Future[None]:
-    if number == outcome.load.count // 2:
-        outcome.half = read_usage(network)
+    if number in outcome.load.looks:
+        outcome.between.append(read_usage(network))
     time.sleep(max(0.0, moment - time.perf_counter()))
     return pool.submit(ask, number, moment)
 

@@ -262,6 +262,24 @@ def test_search_is_the_twins(
     index.close()
 
 
+def test_what_is_kept_of_calls_is_bounded(tmp_path: Path, new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever follows a log for months keeps as much as at the first hour; calls that go on after they were forgotten are read again."""
+    monkeypatch.setattr("oracle.audit.index._MAX_STATES", 8)
+    log, index, rng = PlainLog(tmp_path / "log"), Index.open(new_database()), random.Random(7)
+    for number in range(120):
+        of = call(number // 3 if number % 3 else rng.randrange(number // 3 + 1))  # most go on where they are, some much later
+        fields = {"audit__call_id": of, "gen_ai__operation__name": "chat", "gen_ai__request__model": f"model-{number % 5}"}
+        log.add(EntryKind.INTENT, number, **fields)
+        log.add(EntryKind.RESULT, number, audit__call_id=of, audit__outcome=("ok", "refused")[number % 2], audit__intent__index=0)
+        index.follow(log.publish().view())
+        assert len(index._states) <= 8
+    naive = NaiveSearch(log.records, log.data)
+    for wanted in [Filter(), *(Filter(model=f"model-{n}") for n in range(5)), Filter(outcome="ok"), Filter(outcome="refused")]:
+        assert found(index, wanted) == naive.search(wanted), wanted
+    assert bytes.fromhex(call(119 // 3)[2:]) in index._states, "those of the newest records are kept"
+    index.close()
+
+
 @pytest.fixture(scope="module")
 def long_log(tmp_path_factory: pytest.TempPathFactory) -> PlainLog:
     """Two blocks and a bit."""
