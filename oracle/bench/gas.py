@@ -14,7 +14,7 @@ from oracle.demo.local_keys import find_seeds
 from oracle.encoding import compute_claim_digest, keccak256, pack_policy, pack_quorum_evidence
 from oracle.errors import ChainError
 from oracle.pipeline.catalogue import describe_directory
-from oracle.pipeline.deploy import DeploymentPlan, create_consumer, deploy, register_model, register_operator
+from oracle.pipeline.deploy import DeploymentPlan, DisputeTerms, create_consumer, deploy, register_model, register_operator
 from oracle.pipeline.inputs import Reals, encode_input
 from oracle.pipeline.models import load_canonical
 from oracle.pipeline.registering import register_directory
@@ -31,6 +31,8 @@ SIGNERS = (1, 2, 3, 5, 8, 16)
 BATCHES = (1, 2, 4, 8, 16)
 INPUT, OUTPUT = bytes(2 * 64), bytes(2 * 10)  # an 8×8 digit and its ten scores
 STAKE_WEI = 10**18
+RPC_SECONDS = 180.0
+"""For anvil's first proof, before which it loads the ceremony."""
 
 Row = tuple[str, ...]
 
@@ -42,14 +44,23 @@ class Bench:
         Account.enable_unaudited_hdwallet_features()
         self._accounts = [AccountSigner(Account.from_mnemonic(MNEMONIC, account_path=f"m/44'/60'/0'/0/{i}")) for i in range(operators + 1)]
         owner = Sender(Endpoint(rpc), self._accounts[0])
-        deployment = deploy(owner, DeploymentPlan(self._accounts[0].address, (self._accounts[0].address,)))
-        self.contracts = Contracts(rpc, deployment)
+        plan = DeploymentPlan(self._accounts[0].address, (self._accounts[0].address,), disputes=DisputeTerms(audit_one_in=0))
+        deployment = deploy(owner, plan)
+        self.contracts = Contracts(rpc, deployment, RPC_SECONDS)
         self.sender = Sender(self.contracts, self._accounts[0])
         self.model_id = register_model(self.contracts, self.sender, ModelKind.OPAQUE, keccak256(b"bench"), b"", (), "bench:").model_id
         self._keys = [AccountSigner(Account.create()) for _ in range(operators)]
         for index, (operator, key) in enumerate(zip(self._accounts[1:], self._keys, strict=True)):
             register_operator(self.contracts, Sender(self.contracts, operator), key, index, STAKE_WEI)
         self._gates: dict[int, Address] = {}
+
+    def account(self, index: int) -> AccountSigner:
+        """The deployer's, 0, or that of operator `index - 1`."""
+        return self._accounts[index]
+
+    def key(self, index: int) -> AccountSigner:
+        """The signing key of operator `index`."""
+        return self._keys[index]
 
     def delivery(self, k: int, *, with_callback: bool, fee_wei: int = 10**12) -> Delivery:
         """A fresh request under quorum k, with the evidence that answers it."""

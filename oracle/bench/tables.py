@@ -10,7 +10,7 @@ from importlib.metadata import version
 from rich.console import Console
 from rich.table import Table
 
-from oracle.bench import gas, inference, line
+from oracle.bench import gas, inference, line, policies
 from oracle.bench.sustained import Load
 from oracle.errors import ConfigRejected
 from oracle.relay.artifacts import load_compiler_version
@@ -35,6 +35,8 @@ def show(title: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
 
 
 def show_gas() -> None:
+    columns = ("policy", "deliver", "finalize", "both")
+    show("Gas of one delivery by policy: digits-mlp, no callback (whole transactions)", columns, policies.measure_policies())
     by_signers, by_batch = gas.measure()
     show("Gas of one delivery (whole transaction)", ("signers", "no callback", "callback to DigitGate"), by_signers)
     show("Gas of a batch, 2 signers, no callback", ("items", "transaction", "per item", "ratio to one alone"), by_batch)
