@@ -70,6 +70,10 @@ class AsyncClient:
         async with self._sending:
             return await asyncio.to_thread(self._client.dispute, request_id, bond_wei)
 
+    async def draw(self, request_id: Bytes32) -> Dispute:
+        async with self._sending:
+            return await asyncio.to_thread(self._client.draw, request_id)
+
     async def ruling(self, request_id: Bytes32) -> Dispute:
         return await asyncio.to_thread(self._client.ruling, request_id)
 

@@ -165,6 +165,14 @@ class Client:
         """
         return open_dispute(self._sending(), request_id, bond_wei)
 
+    def draw(self, request_id: Bytes32) -> Dispute:
+        """Draws the committee, from two blocks after the opening on. Anybody may; watchers leave it for a minute to who disputes.
+
+        Raises CallReverted: SeedNotThere where it is too early, WrongPhase where somebody was first or it is too late.
+        """
+        self._sending().sender.send(open_disputes(self.contracts).draw_call(request_id))
+        return self.ruling(request_id)
+
     def ruling(self, request_id: Bytes32) -> Dispute:
         """How a dispute or an audit stands, and what it came to, by the chain alone. Raises RequestUnknown where there is none."""
         return read_dispute(self.contracts, request_id).dispute

@@ -62,6 +62,18 @@ def judge(court: Court, asked: Asked) -> None:
     court.run(12, until=asked)
 
 
+def test_who_disputes_draws_the_committee_at_once(court: Court) -> None:
+    client, asked = client_of(court), court.answer(LIE)
+    client.dispute(asked.request_id, BOND_WEI)
+    with pytest.raises(CallReverted, match="SeedNotThere"):
+        client.draw(asked.request_id)
+    court.mine(3)
+    drawn = client.draw(asked.request_id)
+    assert (drawn.phase, len(drawn.members)) == (Phase.COMMITTING, 3)
+    with pytest.raises(CallReverted, match="WrongPhase"):
+        client.draw(asked.request_id)
+
+
 def answer_signed(court: Court, output: bytes) -> Asked:
     """A signed request, whose fields nothing but the calldata of its delivery shows."""
     world, asker = court.world, Address(account(ASKER).address)

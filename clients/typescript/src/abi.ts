@@ -39,6 +39,21 @@ export const FEE_QUOTES = parseAbi([
   "function quote(bytes32 modelId, bytes32 policy) view returns (uint256 feeWei, uint256 shareWei, uint256 shares)",
 ]);
 
+/** Of deployments that have committees. */
+export const DISPUTES = parseAbi([
+  ...STRUCTS,
+  "struct Ruling { uint8 outcome; bytes32 outputDigest; address challenger; address[] majority; uint64 closedAt; }",
+  "struct Info { uint8 phase; bool isAudit; address challenger; bytes32 disputedDigest; uint64 seedBlock; uint64 drawEndsAt; uint64 commitEndsAt; uint64 revealEndsAt; address[] members; }",
+  "function open(Request request, address[] beneficiaries) payable",
+  "function draw(bytes32 requestId)",
+  "function settleBond(bytes32 requestId)",
+  "function withdraw(address to)",
+  "function rulingOf(bytes32 requestId) view returns (Ruling)",
+  "function infoOf(bytes32 requestId) view returns (Info)",
+  "function owedTo(address account) view returns (uint256 amountWei)",
+  "function BOND_WEI() view returns (uint128)",
+]);
+
 export const OPERATOR_REGISTRY = parseAbi([
   "function activeSigners(uint256 bitmap) view returns (address[] operators, address[] signers)",
 ]);

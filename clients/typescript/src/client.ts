@@ -15,8 +15,9 @@ import {
 } from "viem";
 
 import { Rejected } from "../../../web/src/verify/rejected";
-import { COPROCESSOR, FEE_QUOTES, TOKEN } from "./abi";
+import { COPROCESSOR, DISPUTES, FEE_QUOTES, TOKEN } from "./abi";
 import { Api, type Step } from "./api";
+import { type Dispute, disputesOf, findDispute, readBond, readDisputable } from "./disputes";
 import { type LoggedEvidence, verifyLogged } from "./evidence";
 import { type Model, checkModel } from "./model";
 import {
@@ -29,7 +30,7 @@ import {
   packPolicy,
   typedDomain,
 } from "./protocol";
-import { type Verified, type Wanted, compareReceipt, verifyOnChain } from "./verify";
+import { type Verified, type Wanted, compareReceipt, isRevert, verifyOnChain } from "./verify";
 
 export interface Options {
   /** From a source that is not the API. */
@@ -178,6 +179,71 @@ export class AffidavitClient {
     const { logVkey } = this.options;
     if (logVkey === undefined) throw new Rejected("logVkey", "the log's verifier key", "none");
     return verifyLogged(requestId, await this.api().proof(requestId), logVkey);
+  }
+
+  /** What `dispute` takes, in wei of the chain's own coin. Throws Rejected where the deployment has no disputes. */
+  async bondWei(): Promise<bigint> {
+    return readBond(this.options.chain, this.options.deployment);
+  }
+
+  /**
+   * Has a committee of operators decide about a pending answer. The bond, which must be exactly `bondWei()`, is lost where they find it
+   * right. Throws Rejected where it cannot be disputed now, viem's error where the contract refuses: an own answer, or fewer than three
+   * others to judge it.
+   */
+  async dispute(requestId: Hex, bondWei: bigint): Promise<Dispute> {
+    const { chain, deployment } = this.options;
+    const { account } = this.wallet();
+    const { request: asked, beneficiaries } = await readDisputable(chain, deployment, requestId);
+    const expected = await this.bondWei();
+    if (bondWei !== expected) throw new Rejected("bond", `${expected} wei`, `${bondWei} wei`);
+    const to = { account, address: disputesOf(deployment), abi: DISPUTES } as const;
+    const args = [asked, beneficiaries] as const;
+    const { request } = await chain.simulateContract({ ...to, functionName: "open", args, value: bondWei });
+    await this.mined(await this.wallet().writeContract(request), "opens a dispute");
+    return this.ruling(requestId);
+  }
+
+  /** Draws the committee, from two blocks after the opening on. Anybody may; watchers leave it for a minute to who disputes. */
+  async draw(requestId: Hex): Promise<Dispute> {
+    const { chain, deployment } = this.options;
+    const to = { account: this.wallet().account, address: disputesOf(deployment), abi: DISPUTES } as const;
+    const { request } = await chain.simulateContract({ ...to, functionName: "draw", args: [requestId] });
+    await this.mined(await this.wallet().writeContract(request), "draws a committee");
+    return this.ruling(requestId);
+  }
+
+  /** How a dispute or an audit stands, and what it came to, by the chain alone. Throws Rejected where there is none. */
+  async ruling(requestId: Hex): Promise<Dispute> {
+    const found = await findDispute(this.options.chain, this.options.deployment, requestId);
+    if (!found) throw new Rejected("dispute", `one about ${requestId}`, "none");
+    return found;
+  }
+
+  /** After a ruling: settles its bond, unless somebody has, and pays out what the account is owed of bonds; in wei, 0n for nothing. */
+  async takeBond(requestId: Hex, to?: Address): Promise<bigint> {
+    const { chain, deployment } = this.options;
+    const { account } = this.wallet();
+    const at = { account, address: disputesOf(deployment), abi: DISPUTES } as const;
+    await this.settleBond(requestId);
+    const owedWei = await chain.readContract({ ...at, functionName: "owedTo", args: [account.address] });
+    if (!owedWei) return 0n;
+    await this.mined(await this.wallet().writeContract({ ...at, functionName: "withdraw", args: [to ?? account.address] }), "withdraws");
+    return owedWei;
+  }
+
+  private async settleBond(requestId: Hex): Promise<void> {
+    const { chain, deployment } = this.options;
+    const { account } = this.wallet();
+    const at = { account, address: disputesOf(deployment), abi: DISPUTES } as const;
+    let request;
+    try {
+      ({ request } = await chain.simulateContract({ ...at, functionName: "settleBond", args: [requestId] }));
+    } catch (error) {
+      if (isRevert(error)) return; // settled by somebody, or not decided yet
+      throw error;
+    }
+    await this.mined(await this.wallet().writeContract(request), "settles a bond");
   }
 
   private async sendRequest(modelId: Hex, input: Hex, policy: Hex, terms: Terms): Promise<Hex> {

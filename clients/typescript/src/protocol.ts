@@ -13,6 +13,8 @@ export interface Deployment {
   verifier_router: Address;
   /** Absent where the deployment was made before there was one. */
   fee_quotes?: Address;
+  /** The same. */
+  disputes?: Address | null;
 }
 
 /** What is asked. Its EIP-712 digest is the request id. */

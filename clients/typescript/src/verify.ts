@@ -87,6 +87,7 @@ interface Delivered {
   requester: Address;
   outputDigest: Hex;
   output: Hex;
+  beneficiaries: readonly Address[];
 }
 
 interface Carried {
@@ -134,6 +135,17 @@ export async function verifyOnChain(chain: PublicClient, at: Deployment, request
   };
   requireAnswers(verified, wanted);
   return verified;
+}
+
+/** An answer that is not final, and what it answers. Throws Rejected for another state, or where nothing shows the request. */
+export async function readPending(chain: PublicClient, at: Deployment, requestId: Hex) {
+  const reader = new Reader(chain, at);
+  const { status, availableAt } = await reader.status(requestId);
+  if (status !== "PENDING") throw new Rejected("state of the request", "PENDING", status);
+  const [delivery, { beneficiaries }] = await reader.event("InferenceDelivered", requestId);
+  const carried = await reader.carried(delivery.transactionHash as Hex, requestId);
+  if (!carried) throw new Rejected("request", "one that the delivery shows", "one delivered through another contract");
+  return { request: carried.request, beneficiaries, availableAt };
 }
 
 class Checks {
@@ -387,7 +399,8 @@ function readDeliveries(calldata: Hex): Carried[] {
   }
 }
 
-function isRevert(error: unknown): boolean {
+/** Whether a contract refused, and not an endpoint. */
+export function isRevert(error: unknown): boolean {
   for (let at: unknown = error; at instanceof Error; at = at.cause)
     if (/^(ContractFunctionRevertedError|ContractFunctionZeroDataError|ExecutionRevertedError)$/.test(at.name)) return true;
   return false;

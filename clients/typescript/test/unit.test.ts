@@ -6,7 +6,7 @@ import { test } from "node:test";
 
 import { type Abi, type AbiEvent, type AbiFunction, type Address, type Hex, toEventSelector, toFunctionSelector } from "viem";
 
-import { COPROCESSOR, FEE_QUOTES, OPERATOR_REGISTRY, TOKEN, VERIFIER, VERIFIER_ROUTER } from "../src/abi";
+import { COPROCESSOR, DISPUTES, FEE_QUOTES, OPERATOR_REGISTRY, TOKEN, VERIFIER, VERIFIER_ROUTER } from "../src/abi";
 import {
   Api,
   ApiRefused,
@@ -97,6 +97,7 @@ test("the ABI is the compiled contracts' own", () => {
     [OPERATOR_REGISTRY, "OperatorRegistry"],
     [TOKEN, "IERC20Metadata"],
     [FEE_QUOTES, "FeeQuotes"],
+    [DISPUTES, "Disputes"],
     [VERIFIER_ROUTER, "VerifierRouter"],
     [VERIFIER, "ProofVerifier"],
   ];
