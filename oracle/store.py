@@ -69,7 +69,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
     options: dict[str, Any] = {_READING: True}
     if engine.dialect.name == "postgresql":
         options["isolation_level"] = "REPEATABLE READ"
-    with engine.execution_options(**options).begin() as connection:
+    with engine.connect() as connection, connection.execution_options(**options).begin():
         yield connection
 
 

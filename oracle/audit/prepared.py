@@ -38,14 +38,15 @@ def prepare_entries(tiles: VerifiedTiles, start: int, secret: bytes, workers: Wo
     """Every entry from `start`. Raises AuditFailed for one that is not in the tree or does not parse, after all that come before it."""
     tasks = _read_tasks(tiles, start, secret)
     for prepared, failed in workers.map(_prepare, tasks):
-        yield from (item for item in prepared if item.index >= start)
+        yield from prepared
         if failed is not None:
             _parse_failed(tiles, failed)
 
 
 def _read_tasks(tiles: VerifiedTiles, start: int, secret: bytes) -> Iterator[_Task]:
     for number in range(start // WIDTH, -(-tiles.size // WIDTH)):
-        yield number * WIDTH, tiles.bundle(number), secret
+        first = max(start, number * WIDTH)  # a bundle that grows is read again and again, what was taken in of it is parsed once
+        yield first, tiles.bundle(number)[first - number * WIDTH :], secret
 
 
 def _prepare(task: _Task) -> tuple[list[Prepared], int | None]:

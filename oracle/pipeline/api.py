@@ -137,23 +137,31 @@ class Desk:
 
         Raises the error of the first check that fails, and has then stored nothing.
         """
-        if (state := self._known_state(asked.request_id)) is not None:
-            return Submitted(asked.request_id, state, False)
+        with storing():
+            known, terms = store.find_state_and_terms(self.engine, asked.request_id)
+        if known is not None:
+            return Submitted(asked.request_id, known, False)
         model, head = self.model(asked.request.model_id), self._head()
         policy = check_signed(asked, model, self._time_at(head))
         check_disputable(policy, self.chain)
-        self.relay_terms().check(asked.request)
+        terms.check(asked.request)
         self._check_registered(head, model.model_id)
         check_quorum(policy, len(self._active(head)))
         self._check_enclave(head, policy)
-        balance_wei = check_unused(self.chain, asked)
-        with self._submitting, storing():  # one at a time, so that two requests cannot both count on the same deposit
-            if (state := self._known_state(asked.request_id)) is not None:  # posted twice in the same moment
-                return Submitted(asked.request_id, state, False)
-            check_paid(asked, balance_wei, store.promised_wei(self.engine, asked.request.requester))
+        return self._store(asked, check_unused(self.chain, asked))
+
+    def _store(self, asked: Asked, balance_wei: int) -> Submitted:
+        is_new = False
+
+        def admit(promised_wei: int) -> None:
+            nonlocal is_new
+            check_paid(asked, balance_wei, promised_wei)
             self.rate.take(asked.request.requester, self.clock.now().timestamp())
-            state = store.submit_signed(self.engine, self.domain, asked, self.clock.now())
-        return Submitted(asked.request_id, state, True)
+            is_new = True  # not where it was posted twice in the same moment
+
+        with self._submitting, storing():  # one at a time, so that two requests cannot both count on the same deposit
+            state = store.submit_signed(self.engine, self.domain, asked, self.clock.now(), admit)
+        return Submitted(asked.request_id, state, is_new)
 
     def relay_terms(self) -> Terms:
         """What the relay behind this API works for, as it last said."""

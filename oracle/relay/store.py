@@ -7,7 +7,7 @@ change of a request's state adds an event in the same transaction, so the histor
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -108,11 +108,14 @@ def _refuse(connection: Connection, request_id: Bytes32, problem: str, now: date
 
 
 # ---- arriving ----------------------------------------------------------------------------------------------------------------------
-def submit_signed(engine: Engine, domain: Domain, asked: Asked, now: datetime) -> RequestState:
+def submit_signed(
+    engine: Engine, domain: Domain, asked: Asked, now: datetime, admit: Callable[[int], None] = lambda _promised_wei: None
+) -> RequestState:
     """Takes in a request signed off chain; durable when this returns. Again with the same request: no change, its state is returned.
 
-    The caller has checked signature, deposit and model against the chain; what can be checked without it is checked here too, among it
-    the relay's terms, in the transaction that stores. Raises RequestRejected, RequestUnpaid or InputRejected naming the field.
+    The caller has checked signature and model against the chain; what can be checked without it is checked here too, among it the relay's
+    terms, in the transaction that stores. There a request that is new is also put to `admit`, with what its requester promised before
+    (`promised_wei`); what that raises ends it. Raises RequestRejected, RequestUnpaid or InputRejected naming the field.
     """
     if not asked.request.is_signed_off_chain or not asked.signature:
         raise RequestRejected("request.nonce", "2^128 or more, with a signature", asked.request.nonce)
@@ -124,6 +127,7 @@ def submit_signed(engine: Engine, domain: Domain, asked: Asked, now: datetime) -
         row = _row(connection, asked.request_id)
         if row is None:
             read_terms(connection).check(asked.request)
+            admit(_promised_wei(connection, asked.request.requester))
             insert_request(connection, asked, now)
             return RequestState.COLLECTING
         return RequestState(row.state)
@@ -260,7 +264,17 @@ def request_view(engine: Engine, request_id: Bytes32) -> RequestView:
 def find_state(engine: Engine, request_id: Bytes32) -> RequestState | None:
     """None where this relay has not seen it."""
     with reading(engine) as connection:
-        state = connection.execute(select(REQUESTS.c.state).where(REQUESTS.c.request_id == request_id)).scalar_one_or_none()
+        return _find_state(connection, request_id)
+
+
+def find_state_and_terms(engine: Engine, request_id: Bytes32) -> tuple[RequestState | None, Terms]:
+    """As `find_state`, and the relay's terms, read together."""
+    with reading(engine) as connection:
+        return _find_state(connection, request_id), read_terms(connection)
+
+
+def _find_state(connection: Connection, request_id: Bytes32) -> RequestState | None:
+    state = connection.execute(select(REQUESTS.c.state).where(REQUESTS.c.request_id == request_id)).scalar_one_or_none()
     return None if state is None else RequestState(state)
 
 
@@ -293,12 +307,19 @@ def events_since(engine: Engine, request_id: Bytes32, after_id: int = 0, limit: 
 
 def promised_wei(engine: Engine, requester: Address) -> int:
     """Fees of the requester's signed requests that are still open: owed out of the deposit, but not taken yet."""
-    open_states = [RequestState.COLLECTING, RequestState.QUEUED, RequestState.SENT]
-    query = select(REQUESTS.c.request).where(
-        REQUESTS.c.requester == requester, REQUESTS.c.state.in_(open_states), func.length(REQUESTS.c.signature) > 0
-    )
     with reading(engine) as connection:
-        return sum(request_from_text(text).fee_wei for (text,) in connection.execute(query))
+        return _promised_wei(connection, requester)
+
+
+_PROMISED = select(REQUESTS.c.request).where(
+    REQUESTS.c.requester == bindparam("by"),
+    REQUESTS.c.state.in_([RequestState.COLLECTING, RequestState.QUEUED, RequestState.SENT]),
+    func.length(REQUESTS.c.signature) > 0,
+)
+
+
+def _promised_wei(connection: Connection, requester: Address) -> int:
+    return sum(request_from_text(text).fee_wei for (text,) in connection.execute(_PROMISED, {"by": requester}))
 
 
 def count_by_state(engine: Engine) -> dict[RequestState, int]:

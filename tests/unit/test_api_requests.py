@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -275,12 +276,14 @@ def test_a_deposit_counts_once(net: Network, client: TestClient) -> None:
     assert net.counts() == (1, 1)
 
 
-def test_a_deposit_counts_once_also_at_the_same_moment(net: Network) -> None:
-    """Sixteen requests at once, of which the deposit pays four."""
+@pytest.mark.parametrize("processes", [1, 16])
+def test_a_deposit_counts_once_also_at_the_same_moment(net: Network, processes: int) -> None:
+    """Sixteen requests at once, of which the deposit pays four: the database decides, so that several APIs may stand on it."""
+    desks = [replace(net.desk, _submitting=Lock()) for _ in range(processes)]
 
     def submit(number: int) -> str:
         try:
-            net.desk.submit(net.asked(fee_wei=DEPOSIT_WEI // 4, nonce=SIGNED_NONCE_START + number))
+            desks[number % processes].submit(net.asked(fee_wei=DEPOSIT_WEI // 4, nonce=SIGNED_NONCE_START + number))
         except RequestUnpaid:
             return "unpaid"
         return "accepted"

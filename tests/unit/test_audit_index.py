@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from oracle.audit.bits import BLOCK, decode, descending, encode, encode_positions, from_positions, positions
 from oracle.audit.index import MAX_PAGE, Filter, Index
 from oracle.audit.note import SignerKey
+from oracle.audit.record import parse_record
 from oracle.audit.source import DirectorySource
 from oracle.audit.tiles import ENTRIES, Tile, encode_bundle
 from oracle.audit.verified import VerifiedTiles
@@ -262,13 +263,25 @@ def test_search_is_the_twins(
     index.close()
 
 
+def test_an_entry_is_parsed_once_however_often_its_bundle_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[bytes] = []
+    monkeypatch.setattr("oracle.audit.prepared.parse_record", lambda data: (parsed.append(data), parse_record(data))[1])
+    log, index = PlainLog(tmp_path / "log"), Index.open(f"sqlite:///{tmp_path}/index.sqlite")
+    for number in range(30):
+        for part in range(10):
+            log.add(EntryKind.CLOCK, number * 10 + part, audit__clock__source="kernel")
+        index.follow(log.publish().view())
+    assert parsed == log.data
+    index.close()
+
+
 def test_what_is_kept_of_calls_is_bounded(tmp_path: Path, new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever follows a log for months keeps as much as at the first hour; calls that go on after they were forgotten are read again."""
     monkeypatch.setattr("oracle.audit.index._MAX_STATES", 8)
     log, index, rng = PlainLog(tmp_path / "log"), Index.open(new_database()), random.Random(7)
     for number in range(120):
         of = call(number // 3 if number % 3 else rng.randrange(number // 3 + 1))  # most go on where they are, some much later
-        fields = {"audit__call_id": of, "gen_ai__operation__name": "chat", "gen_ai__request__model": f"model-{number % 5}"}
+        fields: dict[str, Any] = {"audit__call_id": of, "gen_ai__operation__name": "chat", "gen_ai__request__model": f"model-{number % 5}"}
         log.add(EntryKind.INTENT, number, **fields)
         log.add(EntryKind.RESULT, number, audit__call_id=of, audit__outcome=("ok", "refused")[number % 2], audit__intent__index=0)
         index.follow(log.publish().view())
