@@ -133,21 +133,31 @@ def nitro_document(payload: bytes, signer: PrivateKey, hash_: type[SHA384] | typ
 # ---- SEV-SNP --------------------------------------------------------------------------------------------------------------------------
 EXTENSION = "1.3.6.1.4.1.3704.1."
 CHIP_ID = bytes(range(64))
+TURIN_ID = bytes(range(1, 9))
+
+Svn = tuple[int, ...]
+"""Bootloader, TEE, SNP, microcode; Turin's FMC is a fifth, at the end."""
 
 
-def snp_extensions(chip_id: bytes = CHIP_ID, svn: tuple[int, int, int, int] = (3, 0, 20, 209)) -> tuple[tuple[str, bytes, bool], ...]:
-    def integer(value: int) -> bytes:
-        return bytes([2, 1, value]) if value < 0x80 else bytes([2, 2, 0, value])
-
-    parts = tuple((EXTENSION + oid, integer(value), False) for oid, value in zip(("3.1", "3.2", "3.3", "3.8"), svn, strict=True))
-    return (*parts, (EXTENSION + "4", chip_id, False))
+def der_integer(value: int) -> bytes:
+    return bytes([2, 1, value]) if value < 0x80 else bytes([2, 2, 0, value])
 
 
-def snp_chain() -> list[Certificate]:
+def snp_extensions(
+    chip_id: bytes = CHIP_ID, svn: Svn = (3, 0, 20, 209), product: str = "Milan-B0", structure: int = 0
+) -> tuple[tuple[str, bytes, bool], ...]:
+    oids = ("3.1", "3.2", "3.3", "3.8", "3.9")[: len(svn)]
+    parts = tuple((EXTENSION + oid, der_integer(value), False) for oid, value in zip(oids, svn, strict=True))
+    name = bytes([0x16, len(product)]) + product.encode()
+    return (*parts, (EXTENSION + "4", chip_id, False), (EXTENSION + "2", name, False), (EXTENSION + "1", der_integer(structure), False))
+
+
+def snp_chain(more: tuple[tuple[str, bytes, bool], ...] | None = None) -> list[Certificate]:
     """ARK, ASK, VCEK."""
     ark = Certificate("ARK", key("ark", "rsa"), serial=1)
     ask = Certificate("ASK", key("ask", "rsa"), ark, path_length=0, serial=2)
-    return [ark, ask, Certificate("VCEK", key("vcek"), ask, is_ca=False, serial=3, more=snp_extensions())]
+    more = snp_extensions() if more is None else more
+    return [ark, ask, Certificate("VCEK", key("vcek"), ask, is_ca=False, serial=3, more=more)]
 
 
 @dataclass(frozen=True)
@@ -158,8 +168,11 @@ class SnpReport:
     policy: int = 1 << 17
     vmpl: int = 0
     algorithm: int = 1
-    tcb: tuple[int, int, int, int] = (3, 0, 20, 209)
-    current: tuple[int, int, int, int] | None = None
+    tcb: Svn = (3, 0, 20, 209)
+    current: Svn | None = None
+    raw_tcb: bytes | None = None  # the eight bytes of the reported one, whatever `tcb` says
+    raw_current: bytes | None = None
+    cpuid: tuple[int, int, int] = (0x19, 0x01, 0x01)  # family, model, stepping; not in version 2
     flags: int = 0
     report_data: bytes = b"d" * 64
     measurement: bytes = b"m" * 48
@@ -173,19 +186,23 @@ class SnpReport:
         def put(at: int, data: bytes) -> None:
             out[at : at + len(data)] = data
 
-        def version_of(tcb: tuple[int, int, int, int]) -> bytes:
+        def version_of(tcb: Svn) -> bytes:
+            if len(tcb) == 5:  # Turin
+                return bytes([tcb[4], tcb[0], tcb[1], tcb[2], 0, 0, 0, tcb[3]])
             return bytes([tcb[0], tcb[1], 0, 0, 0, 0, tcb[2], tcb[3]])
 
         put(0, self.version.to_bytes(4, "little"))
         put(0x08, self.policy.to_bytes(8, "little"))
         put(0x30, self.vmpl.to_bytes(4, "little"))
         put(0x34, self.algorithm.to_bytes(4, "little"))
-        put(0x38, version_of(self.current or self.tcb))
+        put(0x38, self.raw_current or version_of(self.current or self.tcb))
         put(0x48, self.flags.to_bytes(4, "little"))
         put(0x50, self.report_data)
         put(0x90, self.measurement)
         put(0xC0, self.host_data)
-        put(0x180, version_of(self.tcb))
+        put(0x180, self.raw_tcb or version_of(self.tcb))
+        if self.version >= 3:
+            put(0x188, bytes(self.cpuid))
         put(0x1A0, self.chip_id)
         r, s = decode_dss_signature(signer.sign(bytes(out), ec.ECDSA(SHA384())))
         signature = r.to_bytes(72, "little") + s.to_bytes(72, "little")

@@ -12,10 +12,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from oracle.attest.enclave import STRICT, EnclavePolicy, EnclaveReport, Relaxation, verify_quote
-from oracle.attest.enclave.report import SnpTcb
+from oracle.attest.enclave.report import SnpMinimum, SnpTcb
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "tee"
-MILAN_MINIMUM = SnpTcb(bootloader=2, tee=0, snp=5, microcode=68)
+SNP_MINIMUM = SnpMinimum(
+    milan=SnpTcb(bootloader=2, tee=0, snp=5, microcode=68),
+    genoa=SnpTcb(bootloader=10, tee=0, snp=23, microcode=84),
+    turin=SnpTcb(fmc=0, bootloader=1, tee=0, snp=2, microcode=71),
+)
+"""What the machines of the vectors had: nobody's advice."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +53,27 @@ def vcek_pem() -> bytes:
         return x509.load_der_x509_certificate(read("snp_vcek.testcer")).public_bytes(Encoding.PEM)
 
 
+REAL_CHAINS = {
+    "milan": vcek_pem() + read("snp_ask_ark_milan.pem"),
+    "genoa": read("snp_genoa_chain.pem"),
+    "turin": read("snp_turin_chain.pem"),
+}
+"""VCEK, ASK and ARK of each generation of AMD's."""
+
+
 def vectors() -> dict[str, Vector]:
     allow = Relaxation
     cloud = EnclavePolicy(frozenset({allow.DYNAMIC_PLATFORM, allow.CACHED_KEYS, allow.SMT}))
     hardening = EnclavePolicy(frozenset({allow.CONFIGURATION_AND_SW_HARDENING}))
-    debugged = EnclavePolicy(frozenset({allow.DEBUG, allow.SMT, allow.NO_REVOCATION_LIST}), snp_minimum=MILAN_MINIMUM)
-    amd = vcek_pem() + read("snp_ask_ark_milan.pem")
+    debugged = EnclavePolicy(frozenset({allow.DEBUG, allow.SMT, allow.NO_REVOCATION_LIST}), snp_minimum=SNP_MINIMUM)
+    production = EnclavePolicy(frozenset({allow.SMT, allow.NO_REVOCATION_LIST}), snp_minimum=SNP_MINIMUM)
     found = (
         Vector("tdx", read("tdx_quote"), read("tdx_quote_collateral.json"), 1750414563, cloud, 4936),
         Vector("sgx", read("sgx_quote"), read("sgx_quote_collateral.json"), 1750416971, hardening, 4600),
         Vector("nitro", read("nitro_attestation.bin"), b"", 1767472860, STRICT, 4482),
-        Vector("snp", read("snp_attestation.bin"), amd, 1767472860, debugged, 1184),
+        Vector("snp", read("snp_attestation.bin"), REAL_CHAINS["milan"], 1767472860, debugged, 1184),
+        Vector("snp_genoa", read("snp_genoa_attestation.bin"), REAL_CHAINS["genoa"], 1767472860, production, 1184),
+        Vector("snp_turin", read("snp_turin_attestation.bin"), REAL_CHAINS["turin"], 1767472860, production, 1184),
     )
     return {vector.name: vector for vector in found}
 

@@ -23,7 +23,7 @@ from oracle.attest.enclave.binding import (
     compute_revocation_digest,
     compute_runtime_digest,
 )
-from oracle.attest.enclave.report import SnpTcb, compute_measurement
+from oracle.attest.enclave.report import SnpMinimum, SnpTcb, compute_measurement
 from oracle.attest.enclave.simulated import QUOTE_BYTES, SimulatedEnclave
 from oracle.encoding import keccak256, pack_policy, to_hex, type_hash, unpack_policy
 from oracle.errors import ConfigRejected, InvariantBroken, MalformedInput, PolicyRejected
@@ -148,8 +148,8 @@ def test_a_debugged_guest_is_never_signed_for_whatever_is_relaxed() -> None:
     ark, ask, vcek = (certificate.build() for certificate in snp_chain())
     report = SnpReport(policy=1 << 17 | 1 << 19, report_data=compute_report_data(REGISTRATION))
     evidence, collateral = report.sign(key("vcek")), pem(vcek, ask, ark) + revocation_list(snp_chain()[0])
-    roots = dataclasses.replace(EnclavePolicy().roots, amd=digest_of(ark))
-    verification = EnclavePolicy(frozenset(Relaxation), snp_minimum=SnpTcb(0, 0, 0, 0), roots=roots)
+    roots = dataclasses.replace(EnclavePolicy().roots, amd_milan=digest_of(ark))
+    verification = EnclavePolicy(frozenset(Relaxation), snp_minimum=SnpMinimum(milan=SnpTcb(0, 0, 0, 0)), roots=roots)
     read = verify_quote(evidence, collateral, NOW, verification)
     policy = AcceptancePolicy(verification, frozenset({(read.platform, read.measurement)}), frozenset({RUNTIME}), LIFETIME)
     with pytest.raises(EnclaveRejected) as caught:
@@ -276,7 +276,10 @@ WHOLE: dict[str, Any] = {
     "lifetime_seconds": LIFETIME,
     "relaxations": ["tcb.sw-hardening-needed", "simulated"],
     "rejected_advisories": ["INTEL-SA-00837"],
-    "snp_minimum": {"bootloader": 3, "tee": 0, "snp": 20, "microcode": 209},
+    "snp_minimum": {
+        "milan": {"bootloader": 3, "tee": 0, "snp": 20, "microcode": 209},
+        "turin": {"fmc": 1, "bootloader": 3, "tee": 2, "snp": 6, "microcode": 117},
+    },
     "simulated_roots": [to_hex(ENCLAVE.root_digest)],
 }
 
@@ -286,7 +289,7 @@ def test_a_policys_file_is_read(tmp_path: Path) -> None:
     path.write_text(json.dumps(WHOLE))
     policy = load_policy(path)
     assert policy.verification.relaxations == {Relaxation.SW_HARDENING, Relaxation.SIMULATED}
-    assert policy.verification.snp_minimum == SnpTcb(3, 0, 20, 209)
+    assert policy.verification.snp_minimum == SnpMinimum(milan=SnpTcb(3, 0, 20, 209), turin=SnpTcb(3, 2, 6, 117, fmc=1))
     assert policy.verification.rejected_advisories == {"INTEL-SA-00837"}
     tdx = keccak256(b"".join(bytes([n]) * 48 for n in (1, 2, 3, 4)))
     assert (Platform.TDX, tdx) in policy.measurements
@@ -319,8 +322,14 @@ def test_the_shortest_policy_is_strict() -> None:
         {"relaxations": [5]},
         {"relaxations": []},  # with simulated roots
         {"simulated_roots": []},  # with the relaxation
-        {"snp_minimum": {"bootloader": 3, "tee": 0, "snp": 20}},
-        {"snp_minimum": {"bootloader": 256, "tee": 0, "snp": 20, "microcode": 1}},
+        {"snp_minimum": {"bootloader": 3, "tee": 0, "snp": 20, "microcode": 1}},  # of which generation?
+        {"snp_minimum": {"milan": {"bootloader": 3, "tee": 0, "snp": 20}}},
+        {"snp_minimum": {"milan": {"bootloader": 256, "tee": 0, "snp": 20, "microcode": 1}}},
+        {"snp_minimum": {"genoa": {"fmc": 0, "bootloader": 3, "tee": 0, "snp": 20, "microcode": 1}}},
+        {"snp_minimum": {"turin": {"bootloader": 3, "tee": 0, "snp": 20, "microcode": 1}}},
+        {"snp_minimum": {"venice": {"bootloader": 3, "tee": 0, "snp": 20, "microcode": 1}}},
+        {"snp_minimum": {"turin": None}},
+        {"snp_minimum": None},
         {"rejected_advisories": [1]},
         {"unknown": 1},
     ],

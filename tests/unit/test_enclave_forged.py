@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 
 from oracle.attest.enclave import EnclavePolicy, EnclaveRejected, EnclaveReport, Platform, Reason, Relaxation, verify_quote
-from oracle.attest.enclave.report import Roots, SnpTcb
+from oracle.attest.enclave.report import Roots, SnpMinimum, SnpTcb
 from tests.unit.enclave_forger import (
     CHIP_ID,
     DAY,
@@ -216,13 +216,13 @@ def test_chains_too_short_and_too_long() -> None:
 
 
 # ---- SEV-SNP --------------------------------------------------------------------------------------------------------------------------
-MINIMUM = SnpTcb(bootloader=3, tee=0, snp=20, microcode=209)
+MINIMUM = SnpMinimum(milan=SnpTcb(bootloader=3, tee=0, snp=20, microcode=209))
 
 
 def snp_collateral(chain: list[Certificate], revoked: bytes | None = None) -> tuple[bytes, EnclavePolicy]:
     built: list[x509.Certificate] = [certificate.build() for certificate in chain]
     lists = revocation_list(chain[0]) if revoked is None else revoked
-    return pem(*reversed(built)) + lists, EnclavePolicy(snp_minimum=MINIMUM, roots=Roots(amd=digest_of(built[0])))
+    return pem(*reversed(built)) + lists, EnclavePolicy(snp_minimum=MINIMUM, roots=Roots(amd_milan=digest_of(built[0])))
 
 
 def snp_reason(report: SnpReport | None = None, chain: list[Certificate] | None = None, revoked: bytes | None = None) -> Reason:
@@ -280,7 +280,7 @@ def test_a_certificate_of_another_chip_or_without_its_extensions() -> None:
     assert snp_reason(chain=[ark, ask, dataclasses.replace(vcek, more=snp_extensions(chip_id=bytes(64)))]) is Reason.CERTIFICATE
     assert snp_reason(chain=[ark, ask, dataclasses.replace(vcek, more=())]) is Reason.CERTIFICATE
     whole = snp_extensions()
-    for missing in range(4):
+    for missing in range(len(whole)):
         lie = dataclasses.replace(vcek, more=whole[:missing] + whole[missing + 1 :])
         assert snp_reason(chain=[ark, ask, lie]) is Reason.CERTIFICATE
     for der in (b"", b"\2\1\x80", b"\2\2\0\x03", b"\2\2\1\0", b"\4\1\3", b"\2\1\3\0"):

@@ -23,10 +23,10 @@ from oracle.attest.enclave import (
     dcap,
     verify_quote,
 )
-from oracle.attest.enclave.report import Roots, SnpTcb, compute_measurement
+from oracle.attest.enclave.report import Roots, SnpMinimum, SnpTcb, compute_measurement
 from oracle.encoding import keccak256
 from oracle.errors import InvariantBroken
-from tests.unit.enclave_vectors import MILAN_MINIMUM, Mutation, Vector, flip, mutations, read, vcek_pem, vectors
+from tests.unit.enclave_vectors import SNP_MINIMUM, Mutation, Vector, flip, mutations, read, vcek_pem, vectors
 
 REAL = vectors()
 pytestmark = pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
@@ -91,6 +91,17 @@ def test_snp_says_what_runs() -> None:
     assert dict(report.measurements)["policy"].hex() == "00000000000b0000"
 
 
+@pytest.mark.parametrize(
+    ("name", "policy", "report_data", "expires_at"),
+    [("snp_genoa", "000000000003001f", "b581f12e29a2d7d6", 1958523709), ("snp_turin", "0000000000030000", "e0fd0bdb6aa4030a", 1973696687)],
+)
+def test_snp_of_later_generations_says_what_runs(name: str, policy: str, report_data: str, expires_at: int) -> None:
+    report = REAL[name].verify()
+    assert (report.platform, report.is_debug, report.expires_at) == (Platform.SEV_SNP, False, expires_at)
+    assert dict(report.measurements)["policy"].hex() == policy
+    assert report.report_data.hex().startswith(report_data)
+
+
 @pytest.mark.parametrize("name", ["tdx", "sgx"])
 def test_our_offsets_are_those_of_the_library(name: str) -> None:
     """Slow truth beside fast twin: every register is also what dcap-qvl's parser finds."""
@@ -111,7 +122,16 @@ def test_product_and_version_are_big_endian_in_the_measurement() -> None:
 
 
 # ---- strict, and what is relaxed by name ----------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(("name", "reason"), [("tdx", Reason.PLATFORM), ("sgx", Reason.TCB), ("snp", Reason.COLLATERAL)])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("tdx", Reason.PLATFORM),
+        ("sgx", Reason.TCB),
+        ("snp", Reason.COLLATERAL),
+        ("snp_genoa", Reason.COLLATERAL),
+        ("snp_turin", Reason.COLLATERAL),
+    ],
+)
 def test_the_strict_policy_refuses_what_is_not_up_to_date(name: str, reason: Reason) -> None:
     real = REAL[name]
     assert refused(real.evidence, real.collateral, real.now, STRICT) is reason
@@ -152,15 +172,22 @@ def test_an_outdated_platform_is_refused_whatever_is_relaxed() -> None:
     assert refused(quote, collateral, 1750414563, everything) is Reason.TIME
 
 
-def test_snp_needs_a_minimum_and_reaches_it_in_every_part() -> None:
-    real = REAL["snp"]
-    without = dataclasses.replace(real.policy, snp_minimum=None)
-    assert refused(real.evidence, real.collateral, real.now, without) is Reason.TCB
-    for part in ("bootloader", "tee", "snp", "microcode"):
-        higher = dataclasses.replace(MILAN_MINIMUM, **{part: getattr(MILAN_MINIMUM, part) + 1})
-        assert refused(real.evidence, real.collateral, real.now, dataclasses.replace(real.policy, snp_minimum=higher)) is Reason.TCB
-    zero = dataclasses.replace(real.policy, snp_minimum=SnpTcb(0, 0, 0, 0))
-    assert verify_quote(real.evidence, real.collateral, real.now, zero).is_debug
+@pytest.mark.parametrize(("name", "generation"), [("snp", "milan"), ("snp_genoa", "genoa"), ("snp_turin", "turin")])
+def test_snp_needs_its_generations_minimum_and_reaches_it_in_every_part(name: str, generation: str) -> None:
+    real, minimum = REAL[name], getattr(SNP_MINIMUM, generation)
+
+    def demanding(tcb: SnpTcb | None) -> EnclavePolicy:
+        return dataclasses.replace(real.policy, snp_minimum=dataclasses.replace(SNP_MINIMUM, **{generation: tcb}))
+
+    for without in (demanding(None), dataclasses.replace(real.policy, snp_minimum=SnpMinimum())):
+        assert refused(real.evidence, real.collateral, real.now, without) is Reason.TCB
+    parts = [field.name for field in dataclasses.fields(minimum) if getattr(minimum, field.name) is not None]
+    assert len(parts) == (5 if generation == "turin" else 4)
+    for part in parts:
+        higher = dataclasses.replace(minimum, **{part: getattr(minimum, part) + 1})
+        assert refused(real.evidence, real.collateral, real.now, demanding(higher)) is Reason.TCB
+    zero = dataclasses.replace(minimum, **dict.fromkeys(parts, 0))
+    assert verify_quote(real.evidence, real.collateral, real.now, demanding(zero)).platform is Platform.SEV_SNP
 
 
 def test_debugging_is_refused_from_the_bytes_too() -> None:
@@ -185,7 +212,7 @@ def test_debugging_is_refused_from_the_bytes_too() -> None:
 
 # ---- roots ----------------------------------------------------------------------------------------------------------------------------
 def test_another_root_is_refused(vector: Vector) -> None:
-    roots = Roots(intel="00" * 32, aws="00" * 32, amd="00" * 32)
+    roots = Roots(*["00" * 32] * 5)
     assert refused(vector.evidence, vector.collateral, vector.now, dataclasses.replace(vector.policy, roots=roots)) is Reason.ROOT
 
 

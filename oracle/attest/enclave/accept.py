@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from oracle.attest.enclave import verify_quote
+from oracle.attest.enclave.amd import tcb_parts
 from oracle.attest.enclave.binding import EnclaveAttestation, Registration, compute_report_data
 from oracle.attest.enclave.report import (
     REGISTERS,
@@ -21,6 +22,8 @@ from oracle.attest.enclave.report import (
     Platform,
     Reason,
     Relaxation,
+    SnpGeneration,
+    SnpMinimum,
     SnpTcb,
     compute_measurement,
 )
@@ -110,7 +113,7 @@ def parse_policy(document: object) -> AcceptancePolicy:
     verification = EnclavePolicy(
         relaxations=frozenset(_relaxation(name) for name in _list(fields, "relaxations")),
         rejected_advisories=frozenset(_text(name, "rejected_advisories") for name in _list(fields, "rejected_advisories")),
-        snp_minimum=_snp_minimum(fields["snp_minimum"]) if fields.get("snp_minimum") is not None else None,
+        snp_minimum=_snp_minimum(fields.get("snp_minimum", {})),
         simulated_roots=frozenset(parse_bytes32(digest, "simulated_roots") for digest in _list(fields, "simulated_roots")),
     )
     if bool(verification.simulated_roots) != verification.allows(Relaxation.SIMULATED):
@@ -137,10 +140,17 @@ def _measurement(document: object) -> tuple[Platform, Bytes32]:
     return platform, compute_measurement(platform, values)
 
 
-def _snp_minimum(document: object) -> SnpTcb:
-    names = ("bootloader", "tee", "snp", "microcode")
-    fields = require_fields(document, "snp_minimum", set(names))
-    return SnpTcb(**{name: parse_uint(fields[name], f"snp_minimum.{name}", 8) for name in names})
+def _snp_minimum(document: object) -> SnpMinimum:
+    """A minimum for each generation that may answer, with every version that the generation has."""
+    generations = {generation.name.lower(): generation for generation in SnpGeneration}
+    fields = require_fields(document, "snp_minimum", set(), set(generations))
+    return SnpMinimum(**{name: _snp_tcb(value, generations[name]) for name, value in fields.items()})
+
+
+def _snp_tcb(document: object, generation: SnpGeneration) -> SnpTcb:
+    what = f"snp_minimum.{generation.name.lower()}"
+    fields = require_fields(document, what, set(tcb_parts(generation)))
+    return SnpTcb(**{name: parse_uint(value, f"{what}.{name}", 8) for name, value in fields.items()})
 
 
 def _relaxation(name: object) -> Relaxation:

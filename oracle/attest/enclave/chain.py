@@ -42,9 +42,14 @@ def parse_der(der: bytes, what: str) -> x509.Certificate:
         raise EnclaveRejected(Reason.MALFORMED, what, "a certificate in DER", str(error)[:120]) from error
 
 
+def fingerprint(certificate: x509.Certificate) -> str:
+    """SHA-256 of a certificate's DER, in hex: as `Roots` pins them."""
+    return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
+
+
 def require_root(root: x509.Certificate, digest: str, what: str) -> None:
     """The last certificate of a chain is the pinned one, byte for byte."""
-    got = hashlib.sha256(root.public_bytes(Encoding.DER)).hexdigest()
+    got = fingerprint(root)
     if got != digest:
         raise EnclaveRejected(Reason.ROOT, f"root of {what}", digest, got)
 

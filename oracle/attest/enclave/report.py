@@ -66,6 +66,14 @@ class EnclaveRejected(EvidenceRejected):
         self.reason = reason
 
 
+class SnpGeneration(StrEnum):
+    """AMD's generations of processors with SEV-SNP, as AMD names them in its certificates. Each has its root, and its own versions."""
+
+    MILAN = "Milan"
+    GENOA = "Genoa"  # and Bergamo and Siena
+    TURIN = "Turin"
+
+
 @dataclass(frozen=True, slots=True)
 class SnpTcb:
     """Security version numbers of an AMD platform's firmware, 0–255 each; a minimum holds when every one is reached."""
@@ -74,13 +82,29 @@ class SnpTcb:
     tee: int
     snp: int
     microcode: int
+    fmc: int | None = None  # first mutable code: Turin's has it, the generations before do not
 
     def reaches(self, minimum: SnpTcb) -> bool:
-        mine, theirs = (
-            (self.bootloader, self.tee, self.snp, self.microcode),
-            (minimum.bootloader, minimum.tee, minimum.snp, minimum.microcode),
-        )
+        """Whether no part is lower. A minimum for a generation with other parts is never reached."""
+        if (self.fmc is None) != (minimum.fmc is None):
+            return False
+        mine, theirs = ((tcb.fmc or 0, tcb.bootloader, tcb.tee, tcb.snp, tcb.microcode) for tcb in (self, minimum))
         return all(a >= b for a, b in zip(mine, theirs, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class SnpMinimum:
+    """What the firmware of each generation must reach; None: no report of that generation is accepted.
+
+    One for each, because their numbers do not compare: what is new on Turin would be years old on Milan.
+    """
+
+    milan: SnpTcb | None = None
+    genoa: SnpTcb | None = None
+    turin: SnpTcb | None = None
+
+    def of(self, generation: SnpGeneration) -> SnpTcb | None:
+        return {SnpGeneration.MILAN: self.milan, SnpGeneration.GENOA: self.genoa, SnpGeneration.TURIN: self.turin}[generation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +113,29 @@ class Roots:
 
     intel: str = "44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3"  # Intel SGX Root CA, until 2049
     aws: str = "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b"  # aws.nitro-enclaves, until 2049
-    amd: str = "69d063b45344d26a2e94e1f4210de49ef555308287d4c174445c95639a540bcd"  # ARK-Milan, until 2045
+    amd_milan: str = "69d063b45344d26a2e94e1f4210de49ef555308287d4c174445c95639a540bcd"  # ARK-Milan, until 2045
+    amd_genoa: str = "4c6598d19c18719c5dfd4a7d335f674e5bfe1d8f800cea2cf270c10d103db2f1"  # ARK-Genoa, until 2047
+    amd_turin: str = "1f084161a44bb6d93778a904877d4819cafa5d05ef4193b2ded9dd9c73dd3f6a"  # ARK-Turin, until 2048
+
+    def amd(self, generation: SnpGeneration) -> str:
+        return {
+            SnpGeneration.MILAN: self.amd_milan,
+            SnpGeneration.GENOA: self.amd_genoa,
+            SnpGeneration.TURIN: self.amd_turin,
+        }[generation]
 
 
 @dataclass(frozen=True, slots=True)
 class EnclavePolicy:
     """How evidence is verified. The default is strict: up to date, no debugging, nothing simulated.
 
-    `snp_minimum`: AMD publishes no status of firmware versions, so without a minimum every SEV-SNP report is refused.
+    `snp_minimum`: AMD publishes no status of firmware versions, so without a minimum for its generation a SEV-SNP report is refused.
     `simulated_roots`: SHA-256 of the public keys of simulated enclaves that are known here.
     """
 
     relaxations: frozenset[Relaxation] = frozenset()
     rejected_advisories: frozenset[str] = frozenset()
-    snp_minimum: SnpTcb | None = None
+    snp_minimum: SnpMinimum = field(default_factory=SnpMinimum)
     simulated_roots: frozenset[Bytes32] = frozenset()
     roots: Roots = field(default_factory=Roots)
 

@@ -1,8 +1,8 @@
 """AMD SEV-SNP: an attestation report signed by a chip's VCEK, which AMD certifies (VCEK → ASK → ARK).
 
 Source: SEV Secure Nested Paging Firmware ABI Specification (56860), table "ATTESTATION_REPORT"; Versioned Chip Endorsement Key Certificate
-and KDS Interface Specification (57230) for the certificate's extensions. Processors of the generation Milan, whose root is pinned; other
-generations have other roots, and Turin another layout of the TCB version.
+and KDS Interface Specification (57230) for the certificate's extensions. The generation (Milan, Genoa with Bergamo and Siena, Turin) is the
+one whose pinned root the chain ends in; certificate and report must agree with it (`oracle.attest.enclave.amd`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from oracle.attest.enclave.chain import UNPARSEABLE, parse_pem_chain, verify_chain, verify_list
+from oracle.attest.enclave.amd import identify, read_tcb, read_vcek
+from oracle.attest.enclave.chain import UNPARSEABLE, fingerprint, parse_pem_chain, verify_chain, verify_list
 from oracle.attest.enclave.report import (
     EnclavePolicy,
     EnclaveRejected,
@@ -25,6 +26,8 @@ from oracle.attest.enclave.report import (
     Platform,
     Reason,
     Relaxation,
+    Roots,
+    SnpGeneration,
     SnpTcb,
     compute_measurement,
 )
@@ -41,27 +44,29 @@ POLICY_RESERVED_ONE = 1 << 17
 POLICY_MIGRATION_AGENT = 1 << 18
 POLICY_DEBUG = 1 << 19
 
-_EXTENSION = "1.3.6.1.4.1.3704.1."
-_HARDWARE_ID = _EXTENSION + "4"
-_SVN = {"bootloader": _EXTENSION + "3.1", "tee": _EXTENSION + "3.2", "snp": _EXTENSION + "3.3", "microcode": _EXTENSION + "3.8"}
+CPUID_SINCE = 3
+"""The first version of a report that says which processor made it."""
+
+MASK_CHIP_KEY = 1 << 1
+_SIGNING_KEYS = {0: "VCEK", 1: "VLEK, which a cloud provider uses on many machines", 7: "none"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Report:
     """The fields that are looked at, at the offsets of the ABI's table."""
 
+    version: int
     policy: int
     vmpl: int
-    signature_algorithm: int
     current_tcb: SnpTcb
     key_flags: int
     report_data: bytes
     measurement: bytes
     host_data: bytes
     reported_tcb: SnpTcb
+    family: int  # CPUID; zero before version 3
+    model: int
     chip_id: bytes
-    r: int
-    s: int
 
 
 def is_report(evidence: bytes) -> bool:
@@ -69,20 +74,24 @@ def is_report(evidence: bytes) -> bool:
 
 
 def verify(evidence: bytes, collateral: bytes, now: int, policy: EnclavePolicy) -> EnclaveReport:
-    """Steps: layout, chain, revocation, signature, that the certificate is this chip's at this TCB, the TCB, the guest's policy.
+    """Steps: layout, chain, revocation, signature, signing key, generation, chip and its TCB, minimum, guest policy.
 
     `collateral`: VCEK, ASK and ARK in PEM, and the ARK's revocation list in PEM after them. Raises EnclaveRejected.
     """
-    report = _parse(evidence)
+    _require_layout(evidence)
     certificates, lists = _split(collateral)
     chain = parse_pem_chain(certificates, "SEV-SNP collateral")
     if len(chain) != 3:
         raise EnclaveRejected(Reason.COLLATERAL, "SEV-SNP collateral", "VCEK, ASK and ARK", f"{len(chain)} certificates")
-    expires_at = verify_chain(chain, policy.roots.amd, now, "the SEV-SNP report")
+    generation = _generation_of(chain[-1], policy.roots)
+    expires_at = verify_chain(chain, policy.roots.amd(generation), now, "the SEV-SNP report")
     expires_at = min(expires_at, _require_not_revoked(lists, chain, now, policy))
-    _require_signed(chain[0], evidence, report)
-    _require_chip(chain[0], report)
-    _require_tcb(report, policy)
+    _require_signed(chain[0], evidence)
+    report = _read(evidence, generation)
+    _require_vcek_signed(report)
+    _require_generation(report, generation)
+    _require_chip(chain[0], report, generation)
+    _require_tcb(report, generation, policy)
     is_debug = _require_guest_policy(report, policy)
     measurements = (("measurement", report.measurement), ("host_data", report.host_data), ("policy", report.policy.to_bytes(8, "big")))
     return EnclaveReport(
@@ -98,35 +107,42 @@ def verify(evidence: bytes, collateral: bytes, now: int, policy: EnclavePolicy) 
     )
 
 
-def _parse(evidence: bytes) -> _Report:
+def _require_layout(evidence: bytes) -> None:
     if len(evidence) != REPORT_BYTES:
         raise EnclaveRejected(Reason.MALFORMED, "SEV-SNP report", f"{REPORT_BYTES} bytes", len(evidence))
     r, s, rest = evidence[0x2A0:0x2E8], evidence[0x2E8:0x330], evidence[0x330:]
     if any(r[48:]) or any(s[48:]) or any(rest):
         raise EnclaveRejected(Reason.MALFORMED, "SEV-SNP report", "zeros around its signature", "other bytes")
+
+
+def _generation_of(root: x509.Certificate, roots: Roots) -> SnpGeneration:
+    got = fingerprint(root)
+    found = next((generation for generation in SnpGeneration if roots.amd(generation) == got), None)
+    if found is None:
+        expected = ", ".join(f"{roots.amd(generation)} ({generation})" for generation in SnpGeneration)
+        raise EnclaveRejected(Reason.ROOT, "root of the SEV-SNP report", f"one of {expected}", got)
+    return found
+
+
+def _read(evidence: bytes, generation: SnpGeneration) -> _Report:
     return _Report(
+        version=_little(evidence, 0x00, 4),
         policy=_little(evidence, 0x08, 8),
         vmpl=_little(evidence, 0x30, 4),
-        signature_algorithm=_little(evidence, 0x34, 4),
-        current_tcb=_tcb(evidence[0x38:0x40]),
+        current_tcb=read_tcb(generation, evidence[0x38:0x40], "current TCB of the SEV-SNP report"),
         key_flags=_little(evidence, 0x48, 4),
         report_data=evidence[0x50:0x90],
         measurement=evidence[0x90:0xC0],
         host_data=evidence[0xC0:0xE0],
-        reported_tcb=_tcb(evidence[0x180:0x188]),
+        reported_tcb=read_tcb(generation, evidence[0x180:0x188], "reported TCB of the SEV-SNP report"),
+        family=evidence[0x188],
+        model=evidence[0x189],
         chip_id=evidence[0x1A0:0x1E0],
-        r=int.from_bytes(r, "little"),
-        s=int.from_bytes(s, "little"),
     )
 
 
 def _little(data: bytes, at: int, size: int) -> int:
     return int.from_bytes(data[at : at + size], "little")
-
-
-def _tcb(version: bytes) -> SnpTcb:
-    """TCB_VERSION of Milan and Genoa: bytes 0, 1, 6 and 7; those between are reserved."""
-    return SnpTcb(bootloader=version[0], tee=version[1], snp=version[6], microcode=version[7])
 
 
 def _split(collateral: bytes) -> tuple[bytes, bytes]:
@@ -154,45 +170,57 @@ def _require_not_revoked(pem: bytes, chain: Sequence[x509.Certificate], now: int
     return expires_at
 
 
-def _require_signed(vcek: x509.Certificate, evidence: bytes, report: _Report) -> None:
-    key = vcek.public_key()
+def _require_signed(vcek: x509.Certificate, evidence: bytes) -> None:
+    key, algorithm = vcek.public_key(), _little(evidence, 0x34, 4)
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
         raise EnclaveRejected(Reason.CERTIFICATE, "key of the VCEK", "one on P-384", type(key).__name__)
-    if report.signature_algorithm != ECDSA_P384_SHA384:
-        raise EnclaveRejected(Reason.MALFORMED, "signature algorithm of the report", ECDSA_P384_SHA384, report.signature_algorithm)
+    if algorithm != ECDSA_P384_SHA384:
+        raise EnclaveRejected(Reason.MALFORMED, "signature algorithm of the report", ECDSA_P384_SHA384, algorithm)
+    r, s = _little(evidence, 0x2A0, 72), _little(evidence, 0x2E8, 72)
     try:
-        key.verify(encode_dss_signature(report.r, report.s), evidence[:SIGNED_BYTES], ec.ECDSA(SHA384()))
+        key.verify(encode_dss_signature(r, s), evidence[:SIGNED_BYTES], ec.ECDSA(SHA384()))
     except InvalidSignature as error:
         raise EnclaveRejected(Reason.SIGNATURE, "signature of the SEV-SNP report", "one that the VCEK made") from error
 
 
-def _require_chip(vcek: x509.Certificate, report: _Report) -> None:
+def _require_vcek_signed(report: _Report) -> None:
+    """A VLEK names no chip, and its provider could put it on any machine: nothing here could say whose it may be."""
+    signer = report.key_flags >> 2 & 0b111
+    if signer != 0:
+        named = _SIGNING_KEYS.get(signer, f"reserved value {signer}")
+        raise EnclaveRejected(Reason.PLATFORM, "signing key of the SEV-SNP report", "the chip's own VCEK", named)
+    if report.key_flags & MASK_CHIP_KEY:
+        raise EnclaveRejected(Reason.PLATFORM, "key of the SEV-SNP report", "the chip's own VCEK", f"masked: flags {report.key_flags:#x}")
+
+
+def _require_generation(report: _Report, generation: SnpGeneration) -> None:
+    """The processor that a report names is one of the root's generation. Turin's reports have always named it."""
+    if report.version < CPUID_SINCE:
+        if generation is SnpGeneration.TURIN:
+            raise EnclaveRejected(Reason.MALFORMED, f"version of a report of {generation}", f"at least {CPUID_SINCE}", report.version)
+    elif identify(report.family, report.model) is not generation:
+        got = f"CPUID family {report.family:#x}, model {report.model:#x}"
+        raise EnclaveRejected(Reason.CERTIFICATE, "processor of the SEV-SNP report", f"one of {generation}, as its root", got)
+
+
+def _require_chip(certificate: x509.Certificate, report: _Report, generation: SnpGeneration) -> None:
     """The certificate is of the chip and of the TCB that the report names."""
-    if report.key_flags & 0b11110:  # MASK_CHIP_KEY, SIGNING_KEY other than VCEK
-        raise EnclaveRejected(Reason.PLATFORM, "key of the report", "the chip's own VCEK", f"flags {report.key_flags:#x}")
-    values = {e.oid.dotted_string: e.value.value for e in vcek.extensions if isinstance(e.value, x509.UnrecognizedExtension)}
-    if values.get(_HARDWARE_ID) != report.chip_id or not any(report.chip_id):
-        raise EnclaveRejected(Reason.CERTIFICATE, "hardware id of the VCEK", report.chip_id.hex()[:16], "another")
-    certified = SnpTcb(**{name: _svn(values.get(oid, b""), name) for name, oid in _SVN.items()})
-    if certified != report.reported_tcb:
-        raise EnclaveRejected(Reason.TCB, "TCB of the VCEK", report.reported_tcb, certified)
+    vcek = read_vcek(certificate, generation)
+    if vcek.hardware_id != report.chip_id or not any(report.chip_id):
+        got = vcek.hardware_id.hex()
+        raise EnclaveRejected(Reason.CERTIFICATE, "hardware id of the VCEK", f"the report's, {report.chip_id.hex()}, not zero", got)
+    if vcek.tcb != report.reported_tcb:
+        raise EnclaveRejected(Reason.TCB, "TCB of the VCEK", report.reported_tcb, vcek.tcb)
 
 
-def _svn(der: bytes, name: str) -> int:
-    """A DER INTEGER of one byte, or of two where the first is zero."""
-    if len(der) == 3 and der[:2] == b"\x02\x01" and der[2] < 0x80:
-        return der[2]
-    if len(der) == 4 and der[:3] == b"\x02\x02\x00" and der[3] >= 0x80:
-        return der[3]
-    raise EnclaveRejected(Reason.CERTIFICATE, f"{name} version of the VCEK", "an integer from 0 to 255", der.hex()[:16])
-
-
-def _require_tcb(report: _Report, policy: EnclavePolicy) -> None:
-    if policy.snp_minimum is None:
-        raise EnclaveRejected(Reason.TCB, "TCB of the SEV-SNP report", "a minimum in the policy", "none: AMD publishes no status")
+def _require_tcb(report: _Report, generation: SnpGeneration, policy: EnclavePolicy) -> None:
+    minimum = policy.snp_minimum.of(generation)
+    if minimum is None:
+        what = f"TCB of the SEV-SNP report, of {generation}"
+        raise EnclaveRejected(Reason.TCB, what, "a minimum for that generation in the policy", "none: AMD publishes no status")
     for name, tcb in (("reported", report.reported_tcb), ("current", report.current_tcb)):
-        if not tcb.reaches(policy.snp_minimum):
-            raise EnclaveRejected(Reason.TCB, f"{name} TCB of the SEV-SNP report", f"at least {policy.snp_minimum}", tcb)
+        if not tcb.reaches(minimum):
+            raise EnclaveRejected(Reason.TCB, f"{name} TCB of the SEV-SNP report, of {generation}", f"at least {minimum}", tcb)
 
 
 def _require_guest_policy(report: _Report, policy: EnclavePolicy) -> bool:
