@@ -252,7 +252,8 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
 
     /// @inheritdoc ICoprocessor
     /// @dev Before `availableAt` an answer can be challenged, and as long as a dispute is open; from then on finalized:
-    ///      never both. A deprecated model's answers can be challenged too, or a liar who owns the model could forbid it.
+    ///      never both. A deprecated model's answers can be challenged too, or a liar who owns the model could forbid
+    ///      it.
     function challenge(
         Request calldata request_,
         bytes calldata input,

@@ -104,7 +104,8 @@ contract Disputes is IDisputes {
     }
 
     /// @inheritdoc IDisputes
-    /// @dev Who answered may open it, too: through another account it could anyway, and an honest signer only waits less.
+    /// @dev Who answered may open it, too: through another account it could anyway, and an honest signer only waits
+    ///      less.
     function openAudit(Request calldata request, address[] calldata beneficiaries) external {
         bytes32 requestId = COPROCESSOR.computeRequestId(request);
         (bytes32 disputedDigest, uint64 availableAt) = _requirePending(requestId, request.policy, beneficiaries);

@@ -85,8 +85,8 @@ contract InvariantsTest {
         invariant_NothingIsLostRepeatedOrUndone();
     }
 
-    /// @dev Cases, one after the other, each through the steps of a dispute or an audit in their order, any step left out
-    ///      now and then, by whom and for what as it happens: so every outcome comes, with what follows from it.
+    /// @dev Cases, one after the other, each through the steps of a dispute in their order, any step left out now and
+    ///      then, by whom and for what as it happens: so every outcome comes, with what follows from it.
     function test_AWalkReachesEveryOutcomeOfDisputes() public {
         walk("disputes", 3);
         for (uint256 outcome = 1; outcome < 7; ++outcome) {

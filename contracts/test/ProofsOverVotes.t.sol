@@ -111,7 +111,7 @@ contract ProofsOverVotesTest is DisputeDeployment {
         vm.assertEq(disputes.owedTo(CHALLENGER), BOND_WEI);
     }
 
-    // ---- opened in the last second, or by the lottery when the window is over ------------------------------------------
+    // ---- opened in the last second, not drawn, of another kind ----------------------------------------------------
 
     function test_WhatIsDisputedInTheLastSecondCanBeProvenAsLongAsACommitteeMayTake() public {
         Request memory asked = deliverDisputable(TRUTH);

@@ -129,8 +129,8 @@ interface IDisputes {
     ///      nobody's).
     function open(Request calldata request, address[] calldata beneficiaries) external payable;
 
-    /// @notice Opens the audit that the lottery forces (`isAuditDue`), without a bond. Anyone may, also who answered; it
-    ///         is not on the committee either way.
+    /// @notice Opens the audit that the lottery forces (`isAuditDue`), without a bond. Anyone may, also who answered;
+    ///         neither is on the committee.
     function openAudit(Request calldata request, address[] calldata beneficiaries) external;
 
     /// @notice Only for the Coprocessor, which has checked the arguments, on finalizing: opens the audit that the

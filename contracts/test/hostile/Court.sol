@@ -312,7 +312,7 @@ contract Court {
 
     // ---- inside -----------------------------------------------------------------------------------------------
 
-    /// @dev The bond of an answer that a proof upheld is the prover's at once. Of a canonical model nothing was ruled yet.
+    /// @dev The bond of an answer that a proof upheld is the prover's at once.
     function noteProof(bytes32 id, bool isReplaced) private {
         if (!isReplaced && !disputes.infoOf(id).isAudit) isSettled[id] = true;
     }
