@@ -44,6 +44,7 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
     uint64 public constant OUTPUT_SECONDS = 1 days;
     uint256 public constant SIGNED_NONCE_START = 1 << 128;
 
+    /// @inheritdoc ICoprocessor
     IModelRegistry public immutable MODELS;
     IVerifierRouter public immutable ROUTER;
     /// @inheritdoc ICoprocessor
@@ -53,7 +54,7 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
     ///
     ///      NONE ──request──▶ REQUESTED ──deliver, no window──▶ FINAL
     ///                            ├──────deliver, window───▶ PENDING ──finalize, window over──▶ FINAL
-    ///                            │                             ├──challenge, in the window──▶ FINAL, another output
+    ///                            │                             ├──challenge, before it is due──▶ FINAL, another output
     ///                            │                             ├──applyRuling, replaced──▶ FINAL, another output
     ///                            │                             └──applyRuling, no majority or no output──▶ REFUNDED
     ///                            └──────refund, deadline over──▶ REFUNDED
@@ -238,7 +239,7 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         address[] memory paid = beneficiaries;
         if (Policy.isDisputable(request_.policy)) {
             bool isHeld;
-            (isHeld, paid) = _passDisputes(requestId, beneficiaries);
+            (isHeld, paid) = _passDisputes(requestId, request_.modelId, beneficiaries);
             if (isHeld) return;
         }
 
@@ -250,8 +251,9 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
     }
 
     /// @inheritdoc ICoprocessor
-    /// @dev Before `availableAt` an answer can be challenged, from then on finalized: never both. A deprecated model's
-    ///      answers can be challenged too, or a liar who owns the model could forbid it.
+    /// @dev Before `availableAt` an answer can be challenged, and as long as a dispute is open; from then on finalized:
+    ///      never both. A deprecated model's answers can be challenged too, or a liar who owns the model could forbid
+    ///      it.
     function challenge(
         Request calldata request_,
         bytes calldata input,
@@ -261,22 +263,31 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         bytes32 requestId = _requestId(request_);
         Record storage record = _records[requestId];
         if (record.status != Status.PENDING) revert NotPending(requestId, record.status);
-        if (block.timestamp >= record.availableAt) revert WindowOver(record.availableAt);
+        bool isDisputable = Policy.isDisputable(request_.policy);
+        if (block.timestamp >= record.availableAt) {
+            bool isOpen = isDisputable && DISPUTES.rulingOf(requestId).outcome == IDisputes.Outcome.OPEN;
+            if (!isOpen) revert WindowOver(record.availableAt);
+        }
         bytes32 outputDigest = keccak256(output);
-        if (outputDigest == record.outputDigest) revert SameOutput(outputDigest);
+        bool isSame = outputDigest == record.outputDigest;
+        if (isSame && !isDisputable) revert SameOutput(outputDigest);
         Claim memory claim = Claim(requestId, request_.modelId, request_.inputDigest, outputDigest);
         address[] memory beneficiaries = FeeSplit.merge(
             new address[](0),
             _verifyOne(EvidenceKind.PROOF, claim, _claimDigest(claim), Policy.PROOF, input, output, evidence)
         );
-        if (beneficiaries.length == 0 && request_.feeWei != 0) revert NobodyToPay();
+        if (beneficiaries.length == 0 && (isSame || request_.feeWei != 0)) revert NobodyToPay();
 
-        if (Policy.isDisputable(request_.policy)) DISPUTES.supersede(requestId);
+        if (isSame) {
+            DISPUTES.uphold(requestId, beneficiaries[0]);
+            return ResultCode.DELIVERED_PENDING;
+        }
+        if (isDisputable) DISPUTES.supersede(requestId);
         return _replace(requestId, request_, output, outputDigest, beneficiaries);
     }
 
     /// @inheritdoc ICoprocessor
-    /// @dev A ruling is final at once. Whoever has a proof of yet another output must bring it before.
+    /// @dev A ruling is final at once: Disputes rules only when no proof can come any more (IDisputes.rulingOf).
     function applyRuling(Request calldata request_, bytes calldata output) external nonReentrant returns (ResultCode) {
         bytes32 requestId = _requestId(request_);
         Record storage record = _records[requestId];
@@ -433,8 +444,8 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
     }
 
     /// @dev Whether the answer stays pending because the lottery fell on it, and else who is paid. Only what nobody
-    ///      disputed, what a committee upheld, and what was disputed and never drawn passes.
-    function _passDisputes(bytes32 requestId, address[] calldata beneficiaries)
+    ///      disputed, what a committee or a proof upheld, and what was disputed and never drawn passes.
+    function _passDisputes(bytes32 requestId, bytes32 modelId, address[] calldata beneficiaries)
         private
         returns (bool isHeld, address[] memory paid)
     {
@@ -442,9 +453,9 @@ contract Coprocessor is ICoprocessor, Balances, EIP712 {
         IDisputes.Outcome outcome = ruling.outcome;
         if (outcome == IDisputes.Outcome.OPEN) revert DisputeOpen(requestId);
         if (outcome == IDisputes.Outcome.NONE) {
-            isHeld = DISPUTES.forceAudit(requestId, beneficiaries, msg.sender);
+            isHeld = DISPUTES.forceAudit(requestId, modelId, beneficiaries, msg.sender);
             if (isHeld) emit AuditForced(requestId);
-        } else if (outcome != IDisputes.Outcome.STANDS && outcome != IDisputes.Outcome.LAPSED) {
+        } else if (outcome == IDisputes.Outcome.REPLACED || outcome == IDisputes.Outcome.NO_MAJORITY) {
             revert RuledOtherwise(requestId, outcome);
         }
         paid = FeeSplit.merge(beneficiaries, ruling.majority);

@@ -41,7 +41,7 @@ contract Disputes is IDisputes {
     /// @dev Phases are read off times and counts (`_phaseOf`); the outcome off the votes (`rulingOf`). What is written:
     ///
     ///      nothing ──open, openAudit, forceAudit──▶ opened ──draw──▶ drawn: votes, each committed once, then revealed
-    ///      once opened or drawn: ──supersede──▶ superseded; closed ──settleBond──▶ settled
+    ///      until it is ruled: ──supersede, uphold──▶ superseded; closed ──settleBond──▶ settled
     struct Dispute {
         address challenger;
         /// @dev The first block of the lot that draws the committee.
@@ -54,6 +54,8 @@ contract Disputes is IDisputes {
         uint256 eligible;
         uint48 commitEndsAt;
         uint48 revealEndsAt;
+        /// @dev Nothing is ruled before, so that a proof always comes in time. Zero where nothing can be proven.
+        uint48 provableUntil;
         uint8 committed;
         uint8 revealed;
         bool isAudit;
@@ -98,22 +100,25 @@ contract Disputes is IDisputes {
         if (msg.value != BOND_WEI) revert WrongBond(BOND_WEI, msg.value);
         _requireOthersAnswer(beneficiaries, msg.sender);
         uint256 eligible = _requireEligible(beneficiaries, msg.sender);
-        _open(requestId, disputedDigest, msg.sender, eligible, false);
+        _open(requestId, disputedDigest, msg.sender, eligible, _provableUntil(request.modelId, availableAt), false);
     }
 
     /// @inheritdoc IDisputes
+    /// @dev Who answered may open it, too: through another account it could anyway, and an honest signer only waits
+    ///      less.
     function openAudit(Request calldata request, address[] calldata beneficiaries) external {
         bytes32 requestId = COPROCESSOR.computeRequestId(request);
-        (bytes32 disputedDigest,) = _requirePending(requestId, request.policy, beneficiaries);
+        (bytes32 disputedDigest, uint64 availableAt) = _requirePending(requestId, request.policy, beneficiaries);
         if (!isAuditDue(requestId)) revert AuditNotDue(requestId);
         uint256 eligible = _requireEligible(beneficiaries, msg.sender);
-        _open(requestId, disputedDigest, msg.sender, eligible, true);
+        _open(requestId, disputedDigest, msg.sender, eligible, _provableUntil(request.modelId, availableAt), true);
     }
 
     /// @inheritdoc IDisputes
     /// @dev Reverts while the lottery's block is not there: an answer is final only when it has come through it.
-    ///      Where the seats are too few for a committee no audit is forced, or nothing could become final there.
-    function forceAudit(bytes32 requestId, address[] calldata beneficiaries, address opener)
+    ///      Where the seats are too few for a committee no audit is forced, or nothing could become final there. Where
+    ///      only the opener's own seat is missing, it is nobody who opens: a member could wave the answer through else.
+    function forceAudit(bytes32 requestId, bytes32 modelId, address[] calldata beneficiaries, address opener)
         external
         returns (bool isForced)
     {
@@ -123,10 +128,15 @@ contract Disputes is IDisputes {
         uint256 first = deliveredBlock + ChainLot.DELAY_BLOCKS;
         if (block.number <= first) revert LotteryOpen(uint64(first));
         if (!_isHit(requestId, first)) return false;
-        uint256 eligible = _eligible(beneficiaries, opener);
-        if (Sortition.countBits(eligible) < MIN_COMMITTEE) return false;
-        (,, bytes32 disputedDigest,) = COPROCESSOR.statusOf(requestId);
-        _open(requestId, disputedDigest, opener, eligible, true);
+        address challenger = opener;
+        uint256 eligible = _eligible(beneficiaries, challenger);
+        if (Sortition.countBits(eligible) < MIN_COMMITTEE) {
+            challenger = BURNT;
+            eligible = _eligible(beneficiaries, challenger);
+            if (Sortition.countBits(eligible) < MIN_COMMITTEE) return false;
+        }
+        (,, bytes32 disputedDigest, uint64 availableAt) = COPROCESSOR.statusOf(requestId);
+        _open(requestId, disputedDigest, challenger, eligible, _provableUntil(modelId, availableAt), true);
         return true;
     }
 
@@ -138,6 +148,19 @@ contract Disputes is IDisputes {
         if (dispute.openedAt == 0) return;
         dispute.isSuperseded = true;
         emit DisputeSuperseded(requestId);
+    }
+
+    /// @inheritdoc IDisputes
+    function uphold(bytes32 requestId, address prover) external {
+        if (msg.sender != address(COPROCESSOR)) revert NotCoprocessor(msg.sender);
+        Dispute storage dispute = _disputes[requestId];
+        if (dispute.openedAt == 0 || dispute.isSuperseded) revert WrongPhase(requestId, _phaseOf(dispute));
+        dispute.isSuperseded = true;
+        emit DisputeSuperseded(requestId);
+        if (dispute.isAudit || dispute.isSettled) return;
+        address[] memory provers = new address[](1);
+        provers[0] = prover;
+        _settle(requestId, dispute, Outcome.SUPERSEDED, provers);
     }
 
     // ---- drawing and voting -----------------------------------------------------------------------------------
@@ -207,17 +230,12 @@ contract Disputes is IDisputes {
             revert WrongPhase(requestId, _phaseOf(dispute));
         }
         if (dispute.isSettled || dispute.isAudit) revert AlreadySettled(requestId);
-        dispute.isSettled = true;
         address[] memory beneficiaries = ruling.majority;
         if (ruling.outcome != Outcome.STANDS) {
             beneficiaries = new address[](1);
             beneficiaries[0] = ruling.outcome == Outcome.LAPSED ? BURNT : dispute.challenger;
         }
-        (uint256 firstWei, uint256 shareWei) = FeeSplit.split(BOND_WEI, beneficiaries.length);
-        for (uint256 i; i < beneficiaries.length; ++i) {
-            owedTo[beneficiaries[i]] += i == 0 ? firstWei : shareWei;
-        }
-        emit BondSettled(requestId, ruling.outcome, beneficiaries, BOND_WEI);
+        _settle(requestId, dispute, ruling.outcome, beneficiaries);
     }
 
     /// @inheritdoc IDisputes
@@ -240,20 +258,21 @@ contract Disputes is IDisputes {
         Phase phase = _phaseOf(dispute);
         if (phase == Phase.NONE) return ruling;
         ruling.challenger = dispute.challenger;
-        if (phase != Phase.CLOSED) {
-            ruling.outcome = Outcome.OPEN;
-            return ruling;
-        }
         if (dispute.isSuperseded) {
             ruling.outcome = Outcome.SUPERSEDED;
             return ruling;
         }
-        if (dispute.members.length == 0) {
-            ruling.outcome = Outcome.LAPSED;
-            ruling.closedAt = dispute.openedAt + DRAW_SECONDS;
+        if (phase != Phase.CLOSED || block.timestamp < dispute.provableUntil) {
+            ruling.outcome = Outcome.OPEN;
             return ruling;
         }
-        ruling.closedAt = dispute.revealEndsAt;
+        bool isDrawn = dispute.members.length != 0;
+        ruling.closedAt = isDrawn ? dispute.revealEndsAt : dispute.openedAt + DRAW_SECONDS;
+        if (ruling.closedAt < dispute.provableUntil) ruling.closedAt = dispute.provableUntil;
+        if (!isDrawn) {
+            ruling.outcome = Outcome.LAPSED;
+            return ruling;
+        }
         (ruling.outputDigest, ruling.majority) = _majorityOf(requestId, dispute.members);
         if (ruling.majority.length == 0) ruling.outcome = Outcome.NO_MAJORITY;
         else if (ruling.outputDigest == dispute.disputedDigest) ruling.outcome = Outcome.STANDS;
@@ -330,9 +349,14 @@ contract Disputes is IDisputes {
 
     // ---- inside -----------------------------------------------------------------------------------------------
 
-    function _open(bytes32 requestId, bytes32 disputedDigest, address challenger, uint256 eligible, bool isAudit)
-        private
-    {
+    function _open(
+        bytes32 requestId,
+        bytes32 disputedDigest,
+        address challenger,
+        uint256 eligible,
+        uint48 provableUntil,
+        bool isAudit
+    ) private {
         Dispute storage dispute = _disputes[requestId];
         if (dispute.openedAt != 0) revert AlreadyOpened(requestId);
         uint48 seedBlock = uint48(block.number + ChainLot.DELAY_BLOCKS);
@@ -341,8 +365,27 @@ contract Disputes is IDisputes {
         dispute.openedAt = uint48(block.timestamp);
         dispute.disputedDigest = disputedDigest;
         dispute.eligible = eligible;
+        dispute.provableUntil = provableUntil;
         dispute.isAudit = isAudit;
         emit DisputeOpened(requestId, challenger, disputedDigest, isAudit, seedBlock);
+    }
+
+    /// @dev Whoever can prove has the window, and as long as a committee may take at most: it can be quick on purpose.
+    function _provableUntil(bytes32 modelId, uint64 availableAt) private view returns (uint48) {
+        if (COPROCESSOR.MODELS().circuitPointerOf(modelId) == address(0)) return 0;
+        uint256 longest = block.timestamp + DRAW_SECONDS + COMMIT_SECONDS + REVEAL_SECONDS;
+        return uint48(longest < availableAt ? availableAt : longest);
+    }
+
+    function _settle(bytes32 requestId, Dispute storage dispute, Outcome outcome, address[] memory beneficiaries)
+        private
+    {
+        dispute.isSettled = true;
+        (uint256 firstWei, uint256 shareWei) = FeeSplit.split(BOND_WEI, beneficiaries.length);
+        for (uint256 i; i < beneficiaries.length; ++i) {
+            owedTo[beneficiaries[i]] += i == 0 ? firstWei : shareWei;
+        }
+        emit BondSettled(requestId, outcome, beneficiaries, BOND_WEI);
     }
 
     function _requirePending(bytes32 requestId, bytes32 policy, address[] calldata beneficiaries)

@@ -151,6 +151,75 @@ contract AuditsTest is DisputeDeployment {
         requireStatus(asked, Status.FINAL);
     }
 
+    /// @dev Of three others one belongs to the liars, and finalizes: the audit is held all the same, and is nobody's.
+    function test_WhoFinalizesDoesNotMakeACommitteeTooSmall() public {
+        for (uint256 i; i < 2; ++i) {
+            Request memory asked = deliverUntil(true);
+            bytes32 id = idOf(asked);
+            if (i == 0) beginExits(2, 5);
+            vm.warp(vm.getBlockTimestamp() + WINDOW);
+            vm.prank(i == 0 ? operatorAt(5) : vm.addr(keyOf(6)));
+            coprocessor.finalize(asked, LIE, answerers());
+            requireStatus(asked, Status.PENDING);
+            requireOutcome(id, IDisputes.Outcome.OPEN);
+            vm.assertEq(disputes.infoOf(id).challenger, BURNT);
+            vm.assertEq(draw(id).length, 3);
+            vote(id, TRUTH, 3, LIE, 0);
+            coprocessor.applyRuling(asked, TRUTH);
+        }
+        vm.assertEq(coprocessor.balanceOf(BURNT), 2 * (FEE_WEI / 4 + FEE_WEI % 4));
+    }
+
+    /// @dev The liar's own audit: what it would have through another account, and its seat is not drawn.
+    function test_WhoAuditsItsOwnLieStillLosesHalf() public {
+        Request memory asked = deliverUntil(true);
+        bytes32 id = idOf(asked);
+        vm.prank(operatorAt(0));
+        disputes.openAudit(asked, answerers());
+        vm.assertEq(isAmong(operatorAt(0), draw(id)), false);
+        vote(id, TRUTH, 5, LIE, 0);
+        bytes[] memory signatures = new bytes[](1);
+        signatures[0] = signDigest(keyOf(0), claimDigestOf(asked, LIE));
+        frauds.proveOutvoted(asked, keccak256(LIE), signatures);
+        vm.assertEq(operators.stakeOf(operatorAt(0)), 0);
+        vm.assertEq(operators.owedTo(operatorAt(0)), MIN_STAKE_WEI / 2);
+        vm.assertEq(operators.owedTo(BURNT), MIN_STAKE_WEI / 2);
+    }
+
+    /// @dev A committee of the liars', drawn when the window is over, and as fast as it can be.
+    function test_OfACanonicalModelAForcedAuditLeavesTimeForAProof() public {
+        bytes32[] memory parts = new bytes32[](1);
+        parts[0] = models.storeParameters(new bytes(96));
+        modelId = models.register(1, "canonical", hex"01", parts, "");
+        truth.learn(modelId, INPUT, LIE); // what was answered is true here, and a lie what is voted for
+        Request memory asked = deliverUntil(true);
+        bytes32 id = idOf(asked);
+        vm.warp(START + WINDOW);
+        coprocessor.finalize(asked, LIE, answerers());
+        draw(id);
+        vote(id, TRUTH, 5, LIE, 0);
+        vm.warp(START + WINDOW + 2699);
+        requireOutcome(id, IDisputes.Outcome.OPEN);
+        coprocessor.challenge(asked, INPUT, LIE, proofOf(asked, LIE, STRANGER));
+        vm.assertEq(disputes.owedTo(STRANGER), 0); // there is no bond
+        coprocessor.finalize(asked, LIE, answerers());
+        requireStatus(asked, Status.FINAL);
+    }
+
+    function test_OfACanonicalModelAnAuditBeforeItIsDueLeavesTheWholeWindow() public {
+        bytes32[] memory parts = new bytes32[](1);
+        parts[0] = models.storeParameters(new bytes(96));
+        modelId = models.register(1, "canonical", hex"01", parts, "");
+        Request memory asked = deliverUntil(true);
+        disputes.openAudit(asked, answerers());
+        draw(idOf(asked));
+        vote(idOf(asked), TRUTH, 5, LIE, 0);
+        vm.warp(START + WINDOW - 1);
+        requireOutcome(idOf(asked), IDisputes.Outcome.OPEN);
+        vm.warp(START + WINDOW);
+        requireOutcome(idOf(asked), IDisputes.Outcome.REPLACED);
+    }
+
     function test_WhatWasDisputedIsNotAuditedToo() public {
         Request memory asked = deliverUntil(true);
         bytes32 id = dispute(asked, TRUTH, 0, LIE, 5);
@@ -177,6 +246,13 @@ contract AuditsTest is DisputeDeployment {
             asked = deliverDisputable(LIE);
             vm.roll(vm.getBlockNumber() + 3);
         } while (disputes.isAuditDue(idOf(asked)) != isHit);
+    }
+
+    function beginExits(uint256 first, uint256 end) private {
+        for (uint256 i = first; i < end; ++i) {
+            vm.prank(operatorAt(i));
+            operators.beginExit();
+        }
     }
 
     function isHitNext() private returns (bool) {

@@ -22,7 +22,7 @@ contract DisputeTermsTest is DisputeDeployment {
     function test_OnlyTheCoprocessorForcesAuditsAndSupersedes() public {
         openAs(CHALLENGER, asked);
         vm.expectRevert(abi.encodeWithSelector(IDisputes.NotCoprocessor.selector, address(this)));
-        disputes.forceAudit(id, answerers(), address(this));
+        disputes.forceAudit(id, asked.modelId, answerers(), address(this));
         vm.expectRevert(abi.encodeWithSelector(IDisputes.NotCoprocessor.selector, address(this)));
         disputes.supersede(id);
     }

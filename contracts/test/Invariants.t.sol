@@ -85,6 +85,96 @@ contract InvariantsTest {
         invariant_NothingIsLostRepeatedOrUndone();
     }
 
+    /// @dev Cases, one after the other, each through the steps of a dispute in their order, any step left out now and
+    ///      then, by whom and for what as it happens: so every outcome comes, with what follows from it.
+    function test_AWalkReachesEveryOutcomeOfDisputes() public {
+        walk("disputes", 3);
+        for (uint256 outcome = 1; outcome < 7; ++outcome) {
+            vm.assertTrue(court.ruled(outcome) != 0, vm.toString(outcome));
+        }
+        vm.assertTrue(court.upheld() != 0, "nothing was final because it was upheld");
+        vm.assertTrue(court.upheldByProof() != 0, "nothing was final because a proof upheld it");
+        vm.assertTrue(court.settlements() != 0, "no bond was settled");
+        requireConsequences();
+    }
+
+    /// @dev The same of audits, which nobody forces but the lottery.
+    function test_AWalkReachesEveryOutcomeOfAudits() public {
+        walk("audits", 2);
+        for (uint256 outcome = 1; outcome < 7; ++outcome) {
+            vm.assertTrue(court.auditsRuled(outcome) != 0, vm.toString(outcome));
+        }
+        vm.assertTrue(court.forcedAudits() != 0, "finalizing forced no audit");
+        requireConsequences();
+    }
+
+    function requireConsequences() private view {
+        vm.assertTrue(court.lapsed() != 0, "nothing was final because nobody drew");
+        vm.assertTrue(court.replacements() != 0, "nothing was replaced");
+        vm.assertTrue(court.withdrawals() != 0, "nothing was refunded for want of a majority");
+        vm.assertTrue(court.withheld() != 0, "nothing was refunded for want of the output");
+        vm.assertTrue(court.outvoted() != 0, "no signer was slashed");
+        vm.assertTrue(court.fines() != 0, "no voter was fined");
+        invariant_NothingIsLostRepeatedOrUndone();
+    }
+
+    /// @dev Of `kinds` the first two are audits.
+    function walk(string memory name, uint256 kinds) private {
+        for (uint256 i; i < 80; ++i) {
+            uint256 seed = uint256(keccak256(abi.encode(name, i)));
+            bool isTrue = openCase(seed, kinds == 2 ? i % 2 : 2);
+            closeCase(seed, isTrue);
+            if (i % 10 == 0) invariant_NothingIsLostRepeatedOrUndone();
+        }
+    }
+
+    /// @dev An answer by two of eight operators, disputed, audited before it is due, or by whoever finalizes it.
+    function openCase(uint256 seed, uint256 kind) private returns (bool isTrue) {
+        uint256 a = seed >> 16 & type(uint32).max;
+        isTrue = seed >> 100 & 1 == 0;
+        world.actAsk(a, uint96(2 + a % 1000 * 2), 1, true, a % 4 == 0);
+        uint256 last = world.count() - 1;
+        world.actDeliver(last, 2, isTrue, 1_000_000);
+        world.actWait(3);
+        if (kind == 0) court.actOpenAudit(last, 2);
+        if (kind == 2) court.actOpen(last, 2, uint8(a));
+        if (kind != 1) return isTrue;
+        pass(603);
+        world.actFinalize(last, 2, isTrue);
+    }
+
+    /// @dev What is open from earlier cases is met again at each step.
+    function closeCase(uint256 seed, bool isTrue) private {
+        uint256 last = world.count() - 1;
+        world.actWait(3);
+        if (seed >> 120 & 7 != 0) court.actDraw(last << 1);
+        court.actCommit(last << 1, seed >> 128);
+        // A proof, of another output or of this one, in one case of eight.
+        if (seed >> 123 & 7 == 0) world.actChallenge(last, uint8(seed >> 16), true, 1_000_000);
+        pass(300);
+        court.actReveal(last << 1, seed >> 131);
+        pass(600);
+        // What a ruling names is shown most of the time.
+        if (court.replacements() > 2 * court.withheld()) court.actWithhold(last << 1);
+        court.actApply(last << 1, true);
+        court.actApply(last << 1, false);
+        court.actSettle(last);
+        for (uint8 i; i < 8; ++i) {
+            court.actOutvoted(last, i, isTrue);
+            court.actFine(last, i);
+            court.actStake(i);
+        }
+        world.actFinalize(last, 2, isTrue);
+        court.actWithdrawBond(uint8(seed >> 16), seed >> 17 & 1 == 0);
+        court.act(seed >> 32);
+    }
+
+    function pass(uint256 seconds_) private {
+        for (; seconds_ != 0; seconds_ -= seconds_ < 299 ? seconds_ : 299) {
+            world.actWait(uint16(seconds_ < 299 ? seconds_ : 299));
+        }
+    }
+
     /// @dev Every wei held is in somebody's balance or in the escrow of a request that is not settled.
     function requireEscrowsAndBalancesAreAllThatIsHeld() private view {
         vm.assertEq(court.heldWei(), court.escrowedWei() + court.balancesWei(), "wei lost or found");

@@ -42,7 +42,7 @@ abstract contract TokenDeployment is Deployment {
     }
 
     /// @dev New tokens for `account`, approved for `spender`.
-    function supply(address account, address spender, uint256 amountWei) internal {
+    function supply(address account, address spender, uint256 amountWei) internal virtual {
         OddToken(asset).mint(account, amountWei);
         vm.prank(account);
         OddToken(asset).approve(spender, amountWei);

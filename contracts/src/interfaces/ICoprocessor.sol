@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {CallbackStatus, Claim, Delivery, Evidence, Request, ResultCode, Status} from "../libraries/Types.sol";
 import {IDisputes} from "./IDisputes.sol";
+import {IModelRegistry} from "./IModelRegistry.sol";
 import {ITreasury} from "./ITreasury.sol";
 
 /// @title Ask for an inference, deliver one with evidence
@@ -138,11 +139,14 @@ interface ICoprocessor is ITreasury {
     ///         paid with those who answered.
     function finalize(Request calldata request_, bytes calldata output, address[] calldata beneficiaries) external;
 
-    /// @notice Replaces a pending answer within its window by the one that the model gives, on a proof; pays whom the
-    ///         proof names, and runs the callback. Whatever evidence the policy demands.
+    /// @notice Replaces a pending answer within its window, or while a dispute of it is open, by the one that the model
+    ///         gives, on a proof; pays whom the proof names, and runs the callback. Whatever evidence the policy
+    ///         demands. A proof of the disputed answer itself ends the dispute instead: the answer stays pending, then
+    ///         final, and the bond is whom the proof names.
     /// @param input The request's input.
     /// @param output The output that the model really gives.
     /// @param evidence Proof evidence for this request and `output`, as a delivery would carry it.
+    /// @return DELIVERED_PENDING where the answer was upheld, else as of a delivery.
     function challenge(
         Request calldata request_,
         bytes calldata input,
@@ -210,6 +214,9 @@ interface ICoprocessor is ITreasury {
 
     /// @notice Who rules over answers under disputable policies.
     function DISPUTES() external view returns (IDisputes);
+
+    /// @notice Where models are registered.
+    function MODELS() external view returns (IModelRegistry);
 
     /// @notice The longest window a policy may have.
     function MAX_WINDOW_SECONDS() external view returns (uint32);

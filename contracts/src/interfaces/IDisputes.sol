@@ -129,17 +129,23 @@ interface IDisputes {
     ///      nobody's).
     function open(Request calldata request, address[] calldata beneficiaries) external payable;
 
-    /// @notice Opens the audit that the lottery forces (`isAuditDue`), without a bond.
+    /// @notice Opens the audit that the lottery forces (`isAuditDue`), without a bond. Anyone may, also who answered;
+    ///         neither is on the committee.
     function openAudit(Request calldata request, address[] calldata beneficiaries) external;
 
     /// @notice Only for the Coprocessor, which has checked the arguments, on finalizing: opens the audit that the
     ///         lottery forces, if it does and a committee can be had; else returns false.
-    function forceAudit(bytes32 requestId, address[] calldata beneficiaries, address opener)
+    /// @param opener Whose the challenger's part is; nobody's, where a committee can be had only with its own seat.
+    function forceAudit(bytes32 requestId, bytes32 modelId, address[] calldata beneficiaries, address opener)
         external
         returns (bool isForced);
 
     /// @notice Only for the Coprocessor: a proof has replaced the answer. Nothing happens where there is no dispute.
     function supersede(bytes32 requestId) external;
+
+    /// @notice Only for the Coprocessor: a proof has shown that the disputed answer is the right one. The dispute is
+    ///         over, and the bond, where there is one, the prover's. Reverts where there is no dispute.
+    function uphold(bytes32 requestId, address prover) external;
 
     /// @notice Draws the committee, once, from a block's hash that nobody knew when the dispute was opened. Anyone may.
     function draw(bytes32 requestId) external;
@@ -159,7 +165,9 @@ interface IDisputes {
     /// @notice Pays the caller what bonds were credited to it.
     function withdraw(address payable to) external;
 
-    /// @notice What a dispute has come to; Outcome.NONE where there is none.
+    /// @notice What a dispute has come to; Outcome.NONE where there is none. About a canonical model nothing is ruled
+    ///         before the window is over, and not before DRAW_SECONDS, COMMIT_SECONDS and REVEAL_SECONDS are: until
+    ///         then a proof comes over any vote.
     function rulingOf(bytes32 requestId) external view returns (Ruling memory);
 
     /// @notice Phase, times and members of a dispute.

@@ -32,11 +32,20 @@ contract Court {
 
     /// @dev How often each outcome was reached, and how often what follows from it happened.
     uint256[7] public ruled;
-    uint256 public audits;
+    /// @dev The same of audits alone.
+    uint256[7] public auditsRuled;
+    uint256 public forcedAudits;
+    /// @dev Answers that became final because a committee upheld them, or because nobody drew one.
+    uint256 public upheld;
+    uint256 public upheldByProof;
+    uint256 public lapsed;
     uint256 public replacements;
+    /// @dev Refunds for want of a majority, and of the output that was ruled.
     uint256 public withdrawals;
+    uint256 public withheld;
     uint256 public outvoted;
     uint256 public fines;
+    uint256 public settlements;
     uint256 public changedRulings;
 
     uint256 public forbidden;
@@ -90,8 +99,8 @@ contract Court {
         address[] memory members = disputes.infoOf(id).members;
         for (uint256 i; i < members.length; ++i) {
             uint256 mood = seed >> (3 * i) & 7;
-            if (mood < 2) continue;
-            bool isOne = (mood < 6) == (seed >> 96 & 1 == 0);
+            if (mood == 0) continue;
+            bool isOne = (mood < 7) == (seed >> 96 & 1 == 0);
             bytes32 digest = keccak256(isOne ? bytes("one") : bytes("another"));
             bytes32 commitment = disputes.computeCommitment(id, members[i], digest, SALT);
             vm.prank(members[i]);
@@ -122,21 +131,34 @@ contract Court {
         bool isReplaced;
         try coprocessor.applyRuling(asked, isOther ? bytes("one") : bytes("another")) returns (ResultCode code) {
             requireAllowed(isPending);
-            bool isRefund = code == ResultCode.CLOSED;
-            requireAllowed(outcome == (isRefund ? IDisputes.Outcome.NO_MAJORITY : IDisputes.Outcome.REPLACED));
-            if (isRefund) ++withdrawals;
-            else ++replacements;
-            isReplaced = !isRefund;
+            isReplaced = code != ResultCode.CLOSED;
+            if (isReplaced) ++replacements;
+            else if (outcome == IDisputes.Outcome.NO_MAJORITY) ++withdrawals;
+            else ++withheld;
+            requireAllowed(!isReplaced || outcome == IDisputes.Outcome.REPLACED);
         } catch {}
         WORLD.watchFor(isReplaced ? id : bytes32(0));
+    }
+
+    /// @dev Nobody shows the output for a day; then somebody applies the ruling without it.
+    function actWithhold(uint256 which) external {
+        if (WORLD.count() == 0) return;
+        bytes32 id = coprocessor.computeRequestId(WORLD.requestAt(ruledFrom(which)));
+        IDisputes.Ruling memory ruling = disputes.rulingOf(id);
+        if (ruling.outcome != IDisputes.Outcome.REPLACED || statusOf(id) != Status.PENDING) return;
+        vm.warp(uint256(ruling.closedAt) + 1 days);
+        this.actApply(which, ruling.outputDigest != keccak256("one"));
     }
 
     function actSettle(uint256 which) external {
         if (WORLD.count() == 0) return;
         bytes32 id = coprocessor.computeRequestId(WORLD.requestAt(which));
+        IDisputes.Outcome outcome = disputes.rulingOf(id).outcome;
+        bool isAudit = disputes.infoOf(id).isAudit;
         try disputes.settleBond(id) {
-            requireAllowed(!isSettled[id]);
+            requireAllowed(!isSettled[id] && !isAudit && uint256(outcome) > uint256(IDisputes.Outcome.OPEN));
             isSettled[id] = true;
+            ++settlements;
         } catch {}
     }
 
@@ -161,8 +183,11 @@ contract Court {
     function actFine(uint256 which, uint8 actor) external {
         if (WORLD.count() == 0) return;
         bytes32 id = coprocessor.computeRequestId(WORLD.requestAt(which));
+        IDisputes.Ruling memory ruling = disputes.rulingOf(id);
+        bool wasFined = frauds.wasFined(id, operatorAt(actor));
         try frauds.penalizeVoter(id, operatorAt(actor)) {
             ++fines;
+            requireAllowed(!wasFined && isAtFault(id, ruling, operatorAt(actor)));
         } catch {}
     }
 
@@ -178,7 +203,7 @@ contract Court {
     function act(uint256 seed) external {
         (uint256 a, uint8 b) = (seed >> 8 & type(uint32).max, uint8(seed >> 40) & 127);
         bool isOdd = seed >> 255 == 1;
-        bytes[16] memory calls = [
+        bytes[17] memory calls = [
             abi.encodeCall(this.actOpen, (a, b, uint8(a))),
             abi.encodeCall(this.actOpenAudit, (a, b)),
             abi.encodeCall(this.actDraw, (a)),
@@ -194,7 +219,8 @@ contract Court {
             abi.encodeCall(this.actCommit, (a + 1, seed >> 140)),
             abi.encodeCall(this.actReveal, (a + 1, seed >> 140)),
             abi.encodeCall(this.actOutvoted, (a + 1, b + 1, !isOdd)),
-            abi.encodeCall(this.actApply, (a + 1, !isOdd))
+            abi.encodeCall(this.actApply, (a + 1, !isOdd)),
+            abi.encodeCall(this.actWithhold, (a))
         ];
         (bool isSuccess,) = address(this).call(calls[seed % calls.length]);
         require(isSuccess, "an action failed");
@@ -261,7 +287,10 @@ contract Court {
         IDisputes.Outcome before = ruledOf[id];
         if (ruling.outcome != before) {
             ++ruled[uint256(ruling.outcome)];
-            if (ruling.outcome == IDisputes.Outcome.OPEN && disputes.infoOf(id).isAudit) ++audits;
+            if (disputes.infoOf(id).isAudit) ++auditsRuled[uint256(ruling.outcome)];
+            // The world finalizes; nobody of it opens audits.
+            if (ruling.outcome == IDisputes.Outcome.OPEN && ruling.challenger == address(WORLD)) ++forcedAudits;
+            if (ruling.outcome == IDisputes.Outcome.SUPERSEDED) noteProof(id, isReplaced);
             // Settled for good, unless a proof comes over it.
             bool isForward =
                 uint256(before) <= uint256(IDisputes.Outcome.OPEN) || ruling.outcome == IDisputes.Outcome.SUPERSEDED;
@@ -269,15 +298,32 @@ contract Court {
             ruledOf[id] = ruling.outcome;
         }
         if (from != Status.PENDING || status == Status.PENDING) return;
-        bool isUpheld = ruling.outcome == IDisputes.Outcome.NONE || ruling.outcome == IDisputes.Outcome.STANDS
-            || ruling.outcome == IDisputes.Outcome.LAPSED;
+        bool isUpheld = ruling.outcome != IDisputes.Outcome.REPLACED && ruling.outcome != IDisputes.Outcome.NO_MAJORITY;
         if (status == Status.FINAL && !isReplaced) requireAllowed(isUpheld);
+        if (status == Status.FINAL && ruling.outcome == IDisputes.Outcome.STANDS) ++upheld;
+        if (status == Status.FINAL && ruling.outcome == IDisputes.Outcome.LAPSED) ++lapsed;
+        if (!isReplaced && ruling.outcome == IDisputes.Outcome.SUPERSEDED) ++upheldByProof;
         if (status == Status.REFUNDED) {
-            requireAllowed(ruling.outcome == IDisputes.Outcome.NO_MAJORITY);
+            bool isWithheld =
+                ruling.outcome == IDisputes.Outcome.REPLACED && block.timestamp >= ruling.closedAt + 1 days;
+            requireAllowed(isWithheld || ruling.outcome == IDisputes.Outcome.NO_MAJORITY);
         }
     }
 
     // ---- inside -----------------------------------------------------------------------------------------------
+
+    /// @dev The bond of an answer that a proof upheld is the prover's at once.
+    function noteProof(bytes32 id, bool isReplaced) private {
+        if (!isReplaced && !disputes.infoOf(id).isAudit) isSettled[id] = true;
+    }
+
+    /// @dev A member who did not reveal, or, where there is a majority, voted otherwise.
+    function isAtFault(bytes32 id, IDisputes.Ruling memory ruling, address member) private view returns (bool) {
+        bytes32 voted = disputes.voteOf(id, member).outputDigest;
+        if (ruling.outcome == IDisputes.Outcome.NO_MAJORITY) return voted == 0;
+        bool isRuled = ruling.outcome == IDisputes.Outcome.STANDS || ruling.outcome == IDisputes.Outcome.REPLACED;
+        return isRuled && voted != ruling.outputDigest;
+    }
 
     function requireAllowed(bool isAllowed) private {
         if (!isAllowed) ++forbidden;

@@ -52,6 +52,8 @@ contract World is Deployment {
     mapping(bytes32 id => bool) private isReplaced;
     MoodyConsumer[ACTORS] private consumers;
     Court private court;
+    bytes32 private opaque;
+    bytes32 private canonical;
 
     uint256 public mostCallsForOneRequest;
     uint256 public callsBeforeFinal;
@@ -67,7 +69,12 @@ contract World is Deployment {
         for (uint256 i; i < ACTORS; ++i) {
             consumers[i] = new MoodyConsumer(this);
         }
-        truth.learn(modelId, INPUT, "one");
+        opaque = modelId;
+        bytes32[] memory parts = new bytes32[](1);
+        parts[0] = models.storeParameters(new bytes(96));
+        canonical = models.register(1, "canonical", hex"01", parts, "");
+        truth.learn(opaque, INPUT, "one");
+        truth.learn(canonical, INPUT, "one");
     }
 
     // ---- actions ----------------------------------------------------------------------------------------------
@@ -75,7 +82,9 @@ contract World is Deployment {
     function actAsk(uint256 actor, uint96 feeWei, uint8 k, bool hasWindow, bool wantsCallback) external {
         address requester = address(consumers[actor % ACTORS]);
         bytes32 policy = policyOf(uint8(1 + k % OPERATORS), hasWindow, feeWei);
+        modelId = actor & 1 == 0 ? opaque : canonical;
         remember(ask(requester, INPUT, policy, feeWei, wantsCallback ? 200_000 : 0));
+        modelId = opaque;
         watch();
     }
 
@@ -145,11 +154,15 @@ contract World is Deployment {
         Request memory asked = requests[pendingFrom(which)];
         bytes memory output = isOther ? bytes("one") : bytes("another");
         Evidence memory evidence = proofOf(asked, output, operatorAt(actor % OPERATORS));
-        (Status before,,,) = coprocessor.statusOf(coprocessor.computeRequestId(asked));
+        bytes32 id = coprocessor.computeRequestId(asked);
+        (Status before,, bytes32 digest, uint64 availableAt) = coprocessor.statusOf(id);
+        IDisputes.Outcome outcome = disputes.rulingOf(id).outcome;
+        bool isInTime = block.timestamp < availableAt || outcome == IDisputes.Outcome.OPEN;
         try coprocessor.challenge{gas: bound(gas_, 100_000, 2_000_000)}(asked, INPUT, output, evidence) {
             ++challenged;
-            isReplaced[coprocessor.computeRequestId(asked)] = true;
-            if (before != Status.PENDING || !isOther) ++forbiddenTransitions;
+            isReplaced[id] = digest != keccak256(output);
+            if (before != Status.PENDING || !isOther || !isInTime) ++forbiddenTransitions;
+            if (!isReplaced[id] && outcome == IDisputes.Outcome.NONE) ++forbiddenTransitions;
         } catch {}
         watch();
     }
