@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from dataclasses import dataclass
 
 import pytest
@@ -29,7 +30,7 @@ from tests.unit.enclave_forger import (
     snp_chain,
     snp_extensions,
 )
-from tests.unit.enclave_vectors import REAL_CHAINS, flip, read
+from tests.unit.enclave_vectors import REAL_CHAINS, SNP_MINIMUM, flip, read
 
 MILAN, GENOA, TURIN = SnpGeneration.MILAN, SnpGeneration.GENOA, SnpGeneration.TURIN
 pytestmark = pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
@@ -72,14 +73,19 @@ def line(request: pytest.FixtureRequest) -> Line:
 
 
 def verify(
-    line: Line, report: SnpReport | None = None, more: Extensions | None = None, under: SnpGeneration | None = None
+    line: Line,
+    report: SnpReport | None = None,
+    more: Extensions | None = None,
+    under: SnpGeneration | None = None,
+    revoked: tuple[int, ...] = (),
 ) -> EnclaveReport:
-    """The line's report and certificate, each as given instead; `under`: the generation whose root signed."""
+    """The line's report and certificate, each as given instead; `under`: the generation whose root signed; `revoked`: serials."""
     chain = snp_chain(line.extensions() if more is None else more)
     built = [certificate.build() for certificate in chain]
     root = f"amd_{(under or line.generation).name.lower()}"
     policy = EnclavePolicy(snp_minimum=LINES[under or line.generation].minimum(), roots=Roots(**{root: digest_of(built[0])}))
-    return verify_quote((report or line.report()).sign(chain[-1].key), pem(*reversed(built)) + revocation_list(chain[0]), NOW, policy)
+    collateral = pem(*reversed(built)) + revocation_list(chain[0], revoked)
+    return verify_quote((report or line.report()).sign(chain[-1].key), collateral, NOW, policy)
 
 
 def refusal(
@@ -311,6 +317,65 @@ def test_a_minimum_is_for_one_generation() -> None:
         without = dataclasses.replace(whole, **{generation.name.lower(): None})
         assert without.of(generation) is None
         assert all(without.of(other) is whole.of(other) is not None for other in SnpGeneration if other is not generation)
+
+
+def test_a_generation_without_a_minimum_is_refused_whatever_the_others_have(line: Line) -> None:
+    chain = snp_chain(line.extensions())
+    built = [certificate.build() for certificate in chain]
+    name = line.generation.name.lower()
+    others = SnpMinimum(SnpTcb(0, 0, 0, 0), SnpTcb(0, 0, 0, 0), SnpTcb(0, 0, 0, 0, fmc=0))
+    policy = EnclavePolicy(snp_minimum=dataclasses.replace(others, **{name: None}), roots=Roots(**{f"amd_{name}": digest_of(built[0])}))
+    with pytest.raises(EnclaveRejected, match=line.generation) as caught:
+        verify_quote(line.report().sign(chain[-1].key), pem(*reversed(built)) + revocation_list(chain[0]), NOW, policy)
+    assert caught.value.reason is Reason.TCB
+
+
+# ---- revocation -------------------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("serials", "reason"), [((2,), Reason.REVOKED), ((3,), Reason.REVOKED), ((9,), None)])
+def test_a_list_revokes_in_every_generation(line: Line, serials: tuple[int, ...], reason: Reason | None) -> None:
+    if reason is None:
+        assert verify(line, revoked=serials)
+    else:
+        with pytest.raises(EnclaveRejected) as caught:
+            verify(line, revoked=serials)
+        assert caught.value.reason is reason
+
+
+LISTED_AT = 1760000000
+LISTED = {"milan": ("snp_attestation.bin", 1778544000), "genoa": ("snp_genoa_attestation.bin", 1762131600)}
+
+
+def listed(generation: str, lists: bytes, now: int = LISTED_AT) -> EnclaveReport:
+    """The real report with AMD's real list: nothing is relaxed but what its guest asked for."""
+    policy = EnclavePolicy(frozenset({Relaxation.SMT, Relaxation.DEBUG}), snp_minimum=SNP_MINIMUM)
+    return verify_quote(read(LISTED[generation][0]), REAL_CHAINS[generation] + lists, now, policy)
+
+
+@pytest.mark.parametrize("generation", list(LISTED))
+def test_amds_own_lists_hold_until_they_end(generation: str) -> None:
+    lists, end = read(f"snp_{generation}_revocations.pem"), LISTED[generation][1]
+    assert listed(generation, lists).expires_at == end
+    assert listed(generation, lists, end - 1).expires_at == end
+    other = next(read(f"snp_{name}_revocations.pem") for name in LISTED if name != generation)
+    for lie, now, reason in ((lists, end, Reason.TIME), (b"", LISTED_AT, Reason.COLLATERAL), (other, LISTED_AT, Reason.COLLATERAL)):
+        with pytest.raises(EnclaveRejected) as caught:
+            listed(generation, lie, now)
+        assert caught.value.reason is reason
+
+
+@pytest.mark.parametrize("generation", list(LISTED))
+def test_no_bit_of_amds_own_lists_can_change(generation: str) -> None:
+    lists = read(f"snp_{generation}_revocations.pem")
+    for bit in random.Random(11).sample(range(len(lists) * 8), 150):
+        with pytest.raises(EnclaveRejected):
+            listed(generation, flip(lists, bit))
+
+
+def test_amds_list_names_an_intermediate_that_it_withdrew() -> None:
+    """Serial 20001h was Genoa's first ASK; the one in use has 20002h."""
+    revoked = x509.load_pem_x509_crl(read("snp_genoa_revocations.pem"))
+    assert [entry.serial_number for entry in revoked] == [0x20001]
+    assert x509.load_pem_x509_certificates(REAL_CHAINS["genoa"])[1].serial_number == 0x20002
 
 
 # ---- whose key --------------------------------------------------------------------------------------------------------------------------
