@@ -133,6 +133,10 @@ class ChainReader(Protocol):
         """What an operator posted that it asks for; None where it posted nothing, or there is nowhere to post."""
         ...
 
+    def asks_of_all(self, operators: Sequence[Address], model_id: Bytes32) -> list[Asks | None]:
+        """As `asks_of` for each, in as few questions as the endpoint allows."""
+        ...
+
     def quote(self, model_id: Bytes32, policy: Bytes32) -> Quote:
         """What a question costs under a policy word. Raises PolicyRejected where too few operators posted a price."""
         ...

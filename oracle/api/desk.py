@@ -38,7 +38,7 @@ ModelId = Annotated[str, Path(pattern=HEX32, description="The model's id.")]
 _MEANINGS = {
     400: "Not JSON, or a value that does not parse.",
     401: "No token or session, or one that is unknown, expired or revoked.",
-    402: "The fee is below the relay's terms, or the deposit does not cover it.",
+    402: "The fee is below the relay's terms or what enough operators ask for, or the deposit does not cover it.",
     403: "Known here, without the right; or the second pair of eyes is the first.",
     404: "Unknown here.",
     409: "The log refuses to go on, or the case cannot take this step, or a hold stands.",

@@ -16,7 +16,7 @@ from oracle.limits import MAX_CALLBACK_GAS, MAX_HORIZON_SECONDS, MAX_WINDOW_SECO
 from oracle.pipeline.asking import check_deadline, check_nonce_space
 from oracle.pipeline.catalogue import DescribedModel
 from oracle.pipeline.inputs import check_input
-from oracle.records import Address, Asked, Bytes32, EnclaveKey, ModelKind, Policy, RegisteredModel, Request, RequestStatus
+from oracle.records import Address, Asked, Asks, Bytes32, EnclaveKey, ModelKind, Policy, RegisteredModel, Request, RequestStatus
 from oracle.seams import ChainReader
 
 
@@ -83,6 +83,30 @@ def check_enclave(policy: Policy, keys: Iterable[EnclaveKey], active: Collection
         return
     found = "simulated enclaves alone, which this policy does not take" if good else "none"
     raise PolicyRejected("policy enclave", "an active operator with a registered enclave", found)
+
+
+def check_asks(request: Request, policy: Policy, posted: Collection[Asks | None]) -> None:
+    """What the active operators posted in FeeQuotes, against a share of the fee; None for one who posted nothing, who may take any.
+
+    Raises PolicyRejected where too few give what is demanded at all, RequestUnpaid where too few give it for so little: nodes refuse such
+    a request each for itself, so that nobody would answer it.
+    """
+    demands = {
+        "quorum": (policy.quorum, "signature_wei"),
+        "proof": (int(policy.proof), "proof_wei"),
+        "enclave": (int(policy.enclave), "enclave_wei"),
+    }
+    share_wei = 0
+    for kind, (count, name) in demands.items():
+        amounts = sorted(wei for one in posted if (wei := 0 if one is None else getattr(one, name)) is not None)
+        if len(amounts) < count:
+            who = "operator who gives" if count == 1 else "operators who give"
+            raise PolicyRejected(f"policy {kind}", f"{count} active {who} it", f"{len(amounts)}, by what they posted in FeeQuotes")
+        share_wei = max([share_wei, *amounts[:count]])
+    shares = sum(count for count, _ in demands.values())
+    if request.fee_wei // shares < share_wei:
+        least = f"at least {shares * share_wei} wei, by what operators posted in FeeQuotes: {shares} shares of {share_wei} wei"
+        raise RequestUnpaid("request.fee_wei", least, f"{request.fee_wei} wei")
 
 
 def check_unused(chain: ChainReader, asked: Asked) -> int:

@@ -20,6 +20,7 @@ from oracle.config import Config, read_secret
 from oracle.encoding import pack_policy, to_hex
 from oracle.errors import AffidavitError, ChainError, ConfigRejected, ModelUnknown, PolicyRejected, StoreError
 from oracle.pipeline.accepting import (
+    check_asks,
     check_disputable,
     check_enclave,
     check_paid,
@@ -121,6 +122,7 @@ class Desk:
         self.relay_terms().check(request)
         self._check_registered(head, request.model_id)
         self._check_enclave(head, policy)
+        self._check_asks(head, request, policy)
         return Prepared(
             request=request,
             request_id=request_id,
@@ -148,6 +150,7 @@ class Desk:
         self._check_registered(head, model.model_id)
         check_quorum(policy, len(self._active(head)))
         self._check_enclave(head, policy)
+        self._check_asks(head, asked.request, policy)
         return self._store(asked, check_unused(self.chain, asked))
 
     def _store(self, asked: Asked, balance_wei: int) -> Submitted:
@@ -175,6 +178,10 @@ class Desk:
         if policy.enclave:
             keys = self.at_head.get(head.hash, "enclaves", self._enclave_keys)
             check_enclave(policy, keys, self._active(head), self._time_at(head))
+
+    def _check_asks(self, head: Block, request: Request, policy: Policy) -> None:
+        active, model_id = sorted(self._active(head)), request.model_id
+        check_asks(request, policy, self.at_head.get(head.hash, ("asks", model_id), lambda: self.chain.asks_of_all(active, model_id)))
 
     def _enclave_keys(self) -> list[EnclaveKey]:
         try:

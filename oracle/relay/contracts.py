@@ -244,8 +244,16 @@ class Contracts(Deployed):
     def asks_of(self, operator: Address, model_id: Bytes32) -> Asks | None:
         if "FeeQuotes" not in self._contracts:
             return None
-        *amounts, is_posted = self._view("FeeQuotes", "asksOf", operator, model_id)
-        return Asks(*(None if wei == NOT_SERVED_WEI else wei for wei in amounts)) if is_posted else None
+        return _asks(self._view("FeeQuotes", "asksOf", operator, model_id))
+
+    def asks_of_all(self, operators: Sequence[Address], model_id: Bytes32) -> list[Asks | None]:
+        if "FeeQuotes" not in self._contracts or not operators:
+            return [None] * len(operators)
+        handle, view = self._handle("FeeQuotes"), self._view_of("FeeQuotes", "asksOf")
+        questions = [({"to": handle.address, "data": view.encode([operator, model_id])}, "latest") for operator in operators]
+        with asking("FeeQuotes.asksOf"):
+            responses = self.endpoints.request_each("eth_call", questions)
+            return [_asks(view.decode(self._result("eth_call", q, response))) for q, response in zip(questions, responses, strict=True)]
 
     def quote(self, model_id: Bytes32, policy: Bytes32) -> Quote:
         """The least fee with which enough active operators are content. Raises PolicyRejected where too few posted what they ask for."""
@@ -411,6 +419,11 @@ def _is_signed_by(account: Address, digest: Bytes32, signature: bytes) -> bool:
 
 def _status(status: int, callback: int, output_digest: bytes, available_at: int) -> OnChainStatus:
     return OnChainStatus(RequestStatus(status), CallbackStatus(callback), Bytes32(output_digest), available_at)
+
+
+def _asks(told: Sequence[Any]) -> Asks | None:
+    *amounts, is_posted = told
+    return Asks(*(None if wei == NOT_SERVED_WEI else wei for wei in amounts)) if is_posted else None
 
 
 def _anchor(log: EventData) -> Anchor:

@@ -207,11 +207,13 @@ def check_tampering(cli: Cli, offline: list[object], request_id: str, log: Path,
     checkpoint.write_text(whole.replace(f"\n{size}\n", f"\n{int(size) + 1}\n", 1))
     assert "step 3" in cli.refused(2, "audit", "verify", request_id, *offline)
     checkpoint.write_text(whole)
-    bundle = next((log / "tile/entries").rglob("000*"))
-    bundle = bundle if bundle.is_file() else next(bundle.iterdir())
-    data = bundle.read_bytes()
-    at = data.index(bytes(request_id[2:], "ascii"))
-    bundle.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+    named = bytes(request_id[2:], "ascii")
+    holding = [path for path in (log / "tile/entries").rglob("*") if path.is_file() and named in path.read_bytes()]
+    assert holding, "the copy holds the request's entries, in whichever bundles"
+    for bundle in holding:
+        data = bundle.read_bytes()
+        at = data.index(named)
+        bundle.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
     failed = cli("audit", "verify", *offline, "--json")
     assert failed.code == 2
     assert failed.json()["holds"] is False

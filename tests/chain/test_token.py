@@ -155,6 +155,10 @@ def test_a_price_is_posted_quoted_and_taken_back(
     assert (told["fee_wei"], told["share_wei"], told["shares"]) == ("40", "40", 1)
     assert contracts.quote(EVERY_MODEL, pack_policy(Policy(quorum=1, proof=True))) == Quote(200, 100, 2)
     assert "posted a price" in cli.refused(2, "quote", model, "proof", *chain)
+    seats = [Address(account(OPERATOR).address), Address(account(STRANGER).address)]
+    assert contracts.asks_of_all(seats, market.model_id) == [Asks(40, None, None), None]
+    assert contracts.asks_of_all(seats, EVERY_MODEL) == [Asks(30, 100, None), None]
+    assert contracts.asks_of_all([], EVERY_MODEL) == []
     cli.ok("operator", "quote", "set", *acting, "--withdraw", "--model", model)
     assert cli.ok("operator", "quote", "show", *asked_by, "--model", model).json()["signature_wei"] == "30"
     assert cli("operator", "quote", "set", *acting).code == 2, "neither a price nor --withdraw"

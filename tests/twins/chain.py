@@ -346,6 +346,9 @@ class ChainTwin:
         self._require_up()
         return self.world.asks.get((operator, model_id))
 
+    def asks_of_all(self, operators: Sequence[Address], model_id: Bytes32) -> list[Asks | None]:
+        return [self.asks_of(operator, model_id) for operator in operators]
+
     def quote(self, model_id: Bytes32, policy: Bytes32) -> Quote:
         """In plain words what FeeQuotes.sol says fast: of each kind the cheapest that are demanded, the dearest of them for everyone."""
         self._require_up()

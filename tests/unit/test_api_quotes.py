@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from httpx import Response
 
 from oracle.api.app import create_app
 from oracle.encoding import pack_policy, parse_hex, to_hex
 from oracle.pipeline.api import encode_request
-from oracle.records import Address, Asks, Policy
+from oracle.records import SIGNED_NONCE_START, Address, Asks, Policy
 from oracle.relay import store
 from oracle.relay.terms import Terms
+from oracle.wire import asked_to_json
 from tests.twins.api import REQUESTER, Network, network, offline_contracts
 
 TOKEN = Address("0x" + "77" * 20)
@@ -81,3 +83,64 @@ def test_where_a_token_pays_the_transaction_carries_no_ether(net: Network) -> No
     assert parse_hex(on_chain["data"], "data") == expected.data
     told = TestClient(create_app(desk)).get("/v1/quote", params={"model": to_hex(net.digits), "policy": "quorum 1"}).json()
     assert told["asset"] == TOKEN
+
+
+# ---- fees that nobody answers for ------------------------------------------------------------------------------------------------------
+def ask(net: Network, client: TestClient, fee_wei: int, policy: Policy = Policy(quorum=2)) -> Response:  # noqa: B008, frozen
+    asked = net.asked(fee_wei=fee_wei, policy=pack_policy(policy), nonce=SIGNED_NONCE_START + fee_wei)
+    return client.post("/v1/requests", json=asked_to_json(asked))
+
+
+def prepare(net: Network, client: TestClient, fee_wei: int, policy: dict[str, object]) -> Response:
+    wanted = {
+        "model_id": to_hex(net.digits),
+        "input": {"hex": to_hex(bytes(128))},
+        "policy": policy,
+        "fee_wei": str(fee_wei),
+        "deadline": net.chain.time + 600,
+        "requester": REQUESTER.address,
+    }
+    return client.post("/v1/requests/prepare", json=wanted)
+
+
+def test_a_fee_for_which_too_few_would_answer_is_refused_with_what_it_takes(net: Network, client: TestClient) -> None:
+    post(net, Asks(30, None, None), Asks(10, None, None), Asks(50, None, None))
+    for answer in (ask(net, client, 59), prepare(net, client, 59, {"quorum": 2})):
+        assert (answer.status_code, answer.json()["title"]) == (402, "RequestUnpaid")
+        expected = "at least 60 wei, by what operators posted in FeeQuotes: 2 shares of 30 wei, got 59 wei"
+        assert answer.json()["detail"] == f"request.fee_wei: expected {expected}"
+    assert net.counts() == (0, 0)
+    assert (ask(net, client, 60).status_code, prepare(net, client, 60, {"quorum": 2}).status_code) == (202, 200)
+
+
+def test_who_posted_nothing_may_answer_for_anything(net: Network, client: TestClient) -> None:
+    """Nodes of operators without a posted price go by their own terms, which the API does not know."""
+    post(net, Asks(30, None, None), Asks(10, None, None))
+    assert ask(net, client, 19).status_code == 402
+    assert ask(net, client, 20).status_code == 202  # the second, and the third who posted nothing
+    net.chain.world.asks.clear()
+    net.chain.mine()
+    assert ask(net, client, 0).status_code == 202
+
+
+def test_an_operator_who_left_answers_nothing(net: Network, client: TestClient) -> None:
+    post(net, Asks(30, None, None), Asks(10, None, None), Asks(5, None, None))
+    assert ask(net, client, 20).status_code == 202
+    net.chain.set_operator_active(2, False)
+    assert ask(net, client, 21).status_code == 402
+
+
+def test_a_proof_costs_its_share_too(net: Network, client: TestClient) -> None:
+    post(net, Asks(1, 100, None), Asks(1, None, None), Asks(1, 90, None))
+    both = Policy(quorum=2, proof=True)
+    assert "3 shares of 90 wei" in ask(net, client, 269, both).json()["detail"]
+    assert ask(net, client, 270, both).status_code == 202
+
+
+def test_what_nobody_gives_is_refused_for_any_fee(net: Network, client: TestClient) -> None:
+    post(net, Asks(1, None, None), Asks(1, None, None), Asks(None, None, None))
+    for answer in (ask(net, client, 10**15, Policy(proof=True)), prepare(net, client, 10**15, {"proof": True})):
+        assert (answer.status_code, answer.json()["title"]) == (422, "PolicyRejected")
+        assert answer.json()["detail"] == "policy proof: expected 1 active operator who gives it, got 0, by what they posted in FeeQuotes"
+    refused = ask(net, client, 10**15, Policy(quorum=3))
+    assert "policy quorum: expected 3 active operators who give it, got 2" in refused.json()["detail"]
