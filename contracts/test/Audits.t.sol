@@ -170,6 +170,14 @@ contract AuditsTest is DisputeDeployment {
         vm.assertEq(coprocessor.balanceOf(BURNT), 2 * (FEE_WEI / 4 + FEE_WEI % 4));
     }
 
+    function test_AnAuditIsForcedOnce() public {
+        Request memory asked = deliverUntil(true);
+        bytes32 id = idOf(asked);
+        disputes.openAudit(asked, answerers());
+        vm.prank(address(coprocessor));
+        vm.assertEq(disputes.forceAudit(id, modelId, answerers(), CHALLENGER), false);
+    }
+
     /// @dev The liar's own audit: what it would have through another account, and its seat is not drawn.
     function test_WhoAuditsItsOwnLieStillLosesHalf() public {
         Request memory asked = deliverUntil(true);

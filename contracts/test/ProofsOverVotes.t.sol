@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {ICoprocessor} from "../src/interfaces/ICoprocessor.sol";
 import {IDisputes} from "../src/interfaces/IDisputes.sol";
 import {IFraudProofs} from "../src/interfaces/IFraudProofs.sol";
-import {Request, ResultCode, Status} from "../src/libraries/Types.sol";
+import {Evidence, Request, ResultCode, Status} from "../src/libraries/Types.sol";
 import {DisputeDeployment} from "./DisputeDeployment.sol";
 import {vm} from "./Vm.sol";
 
@@ -89,6 +89,19 @@ contract ProofsOverVotesTest is DisputeDeployment {
         coprocessor.deliver(asked, INPUT, TRUTH, evidenceOf(asked, TRUTH, 2));
         vm.expectRevert(abi.encodeWithSelector(ICoprocessor.SameOutput.selector, keccak256(TRUTH)));
         this.challengeWith(asked, TRUTH);
+    }
+
+    /// @dev No proof verifier of ours does it; a router may resolve another one.
+    function test_AProofThatNamesNobodyReplacesAndUpholdsNothing() public {
+        Request memory asked = deliverDisputable(LIE);
+        bytes32 id = openAs(CHALLENGER, asked);
+        Evidence memory evidence = proofOf(asked, TRUTH, STRANGER);
+        vm.etch(address(truth), hex"60205f5260405ff3"); // returns an empty list
+        vm.expectRevert(ICoprocessor.NobodyToPay.selector);
+        coprocessor.challenge(asked, INPUT, TRUTH, evidence);
+        vm.expectRevert(ICoprocessor.NobodyToPay.selector);
+        coprocessor.challenge(asked, INPUT, LIE, evidence);
+        requireOutcome(id, IDisputes.Outcome.OPEN);
     }
 
     function test_ALieIsNotUpheld() public {

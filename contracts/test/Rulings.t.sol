@@ -233,6 +233,13 @@ contract RulingsTest is DisputeDeployment {
         }
     }
 
+    function test_WithoutDisputesNothingIsApplied() public {
+        coprocessor = Coprocessor(deployShipped("Coprocessor", abi.encode(models, router, address(0), address(0))));
+        Request memory asked = ask(address(0xA11CE), INPUT, quorumPolicy(2, WINDOW), 11, 0);
+        coprocessor.deliver(asked, INPUT, LIE, evidenceOf(asked, LIE, 2));
+        expectNothingToApply(asked, LIE, IDisputes.Outcome.NONE);
+    }
+
     // ---- inside -----------------------------------------------------------------------------------------------
 
     function expectNothingToApply(Request memory asked, bytes memory output, IDisputes.Outcome outcome) private {
