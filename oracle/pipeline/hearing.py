@@ -92,14 +92,20 @@ def look(watcher: Watcher, case: Case, delivered: Delivered, accusation: Accusat
         may_dispute=watcher.may_dispute,
         lot_block=accusation.block_number + LOT_DELAY_BLOCKS if disputes.terms.audit_one_in else 0,
         opened_at=dispute.draw_ends_at - disputes.terms.draw_seconds,
+        is_provable=delivered.model_id in watcher.prover,
     )
     if dispute.outcome is Outcome.NONE:
         is_there = situation.lot_block and situation.head > situation.lot_block
         return replace(situation, is_drawn_for_audit=bool(is_there) and disputes.is_audit_due(request_id))
     if dispute.outcome is Outcome.OPEN:
-        return situation
+        return replace(situation, revealed=_read_revealed(disputes, request_id, dispute)) if situation.is_provable else situation
     is_punishable = next(_punishments(watcher, case, accusation, dispute), None) is not None
     return replace(situation, is_anybody_punishable=is_punishable, is_bond_ours=_is_bond_ours(watcher, disputes, request_id, dispute))
+
+
+def _read_revealed(disputes: Disputes, request_id: Bytes32, dispute: Dispute) -> tuple[Bytes32, ...]:
+    ballots = (disputes.ballot_of(request_id, member) for member in dispute.members)
+    return tuple(ballot.revealed for ballot in ballots if ballot.has_revealed)
 
 
 def judge(case: Case, delivered: Delivered) -> tuple[Verdict, Bytes32 | None]:
@@ -137,6 +143,9 @@ def act(watcher: Watcher, case: Case, delivered: Delivered, accusation: Accusati
     elif move.act is Act.REVEAL and situation.vote is not None:
         vote = situation.vote
         _send(watcher, move, disputes.reveal_call(request_id, vote.output_digest, vote.salt), request_id, voted=to_hex(vote.output_digest))
+    elif move.act is Act.UPHOLD:
+        evidence = watcher.prover.prove(accusation.claim, accusation.asked.input, watcher.beneficiary)
+        _send(watcher, move, watcher.chain.challenge_call(accusation.asked, delivered.output, evidence), request_id)
     elif move.act is Act.APPLY:
         is_shown = situation.dispute.outcome is Outcome.REPLACED and situation.true_digest == situation.dispute.output_digest
         _send(watcher, move, disputes.apply_call(request, case.output if is_shown else b""), request_id)

@@ -3,6 +3,7 @@
     nobody disputes it     wrong here, no proof ──▶ OPEN (with the bond)        the lot fell on it ──▶ AUDIT
     disputed, not drawn    the block that decides is there ──▶ DRAW             the challenger at once, others after PATIENCE_SECONDS
     drawn                  our operator is a member ──▶ COMMIT, then REVEAL     what it cannot do is a duty that is IMPOSSIBLE or MISSED
+    disputed, and true     it can be proven here ──▶ UPHOLD                     an audit only where the committee does not
     decided                the answer falls ──▶ APPLY                           then PUNISH who signed it, was absent or outvoted
     a bond is ours         ──▶ SETTLE                                           final, all done ──▶ CLOSE, everything else ──▶ WAIT
 
@@ -46,6 +47,7 @@ class Act(StrEnum):
     DRAW = "draw"
     COMMIT = "commit"
     REVEAL = "reveal"
+    UPHOLD = "uphold"
     APPLY = "apply"
     PUNISH = "punish"
     SETTLE = "settle"
@@ -74,6 +76,8 @@ class Situation:
     is_anybody_punishable: bool = False
     is_bond_ours: bool = False  # by the outcome, and not credited yet
     opened_at: int = 0  # of the dispute
+    is_provable: bool = False  # the model of the answer can be proven here
+    revealed: tuple[Bytes32, ...] = ()  # what members voted for so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,25 @@ def _until_available(s: Situation) -> int:
 
 # ---- disputed --------------------------------------------------------------------------------------------------------------------------
 def _decide_open(s: Situation) -> Move:
+    """What our operator owes comes first: a proof that is refused must cost no vote."""
+    owed = _decide_open_by_votes(s)
+    return Move(Act.UPHOLD, HearingState.DISPUTED) if owed.act is Act.WAIT and _is_to_be_upheld(s) else owed
+
+
+def _is_to_be_upheld(s: Situation) -> bool:
+    """A proof that the disputed answer is the right one takes the bond. In an audit it pays nothing, and members are to be tried: there it
+    comes only over votes that are wrong, or when the votes are over without a majority for the truth."""
+    is_ours_to_prove = s.is_provable and s.verdict is Verdict.TRUE
+    if not is_ours_to_prove or s.status.status is not RequestStatus.PENDING or s.status.output_digest != s.delivered_digest:
+        return False
+    if not s.dispute.is_audit:
+        return True
+    for_it = sum(digest == s.delivered_digest for digest in s.revealed)
+    is_in_danger = for_it < len(s.revealed) or s.dispute.phase is Phase.CLOSED
+    return is_in_danger and 2 * for_it <= len(s.dispute.members)
+
+
+def _decide_open_by_votes(s: Situation) -> Move:
     d = s.dispute
     if not d.members:
         return _decide_draw(s)

@@ -33,7 +33,7 @@ from oracle.records import Address, Block, Bytes32, Claim, Delivered, Evidence, 
 from oracle.relay import cases, hearings
 from oracle.relay.cases import Case, CaseState
 from oracle.relay.contracts import Contracts
-from oracle.relay.disputes import Disputes
+from oracle.relay.disputes import Disputes, Outcome
 from oracle.relay.failures import CallReverted
 from oracle.relay.follow import Follower, SqlTrail
 from oracle.relay.metrics import make_app
@@ -132,13 +132,18 @@ def act(watcher: Watcher, case: Case, now: float) -> None:
 def challenge(watcher: Watcher, case: Case, delivered: Delivered, accusation: Accusation, evidence: Evidence) -> bool:
     """Replaces the answer where it is still pending and wrong; returns whether anything was sent."""
     status = watcher.chain.status_of(case.request_id)
-    is_open = status.status is RequestStatus.PENDING and watcher.chain.pending_time() < status.available_at
+    is_open = status.status is RequestStatus.PENDING and (watcher.chain.pending_time() < status.available_at or _is_disputed(watcher, case))
     if not is_open or status.output_digest != delivered.output_digest:
         return False
     receipt = watcher.sender.send(watcher.chain.challenge_call(accusation.asked, case.output, evidence))
     watcher.metrics.challenges.inc()
     watcher.logger.warning("challenged", request_id=case.request_id, transaction=to_hex(receipt.transaction), gas_used=receipt.gas_used)
     return True
+
+
+def _is_disputed(watcher: Watcher, case: Case) -> bool:
+    """As long as a dispute is open a proof replaces the answer, also when the window is over."""
+    return watcher.disputes.is_there and watcher.disputes.dispute_of(case.request_id).outcome is Outcome.OPEN
 
 
 def slash(watcher: Watcher, case: Case, accusation: Accusation, evidence: Evidence) -> bool:

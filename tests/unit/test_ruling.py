@@ -249,3 +249,57 @@ def test_a_bond_that_is_ours_is_settled_last(outcome: Outcome) -> None:
     assert decide(over).act is Act.SETTLE
     assert decide(replace(over, is_anybody_punishable=True)).act is Act.PUNISH
     assert decide(replace(over, is_bond_ours=False)).act is Act.CLOSE
+
+
+# ---- a true answer that can be proven --------------------------------------------------------------------------------------------------
+def provable(dispute: Dispute, **changes: object) -> Situation:
+    fits = {"verdict": Verdict.TRUE, "true_digest": LIE, "is_provable": True, "operator": None}
+    return in_dispute(dispute, **(fits | changes))
+
+
+@pytest.mark.parametrize("dispute", [UNDRAWN, DRAWN, REVEALING, replace(REVEALING, phase=Phase.CLOSED)])
+def test_a_disputed_answer_that_is_proven_right_is_upheld_for_the_bond(dispute: Dispute) -> None:
+    assert decide(provable(dispute)).act is Act.UPHOLD
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"is_provable": False},
+        {"verdict": Verdict.UNKNOWN, "true_digest": None},
+        {"verdict": Verdict.JUDGING, "true_digest": None},
+        {"verdict": Verdict.PROVING, "true_digest": TRUTH},
+        {"status": FINAL},
+        {"status": replace(HELD.status, output_digest=OTHER)},
+    ],
+)
+def test_what_is_not_known_to_be_right_and_pending_is_not_upheld(changes: dict[str, object]) -> None:
+    assert decide(provable(DRAWN, **changes)).act is Act.WAIT
+
+
+def test_a_vote_that_is_owed_comes_before_the_proof() -> None:
+    """Or a proof that is refused again and again would cost the operator its vote."""
+    mine = {"operator": MINE, "vote": None}
+    assert decide(provable(DRAWN, **mine)).act is Act.COMMIT
+    vote = replace(VOTE, output_digest=LIE)
+    committed = Ballot(compute_vote_commitment(REQUEST, MINE, LIE, VOTE.salt))
+    assert decide(provable(DRAWN, operator=MINE, vote=vote, ballot=committed)).act is Act.UPHOLD
+    assert decide(provable(REVEALING, operator=MINE, vote=vote, ballot=committed)).act is Act.REVEAL
+
+
+@pytest.mark.parametrize(
+    ("phase", "revealed", "act"),
+    [
+        (Phase.COMMITTING, (), Act.WAIT),
+        (Phase.REVEALING, (LIE,), Act.WAIT),
+        (Phase.REVEALING, (TRUTH,), Act.UPHOLD),  # whatever is not what the model gives here: LIE is the delivered, true one
+        (Phase.REVEALING, (LIE, TRUTH), Act.UPHOLD),
+        (Phase.REVEALING, (LIE, LIE, TRUTH), Act.WAIT),
+        (Phase.CLOSED, (LIE, LIE), Act.WAIT),
+        (Phase.CLOSED, (LIE,), Act.UPHOLD),
+        (Phase.CLOSED, (), Act.UPHOLD),
+    ],
+)
+def test_an_audit_is_ended_by_a_proof_only_where_its_committee_fails(phase: Phase, revealed: tuple[Bytes32, ...], act: Act) -> None:
+    audit = replace(REVEALING, phase=phase, is_audit=True)
+    assert decide(provable(audit, revealed=revealed)).act is act
