@@ -104,6 +104,16 @@ contract ProofsOverVotesTest is DisputeDeployment {
         requireOutcome(id, IDisputes.Outcome.OPEN);
     }
 
+    /// @dev Nothing is to be paid, so nobody has to be named.
+    function test_AFreeAnswerIsReplacedByAProofThatNamesNobody() public {
+        Request memory asked = ask(address(0xA11CE), INPUT, quorumPolicy(2, WINDOW), 0, 0);
+        coprocessor.deliver(asked, INPUT, LIE, evidenceOf(asked, LIE, 2));
+        Evidence memory evidence = proofOf(asked, TRUTH, STRANGER);
+        vm.etch(address(truth), hex"60205f5260405ff3"); // returns an empty list
+        coprocessor.challenge(asked, INPUT, TRUTH, evidence);
+        requireStatus(asked, Status.FINAL, TRUTH);
+    }
+
     function test_ALieIsNotUpheld() public {
         Request memory asked = deliverDisputable(LIE);
         bytes32 id = openAs(CHALLENGER, asked);

@@ -85,7 +85,7 @@ def check_enclave(policy: Policy, keys: Iterable[EnclaveKey], active: Collection
     raise PolicyRejected("policy enclave", "an active operator with a registered enclave", found)
 
 
-def check_asks(request: Request, policy: Policy, posted: Collection[Asks | None]) -> None:
+def check_asks(fee_wei: int, policy: Policy, posted: Collection[Asks | None]) -> None:
     """What the active operators posted in FeeQuotes, against a share of the fee; None for one who posted nothing, who may take any.
 
     Raises PolicyRejected where too few give what is demanded at all, RequestUnpaid where too few give it for so little: nodes refuse such
@@ -104,9 +104,9 @@ def check_asks(request: Request, policy: Policy, posted: Collection[Asks | None]
             raise PolicyRejected(f"policy {kind}", f"{count} active {who} it", f"{len(amounts)}, by what they posted in FeeQuotes")
         share_wei = max([share_wei, *amounts[:count]])
     shares = sum(count for count, _ in demands.values())
-    if request.fee_wei // shares < share_wei:
+    if fee_wei // shares < share_wei:
         least = f"at least {shares * share_wei} wei, by what operators posted in FeeQuotes: {shares} shares of {share_wei} wei"
-        raise RequestUnpaid("request.fee_wei", least, f"{request.fee_wei} wei")
+        raise RequestUnpaid("request.fee_wei", least, f"{fee_wei} wei")
 
 
 def check_unused(chain: ChainReader, asked: Asked) -> int:

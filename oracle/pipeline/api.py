@@ -181,7 +181,8 @@ class Desk:
 
     def _check_asks(self, head: Block, request: Request, policy: Policy) -> None:
         active, model_id = sorted(self._active(head)), request.model_id
-        check_asks(request, policy, self.at_head.get(head.hash, ("asks", model_id), lambda: self.chain.asks_of_all(active, model_id)))
+        posted = self.at_head.get(head.hash, ("asks", model_id), lambda: self.chain.asks_of_all(active, model_id))
+        check_asks(request.fee_wei, policy, posted)
 
     def _enclave_keys(self) -> list[EnclaveKey]:
         try:

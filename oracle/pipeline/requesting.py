@@ -11,7 +11,7 @@ from typing import Any
 
 from oracle.encoding import pack_policy, parse_hex, to_hex
 from oracle.errors import ChainError, InputRejected, MalformedInput, RequestUnpaid
-from oracle.pipeline.accepting import check_disputable, check_provable, check_terms
+from oracle.pipeline.accepting import check_asks, check_disputable, check_provable, check_terms
 from oracle.pipeline.asking import Wanted, build_request
 from oracle.pipeline.catalogue import DescribedModel
 from oracle.pipeline.client import ApiClient
@@ -19,6 +19,7 @@ from oracle.pipeline.inputs import Integers, Raw, Reals, Tensors, WantedInput, e
 from oracle.pipeline.session import Session
 from oracle.pipeline.typed import WantedTensor
 from oracle.records import Address, Asked, Bytes32, Policy
+from oracle.relay.contracts import Contracts
 from oracle.relay.paying import asset_of, plan_payment
 from oracle.relay.transact import Call
 from oracle.wire import require_fields
@@ -53,9 +54,13 @@ class Outcome:
 
 
 def ask_on_chain(session: Session, model: DescribedModel, wanted: WantedInput, terms: Terms) -> Outcome:
-    """Sends `Coprocessor.request` and waits until it is mined. Raises InputRejected, CallReverted or ChainError."""
+    """Sends `Coprocessor.request` and waits until it is mined.
+
+    Raises InputRejected; PolicyRejected or RequestUnpaid where nobody would answer; CallReverted or ChainError.
+    """
     check_provable(terms.policy, model)
     check_disputable(terms.policy, session.contracts)
+    _check_asks(session.contracts, model.model_id, terms)
     data = encode_input(model, wanted)
     policy, deadline = pack_policy(terms.policy), now_of(session) + terms.patience_seconds
     asking = (terms.callback_gas, deadline, session.account)
@@ -65,6 +70,13 @@ def ask_on_chain(session: Session, model: DescribedModel, wanted: WantedInput, t
     if asked is None:
         raise ChainError("the endpoint shows no request in the transaction that made one")
     return Outcome(asked.request_id, deadline, receipt.transaction, receipt.block_number)
+
+
+def _check_asks(contracts: Contracts, model_id: Bytes32, terms: Terms) -> None:
+    """Before the fee is locked up until the deadline."""
+    if contracts.deployment.fee_quotes is not None:
+        active = sorted(o.operator for o in contracts.operators() if o.is_active)
+        check_asks(terms.fee_wei, terms.policy, contracts.asks_of_all(active, model_id))
 
 
 def _asking_call(session: Session, what: tuple[object, ...], fee_wei: int, how: tuple[object, ...]) -> Call:

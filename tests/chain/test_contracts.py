@@ -10,12 +10,13 @@ from oracle.attest.quorum import assemble_quorum
 from oracle.attest.sign import AccountSigner, sign_claim
 from oracle.demo.local_keys import find_seeds
 from oracle.encoding import compute_anchor_digest, compute_log_id, keccak256
-from oracle.errors import ChainError, ConfigRejected, MalformedInput, PolicyRejected
+from oracle.errors import ChainError, ConfigRejected, MalformedInput, PolicyRejected, RequestUnpaid
 from oracle.pipeline.catalogue import describe_directory
 from oracle.pipeline.inputs import Integers
+from oracle.pipeline.quoting import EVERY_MODEL, post_asks
 from oracle.pipeline.requesting import Terms, ask_on_chain, sign_request
 from oracle.pipeline.session import Session
-from oracle.records import Asked, Bytes32, CallbackStatus, Claim, Delivery, Policy, RequestStatus, ResultCode
+from oracle.records import Asked, Asks, Bytes32, CallbackStatus, Claim, Delivery, Policy, RequestStatus, ResultCode
 from oracle.relay.contracts import Contracts
 from oracle.relay.failures import CallReverted
 from oracle.relay.sender import AnchorSender
@@ -169,3 +170,23 @@ def test_disputes_are_not_asked_of_a_deployment_without_them(world: World) -> No
             ask(session, *wanted)
     assert older.nonce(session.account, "latest") == nonce
     assert sign_request(replace(session, contracts=world.contracts), *wanted).signature
+
+
+def test_a_fee_that_nobody_answers_for_is_not_locked_up(world: World) -> None:
+    for index in range(1, 6):
+        operator = AccountSigner(account(index))
+        post_asks(
+            Session(world.contracts, operator, world.sender(index)),
+            EVERY_MODEL,
+            Asks(signature_wei=100 * index, proof_wei=None, enclave_wei=None),
+        )
+    session = Session(world.contracts, AccountSigner(account(6)), world.sender(6))
+    wanted = (describe_directory(find_seeds() / "models/digits-mlp/canonical"), Integers((0,) * 64))
+    nonce = world.contracts.nonce(session.account, "latest")
+    with pytest.raises(RequestUnpaid, match=r"at least 400 wei, .* 2 shares of 200 wei, got 399 wei"):
+        ask_on_chain(session, *wanted, Terms(Policy(2), 399, 0, 600))
+    with pytest.raises(PolicyRejected, match="policy proof: expected 1 active operator who gives it, got 0"):
+        ask_on_chain(session, *wanted, Terms(Policy(proof=True), 10**6, 0, 600))
+    assert world.contracts.nonce(session.account, "latest") == nonce
+    with pytest.raises(CallReverted, match="Model"):  # what is enough gets as far as the contract, where this model is not registered
+        ask_on_chain(session, *wanted, Terms(Policy(2), 400, 0, 600))
