@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+import orjson
+
 from oracle.encoding import BLS_SIGNATURE_BYTES, parse_address, parse_bytes32, parse_hex, parse_uint, to_hex
 from oracle.errors import MalformedInput
 from oracle.records import Asked, Claim, Request, SignedClaim
@@ -68,6 +70,11 @@ def request_from_json(value: object) -> Request:
 
 
 @lru_cache(maxsize=4096)
+def fee_wei_of_text(text: str) -> int:
+    """The fee alone, of a request that this side wrote: to add up many of them."""
+    return int(orjson.loads(text)["fee_wei"])
+
+
 def request_from_text(text: str) -> Request:
     """As `request_from_json`, of JSON that we stored ourselves: a row is read many times while its request is on its way."""
     return request_from_json(json.loads(text))

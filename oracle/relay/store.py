@@ -21,7 +21,7 @@ from oracle.relay.schema import DEPLOYMENT, EVENTS, REQUEST_TRANSITIONS, REQUEST
 from oracle.relay.terms import Terms, read_terms, write_terms
 from oracle.seams import format_time
 from oracle.store import reading
-from oracle.wire import request_from_text, request_to_json
+from oracle.wire import fee_wei_of_text, request_from_text, request_to_json
 
 END_OF_TIME = (1 << 63) - 1
 OPEN_STATES = (RequestState.COLLECTING, RequestState.QUEUED, RequestState.SENT, RequestState.MINED, RequestState.PENDING)
@@ -319,7 +319,7 @@ _PROMISED = select(REQUESTS.c.request).where(
 
 
 def _promised_wei(connection: Connection, requester: Address) -> int:
-    return sum(request_from_text(text).fee_wei for (text,) in connection.execute(_PROMISED, {"by": requester}))
+    return sum(fee_wei_of_text(text) for (text,) in connection.execute(_PROMISED, {"by": requester}))
 
 
 def count_by_state(engine: Engine) -> dict[RequestState, int]:
