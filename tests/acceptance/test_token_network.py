@@ -15,12 +15,12 @@ from oracle.attest.sign import AccountSigner
 from oracle.client import Client, Reals, Terms
 from oracle.demo.local_keys import find_seeds, local_account
 from oracle.demo.network import STAKE_WEI, TOKENS_WEI, Network, Plan, running_network
-from oracle.encoding import to_hex
+from oracle.encoding import pack_policy, to_hex
 from oracle.errors import RequestUnpaid
 from oracle.pipeline.quoting import EVERY_MODEL, post_asks
 from oracle.pipeline.requesting import deposit
 from oracle.pipeline.seat import read_seat
-from oracle.records import Address, Asked, Asks, Policy
+from oracle.records import Address, Asked, Asks, Bytes32, Policy
 from oracle.relay.paying import asset_of, tokens_of
 from oracle.relay.peers import NodePeer
 from tests.clients.test_typescript import bundle, run_node
@@ -76,12 +76,21 @@ def test_a_node_takes_what_its_operator_asks_for_and_nothing_less(network: Netwo
     asked = client.ask(client.model(model_id), Reals(tuple(SAMPLE["input"])), replace(TERMS, fee_wei=quote.fee_wei))
     assert [event.kind for event in client.follow(asked.request_id)][-1] == "final"
     client.deposit(999)
-    cheap = client.ask(client.model(model_id), Reals(tuple(SAMPLE["input"])), replace(TERMS, fee_wei=999))
-    on_chain = network.contracts.asked_of(cheap.request_id)
-    assert on_chain is not None
+    with pytest.raises(RequestUnpaid, match="at least 1000 wei"):
+        client.ask(client.model(model_id), Reals(tuple(SAMPLE["input"])), replace(TERMS, fee_wei=999))
+    on_chain = ask_by_contract(network, model_id, 999)
     with NodePeer(network.node_urls[1]) as node:
         assert (refusal := wait_for_refusal(node, on_chain)) is not None
         assert "a share of at least 500 for a signature, got 499" in refusal
+
+
+def ask_by_contract(network: Network, model_id: Bytes32, fee_wei: int) -> Asked:
+    """As a contract asks, or anybody who does not look at what operators posted."""
+    contracts, session = network.contracts, network.session("requester")
+    deadline = contracts.pending_time() + 600
+    terms = (pack_policy(TERMS.policy), fee_wei, 0, deadline, session.account)
+    receipt = session.sender.send(contracts.call("Coprocessor", "requestFromBalance", model_id, bytes(128), *terms))
+    return next(a for a in contracts.requested_in(receipt.block_hash) if a.transaction == receipt.transaction)
 
 
 def wait_for_refusal(node: NodePeer, asked: Asked) -> str | None:
