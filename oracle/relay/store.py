@@ -127,7 +127,7 @@ def submit_signed(
         row = _row(connection, asked.request_id)
         if row is None:
             read_terms(connection).check(asked.request)
-            admit(_promised_wei(connection, asked.request.requester))
+            admit(promised_wei(connection, asked.request.requester))
             insert_request(connection, asked, now)
             return RequestState.COLLECTING
         return RequestState(row.state)
@@ -305,12 +305,6 @@ def events_since(engine: Engine, request_id: Bytes32, after_id: int = 0, limit: 
     return [RequestEvent(row.id, Bytes32(row.request_id), row.time, row.kind, json.loads(row.detail)) for row in rows]
 
 
-def promised_wei(engine: Engine, requester: Address) -> int:
-    """Fees of the requester's signed requests that are still open: owed out of the deposit, but not taken yet."""
-    with reading(engine) as connection:
-        return _promised_wei(connection, requester)
-
-
 _PROMISED = select(REQUESTS.c.request).where(
     REQUESTS.c.requester == bindparam("by"),
     REQUESTS.c.state.in_([RequestState.COLLECTING, RequestState.QUEUED, RequestState.SENT]),
@@ -318,7 +312,8 @@ _PROMISED = select(REQUESTS.c.request).where(
 )
 
 
-def _promised_wei(connection: Connection, requester: Address) -> int:
+def promised_wei(connection: Connection, requester: Address) -> int:
+    """Fees of the requester's signed requests that are still open: owed out of the deposit, but not taken yet."""
     return sum(fee_wei_of_text(text) for (text,) in connection.execute(_PROMISED, {"by": requester}))
 
 

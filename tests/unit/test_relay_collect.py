@@ -458,7 +458,8 @@ def test_submitting_twice_changes_nothing(scene: Scene) -> None:
     assert submit_signed(scene.engine, domain, asked, NOW) is RequestState.COLLECTING
     assert [v.asked.request_id for v in list_requests(scene.engine)] == [asked.request_id, scene.asked.request_id]
     assert request_view(scene.engine, asked.request_id).asked == asked
-    assert promised_wei(scene.engine, asked.request.requester) == 7
+    with scene.engine.connect() as connection:
+        assert promised_wei(connection, asked.request.requester) == 7
 
 
 def test_malformed_submissions_are_refused_and_leave_nothing(scene: Scene) -> None:
