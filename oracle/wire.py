@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
-
-import orjson
 
 from oracle.encoding import BLS_SIGNATURE_BYTES, parse_address, parse_bytes32, parse_hex, parse_uint, to_hex
 from oracle.errors import MalformedInput
@@ -67,12 +64,6 @@ def request_from_json(value: object) -> Request:
         deadline=parse_uint(f["deadline"], "request.deadline", 64),
         nonce=parse_uint(f["nonce"], "request.nonce", 256),
     )
-
-
-@lru_cache(maxsize=4096)
-def fee_wei_of_text(text: str) -> int:
-    """The fee alone, of a request that this side wrote: to add up many of them."""
-    return int(orjson.loads(text)["fee_wei"])
 
 
 def request_from_text(text: str) -> Request:

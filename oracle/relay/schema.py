@@ -173,6 +173,7 @@ REQUESTS = Table(
     Column("request_id", _DIGEST, nullable=False, unique=True),
     Column("requester", String(42), nullable=False),
     Column("request", Text, nullable=False),  # JSON, oracle.wire
+    Column("owed_wei", Text),  # decimal: the fee, where it comes out of a deposit on delivery; empty where it was paid on chain
     Column("input", LargeBinary, nullable=False),
     Column("signature", LargeBinary, nullable=False),  # empty for on-chain requests
     Column("deadline", BigInteger, nullable=False),  # seconds since 1970
@@ -185,7 +186,7 @@ REQUESTS = Table(
     Column("updated", String(32), nullable=False),  # RFC 3339
     Index("requests_state", "state", "id"),
     Index("requests_watched", "is_watched", "id"),
-    Index("requests_requester", "requester", "state"),
+    Index("requests_requester", "requester", "state", "owed_wei"),  # a sum over them reads nothing else
     Index("requests_block", "block_hash"),
 )
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy
-from alembic import command
-from alembic.config import Config as AlembicConfig
 from fastapi.testclient import TestClient
 
 from oracle.attest.prove import Prover
@@ -33,6 +30,7 @@ from tests.twins.audited import LOG_ID, ShownSource
 from tests.twins.log_process import LogProcess
 from tests.twins.logs import KEY, open_log
 from tests.twins.node_scene import Scene, digit_image, make_node, make_scene, vector
+from tests.twins.older import older_database
 from tests.twins.postgres import NewDatabase
 from tests.unit.test_node_answer import failing_model
 
@@ -327,20 +325,12 @@ def test_owing_on_every_kind_of_database(scene: Scene, new_database: NewDatabase
 def test_a_guard_from_before_keeps_its_rows(tmp_path: Path) -> None:
     """The table is made anew on SQLite: what was signed once stays, and stays unchangeable."""
     url = f"sqlite:///{tmp_path}/node.sqlite"
-    migrations = files("oracle") / "migrations"
-    config = AlembicConfig()
-    for name, value in {"script_location": migrations, "version_locations": migrations / "node", "path_separator": "os"}.items():
-        config.set_main_option(name, str(value))
-    engine = sqlalchemy.create_engine(url)
     values = {"chain_id": "1", "coprocessor": "0x" + 40 * "1", "signer": "0x" + 40 * "2", "runtime": "{}", "microseconds": 1}
     values |= {"intent_index": 7, "intent_tree_size": 8, "output": b"o", "signature": bytes(65), "intent_leaf_hash": bytes(32)}
     values |= dict.fromkeys(("request_id", "model_id", "input_digest", "output_digest"), bytes(32))
-    with engine.begin() as connection:
-        config.attributes |= {"connection": connection, "version_table": "node_version"}
-        command.upgrade(config, "node_0003")
+    with older_database(url, jobs.SCHEMA, "node_0003") as connection:
         names = ", ".join(values)
         connection.execute(sqlalchemy.text(f"INSERT INTO guard ({names}) VALUES (:{', :'.join(values)})"), values)
-    engine.dispose()
     upgraded = open_database(url, jobs.SCHEMA)
     with upgraded.begin() as connection:
         row = connection.execute(sqlalchemy.text("SELECT * FROM guard")).mappings().one()

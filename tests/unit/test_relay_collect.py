@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, bindparam, event
 
 from oracle.attest.quorum import verify_quorum
 from oracle.encoding import (
@@ -31,14 +31,15 @@ from oracle.relay import collect, outbox, peers
 from oracle.relay.claims import claims_of
 from oracle.relay.collect import Collector
 from oracle.relay.peers import Answer, NodeAway, NodePeer
-from oracle.relay.schema import ENTRIES, JobKind, RequestState
+from oracle.relay.schema import ENTRIES, REQUESTS, JobKind, RequestState
 from oracle.relay.shapes import is_input_needed
 from oracle.relay.statements import count_waiting, state_once, write_waiting
-from oracle.relay.store import events_since, list_requests, promised_wei, request_view, submit_signed, take_block, undo_block
+from oracle.relay.store import events_since, list_requests, promised_wei, request_view, set_state, submit_signed, take_block, undo_block
 from oracle.store import open_database
 from oracle.wire import signed_claim_to_json
 from tests.twins.chain import ChainTwin
 from tests.twins.coprocessor import delivery_call, fake_proof
+from tests.twins.older import older_database
 from tests.twins.operators import account, address_of, operator_signer, sign_request, signed_by
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -460,6 +461,40 @@ def test_submitting_twice_changes_nothing(scene: Scene) -> None:
     assert request_view(scene.engine, asked.request_id).asked == asked
     with scene.engine.connect() as connection:
         assert promised_wei(connection, asked.request.requester) == 7
+
+
+def test_what_a_requester_owes_is_the_sum_of_its_open_signed_requests(scene: Scene) -> None:
+    """Also of fees that no 64 bits hold; not of requests that paid on chain, of others', or of those at an end."""
+    fees = [7, 7, 1 << 200, (1 << 64) - 1, 0]
+    asked = [signed(scene, nonce, fee_wei=fee) for nonce, fee in enumerate(fees)]
+    for one in asked:
+        submit_signed(scene.engine, scene.chain.domain, one, NOW)
+    with scene.engine.begin() as connection:
+        requester = asked[0].request.requester
+        assert promised_wei(connection, requester) == sum(fees)
+        assert promised_wei(connection, Address("0x" + 40 * "9")) == 0
+        set_state(connection, asked[0].request_id, RequestState.EXPIRED, "expired", NOW)
+        set_state(connection, asked[2].request_id, RequestState.QUEUED, "agreed", NOW)
+        assert promised_wei(connection, requester) == sum(fees) - 7
+    asked_for: list[tuple[str, Any]] = []
+    event.listen(scene.engine, "before_cursor_execute", lambda _c, _cursor, sql, values, *_: asked_for.append((sql, values)))
+    with scene.engine.begin() as connection:
+        promised_wei(connection, requester)
+        sql, values = asked_for[-1]
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()
+    assert "COVERING INDEX requests_requester" in plan[0][-1]  # rows, which hold inputs, are not read
+
+
+def test_what_was_owed_before_there_was_a_column_for_it_still_is(tmp_path: Path) -> None:
+    url, row = f"sqlite:///{tmp_path}/relay.sqlite", {"requester": "0x" + 40 * "1", "deadline": 1, "state": "sent", "is_watched": False}
+    row |= {"input": b"", "updated": "", "block_number": None, "block_hash": None, "transaction": None, "reason": None}
+    kept = REQUESTS.insert().values({name: bindparam(name) for name in (*row, "request_id", "request", "signature")})
+    with older_database(url, "relay", "relay_0007") as connection:
+        for number, signature in enumerate((bytes(65), b"", bytes(65))):
+            request = json.dumps({"fee_wei": str(10**30 + number)})
+            connection.execute(kept, row | {"request_id": bytes(31) + bytes([number]), "request": request, "signature": signature})
+    with open_database(url, "relay").begin() as connection:
+        assert promised_wei(connection, Address(row["requester"])) == 2 * 10**30 + 2
 
 
 def test_malformed_submissions_are_refused_and_leave_nothing(scene: Scene) -> None:
