@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from oracle.bench import sustained
@@ -28,12 +29,16 @@ FEE_WEI = 10**12
 PATIENCE_SECONDS = 300
 DONE = (RequestStatus.FINAL, RequestStatus.PENDING)
 
+FEW_STATES = ("--prune-history", "64")
+"""Anvil keeps a copy of the whole state for every block, on disk from the 500th: after minutes of load it does little else."""
+
 Row = tuple[str, ...]
 
 
 def measure_load(load: Load, progress: Callable[[str], None] = lambda _text: None) -> list[Row]:
     """Rows (what, figure) of a steady load on the whole line, quorum 2."""
     plan = Plan(operators=3, anchor_seconds=60, is_watched=False, requests_per_minute=100_000, workers=4)
+    plan = replace(plan, chain_options=(*plan.chain_options, *FEW_STATES))
     with tempfile.TemporaryDirectory() as folder, running_network(Path(folder), plan) as network:
         deposit(network.session("requester"), 2 * FEE_WEI * (load.count + 1))
         return sustained.run(network, load, QUORUM, FEE_WEI, progress).rows()

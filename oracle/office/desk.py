@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -40,7 +41,9 @@ PAGES = Path(__file__).parents[2] / "web" / "dist"
 """Where scripts/bootstrap builds the pages of a checkout."""
 
 DUTIES_PAUSE_SECONDS = 5.0
-INDEX_PAUSE_SECONDS = 1.0
+INDEX_PAUSE_SECONDS, INDEX_MAX_PAUSE_SECONDS = 1.0, 10.0
+INDEX_SHARE = 0.05
+"""Of the time, what the index may take to follow the log: much of a step's work is the same for one record and for a thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +127,18 @@ class Office:
             self.index.follow(view, known=0 if built is None else built.size)
 
     def _follow(self) -> float:
+        started = time.monotonic()
         try:
             self.catch_up(self.reader.view())
         except Rejected as error:  # a log that does not extend what was followed: a person must look, and the pages say so
             journal.get("index").critical("not followed", reason=str(error))
-            return 10 * INDEX_PAUSE_SECONDS
-        return INDEX_PAUSE_SECONDS
+            return INDEX_MAX_PAUSE_SECONDS
+        return compute_index_pause(time.monotonic() - started)
+
+
+def compute_index_pause(took_seconds: float) -> float:
+    """Seconds until the index follows the log again, after a step that took so long."""
+    return min(max(INDEX_PAUSE_SECONDS, took_seconds / INDEX_SHARE), INDEX_MAX_PAUSE_SECONDS)
 
 
 @contextmanager

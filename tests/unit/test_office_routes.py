@@ -24,6 +24,7 @@ from oracle.audit.tree import hash_leaf
 from oracle.encoding import parse_bytes32, to_hex
 from oracle.errors import ErasureHeld
 from oracle.http import PROBLEM
+from oracle.office.desk import compute_index_pause
 from oracle.office.gate import COOKIE, CSRF_HEADER
 from oracle.office.oidc import OidcSettings
 from oracle.office.pages import content_security_policy
@@ -626,3 +627,8 @@ def test_ids_in_addresses_are_checked(office: OfficeNetwork) -> None:
     client = office.client("dpo")
     for case_id in ("x", "0" * 31, "0" * 33, "0" * 31 + "G", "..", to_hex(bytes(16))):
         assert client.post(f"{BASE}/disclosures/{case_id}/approve", json={}).status_code in (404, 405, 422)
+
+
+@pytest.mark.parametrize(("took_seconds", "pause_seconds"), [(0.0, 1.0), (0.05, 1.0), (0.2, 4.0), (3.0, 10.0)])
+def test_the_index_follows_for_a_small_share_of_the_time_and_is_never_far_behind(took_seconds: float, pause_seconds: float) -> None:
+    assert compute_index_pause(took_seconds) == pause_seconds
