@@ -5,6 +5,7 @@ Called `journal` so that `log` can mean the audit log, everywhere.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
@@ -78,6 +79,17 @@ def hide_urls_of_http_client() -> None:
     logging.getLogger("httpx").addFilter(_REDACT_URLS)
 
 
+class _Lines:
+    """Writes lines to standard error, and drops those that cannot be written: a full disk must not end the work it would tell of."""
+
+    def write(self, line: str) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
+
+    debug = info = warning = error = critical = write
+
+
 def configure(process: str, level: str = "info") -> None:
     """Sets up this process's journal; `process` is on every line, of every thread (context variables would be the first thread's alone)."""
 
@@ -98,7 +110,7 @@ def configure(process: str, level: str = "info") -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_args: _Lines(),
         cache_logger_on_first_use=False,
     )
 

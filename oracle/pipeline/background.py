@@ -80,8 +80,8 @@ class Background:
             self._repeat_until_stopped(name, step)
         except BaseException as error:
             self._failure = error
+            os.kill(os.getpid(), signal.SIGTERM)  # first: whatever fails now, no process goes on without one of its steps
             journal.get(name).error("stopping the process", error=repr(error), exc_info=error)
-            os.kill(os.getpid(), signal.SIGTERM)
             raise
 
     def _repeat_until_stopped(self, name: str, step: Step) -> None:

@@ -21,6 +21,8 @@ from oracle.errors import WorldError
 
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
+KEPT_STATES = "500"
+"""How many blocks' states can be asked for. Anvil would write older ones to the disk, each whole, and leave them there when killed."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -64,11 +66,11 @@ def start_chain(
     """Starts anvil with Osaka's rules and EIP-7825's gas cap, and waits until it listens.
 
     `port` 0 takes a free one. `state` is read if it exists and written at the end. Without `block_seconds` every transaction is mined at
-    once. `reader` is the one origin whose pages a browser lets read this chain; without it none may. On Linux the chain dies with the
-    thread that started it, however that ends. Raises WorldError when it does not start.
+    once. `reader` is the one origin whose pages a browser lets read this chain; without it none may. The states of `KEPT_STATES` blocks
+    are kept. On Linux the chain dies with the thread that started it, however that ends. Raises WorldError when it does not start.
     """
     command = [str(find_anvil()), "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(chain_id)]
-    command += ["--hardfork", "osaka", "--enable-tx-gas-limit", *options]
+    command += ["--hardfork", "osaka", "--enable-tx-gas-limit", "--prune-history", KEPT_STATES, *options]
     command += ["--allow-origin", reader] if reader else ["--no-cors"]
     command += ["--state", str(state)] if state else []
     command += ["--block-time", str(block_seconds)] if block_seconds else []

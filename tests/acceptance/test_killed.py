@@ -1,16 +1,19 @@
-"""Any process killed at any moment, and started again: nothing is lost, nothing happens twice."""
+"""Any process killed at any moment and started again, and a disk that takes nothing for a while: nothing is lost or happens twice."""
 
 from __future__ import annotations
 
 import random
+import resource
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from oracle.demo import digits
 from oracle.demo.auditing import open_network_auditor, wait_anchored
 from oracle.demo.network import Network
-from oracle.errors import AuditFailed
+from oracle.errors import AuditFailed, PeerError
 from oracle.pipeline.client import ApiClient
 from oracle.pipeline.inputs import Reals
 from oracle.pipeline.requesting import Terms, deposit, sign_request
@@ -39,6 +42,15 @@ def wait_final(network: Network, asked: list[Asked]) -> None:
             time.sleep(0.1)
 
 
+def check_delivered_once(network: Network, asked: list[Asked]) -> None:
+    ids = [one.request_id for one in asked]
+    assert len(set(ids)) == len(ids)
+    for request_id in ids:
+        receipt = network.contracts.delivery_of(request_id)
+        assert receipt is not None
+        assert [d.request_id for d in receipt.delivered].count(request_id) == 1
+
+
 def audit_when_settled(network: Network) -> None:
     """The whole log, once the log has caught up with the chain: an audit in between sees receipts that are still to be written."""
     deadline = time.monotonic() + 60
@@ -65,11 +77,43 @@ def test_a_process_is_killed_and_started_again(network: Network, name: str) -> N
         network.processes.restart(name)
         network.processes.wait_ready(name)
     wait_final(network, everything)
-    ids = [one.request_id for one in everything]
-    assert len(set(ids)) == len(ids)
-    for one in everything:
-        receipt = network.contracts.delivery_of(one.request_id)
-        assert receipt is not None
-        assert [d.request_id for d in receipt.delivered].count(one.request_id) == 1
+    check_delivered_once(network, everything)
     audit_when_settled(network)
     wait_anchored(network, 0)
+
+
+@contextmanager
+def full_disk(network: Network, names: tuple[str, ...]) -> Iterator[None]:
+    """No process of these can write to any file: database, journal or tile."""
+    pids = [network.processes.pid(name) for name in names]
+    before = {pid: resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in pids}
+    for pid, (_, hard) in before.items():
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        for pid, limits in before.items():
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_disk_that_takes_nothing_for_a_while_costs_time_alone(network: Network) -> None:
+    gate = digits.deploy_gate(network, Policy(quorum=2))
+    deposit(network.session("requester"), 20 * FEE_WEI)
+    everything = ask_some(network, gate, start=60)
+    names = ("relay", "node-0", "node-1", "node-2", "log", "api", "witness")
+    pids = [network.processes.pid(name) for name in names]
+    with full_disk(network, names):
+        everything += [gate.ask(image, FEE_WEI) for image in digits.load_images(2, start=64)]
+        refused = sign_request(
+            network.session("requester"), gate.model, Reals(digits.load_images(1)[0].pixels), Terms(Policy(quorum=2), FEE_WEI, 0, 300)
+        )
+        with pytest.raises(PeerError, match="503: the database does not answer"):
+            ApiClient(network.api_url).submit(refused)
+        time.sleep(5)
+    ApiClient(network.api_url).submit(refused)
+    everything += [refused, *ask_some(network, gate, start=66)]
+    wait_final(network, everything)
+    check_delivered_once(network, everything)
+    audit_when_settled(network)
+    wait_anchored(network, 0)
+    assert [network.processes.pid(name) for name in names] == pids, "each recovered by itself"

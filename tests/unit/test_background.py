@@ -60,6 +60,14 @@ def test_a_bug_in_a_thread_ends_the_process_and_a_timeout_does_not() -> None:
     assert err.strip().splitlines()[-1] == "oracle.errors.InvariantBroken: cannot happen"
 
 
+def test_a_bug_ends_the_process_also_where_nothing_can_be_written() -> None:
+    with open("/dev/full", "w") as full:
+        process = subprocess.Popen([sys.executable, "-c", PROGRAM, "breaks"], stdout=subprocess.PIPE, stderr=full, text=True, cwd=ROOT)
+        out, _ = process.communicate(timeout=60)
+    assert out.splitlines() == ["step 1", "step 2", "step 3", "step 4"]
+    assert process.returncode != 0
+
+
 def test_sigterm_lets_the_step_in_progress_finish() -> None:
     process = launch("slow")
     assert process.stdout is not None

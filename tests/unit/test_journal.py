@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -57,3 +60,18 @@ def test_keys_in_addresses_are_hidden(capsys: pytest.CaptureFixture[str], text: 
     line = capsys.readouterr().err
     assert "KEYKEY" not in line
     assert line.count(kept) == 3
+
+
+class FullDisk(io.StringIO):
+    def write(self, _text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_journal_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    journal.configure("test")
+    with monkeypatch.context() as disk:
+        disk.setattr(sys, "stderr", FullDisk())
+        for level in ("debug", "info", "warning", "error", "critical", "exception"):
+            getattr(journal.get("part"), level)("lost")
+    journal.get("part").warning("room again")
+    assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["room again"]
