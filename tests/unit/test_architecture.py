@@ -17,6 +17,7 @@ CORE = {
     "config",
     "store",
     "http",
+    "heaps",
     "journal",
     "reading",
     "tensors",
