@@ -26,6 +26,8 @@ QUORUM, PROOF = Policy(quorum=2), Policy(proof=True)
 CLIENTS = 8
 FEE_WEI = 10**12
 PATIENCE_SECONDS = 300
+LOAD_STATES = 64
+"""Nobody asks for older ones here, and in an hour all of them would be 24 GB."""
 DONE = (RequestStatus.FINAL, RequestStatus.PENDING)
 
 Row = tuple[str, ...]
@@ -33,7 +35,7 @@ Row = tuple[str, ...]
 
 def measure_load(load: Load, progress: Callable[[str], None] = lambda _text: None) -> list[Row]:
     """Rows (what, figure) of a steady load on the whole line, quorum 2."""
-    plan = Plan(operators=3, anchor_seconds=60, is_watched=False, requests_per_minute=100_000, workers=4)
+    plan = Plan(operators=3, anchor_seconds=60, is_watched=False, requests_per_minute=100_000, workers=4, chain_states=LOAD_STATES)
     with tempfile.TemporaryDirectory() as folder, running_network(Path(folder), plan) as network:
         deposit(network.session("requester"), 2 * FEE_WEI * (load.count + 1))
         return sustained.run(network, load, QUORUM, FEE_WEI, progress).rows()

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,8 @@ from oracle.errors import WorldError
 
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
+STATES_KEPT = 1024
+"""Of the newest blocks; each is a file with everything on the chain: 0.1 MB of a new one, 7 MB of one with 30,000 deliveries."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -30,6 +33,7 @@ class EmbeddedChain:
 
     rpc: str
     process: subprocess.Popen[bytes]
+    states: Path  # the folder for those of past blocks
 
     def stop(self) -> None:
         """Asks it to end (it then writes its state, where it was given a file), and kills it if it does not."""
@@ -40,6 +44,7 @@ class EmbeddedChain:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        shutil.rmtree(self.states, ignore_errors=True)  # anvil leaves them
 
 
 def find_anvil() -> Path:
@@ -59,19 +64,23 @@ def start_chain(
     state: Path | None = None,
     block_seconds: float | None = None,
     reader: str | None = None,
+    states: int = STATES_KEPT,
     options: Sequence[str] = (),
 ) -> EmbeddedChain:
     """Starts anvil with Osaka's rules and EIP-7825's gas cap, and waits until it listens.
 
     `port` 0 takes a free one. `state` is read if it exists and written at the end. Without `block_seconds` every transaction is mined at
-    once. `reader` is the one origin whose pages a browser lets read this chain; without it none may. On Linux the chain dies with the
-    thread that started it, however that ends. Raises WorldError when it does not start.
+    once. `reader` is the one origin whose pages a browser lets read this chain; without it none may. Of blocks older than the newest
+    `states`, kept in a temporary folder, nobody can ask for the state; blocks, transactions and events are all there. On Linux the chain
+    dies with the thread that started it, however that ends. Raises WorldError when it does not start.
     """
     command = [str(find_anvil()), "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(chain_id)]
     command += ["--hardfork", "osaka", "--enable-tx-gas-limit", *options]
     command += ["--allow-origin", reader] if reader else ["--no-cors"]
     command += ["--state", str(state)] if state else []
     command += ["--block-time", str(block_seconds)] if block_seconds else []
+    folder = Path(tempfile.mkdtemp(prefix="affidavit-chain-"))
+    command += ["--max-persisted-states", str(states), "--cache-path", str(folder)]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -83,10 +92,11 @@ def start_chain(
     try:
         port = _wait_for_port(process)
         threading.Thread(target=_drain, args=(process,), daemon=True, name="anvil output").start()
-        return EmbeddedChain(f"http://127.0.0.1:{port}", process)
+        return EmbeddedChain(f"http://127.0.0.1:{port}", process, folder)
     except BaseException:
         process.kill()
         process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
         raise
 
 

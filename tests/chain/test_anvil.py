@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from oracle.attest.sign import AccountSigner
@@ -49,6 +50,17 @@ def test_state_survives_a_stop(tmp_path: Path) -> None:
     with running_chain(state=state) as chain:
         assert Endpoint(chain.rpc).ether_of(account(9).address) == after
         assert Endpoint(chain.rpc).nonce(account(0).address, "latest") == 1
+
+
+def test_states_of_past_blocks_do_not_fill_the_disk() -> None:
+    """Anvil writes one file a block with everything on the chain, keeps all of them, and leaves them behind where it is not told."""
+    with running_chain(states=50) as chain:
+        httpx.post(chain.rpc, json={"jsonrpc": "2.0", "id": 1, "method": "anvil_mine", "params": [hex(700)]}).raise_for_status()
+        newest = Endpoint(chain.rpc).block("latest")
+        assert newest is not None
+        assert newest.number == 700
+        assert 0 < sum(path.is_file() for path in chain.states.rglob("*")) <= 50
+    assert not chain.states.exists()
 
 
 def test_chain_dies_with_its_killed_owner() -> None:
