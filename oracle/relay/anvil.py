@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import re
 import select
@@ -25,6 +26,7 @@ STOP_SECONDS = 15.0
 STATES_KEPT = 1024
 """Of the newest blocks; each is a file with everything on the chain: 0.1 MB of a new one, 7 MB of one with 30,000 deliveries."""
 _PR_SET_PDEATHSIG = 1
+_FOLDER = "affidavit-chain-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +81,21 @@ def start_chain(
     command += ["--allow-origin", reader] if reader else ["--no-cors"]
     command += ["--state", str(state)] if state else []
     command += ["--block-time", str(block_seconds)] if block_seconds else []
-    folder = Path(tempfile.mkdtemp(prefix="affidavit-chain-"))
+    _remove_left_behind()
+    folder, lock = _make_folder()
     command += ["--max-persisted-states", str(states), "--cache-path", str(folder)]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C goes to the owner, who then stops it in order
-        preexec_fn=die_with_parent,
-    )
+    try:
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C goes to the owner, who then stops it in order
+            preexec_fn=die_with_parent,
+            pass_fds=(lock,),
+        )
+    finally:
+        os.close(lock)
     try:
         port = _wait_for_port(process)
         threading.Thread(target=_drain, args=(process,), daemon=True, name="anvil output").start()
@@ -98,6 +105,31 @@ def start_chain(
         process.wait()
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _make_folder() -> tuple[Path, int]:
+    """A folder for states, and its lock, which is to be the chain's alone: the kernel gives it back however that ends."""
+    folder = Path(tempfile.mkdtemp(prefix=_FOLDER))
+    lock = os.open(folder / "new", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    (folder / "new").rename(folder / "lock")  # nobody sees it unlocked
+    return folder, lock
+
+
+def _remove_left_behind() -> None:
+    """The folders of chains that were killed with their owner."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*/lock"):
+        try:
+            lock = os.open(path, os.O_RDWR)
+        except OSError:  # another's, or gone meanwhile
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path.parent, ignore_errors=True)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(lock)
 
 
 @contextmanager

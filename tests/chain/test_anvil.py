@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def test_states_of_past_blocks_do_not_fill_the_disk() -> None:
         newest = Endpoint(chain.rpc).block("latest")
         assert newest is not None
         assert newest.number == 700
-        assert 0 < sum(path.is_file() for path in chain.states.rglob("*")) <= 50
+        assert 0 < len(list(chain.states.rglob("*.json"))) <= 50
     assert not chain.states.exists()
 
 
@@ -77,6 +78,20 @@ def test_chain_dies_with_its_killed_owner() -> None:
     while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1][:3]:
         assert time.monotonic() < deadline, "the chain outlived its owner"
         time.sleep(0.02)
+
+
+def test_states_of_a_killed_chain_are_removed_when_the_next_starts_and_those_of_a_running_one_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with running_chain() as running:
+        killed = start_chain()
+        killed.process.kill()
+        killed.process.wait()
+        assert killed.states.exists()
+        with running_chain() as next_one:
+            assert sorted(tmp_path.iterdir()) == sorted((running.states, next_one.states))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_chain_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
