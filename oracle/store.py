@@ -19,6 +19,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from oracle.errors import StoreError
 
+CONNECTIONS_KEPT = 5
+"""Of one engine while nobody needs more; ten more come and go with the load."""
+STATEMENTS_KEPT = 128
+"""Of one SQLite connection, compiled: up to 15 KiB each for the longest lists of ids. What is not used for longest goes first."""
+PAGES_KIB = 2000
+"""Of one SQLite connection's database file in memory."""
+
 _READING = "affidavit_reading"
 _WAL_SECONDS = 10.0
 _MIGRATING = 0x61666664  # "affd": the advisory lock of whoever makes or changes tables, so that processes may start at once
@@ -33,7 +40,7 @@ def _set_sqlite_pragmas(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     connection.execute("PRAGMA busy_timeout=10000")
     _enter_wal(connection)
-    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", f"cache_size=-{PAGES_KIB}"):
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -119,7 +126,9 @@ def open_database(url: str, schema: str) -> Engine:
     try:
         # Errors are logged, and what a statement carried is not the journal's. A server may have gone and come back: a pooled connection
         # is tried before it is used.
-        engine = create_engine(url, hide_parameters=True, pool_pre_ping=not url.startswith("sqlite"))
+        is_sqlite = url.startswith("sqlite")
+        arguments = {"cached_statements": STATEMENTS_KEPT} if is_sqlite else {}
+        engine = create_engine(url, hide_parameters=True, pool_pre_ping=not is_sqlite, pool_size=CONNECTIONS_KEPT, connect_args=arguments)
         if engine.dialect.name == "sqlite":
             if engine.url.database and engine.url.database != ":memory:":
                 Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,8 @@ QUORUM, PROOF = Policy(quorum=2), Policy(proof=True)
 CLIENTS = 8
 FEE_WEI = 10**12
 PATIENCE_SECONDS = 300
+LOAD_STATES = 64
+"""Nobody asks for older ones here."""
 DONE = (RequestStatus.FINAL, RequestStatus.PENDING)
 
 LOADED_CHAIN = ("--slots-in-an-epoch", "1")
@@ -45,6 +47,7 @@ def measure_load(load: Load, progress: Callable[[str], None] = lambda _text: Non
         workers=4,
         block_seconds=1.0,
         chain_options=LOADED_CHAIN,
+        chain_states=LOAD_STATES,
     )
     with tempfile.TemporaryDirectory() as folder, running_network(Path(folder), plan) as network:
         deposit(network.session("requester"), 2 * FEE_WEI * (load.count + 1))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 
+from oracle import heaps
 from oracle.errors import Rejected, WorldError
 
 EXIT_REJECTED = 2
@@ -17,6 +18,7 @@ EXIT_WORLD = 3
 
 def main() -> None:
     """The console script `affidavit`."""
+    heaps.limit_heaps()
     from oracle.cli.tree import app
 
     try:

@@ -32,7 +32,7 @@ from oracle.pipeline.seat import take_seat
 from oracle.pipeline.session import Session, load_signer, save_deployment
 from oracle.pipeline.witness import new_witness
 from oracle.records import Address, Bytes32
-from oracle.relay.anvil import EmbeddedChain, start_chain
+from oracle.relay.anvil import STATES_KEPT, EmbeddedChain, start_chain
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployed import call_at
 from oracle.relay.deployment import Deployment
@@ -71,6 +71,7 @@ class Plan:
     workers: int = 1  # of each node
     settles_in_token: bool = False  # fees and stakes in a DemoToken, which operators and the requester hold
     chain_options: tuple[str, ...] = ("--mixed-mining", "--slots-in-an-epoch", "1")
+    chain_states: int = STATES_KEPT  # of the newest blocks
 
 
 @dataclass(slots=True)
@@ -157,7 +158,7 @@ def running_network(directory: Path, plan: Plan, progress: Progress = lambda _te
     directory.mkdir(parents=True, exist_ok=True)
     progress("Starting a chain")
     api_url = f"http://127.0.0.1:{find_free_port()}"  # known before the chain starts: the pages served there read it
-    chain = start_chain(block_seconds=plan.block_seconds, reader=api_url, options=plan.chain_options)
+    chain = start_chain(block_seconds=plan.block_seconds, reader=api_url, states=plan.chain_states, options=plan.chain_options)
     try:
         with Processes(directory) as processes:
             network = _lay_out(directory, plan, chain, processes, api_url, progress)

@@ -8,11 +8,14 @@ from typing import Any, TypeVar
 
 from oracle.records import Bytes32
 
+MOST_KEPT = 4096
+"""Values at one head. Strangers choose some of the keys, and the head of a chain that stands still stays the same."""
+
 T = TypeVar("T")
 
 
 class HeadCache:
-    """Values by key at the newest block seen. Exact: another head, also one of the same height, forgets everything."""
+    """Values by key at the newest block seen, MOST_KEPT at most. Exact: another head, also one of the same height, forgets everything."""
 
     def __init__(self) -> None:
         self._head: Bytes32 | None = None
@@ -23,7 +26,7 @@ class HeadCache:
     def get(self, head: Bytes32, key: Hashable, ask: Callable[[], T]) -> T:
         """The value of `key` at `head`. Who wants it while another asks for it waits for that answer; who wants another key does not."""
         with self._lock:
-            if self._head != head:
+            if self._head != head or (key not in self._asking and len(self._asking) >= MOST_KEPT):
                 self._head, self._values, self._asking = head, {}, {}
             if key in self._values:
                 known: T = self._values[key]
@@ -36,6 +39,6 @@ class HeadCache:
                     return answered
             value = ask()
             with self._lock:
-                if self._head == head:
+                if self._head == head and key in self._asking:
                     self._values[key] = value
         return value

@@ -36,5 +36,11 @@ class RateLimit:
                     f"requests of {requester}", f"at most {self._per_minute} a minute", f"one more; try again in {wait:.0f} seconds"
                 )
             times.append(now_seconds)
+            self._forget_silent(now_seconds)
             if len(self._taken) > MAX_REQUESTERS:  # the one silent for longest is forgotten
                 self._taken.popitem(last=False)
+
+    def _forget_silent(self, now_seconds: float) -> None:
+        """Whoever asked for the last time a minute ago or longer, from those silent for longest on: their moments count no more."""
+        while (times := next(iter(self._taken.values()))) and times[-1] <= now_seconds - WINDOW_SECONDS:
+            self._taken.popitem(last=False)

@@ -21,8 +21,9 @@ from oracle.errors import WorldError
 
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
-KEPT_STATES = "500"
-"""How many blocks' states can be asked for. Anvil would write older ones to the disk, each whole, and leave them there when killed."""
+STATES_KEPT = 500
+"""Of the newest blocks, in memory, each 0.1 MB of a new chain and 7 MB of one with 30,000 deliveries. Anvil would write older ones to the
+disk, and leave them there when it is killed."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -61,16 +62,18 @@ def start_chain(
     state: Path | None = None,
     block_seconds: float | None = None,
     reader: str | None = None,
+    states: int = STATES_KEPT,
     options: Sequence[str] = (),
 ) -> EmbeddedChain:
     """Starts anvil with Osaka's rules and EIP-7825's gas cap, and waits until it listens.
 
     `port` 0 takes a free one. `state` is read if it exists and written at the end. Without `block_seconds` every transaction is mined at
-    once. `reader` is the one origin whose pages a browser lets read this chain; without it none may. The states of `KEPT_STATES` blocks
-    are kept. On Linux the chain dies with the thread that started it, however that ends. Raises WorldError when it does not start.
+    once. `reader` is the one origin whose pages a browser lets read this chain; without it none may. Of blocks older than the newest
+    `states` nobody can ask for the state; blocks, transactions and events are all there. On Linux the chain dies with the thread that
+    started it, however that ends. Raises WorldError when it does not start.
     """
     command = [str(find_anvil()), "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(chain_id)]
-    command += ["--hardfork", "osaka", "--enable-tx-gas-limit", "--prune-history", KEPT_STATES, *options]
+    command += ["--hardfork", "osaka", "--enable-tx-gas-limit", "--prune-history", str(states), *options]
     command += ["--allow-origin", reader] if reader else ["--no-cors"]
     command += ["--state", str(state)] if state else []
     command += ["--block-time", str(block_seconds)] if block_seconds else []

@@ -125,7 +125,9 @@ class Collector:
         pauses, asked_about = self._pauses[node.url], 0
         if pauses.node_due > moment:
             return 0
-        turns = pauses.take_turns(watched_by(self._lane.engine, node.url), moment)
+        waiting = watched_by(self._lane.engine, node.url)
+        node.forget_others(waiting)
+        turns = pauses.take_turns(waiting, moment)
         while turns:
             here, turns = turns[: node.most_at_once], turns[node.most_at_once :]
             asked_about += len(here)

@@ -57,6 +57,11 @@ class NodePeer:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
+    def forget_others(self, waiting: Sequence[Bytes32]) -> None:
+        """Forgets what was handed over of requests that are not among these: a node may say "later" until a request's deadline."""
+        if len(self._told) > len(waiting):
+            self._told.intersection_update(waiting)
+
     def ask(self, asked: Asked) -> Answer:
         """What the node says about a request; a signed one is handed over first.
 

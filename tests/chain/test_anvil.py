@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from oracle.attest.sign import AccountSigner
@@ -49,6 +50,23 @@ def test_state_survives_a_stop(tmp_path: Path) -> None:
     with running_chain(state=state) as chain:
         assert Endpoint(chain.rpc).ether_of(account(9).address) == after
         assert Endpoint(chain.rpc).nonce(account(0).address, "latest") == 1
+
+
+def test_states_of_past_blocks_do_not_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anvil writes one file a block with everything on the chain, keeps all of them, and leaves them behind where it is not told."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with running_chain(states=50) as chain:
+
+        def ask(method: str, *params: object) -> dict[str, object]:
+            question = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+            return dict(httpx.post(chain.rpc, json=question).raise_for_status().json())
+
+        ask("anvil_mine", hex(700))
+        assert ask("eth_blockNumber")["result"] == hex(700)
+        assert "result" in ask("eth_getBalance", account(0).address, hex(690))
+        assert "error" in ask("eth_getBalance", account(0).address, hex(10))
+        assert ask("eth_getBlockByNumber", hex(10), False)["result"]
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_chain_dies_with_its_killed_owner() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from oracle.encoding import keccak256
 from oracle.errors import ChainError
+from oracle.pipeline import headcache
 from oracle.pipeline.headcache import HeadCache
 
 FIRST, SECOND = keccak256(b"first"), keccak256(b"second")
@@ -51,3 +52,26 @@ def test_a_failure_is_nobody_else_s() -> None:
     with pytest.raises(ChainError):
         cache.get(FIRST, "key", fail)
     assert cache.get(FIRST, "key", lambda: 3) == 3
+
+
+def test_what_strangers_ask_for_at_one_head_does_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The head of a chain that stands still stays the same for hours, and a price may be asked for under any policy."""
+    monkeypatch.setattr(headcache, "MOST_KEPT", 8)
+    cache = HeadCache()
+    for number in range(100):
+        assert cache.get(FIRST, number, lambda number=number: number) == number  # type: ignore[misc]
+        assert max(len(cache._values), len(cache._asking)) <= 8
+    assert cache.get(FIRST, 99, lambda: -1) == 99  # the newest are still there
+
+
+def test_what_fails_at_one_head_does_not_pile_up_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(headcache, "MOST_KEPT", 8)
+    cache = HeadCache()
+
+    def fail() -> int:
+        raise ChainError("down")
+
+    for number in range(100):
+        with pytest.raises(ChainError):
+            cache.get(FIRST, number, fail)
+    assert len(cache._asking) <= 8

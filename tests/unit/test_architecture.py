@@ -17,6 +17,7 @@ CORE = {
     "config",
     "store",
     "http",
+    "heaps",
     "journal",
     "reading",
     "tensors",
@@ -112,3 +113,40 @@ def test_no_error_is_swallowed() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ExceptHandler) and (node.type is None or ast.unparse(node.type) in {"Exception", "BaseException"}):
                 assert any(isinstance(n, ast.Raise) for n in ast.walk(node)), f"{path}:{node.lineno}"
+
+
+BOUNDED_BY_WHAT_IT_IS = {
+    "oracle/audit/tiles.py:tile_subtrees",  # of one view of a log, which the next checkpoint replaces
+    "oracle/audit/tree.py:read",  # the nodes of one tile
+    "oracle/office/report_fonts.py:load_fonts",  # lists of places, which are settings
+    "oracle/office/report_html.py:_template",
+    "oracle/relay/artifacts.py:load_artifact",  # the packaged contracts
+    "oracle/relay/artifacts.py:load_gas",
+    "oracle/relay/endpoint.py:_solidity_errors",
+    "oracle/relay/upstream.py:_tls",
+}
+
+
+def unbounded_caches(path: Path) -> set[str]:
+    """Functions under `functools.cache` or `lru_cache(None)`; of an `lru_cache(None)(…)` its line."""
+    tree, found = ast.parse(path.read_text()), set()
+
+    def is_unbounded(node: ast.expr) -> bool:
+        if ast.unparse(node) in {"cache", "functools.cache"}:
+            return True
+        is_lru = isinstance(node, ast.Call) and ast.unparse(node.func) in {"lru_cache", "functools.lru_cache"}
+        return is_lru and "None" in {ast.unparse(value) for value in (*node.args, *(k.value for k in node.keywords))}  # type: ignore[attr-defined]
+
+    decorators: set[ast.expr] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            decorators |= set(node.decorator_list)
+            found |= {node.name for decorator in node.decorator_list if is_unbounded(decorator)}
+    found |= {str(n.lineno) for n in ast.walk(tree) if isinstance(n, ast.Call) and n not in decorators and is_unbounded(n)}
+    return {f"{path.relative_to(ROOT)}:{name}" for name in found}
+
+
+def test_caches_have_a_bound() -> None:
+    """Services run for months: what remembers whatever it is asked may do so only where there is little to ask."""
+    found = {name for path in modules("oracle") for name in unbounded_caches(path)}
+    assert found == BOUNDED_BY_WHAT_IT_IS

@@ -28,7 +28,7 @@ from oracle.node.service import asked_from_json
 from oracle.pipeline.relay import make_attestation, make_lane
 from oracle.records import Address, Appended, Asked, Bytes32, Delivery, Entry, ModelKind, Policy, Request
 from oracle.relay import collect, outbox, peers
-from oracle.relay.claims import claims_of
+from oracle.relay.claims import claims_of, stop_watching, watched_by
 from oracle.relay.collect import Collector
 from oracle.relay.peers import Answer, NodeAway, NodePeer
 from oracle.relay.schema import ENTRIES, REQUESTS, JobKind, RequestState
@@ -217,6 +217,24 @@ def test_pauses_of_requests_that_are_over_are_forgotten(scene: Scene) -> None:
     assert pauses.take_turns([second], 1.0) == []
     assert pauses.take_turns([second], 2.0) == [second]
     assert pauses.due.keys() == pauses.length.keys() == {second}
+
+
+def test_requests_that_are_over_are_forgotten_also_where_no_node_answered(scene: Scene) -> None:
+    """A node may say "later" until the deadline: nothing of the request is kept in memory after it."""
+
+    def later(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(202, json={"state": "queued"})
+
+    collector = scene.collector(later, later)
+    for number in range(20):
+        submit_signed(scene.engine, scene.chain.domain, signed(scene, nonce=100 + number), NOW)
+    scene.step(collector)
+    assert [len(node._told) for node in collector._nodes] == [20, 20]
+    with scene.engine.begin() as connection:
+        stop_watching(connection, [view.asked.request_id for view in list_requests(scene.engine, None, 100, None)][:15])
+    scene.step(collector)
+    waiting = len(watched_by(scene.engine, collector._nodes[0].url))
+    assert [len(node._told) for node in collector._nodes] == [waiting - 1, waiting - 1]  # one is from the chain, and handed to nobody
 
 
 def unless_signed(handler: Handler) -> Handler:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
@@ -9,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import OperationalError
 
 from oracle.errors import StoreError
-from oracle.store import open_database, reading
+from oracle.relay.schema import REQUESTS
+from oracle.store import CONNECTIONS_KEPT, PAGES_KIB, STATEMENTS_KEPT, open_database, reading
 
 
 def counter(folder: Path) -> tuple[Engine, Engine]:
@@ -73,6 +75,37 @@ def test_a_reader_sees_one_moment(tmp_path: Path) -> None:
         with pytest.raises(OperationalError):
             connection.execute(text("update counter set n = 1"))
     assert read(one) == 9
+
+
+def test_what_connections_keep_in_memory_has_a_bound(tmp_path: Path) -> None:
+    """However many threads there were, and however many statements: lists of ids make one for every length."""
+    engine = open_database(f"sqlite:///{tmp_path}/kept.sqlite", "relay")
+    threads, before = 12, count_statements()
+    together = threading.Barrier(threads)
+
+    def ask(number: int) -> None:
+        for length in range(1, 2 * STATEMENTS_KEPT):
+            ids = [bytes([number]) * 32] * length
+            with reading(engine) as connection:
+                if length == 1:
+                    together.wait(10)  # as many connections as threads
+                connection.execute(select(REQUESTS.c.id).where(REQUESTS.c.request_id.in_(ids))).all()
+
+    workers = [threading.Thread(target=ask, args=(number,)) for number in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert engine.pool.checkedin() == CONNECTIONS_KEPT  # type: ignore[attr-defined]
+    assert STATEMENTS_KEPT < count_statements() - before <= CONNECTIONS_KEPT * STATEMENTS_KEPT
+    with engine.connect() as connection:
+        assert connection.execute(text("pragma cache_size")).scalar_one() == -PAGES_KIB
+
+
+def count_statements() -> int:
+    """Compiled SQLite statements in this process."""
+    gc.collect()
+    return sum(type(one).__name__ == "Statement" and type(one).__module__ == "sqlite3" for one in gc.get_objects())
 
 
 @pytest.mark.parametrize("url", ["sqlite:////proc/nothing/here.sqlite", "nonsense", "sqlite+unknown:///x", "sqlite:////"])
