@@ -5,7 +5,8 @@ Nodes are asked also after a quorum: a claim that contradicts it is a lie, and i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -143,6 +144,7 @@ class Collector:
     def _ask_about(self, node: NodePeer, request_ids: Sequence[Bytes32], pauses: Pauses, moment: float) -> None:
         asked = [view.asked for view in request_views(self._lane.engine, request_ids)]
         answers = node.ask_all(asked)
+        _tell_failures(node, answers.values())
         judged: list[tuple[Asked, Answer]] = []
         try:
             for one in asked:
@@ -161,7 +163,6 @@ class Collector:
     def _judge(self, node: NodePeer, asked: Asked, answer: Answer | PeerError) -> Answer | None:
         """The answer as it may be kept: a checked claim or a refusal; None where there is neither yet. Raises ChainError."""
         if isinstance(answer, PeerError):
-            journal.get("collect").warning("a node's answer is none", error=str(answer), cause=repr(answer.__cause__))
             return None
         if answer.claim is None:
             return None if answer.refusal is None else answer
@@ -324,6 +325,12 @@ class Collector:
 
 
 # ---- deadlines -------------------------------------------------------------------------------------------------------------------------
+def _tell_failures(node: NodePeer, answers: Iterable[Answer | PeerError]) -> None:
+    """Once for each kind of failure, however many requests were asked about together."""
+    for (error, cause), count in Counter((str(a), repr(a.__cause__)) for a in answers if isinstance(a, PeerError)).items():
+        journal.get("collect").warning("a node's answer is none", node=node.url, error=error, cause=cause, requests=count)
+
+
 def expire_overdue(lane: Lane, limit: int = 100) -> int:
     """Ends requests without a delivery whose deadline is over by the chain's time; returns how many. Raises ChainError."""
     time = lane.chain.pending_time()

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from sqlalchemy import Engine, bindparam, event
 
 from oracle.attest.quorum import verify_quorum
@@ -449,6 +450,16 @@ def test_an_older_node_in_its_place_is_asked_one_by_one_again(scene: Scene) -> N
     del calls[:]
     assert all(answer == Answer() for answer in peer.ask_all([scene.asked, signed(scene)]).values())
     assert [call for call in calls if call[0] == "GET"] == [("GET", "/v1/claims")] * 2
+
+
+def test_what_fails_for_many_requests_is_told_once(scene: Scene) -> None:
+    for nonce in range(5):
+        submit_signed(scene.engine, scene.chain.domain, signed(scene, nonce), NOW)
+    collector = scene.collector(lambda _: httpx.Response(503, json={"title": "full"}, headers={"affidavit-batch": "64"}))
+    scene.step(collector)  # the first answer says how many can be asked about together
+    with structlog.testing.capture_logs() as told:
+        scene.step(collector)
+    assert [(line["event"], line["requests"]) for line in told] == [("a node's answer is none", 6)]
 
 
 @pytest.mark.parametrize(
