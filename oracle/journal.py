@@ -9,7 +9,8 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO, cast
 from urllib.parse import urlsplit
 
 import structlog
@@ -78,6 +79,22 @@ def hide_urls_of_http_client() -> None:
     logging.getLogger("httpx").addFilter(_REDACT_URLS)
 
 
+class _Lossy:
+    """A stream on which nothing fails: whoever tells the journal that the disk is full must not end of the same."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def configure(process: str, level: str = "info") -> None:
     """Sets up this process's journal; `process` is on every line, of every thread (context variables would be the first thread's alone)."""
 
@@ -98,7 +115,7 @@ def configure(process: str, level: str = "info") -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Lossy(sys.stderr))),
         cache_logger_on_first_use=False,
     )
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -57,3 +60,12 @@ def test_keys_in_addresses_are_hidden(capsys: pytest.CaptureFixture[str], text: 
     line = capsys.readouterr().err
     assert "KEYKEY" not in line
     assert line.count(kept) == 3
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_below_the_journal_stops_nobody() -> None:
+    """What the journal cannot write is lost; whoever wrote it goes on. The log's sequencer once ended by telling that the disk was full."""
+    code = "from oracle import journal; journal.configure('test'); [journal.get('part').error('told') for _ in range(3)]; print('went on')"
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=full, text=True, timeout=60, check=False)
+    assert ended.stdout == "went on\n"
