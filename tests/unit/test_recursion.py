@@ -4,8 +4,29 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
+
+from oracle.attest.bls_keystore import load_bls_signer
+from oracle.attest.keys import load_account
+from oracle.attest.remote import RemoteSigner
+from oracle.audit.access import load_access
+from oracle.audit.blocks import RpcBlocks
+from oracle.audit.client import LogClient
+from oracle.audit.sealedfile import read_sealed_document
+from oracle.audit.source import HttpSource
+from oracle.errors import AffidavitError, InvariantBroken
+from oracle.office.client import OfficeClient
+from oracle.office.people import load_people
+from oracle.pipeline.client import ApiClient
+from oracle.pipeline.requesting import read_input
+from oracle.records import Address, Bytes32, Entry, EntryKind
+from oracle.relay.deployment import load_deployment
 
 READ = """
 import json, threading
@@ -27,3 +48,65 @@ def test_deeply_nested_json_raises(module: str) -> None:
     """In a process of its own: without the limit it ends with a segmentation fault."""
     done = subprocess.run([sys.executable, "-c", READ.format(module=module)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "refused\nrefused\n"), done.stderr[-500:]
+
+
+DEEP = "[" * 100_000
+ID = Bytes32(b"\x01" * 32)
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """As theirs or the world's: a process that met a bug of ours would stop."""
+    with pytest.raises(AffidavitError) as raised:
+        yield
+    assert not isinstance(raised.value, InvariantBroken)
+
+
+def deep_answer(_request: httpx.Request) -> httpx.Response:
+    return httpx.Response(200, text=DEEP)
+
+
+def deep_event(_request: httpx.Request) -> httpx.Response:
+    return httpx.Response(200, text=f"event: final\ndata: {DEEP}\n\n")
+
+
+ENTRY = Entry(EntryKind.RESULT, "2026-11-27T12:00:00.000000Z", {})
+PEERS: dict[str, Callable[[httpx.MockTransport], Any]] = {
+    "api": lambda liar: ApiClient("http://api", transport=liar).request(ID),
+    "log": lambda liar: LogClient("http://log", "token", transport=liar).append(ENTRY),
+    "log's entries": lambda liar: HttpSource("http://log", "token", transport=liar).find_entries(ID),
+    "office": lambda liar: OfficeClient("http://office", "token", transport=liar).get("/cases"),
+    "blocks": lambda liar: RpcBlocks("http://rpc", transport=liar).read_block(ID),
+    "signer": lambda liar: RemoteSigner("http://signer", Address("0x" + "11" * 20), httpx.Client(base_url="http://signer", transport=liar)),
+}
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_a_peer_that_answers_so_is_refused(name: str) -> None:
+    with refused():
+        PEERS[name](httpx.MockTransport(deep_answer))
+
+
+def test_an_event_like_that_is_refused() -> None:
+    with refused():
+        list(ApiClient("http://api", transport=httpx.MockTransport(deep_event)).follow(ID))
+
+
+FILES: dict[str, Callable[[Path], Any]] = {
+    "keystore": lambda path: load_account(path, path),
+    "BLS keystore": lambda path: load_bls_signer(path, path),
+    "deployment": load_deployment,
+    "tokens": load_access,
+    "key file": lambda path: read_sealed_document(path, "key", "form"),
+    "people": load_people,
+    "input": read_input,
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_like_that_is_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "deep.json"
+    path.touch(mode=0o600)
+    path.write_text(DEEP)
+    with refused():
+        FILES[name](path)
