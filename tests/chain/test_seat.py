@@ -180,3 +180,17 @@ def test_an_account_that_cannot_pay_is_told_so(desk: Desk) -> None:
         assert f"expected {amount_wei} wei and what gas costs, got {held_wei} wei" in said
     deploying = ["deploy", "--rpc", desk.world.rpc, *acting[len(desk.chain) :], "--out", desk.folder / "none.json"]
     assert "got 0 wei" in desk.cli.refused(2, *deploying)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--unbonding-seconds", 705_600, "unbonding: expected more than 705600 seconds"),
+        ("--asset", account(STRANGER).address, "NotAToken"),
+    ],
+)
+def test_what_a_constructor_refuses_is_refused_before_the_first_is_paid_for(desk: Desk, option: str, value: object, words: str) -> None:
+    nonces = desk.nonces()
+    acting = desk.acting(STRANGER)[len(desk.chain) :]
+    assert words in desk.cli.refused(2, "deploy", "--rpc", desk.world.rpc, *acting, "--out", desk.folder / "none.json", option, value)
+    assert desk.nonces() == nonces
