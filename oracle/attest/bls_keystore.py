@@ -44,7 +44,7 @@ def load_bls_signer(path: Path, password_file: Path) -> BlsSigner:
         content = json.loads(path.read_text())
     except OSError as error:
         raise ConfigRejected(f"keystore {path}", "a readable file", error.strerror) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigRejected(f"keystore {path}", "JSON", "something else") from error
     if not isinstance(content, dict) or content.get("version") != 4:
         raise ConfigRejected(f"keystore {path}", "a BLS keystore, version 4", "another file")

@@ -45,7 +45,7 @@ def load_account(path: Path, password_file: Path) -> LocalAccount:
         content = json.loads(path.read_text())
     except OSError as error:
         raise ConfigRejected(f"keystore {path}", "a readable file", error.strerror) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigRejected(f"keystore {path}", "JSON", "something else") from error
     password = read_secret(password_file)
     try:

@@ -61,7 +61,7 @@ class RemoteSigner:
         try:
             keys = self._ask("GET", "/api/v1/eth1/publicKeys").json()
             found = {_address_of(key): key for key in keys}
-        except (ValueError, TypeError, MalformedInput) as error:
+        except (ValueError, TypeError, RecursionError, MalformedInput) as error:
             raise PeerError("the remote signer's list of public keys is none") from error
         if self._address not in found:
             raise ConfigRejected("signer_address", f"one of the {len(found)} keys of the remote signer", self._address)

@@ -93,7 +93,7 @@ def load_access(path: Path) -> Access:
         return Access(writers, _read_side(document["readers"], "readers"), _read_may(document.get("may", {}), set(writers.values())))
     except OSError as error:
         raise ConfigRejected(f"tokens file {path}", "a readable file", error.strerror) from error
-    except (ValueError, AttributeError, MalformedInput, EntryRejected) as error:
+    except (ValueError, AttributeError, RecursionError, MalformedInput, EntryRejected) as error:
         raise ConfigRejected(f"tokens file {path}", '{"writers": {name: digest}, "readers": {name: digest}}', str(error)) from error
 
 

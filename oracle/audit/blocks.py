@@ -89,7 +89,7 @@ class RpcBlocks:
             result = answer["result"]
         except (httpx.HTTPError, httpx.InvalidURL) as error:  # without its text, which quotes a URL that may hold an API key
             failure = OSError(f"{redact_url(self._rpc)}: {type(error).__name__}")
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ChainError(f"the endpoint does not answer {method}") from error
         else:
             return self._require_some(method, result, parameters)

@@ -96,7 +96,7 @@ class LogClient:
             if not isinstance(value, dict):
                 raise TypeError("no problem document")
             refusal: Rejected = _REFUSALS[value["title"]](str(value["detail"])[:300])
-        except (ValueError, KeyError, TypeError, MalformedInput) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, MalformedInput) as error:
             raise PeerError(f"the log at {self._url} answered {answer.status_code} in another form") from error
         raise refusal
 

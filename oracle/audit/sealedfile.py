@@ -61,7 +61,7 @@ def read_sealed_document(path: Path, what: str, form: str) -> dict[str, Any]:
         fields = require_fields(json.loads(path.read_text()), what, {"format", "name", "scrypt", "nonce", "sealed"})
     except OSError as error:
         raise ConfigRejected(f"{what} {path}", "a readable file", error.strerror) from error
-    except (ValueError, MalformedInput) as error:
+    except (ValueError, RecursionError, MalformedInput) as error:
         raise ConfigRejected(f"{what} {path}", "a key file of this format", str(error)) from error
     if fields["format"] != form or not isinstance(fields["name"], str):
         raise ConfigRejected(f"{what} {path}", form, repr(fields["format"])[:40])

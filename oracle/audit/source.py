@@ -187,7 +187,7 @@ def _parse_contents(data: bytes, first: int, end: int) -> tuple[dict[int, Conten
 def _parse_entries(data: bytes) -> list[int]:
     try:
         return [parse_uint(item["index"], "index", 53) for item in json.loads(data)["entries"]]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise MalformedInput("the log's list of entries", '{"entries":[{"index":…}]}', str(error)[:80]) from error
 
 

@@ -10,6 +10,9 @@ from typing import Any
 
 import typer
 
+WIDE = 1_000
+"""Columns of what is no terminal: a file or another program, which has no edge to fit."""
+
 
 def write_json(value: Any) -> None:
     """One JSON document on standard output."""
@@ -35,13 +38,14 @@ def write_pairs(pairs: Iterable[tuple[str, object]]) -> None:
 
 
 def write_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Nothing is cut off: what does not fit a terminal goes on in the next line, and elsewhere lines are as long as they are."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(*columns, title=title, title_justify="left")
+    table = Table(*(Column(column, overflow="fold") for column in columns), title=title, title_justify="left")
     for row in rows:
         table.add_row(*map(str, row))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else WIDE).print(table)
 
 
 @contextmanager

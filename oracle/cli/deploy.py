@@ -25,11 +25,12 @@ def deploy(
         list[str] | None, typer.Option(help="Acts through the timelock; again for each; the deployer where left out.", metavar="ADDRESS")
     ] = None,
     admitter: Annotated[str | None, typer.Option(help="Admits operators; anyone may register where left out.", metavar="ADDRESS")] = None,
-    minimum_stake_wei: Annotated[int, typer.Option(min=1, help="Least stake of an operator.")] = 10**18,
+    minimum_stake_wei: Annotated[int, typer.Option(min=1, max=2**96 - 1, help="Least stake of an operator.")] = 10**18,
     unbonding_seconds: Annotated[
-        int, typer.Option(min=1, help="From leaving to the stake; above the longest window and what a dispute may take.")
+        int, typer.Option(min=1, max=2**63 - 1, help="From leaving to the stake; above the longest window and what a dispute may take.")
     ] = 9 * DAY_SECONDS,
-    timelock_seconds: Annotated[int, typer.Option(min=0, help="From a proposal of the owner's to its effect.")] = 10 * DAY_SECONDS,
+    timelock_seconds: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="From a proposal of the owner's to its effect.")] = 10
+    * DAY_SECONDS,
     asset: Annotated[
         str | None, typer.Option(help="ERC-20 token that fees and stakes are paid in, for ever; ether where left out.", metavar="ADDRESS")
     ] = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oracle.cli.console import write_json, write_pairs, write_table
+from oracle.cli.console import write_json, write_note, write_pairs, write_table
 from oracle.cli.options import Json
 
 if TYPE_CHECKING:
@@ -20,7 +20,13 @@ Words = Annotated[
     list[str] | None,
     typer.Argument(metavar="[POLICY]...", help='The 32-byte word (0x…), or words: "quorum 2", "proof", "quorum 2 window 10m".'),
 ]
-Rpc = Annotated[str | None, typer.Option("--rpc", help="JSON-RPC endpoint of the chain.", envvar="AFFIDAVIT_RPC", metavar="URL")]
+Rpc = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rpc", help="JSON-RPC endpoint of the chain; of several, more than half must agree.", envvar="AFFIDAVIT_RPC", metavar="URL"
+    ),
+]
+OPTIONS = "--quorum, --proof, --enclave, --simulated-enclave, --window-seconds, --disputable"
 Deployment = Annotated[
     Path | None,
     typer.Option(
@@ -34,6 +40,8 @@ def explain(
     policy: Words = None,
     quorum: Annotated[int, typer.Option(min=0, max=255, help="As `affidavit request` takes it.")] = 0,
     proof: Annotated[bool, typer.Option("--proof", help="As `affidavit request` takes it.")] = False,
+    enclave: Annotated[bool, typer.Option("--enclave", help="As `affidavit request` takes it.")] = False,
+    simulated_enclave: Annotated[bool, typer.Option("--simulated-enclave", help="As `affidavit request` takes it.")] = False,
     window_seconds: Annotated[int, typer.Option(min=0, help="As `affidavit request` takes it.")] = 0,
     disputable: Annotated[bool, typer.Option("--disputable", help="As `affidavit request` takes it.")] = False,
     rpc: Rpc = None,
@@ -48,13 +56,15 @@ def explain(
     from oracle.pipeline.session import open_chain
 
     numbers = {"quorum": quorum, "window": window_seconds}
-    said = {"proof": proof, "disputable": disputable}
+    said = {"proof": proof, "enclave": enclave or simulated_enclave, "simulated": simulated_enclave, "disputable": disputable}
     flags = [*(name for name, is_said in said.items() if is_said), *(f"{name} {number}" for name, number in numbers.items() if number)]
     if bool(policy) == bool(flags):
-        raise typer.BadParameter("either words, or --quorum, --proof, --window-seconds and --disputable", param_hint="POLICY")
+        raise typer.BadParameter(f"either words, or options: {OPTIONS}", param_hint="POLICY")
     asked = parse_policy(" ".join(policy or flags))
     standing = read_standing(open_chain(rpc, deployment)) if rpc and deployment else None
     told = explain(asked, standing)
+    if standing is None and (rpc or deployment):
+        write_note(f"About no deployment: {'--deployment' if rpc else '--rpc'} is missing.")
     if json:
         write_json(told.to_json())
     else:

@@ -30,7 +30,7 @@ from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import Deployment, load_deployment
 from oracle.relay.disputes import Dispute
 from oracle.relay.failures import CallReverted
-from oracle.relay.sender import Sender
+from oracle.relay.sender import PersonalSender
 from oracle.seams import Signer
 
 
@@ -59,7 +59,7 @@ class Client:
         self.contracts.check_deployment()
         self._api_url = api
         self._api = None if api is None else ApiClient(api)
-        self._session = None if signer is None else Session(self.contracts, signer, Sender(self.contracts, signer))
+        self._session = None if signer is None else Session(self.contracts, signer, PersonalSender(self.contracts, signer))
         self._log_key = None if log_vkey is None else parse_vkey(log_vkey)
         self._described = {model.model_id: model for model in map(describe_directory, models)}
         self._check_proof = _make_proof_check(models)

@@ -33,7 +33,7 @@ class OfficeClient:
             body = answer.json()
         except httpx.HTTPError as error:
             raise PeerError(f"the office at {self._url} does not answer") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise PeerError(f"the office answered {answer.status_code} without JSON") from error
         if not isinstance(body, dict):
             raise PeerError("the office answered with something that is not a JSON object") from None

@@ -193,7 +193,7 @@ class Oidc:
             value = answer.json()
             if not isinstance(value, dict):
                 raise ValueError(type(value).__name__)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise PeerError("the OpenID Connect provider answers in another form") from error
         return value
 

@@ -155,7 +155,7 @@ def load_people(path: Path) -> People:
         people = [_read_person(name, value) for name, value in document.items()]
     except OSError as error:
         raise ConfigRejected(f"people file {path}", "a readable file", error.strerror) from error
-    except (ValueError, MalformedInput, EntryRejected) as error:
+    except (ValueError, RecursionError, MalformedInput, EntryRejected) as error:
         raise ConfigRejected(f"people file {path}", "{name: {roles, token, expires, subject}}", str(error)) from error
     for what, values in (("token", [p.token for p in people]), ("subject", [p.subject for p in people])):
         given = [v for v in values if v is not None]

@@ -22,18 +22,28 @@ from oracle.seams import ChainReader
 
 def check_terms(request: Request, now: datetime) -> Policy:
     """What needs no chain: deadline, callback gas, refund address, policy. Returns the policy. Raises the error of the first that fails."""
-    check_deadline(request.deadline, now)
-    horizon = int(now.timestamp()) + MAX_HORIZON_SECONDS
-    if request.deadline > horizon:
-        raise RequestRejected("request.deadline", f"at most {horizon} (30 days from now)", request.deadline)
-    if request.callback_gas > MAX_CALLBACK_GAS:
-        raise RequestRejected("request.callback_gas", f"at most {MAX_CALLBACK_GAS}", request.callback_gas)
+    check_limits(request.deadline, request.callback_gas, now)
     if request.refund_to == ZERO_ADDRESS:
         raise RequestRejected("request.refund_to", "an address that is not zero", request.refund_to)
     policy = unpack_policy(request.policy)
+    check_window(policy)
+    return policy
+
+
+def check_limits(deadline: int, callback_gas: int, now: datetime) -> None:
+    """Raises RequestExpired for a deadline (seconds since 1970) that is over, RequestRejected beyond what the contract takes."""
+    check_deadline(deadline, now)
+    horizon = int(now.timestamp()) + MAX_HORIZON_SECONDS
+    if deadline > horizon:
+        raise RequestRejected("request.deadline", f"at most {horizon} (30 days from now)", deadline)
+    if callback_gas > MAX_CALLBACK_GAS:
+        raise RequestRejected("request.callback_gas", f"at most {MAX_CALLBACK_GAS}", callback_gas)
+
+
+def check_window(policy: Policy) -> None:
+    """Raises PolicyRejected for a longer window than the contract takes."""
     if policy.window_seconds > MAX_WINDOW_SECONDS:
         raise PolicyRejected("policy window", f"at most {MAX_WINDOW_SECONDS} seconds", policy.window_seconds)
-    return policy
 
 
 def check_provable(policy: Policy, model: DescribedModel) -> None:

@@ -122,7 +122,7 @@ class ApiClient:
     def _decode(self, response: httpx.Response) -> dict[str, Any]:
         try:
             body = response.json()
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise PeerError(f"the API answered {response.status_code} without JSON") from error
         if not isinstance(body, dict):
             raise PeerError("the API answered with something that is not a JSON object") from None
@@ -158,7 +158,7 @@ def parse_events(lines: Iterator[str]) -> Iterator[SentEvent]:
 def _event_data(text: str) -> Mapping[str, Any]:
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MalformedInput("event of the API", "JSON", text[:40]) from error
     if not isinstance(data, dict):
         raise MalformedInput("event of the API", "a JSON object", type(data).__name__)

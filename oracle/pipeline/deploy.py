@@ -10,8 +10,8 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 from oracle.encoding import compute_created_address, compute_model_id, compute_part_digest, compute_possession_digest, keccak256, to_hex
-from oracle.errors import ChainError, ModelRejected, RequestRejected
-from oracle.limits import ZERO_ADDRESS
+from oracle.errors import ChainError, ConfigRejected, ModelRejected, RequestRejected
+from oracle.limits import MAX_WINDOW_SECONDS, ZERO_ADDRESS
 from oracle.records import Address, Bytes32, ModelKind, Operator
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployed import creation_call
@@ -70,6 +70,7 @@ class DeploymentPlan:
 
 def deploy(sender: Sender, plan: DeploymentPlan, progress: Progress = lambda _name, _address: None) -> Deployment:
     """Creates every contract and checks that the result is one deployment. Raises ChainError, CallReverted or ConfigRejected."""
+    _check_plan(sender, plan)
     block = sender.endpoint.block("latest")
     if block is None:
         raise ChainError("the chain has no latest block")
@@ -115,6 +116,19 @@ def deploy(sender: Sender, plan: DeploymentPlan, progress: Progress = lambda _na
         bls_quorum_verifier=bls_quorum,
         disputes=disputes,
         fee_quotes=quotes,
+    )
+
+
+def _check_plan(sender: Sender, plan: DeploymentPlan) -> None:
+    """What constructors in the middle would refuse is refused before the first is paid for: the unbonding, by the rule of Disputes, and
+    what OperatorRegistry takes, an asset that is no token above all."""
+    terms = plan.disputes
+    longest = MAX_WINDOW_SECONDS + terms.draw_seconds + terms.commit_seconds + terms.reveal_seconds + DAY_SECONDS
+    if plan.unbonding_seconds <= longest:
+        raise ConfigRejected("unbonding", f"more than {longest} seconds: window, dispute and a day", plan.unbonding_seconds)
+    me, asset = sender.address, plan.asset or ZERO_ADDRESS
+    sender.endpoint.estimate_gas(
+        creation_call("OperatorRegistry", me, plan.minimum_stake_wei, plan.unbonding_seconds, plan.admitter or ZERO_ADDRESS, me, asset), me
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from oracle.encoding import pack_policy, parse_hex, to_hex
 from oracle.errors import ChainError, InputRejected, MalformedInput, RequestUnpaid
-from oracle.pipeline.accepting import check_asks, check_disputable, check_provable, check_terms
+from oracle.pipeline.accepting import check_asks, check_disputable, check_limits, check_provable, check_terms, check_window
 from oracle.pipeline.asking import Wanted, build_request
 from oracle.pipeline.catalogue import DescribedModel
 from oracle.pipeline.client import ApiClient
@@ -56,13 +56,17 @@ class Outcome:
 def ask_on_chain(session: Session, model: DescribedModel, wanted: WantedInput, terms: Terms) -> Outcome:
     """Sends `Coprocessor.request` and waits until it is mined.
 
-    Raises InputRejected; PolicyRejected or RequestUnpaid where nobody would answer; CallReverted or ChainError.
+    Raises InputRejected; RequestRejected beyond what the contract takes; PolicyRejected or RequestUnpaid where nobody would answer;
+    CallReverted or ChainError.
     """
+    policy, now = pack_policy(terms.policy), now_of(session)
+    deadline = now + terms.patience_seconds
+    check_limits(deadline, terms.callback_gas, datetime.fromtimestamp(now, UTC))
+    check_window(terms.policy)
     check_provable(terms.policy, model)
     check_disputable(terms.policy, session.contracts)
-    _check_asks(session.contracts, model.model_id, terms)
     data = encode_input(model, wanted)
-    policy, deadline = pack_policy(terms.policy), now_of(session) + terms.patience_seconds
+    _check_asks(session.contracts, model.model_id, terms)
     asking = (terms.callback_gas, deadline, session.account)
     receipt = session.sender.send(_asking_call(session, (model.model_id, data, policy), terms.fee_wei, asking))
     mined = session.contracts.requested_in(receipt.block_hash)
@@ -176,7 +180,7 @@ def _read_array(path: Path) -> WantedInput:
 def _read_json(path: Path) -> WantedInput:
     try:
         value = json.loads(path.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputRejected(f"input {path}", "JSON", str(error)[:80]) from error
     if isinstance(value, list):
         return Reals(_numbers(value, path))

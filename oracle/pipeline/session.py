@@ -17,7 +17,7 @@ from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import Deployment, load_deployment, write_deployment
 from oracle.relay.endpoint import Endpoint
 from oracle.relay.endpoints import Endpoints
-from oracle.relay.sender import Sender
+from oracle.relay.sender import PersonalSender, Sender
 from oracle.seams import Signer
 
 
@@ -59,12 +59,12 @@ def open_session(rpc: str | Sequence[str], deployment: Path, keystore: Path, pas
     """A deployment to act on. Raises ConfigRejected naming the file that is wrong, or ChainError."""
     signer = load_signer(keystore, password_file)
     contracts = open_chain(rpc, deployment)
-    return Session(contracts, signer, Sender(contracts, signer))
+    return Session(contracts, signer, PersonalSender(contracts, signer))
 
 
 def open_sender(rpc: str | Sequence[str], keystore: Path, password_file: Path) -> Sender:
     """An account at an endpoint where nothing needs to be deployed yet."""
-    return Sender(Endpoint(rpc), load_signer(keystore, password_file))
+    return PersonalSender(Endpoint(rpc), load_signer(keystore, password_file))
 
 
 def require_absent(path: Path) -> None:

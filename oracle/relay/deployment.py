@@ -72,7 +72,7 @@ def load_deployment(path: Path) -> Deployment:
         return Deployment(**cast(Any, numbers | addresses))
     except OSError as error:
         raise ConfigRejected(f"deployment {path}", "a readable file", error.strerror) from error
-    except (ValueError, MalformedInput) as error:
+    except (ValueError, RecursionError, MalformedInput) as error:
         raise ConfigRejected(f"deployment {path}", "what `affidavit deploy` writes", str(error)) from error
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 
 from oracle.encoding import keccak256, to_hex
-from oracle.errors import AmbiguousSend, ChainError
+from oracle.errors import AmbiguousSend, ChainError, RequestUnpaid
 from oracle.records import Address, Anchor, Bytes32, TransactionReceipt
 from oracle.relay.contracts import Contracts
 from oracle.relay.endpoint import Endpoint
@@ -70,6 +70,22 @@ class Sender:
                     f"transaction {to_hex(transaction)} was not seen mined within {self._wait_seconds:.0f} seconds"
                 ) from failure
             time.sleep(0.05)
+
+
+class PersonalSender(Sender):
+    """As `Sender`, for a person who waits: an account that cannot pay is told so. Processes go on and try again, so theirs is the other."""
+
+    def send(self, call: Call, gas: int | None = None) -> TransactionReceipt:
+        """As `Sender.send`. Raises RequestUnpaid where the account holds too little ether for the value and its gas."""
+        try:
+            return super().send(call, gas)
+        except AmbiguousSend:
+            raise
+        except ChainError as error:
+            held_wei = self.endpoint.ether_of(self.address)
+            if held_wei < call.value_wei or "insufficient funds" in f"{error} {error.__cause__}".lower():
+                raise RequestUnpaid(f"ether of {self.address}", f"{call.value_wei} wei and what gas costs", f"{held_wei} wei") from error
+            raise
 
 
 class AnchorSender:

@@ -10,7 +10,7 @@ from oracle.attest.quorum import assemble_quorum
 from oracle.attest.sign import AccountSigner, sign_claim
 from oracle.demo.local_keys import find_seeds
 from oracle.encoding import compute_anchor_digest, compute_log_id, keccak256
-from oracle.errors import ChainError, ConfigRejected, MalformedInput, PolicyRejected, RequestUnpaid
+from oracle.errors import ChainError, ConfigRejected, InputRejected, MalformedInput, PolicyRejected, RequestRejected, RequestUnpaid
 from oracle.pipeline.catalogue import describe_directory
 from oracle.pipeline.inputs import Integers
 from oracle.pipeline.quoting import EVERY_MODEL, post_asks
@@ -170,6 +170,22 @@ def test_disputes_are_not_asked_of_a_deployment_without_them(world: World) -> No
             ask(session, *wanted)
     assert older.nonce(session.account, "latest") == nonce
     assert sign_request(replace(session, contracts=world.contracts), *wanted).signature
+
+
+def test_what_the_contract_cannot_take_is_refused_in_words(world: World) -> None:
+    session = Session(world.contracts, AccountSigner(account(6)), world.sender(6))
+    model = describe_directory(find_seeds() / "models/digits-mlp/canonical")
+    for terms, error, words in (
+        (Terms(Policy(0), FEE_WEI, 0, 600), PolicyRejected, "policy: expected a demand for a quorum or a proof, got none"),
+        (Terms(Policy(1, window_seconds=604_801), FEE_WEI, 0, 600), PolicyRejected, "policy window: expected at most 604800"),
+        (Terms(Policy(1), FEE_WEI, 5_000_001, 600), RequestRejected, "callback_gas: expected at most 5000000, got 5000001"),
+        (Terms(Policy(1), FEE_WEI, 0, 31 * 86_400), RequestRejected, "deadline: expected at most"),
+        (Terms(Policy(1), FEE_WEI, 0, 10**90), RequestRejected, "deadline: expected at most"),
+    ):
+        with pytest.raises(error, match=words):
+            ask_on_chain(session, model, Integers((0,) * 64), terms)
+    with pytest.raises(InputRejected):
+        ask_on_chain(session, model, Integers((0,) * 63), Terms(Policy(1), FEE_WEI, 0, 600))
 
 
 def test_a_fee_that_nobody_answers_for_is_not_locked_up(world: World) -> None:

@@ -163,3 +163,34 @@ def _key_of(world: World, index: int) -> bytes:
     key = keccak256(b"operator key %d" % index)
     assert Account.from_key(key).address == world.signers[index].address
     return key
+
+
+def test_an_account_that_cannot_pay_is_told_so(desk: Desk) -> None:
+    """Not that the endpoint failed, which would be worth trying again."""
+    poor = desk.key("poor", Account.create())
+    acting = [*desk.chain, "--keystore", str(poor), "--password-file", str(desk.folder / "password")]
+    signer = ["--signer-keystore", str(desk.key("signer", Account.create()))]
+    registering = ["operator", "register", *signer, "--stake-wei", str(STAKE_WEI)]
+    for command in (["deposit", "1"], registering, ["operator", "quote", "set", "--withdraw"]):
+        assert "ether of 0x" in (said := desk.cli.refused(2, *command, *acting))
+        assert said.endswith("got 0 wei")
+    held_wei = desk.world.contracts.ether_of(account(STRANGER).address)
+    for amount_wei in (held_wei, held_wei + 1, 10**90):
+        said = desk.cli.refused(2, "deposit", amount_wei, *desk.acting(STRANGER))
+        assert f"expected {amount_wei} wei and what gas costs, got {held_wei} wei" in said
+    deploying = ["deploy", "--rpc", desk.world.rpc, *acting[len(desk.chain) :], "--out", desk.folder / "none.json"]
+    assert "got 0 wei" in desk.cli.refused(2, *deploying)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--unbonding-seconds", 705_600, "unbonding: expected more than 705600 seconds"),
+        ("--asset", account(STRANGER).address, "NotAToken"),
+    ],
+)
+def test_what_a_constructor_refuses_is_refused_before_the_first_is_paid_for(desk: Desk, option: str, value: object, words: str) -> None:
+    nonces = desk.nonces()
+    acting = desk.acting(STRANGER)[len(desk.chain) :]
+    assert words in desk.cli.refused(2, "deploy", "--rpc", desk.world.rpc, *acting, "--out", desk.folder / "none.json", option, value)
+    assert desk.nonces() == nonces

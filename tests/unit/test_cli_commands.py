@@ -20,6 +20,7 @@ from eth_account import Account
 
 from oracle.audit.access import load_access
 from oracle.audit.keys import read_key_file
+from oracle.cli.console import write_table
 from oracle.cli.tree import app
 from oracle.encoding import pack_int16, to_hex
 from oracle.errors import InputRejected
@@ -303,3 +304,13 @@ def test_follow_prints_each_step_and_the_receipt(cli: Cli, tmp_path: Path) -> No
         Timer(0.5, lambda: (net.desk.submit(late), settle(net, to_hex(late.request_id)))).start()
         assert "final" in cli.ok("follow", to_hex(late.request_id), "--api", url).out, "followed before the API has seen it"
         assert "RequestUnknown" not in cli.refused(2, "follow", "0x" + "12" * 32, "--api", url, "--wait", 0)
+
+
+def test_a_table_hides_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """An address that is cut off cannot be copied, and a stake that is says nothing."""
+    address, stake = "0x" + "ab" * 20, "1" + "0" * 18
+    write_table("Operators", ("operator", "signer", "model", "stake_wei"), [(address, address, "0x" + "cd" * 32, stake)])
+    [row] = [line for line in capsys.readouterr().out.splitlines() if "0xab" in line]
+    assert row.count(address) == 2
+    assert "cd" * 32 in row
+    assert stake in row

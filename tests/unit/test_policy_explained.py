@@ -257,6 +257,16 @@ def test_the_command_takes_the_word_and_the_words_and_the_options(cli: Cli, monk
     assert "together" in text
     assert "objecting" in text
     assert "gas" in text
+    enclaved = cli.ok("policy", "explain", "--quorum", 2, "--simulated-enclave", "--json").json()
+    assert enclaved == cli.ok("policy", "explain", "quorum 2 enclave simulated", "--json").json()
+    assert cli.ok("policy", "explain", "--proof", "--enclave", "--json").json()["word"].startswith("0x010003")
     assert cli("policy", "explain").code == 2
     assert cli("policy", "explain", "proof", "--proof").code == 2
     assert "known flags" in cli.refused(2, "policy", "explain", "0x01" + "ff" * 31)
+
+
+def test_half_of_a_deployment_is_said_to_be_missing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several endpoints in the environment are several endpoints, as for every other command."""
+    monkeypatch.setenv("AFFIDAVIT_RPC", "http://127.0.0.1:9 http://127.0.0.1:10")
+    assert cli.ok("policy", "explain", "proof").err == "About no deployment: --deployment is missing.\n"
+    assert "expected a readable file" in cli.refused(2, "policy", "explain", "proof", "--deployment", "/none")
