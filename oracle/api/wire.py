@@ -237,7 +237,9 @@ class RequestSummary(Sent):
     origin: str = Field(description='"chain" or "signed".')
     state: RequestState
     is_final: bool = Field(description="Nothing will ever happen to it again.")
-    reason: str | None = Field(description="Why it failed or expired.")
+    reason: str | None = Field(
+        description="Why it failed or expired; while it is collected, why it will come to nothing: unverified words of nodes."
+    )
     updated: str = Field(description="RFC 3339.")
 
 

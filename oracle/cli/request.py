@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,9 @@ from oracle.cli.options import Deployment, Json, Keystore, PasswordFile, Rpc
 
 if TYPE_CHECKING:
     from oracle.pipeline.catalogue import DescribedModel
+    from oracle.pipeline.client import ApiClient
     from oracle.pipeline.requesting import Outcome
+    from oracle.records import Bytes32
 
 ApiUrl = Annotated[str | None, typer.Option("--api", help="Base URL of an Affidavit API.", envvar="AFFIDAVIT_API", metavar="URL")]
 
@@ -128,14 +130,17 @@ def _follow(request_id_hex: str, api: str, wait_seconds: float, json: bool) -> N
     _report_end(client, request_id, json)
 
 
-def _report_end(client: Any, request_id: Any, json: bool) -> None:
+def _report_end(client: ApiClient, request_id: Bytes32, json: bool) -> None:
     from oracle.errors import RequestUnknown
 
     try:
         receipt = client.receipt(request_id)
     except RequestUnknown:
-        state = client.request(request_id)["state"]
-        write_note(f"No answer was delivered; the request ended as {state}.")
+        told = client.progress(request_id)
+        if json:
+            write_json_line({"state": told.state, "reason": told.reason})
+        else:
+            write_note(f"No answer was delivered; the request ended as {told.state}{f': {told.reason}' if told.reason else ''}.")
         return
     if json:
         write_json_line({"receipt": receipt})

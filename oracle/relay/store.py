@@ -32,10 +32,10 @@ FINAL_STATES = (RequestState.FINAL, RequestState.REFUNDED, RequestState.CONFLICT
 class RequestEvent:
     """One step of a request's history. `id` grows over all requests: a follower resumes after the last one it saw.
 
-    Kinds: seen, claim, claim_refused, disagreement, agreed, delivery_refused, signed, sent, fees_raised, fees_at_limit, cancelled, mined,
-    unmined, nonce_lost, pending, final, expired, refund_queued, refunded, failed, conflict, dropped, seen_again, lie, not_done, again,
-    adopted, delivered_elsewhere, replaced, refund_mined, finalize_mined, refund_failed, finalize_failed, and still_… when a request that
-    came back meets its job.
+    Kinds: seen, claim, claim_refused, underpaid, disagreement, agreed, delivery_refused, signed, sent, fees_raised, fees_at_limit,
+    cancelled, mined, unmined, nonce_lost, pending, final, expired, refund_queued, refunded, failed, conflict, dropped, seen_again, lie,
+    not_done, again, adopted, delivered_elsewhere, replaced, refund_mined, finalize_mined, refund_failed, finalize_failed, and still_… when
+    a request that came back meets its job.
     """
 
     id: int

@@ -26,6 +26,8 @@ from oracle.errors import InputRejected
 from oracle.pipeline import requesting
 from oracle.pipeline.inputs import Integers, Raw, Reals, Tensors
 from oracle.relay.deployment import Deployment
+from oracle.relay.schema import RequestState
+from oracle.relay.store import set_state
 from tests.twins.api import ROOT, network, served
 from tests.unit.cli_runner import Cli
 
@@ -303,3 +305,19 @@ def test_follow_prints_each_step_and_the_receipt(cli: Cli, tmp_path: Path) -> No
         Timer(0.5, lambda: (net.desk.submit(late), settle(net, to_hex(late.request_id)))).start()
         assert "final" in cli.ok("follow", to_hex(late.request_id), "--api", url).out, "followed before the API has seen it"
         assert "RequestUnknown" not in cli.refused(2, "follow", "0x" + "12" * 32, "--api", url, "--wait", 0)
+
+
+def test_follow_says_that_a_fee_will_not_do(cli: Cli, tmp_path: Path) -> None:
+    reason = "the fee is below what enough operators ask for"
+    with network(tmp_path) as net, served(net.app) as url:
+        asked = net.asked()
+        net.desk.submit(asked)
+        with net.desk.engine.begin() as connection:
+            steps = ((RequestState.COLLECTING, "underpaid"), (RequestState.EXPIRED, "expired"))
+            for state, event in steps:
+                set_state(connection, asked.request_id, state, event, net.desk.now(), reason)
+        told = cli.ok("follow", to_hex(asked.request_id), "--api", url)
+        assert f"underpaid    reason={reason}" in told.out
+        assert f"No answer was delivered; the request ended as expired: {reason}." in told.err
+        printed = cli.ok("follow", to_hex(asked.request_id), "--api", url, "--json").out.splitlines()
+        assert json.loads(printed[-1]) == {"state": "expired", "reason": reason}
