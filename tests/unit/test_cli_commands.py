@@ -58,6 +58,8 @@ def commands(tree: typer.Typer, path: tuple[str, ...] = ()) -> Iterator[tuple[tu
     for group in tree.registered_groups:
         assert group.name
         assert group.typer_instance
+        if (alone := group.typer_instance.registered_callback) is not None and alone.invoke_without_command is True:
+            yield (*path, group.name), alone.callback
         yield from commands(group.typer_instance, (*path, group.name))
 
 
@@ -103,7 +105,7 @@ def test_the_page_lists_every_command_and_variable() -> None:
 def test_every_command_and_option_says_what_it_does(path: tuple[str, ...], cli: Cli) -> None:
     assert COMMANDS[path].__doc__
     for name, hint in get_type_hints(COMMANDS[path], include_extras=True).items():
-        assert name == "return" or hint.__metadata__[0].help, name
+        assert name in ("return", "context") or hint.__metadata__[0].help, name
     assert cli.ok(*path, "--help").out
 
 
