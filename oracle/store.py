@@ -6,16 +6,17 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from importlib.resources import files
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Engine, Table, column, create_engine, event, insert, inspect, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, Table, column, create_engine, event, func, insert, inspect, select, text
 from sqlalchemy import table as sql_table
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -91,6 +92,18 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str,
         return
     statement = str(insert(table).compile(dialect=connection.dialect))
     connection.exec_driver_sql(statement, list(map(itemgetter(*table.columns.keys()), rows)))
+
+
+Kind = TypeVar("Kind", bound=StrEnum)
+
+
+def count_by(
+    connection: Connection, of: ColumnElement[Any], kinds: type[Kind], where: ColumnElement[bool] | None = None
+) -> dict[Kind, int]:
+    """How many rows have each kind in that column, of all or of those `where`; every kind is there."""
+    query = select(of, func.count()).group_by(of)
+    counted = {kinds(kind): int(count) for kind, count in connection.execute(query if where is None else query.where(where))}
+    return {kind: counted.get(kind, 0) for kind in kinds}
 
 
 def overwrite_what_is_deleted(engine: Engine) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oracle.cli.console import working, write_json, write_json_line, write_note, write_pairs
+from oracle.cli.console import working, write_json_line, write_note, write_pairs, write_result
 from oracle.cli.options import Deployment, Json, Keystore, PasswordFile, Rpc
 
 if TYPE_CHECKING:
@@ -171,10 +171,7 @@ def deposit(
     session = open_session(rpc, deployment, keystore, password_file)
     with working("Depositing"):
         balance_wei = requesting.deposit(session, amount_wei)
-    if json:
-        write_json({"account": session.account, "balance_wei": str(balance_wei)})
-    else:
-        write_pairs([("account", session.account), ("balance_wei", balance_wei)])
+    write_result({"account": session.account, "balance_wei": str(balance_wei)}, json)
 
 
 def quote(
@@ -191,11 +188,7 @@ def quote(
     from oracle.pipeline.session import open_chain
 
     model_id, word = parse_bytes32(model, "MODEL_ID"), pack_policy(parse_policy(" ".join(policy)))
-    fields = quote_to_json(model_id, word, open_chain(rpc, deployment).quote(model_id, word))
-    if json:
-        write_json(fields)
-    else:
-        write_pairs(fields.items())
+    write_result(quote_to_json(model_id, word, open_chain(rpc, deployment).quote(model_id, word)), json)
 
 
 def withdraw(
@@ -215,7 +208,4 @@ def withdraw(
     payee = session.account if to is None else parse_address(to, "--to")
     with working("Withdrawing"):
         paid_wei = withdraw_balance(session, payee)
-    if json:
-        write_json({"to": payee, "paid_wei": str(paid_wei)})
-    else:
-        write_pairs([("to", payee), ("paid_wei", paid_wei)])
+    write_result({"to": payee, "paid_wei": str(paid_wei)}, json)

@@ -16,7 +16,7 @@ from oracle.relay.outbox import count_jobs, measure_waiting
 from oracle.relay.schema import EVENTS, FOLLOWED_BLOCKS, LEASE, REQUESTS, SLOTS, RequestState, SlotState
 from oracle.relay.statements import count_waiting
 from oracle.relay.store import count_by_state
-from oracle.store import reading
+from oracle.store import count_by, reading
 
 MOST_COSTS = 100
 """Of how many mined transactions, newest first, the chain is asked what they cost."""
@@ -65,7 +65,7 @@ def read_stored(engine: Engine, now: datetime) -> Stored:
     """One look at a relay's database, opened by `oracle.store.open_to_read`."""
     with reading(engine) as connection:
         replaced, unmined_seconds = measure_waiting(connection, now)
-        nonces = connection.execute(select(SLOTS.c.state, func.count()).group_by(SLOTS.c.state)).all()
+        nonces = count_by(connection, SLOTS.c.state, SlotState)
         jobs, oldest, leading = count_jobs(connection), _find_oldest(connection, now), _find_leading(connection, engine)
         newest = select(FOLLOWED_BLOCKS.c.number, FOLLOWED_BLOCKS.c.hash).order_by(FOLLOWED_BLOCKS.c.number.desc()).limit(1)
         followed = connection.execute(newest).one_or_none()
@@ -76,7 +76,7 @@ def read_stored(engine: Engine, now: datetime) -> Stored:
     return Stored(
         requests={str(state): count for state, count in count_by_state(engine).items()},
         jobs={str(state): count for state, count in jobs.items()},
-        nonces={str(state): int(count) for state, count in nonces},
+        nonces={str(state): count for state, count in nonces.items()},
         replaced=replaced,
         unmined_seconds=unmined_seconds,
         log_entries_waiting=count_waiting(engine),

@@ -20,7 +20,7 @@ from oracle.records import Address, Asked, Block, Bytes32, Domain
 from oracle.relay.schema import DEPLOYMENT, EVENTS, REQUEST_TRANSITIONS, REQUESTS, RequestState, require_transition
 from oracle.relay.terms import Terms, read_terms, write_terms
 from oracle.seams import format_time
-from oracle.store import reading
+from oracle.store import count_by, reading
 from oracle.wire import fee_wei_of_text, request_from_text, request_to_json
 
 END_OF_TIME = (1 << 63) - 1
@@ -320,9 +320,7 @@ def promised_wei(connection: Connection, requester: Address) -> int:
 def count_by_state(engine: Engine) -> dict[RequestState, int]:
     """How many requests are in each state; every state is there."""
     with reading(engine) as connection:
-        query = select(REQUESTS.c.state, func.count()).group_by(REQUESTS.c.state)
-        counts = {row.state: int(row[1]) for row in connection.execute(query)}
-    return {state: counts.get(state.value, 0) for state in RequestState}
+        return count_by(connection, REQUESTS.c.state, RequestState)
 
 
 def view_of(row: Row[Any]) -> RequestView:
