@@ -36,15 +36,22 @@ class ChainConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeyConfig:
-    """A key that signs: in a keystore here, or behind a remote signer (`oracle.attest.remote`). One of the two."""
+class SignerConfig:
+    """A key behind a remote signer (`oracle.attest.remote`)."""
 
-    keystore: Path | None = None  # encrypted key (Web3 Secret Storage v3)
-    password_file: Path | None = None
-    signer_url: str | None = None  # base URL of a signer that speaks Web3Signer's eth1 interface
+    signer_url: str | None = None  # its base URL
+    signer_api: str = "web3signer"  # its eth1 HTTP interface; or "eth", JSON-RPC as Web3Signer speaks it; or "clef", as clef does
     signer_address: str | None = None  # whose key it is
     signer_ca_file: Path | None = None  # PEM: who is believed to be the signer, instead of the system's authorities
     signer_certificate_file: Path | None = None  # PEM with key: what we show the signer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyConfig(SignerConfig):
+    """A key that signs: in a keystore here, or behind a remote signer. One of the two."""
+
+    keystore: Path | None = None  # encrypted key (Web3 Secret Storage v3)
+    password_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +109,10 @@ class RelayConfig(KeyConfig):
     budget_percent_of_fee: int = 0  # and no more than this part of the request's fee, for deliveries; 0: its fee is no measure
 
 
-@dataclass(frozen=True, slots=True)
-class LogConfig:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig(SignerConfig):
+    """The signer signs anchors, in the place of `anchor_keystore`."""
+
     listen: str
     origin: str  # C2SP origin line, a schema-less URL such as "example.org/affidavit"
     directory: Path  # tiles and checkpoint, served as static files
@@ -115,7 +124,7 @@ class LogConfig:
     key_file: Path  # Ed25519 note key, encrypted with the password
     password_file: Path
     tokens_file: Path  # JSON {"writers": {name: token digest}, "readers": {…}}
-    anchor_keystore: Path | None = None  # signs anchors and pays for their transactions
+    anchor_keystore: Path | None = None  # signs anchors and pays for their transactions; or signer_url
     anchor_seconds: float = 60.0
     witnesses: Path | None = None  # a policy file (c2sp.org/tlog-policy) with the witnesses' URLs
     witness_seconds: float = 1.0
@@ -137,12 +146,12 @@ class ApiConfig:
     max_event_streams: int = 64  # followed at once; those beyond are refused
 
 
-@dataclass(frozen=True, slots=True)
-class WatchConfig:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchConfig(KeyConfig):
+    """The key pays for and signs challenges."""
+
     listen: str
     database: str
-    keystore: Path  # encrypted key that pays for and signs challenges
-    password_file: Path
     models: tuple[Path, ...]  # what can be executed again; wrong answers of canonical ones are proven wrong, of opaque ones disputed
     beneficiary: str | None = None  # who is rewarded for proofs; the account itself where not given
     operator: str | None = None  # for whom it votes where committees are drawn; the key must be the operator's account or signing key

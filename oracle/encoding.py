@@ -149,6 +149,20 @@ def typed_data_digest(separator: Bytes32, struct_hash: Bytes32) -> Bytes32:
     return keccak256(typed_data_preimage(separator, struct_hash))
 
 
+def typed_document(type_text: str, message: Mapping[str, str], name: str, chain_id: int, contract: Address) -> dict[str, Any]:
+    """EIP-712 typed data for `eth_signTypedData_v4`. Integers are decimal strings, which every wallet takes."""
+    kind = type_text.partition("(")[0]
+    domain = {"name": name, "version": DOMAIN_VERSION, "chainId": str(chain_id), "verifyingContract": contract}
+    types = {"EIP712Domain": _members(DOMAIN_TYPE), kind: _members(type_text)}
+    return {"types": types, "primaryType": kind, "domain": domain, "message": dict(message)}
+
+
+def _members(encoded_type: str) -> list[dict[str, str]]:
+    """The members of "Name(type name,…)", so that typed data and digests cannot drift apart."""
+    inside = encoded_type[encoded_type.index("(") + 1 : -1]
+    return [{"name": name, "type": kind} for kind, name in (member.split(" ") for member in inside.split(","))]
+
+
 def _coprocessor_digest(domain: Domain, struct_hash: Bytes32) -> Bytes32:
     return typed_data_digest(domain_separator(COPROCESSOR_DOMAIN_NAME, domain.chain_id, domain.coprocessor), struct_hash)
 
@@ -160,6 +174,13 @@ def claim_struct_hash(claim: Claim) -> Bytes32:
 def claim_preimage(claim: Claim, domain: Domain) -> bytes:
     """What an operator signs, before it is hashed: 66 bytes."""
     return typed_data_preimage(domain_separator(COPROCESSOR_DOMAIN_NAME, domain.chain_id, domain.coprocessor), claim_struct_hash(claim))
+
+
+def claim_typed_data(claim: Claim, domain: Domain) -> dict[str, Any]:
+    """The document whose EIP-712 preimage is `claim_preimage`."""
+    words = (claim.request_id, claim.model_id, claim.input_digest, claim.output_digest)
+    message = dict(zip(("requestId", "modelId", "inputDigest", "outputDigest"), map(to_hex, words), strict=True))
+    return typed_document(CLAIM_TYPE, message, COPROCESSOR_DOMAIN_NAME, domain.chain_id, domain.coprocessor)
 
 
 def compute_claim_digest(claim: Claim, domain: Domain) -> Bytes32:
@@ -253,8 +274,19 @@ def compute_log_id(origin: str, anchor_key: Address) -> Bytes32:
 
 def compute_anchor_digest(log_id: Bytes32, size: int, root: Bytes32, chain_id: int, contract: Address) -> Bytes32:
     """What the log's anchor key signs (AuditAnchor)."""
+    return keccak256(anchor_preimage(log_id, size, root, chain_id, contract))
+
+
+def anchor_preimage(log_id: Bytes32, size: int, root: Bytes32, chain_id: int, contract: Address) -> bytes:
+    """What the log's anchor key signs, before it is hashed: 66 bytes."""
     struct_hash = keccak256(_ANCHOR_TYPE_HASH + log_id + size.to_bytes(32, "big") + root)
-    return typed_data_digest(domain_separator(ANCHOR_DOMAIN_NAME, chain_id, contract), struct_hash)
+    return typed_data_preimage(domain_separator(ANCHOR_DOMAIN_NAME, chain_id, contract), struct_hash)
+
+
+def anchor_typed_data(log_id: Bytes32, size: int, root: Bytes32, chain_id: int, contract: Address) -> dict[str, Any]:
+    """The document whose EIP-712 preimage is `anchor_preimage`."""
+    message = {"logId": to_hex(log_id), "size": str(size), "root": to_hex(root)}
+    return typed_document(ANCHOR_TYPE, message, ANCHOR_DOMAIN_NAME, chain_id, contract)
 
 
 # ---- votes ------------------------------------------------------------------------------------------------------------------------

@@ -5,9 +5,10 @@ The chain's one implementation is `oracle.relay.contracts`; only it and what it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from oracle.errors import ChainError, MalformedInput
 from oracle.records import (
@@ -69,14 +70,28 @@ class EntryLog(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a preimage says, in words that a signer with rules of its own can read. One of the two."""
+
+    transaction: Mapping[str, str] | None = None  # fields of eth_signTransaction (EIP-1559), numbers in hex, without `from`
+    typed_data: Mapping[str, Any] | None = None  # the document of eth_signTypedData (EIP-712)
+
+
+Show = Callable[[], Shown]
+
+
 class PreimageSigner(Protocol):
     """A secp256k1 key that is shown what it signs: all that a remote signer offers, since it hashes by itself."""
 
     @property
     def address(self) -> Address: ...
 
-    def sign_preimage(self, preimage: bytes) -> bytes:
-        """65 bytes r‖s‖v over keccak256(preimage), low s, v 27 or 28. Raises PeerError where a remote signer does not give that."""
+    def sign_preimage(self, preimage: bytes, show: Show | None = None) -> bytes:
+        """65 bytes r‖s‖v over keccak256(preimage), low s, v 27 or 28. Raises PeerError where a remote signer does not give that.
+
+        `show` says what the preimage is; some remote signers need it, and make the preimage of it by themselves.
+        """
         ...
 
 

@@ -6,18 +6,21 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from importlib.resources import files
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Engine, Table, create_engine, event, insert, text
+from sqlalchemy import ColumnElement, Connection, Engine, Table, column, create_engine, event, func, insert, inspect, select, text
+from sqlalchemy import table as sql_table
 from sqlalchemy.exc import SQLAlchemyError
 
-from oracle.errors import StoreError
+from oracle.errors import ConfigRejected, StoreError
 
 CONNECTIONS_KEPT = 5
 """Of one engine while nobody needs more; ten more come and go with the load."""
@@ -62,6 +65,10 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if is_reading(connection) else "BEGIN IMMEDIATE")
 
 
+def _begin_reading(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
 def is_reading(connection: Connection) -> bool:
     """Whether a transaction was begun by `reading`."""
     return bool(connection.get_execution_options().get(_READING, False))
@@ -92,6 +99,18 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str,
         return
     statement = str(insert(table).compile(dialect=connection.dialect))
     connection.exec_driver_sql(statement, list(map(itemgetter(*table.columns.keys()), rows)))
+
+
+Kind = TypeVar("Kind", bound=StrEnum)
+
+
+def count_by(
+    connection: Connection, of: ColumnElement[Any], kinds: type[Kind], where: ColumnElement[bool] | None = None
+) -> dict[Kind, int]:
+    """How many rows have each kind in that column, of all or of those `where`; every kind is there."""
+    query = select(of, func.count()).group_by(of)
+    counted = {kinds(kind): int(count) for kind, count in connection.execute(query if where is None else query.where(where))}
+    return {kind: counted.get(kind, 0) for kind in kinds}
 
 
 def overwrite_what_is_deleted(engine: Engine) -> None:
@@ -140,13 +159,64 @@ def open_database(url: str, schema: str) -> Engine:
     return engine
 
 
-def _upgrade(engine: Engine, schema: str) -> None:
-    """Runs the migrations of one schema; its version is kept in `<schema>_version`, so schemas may share a database."""
+def open_to_read(url: str, schema: str) -> Engine:
+    """An engine for who only looks: nothing is made, changed or brought up to date, whoever works on the database.
+
+    Raises ConfigRejected where there is none, or its tables are of another version than this program's, StoreError where it is not
+    readable.
+    """
+    try:
+        engine = create_engine(url, hide_parameters=True)
+        if engine.dialect.name == "sqlite":
+            if not Path(engine.url.database or "").is_file():
+                raise ConfigRejected(f"{schema} database", "one that is there", f"no file {engine.url.database}")
+            event.listen(engine, "connect", _set_reading_pragmas)
+            event.listen(engine, "begin", _begin_reading)
+        _require_readable(engine, schema)
+    except (SQLAlchemyError, CommandError, OSError) as error:
+        raise StoreError(f"cannot read the {schema} database") from error
+    return engine
+
+
+def _set_reading_pragmas(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    connection.execute("PRAGMA busy_timeout=10000")
+    connection.execute("PRAGMA query_only=ON")
+
+
+def _require_readable(engine: Engine, schema: str) -> None:
+    try:
+        _require_version(engine, schema)
+    except BaseException:
+        engine.dispose()
+        raise
+
+
+def _require_version(engine: Engine, schema: str) -> None:
+    mine = ScriptDirectory.from_config(_migrations_of(schema)).get_current_head()
+    with reading(engine) as connection:
+        table = f"{schema}_version"
+        found = (
+            connection.execute(select(column("version_num")).select_from(sql_table(table))).scalar_one_or_none()
+            if inspect(connection).has_table(table)
+            else None
+        )
+    if found != mine:
+        raise ConfigRejected(f"{schema} database", f"tables of version {mine}", "none" if found is None else found)
+
+
+def _migrations_of(schema: str) -> AlembicConfig:
     config = AlembicConfig()
     # "%" begins an interpolation in Alembic's configuration, and may stand in a path.
     config.set_main_option("script_location", str(files("oracle") / "migrations").replace("%", "%%"))
     config.set_main_option("version_locations", str(files("oracle") / "migrations" / schema).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
+    return config
+
+
+def _upgrade(engine: Engine, schema: str) -> None:
+    """Runs the migrations of one schema; its version is kept in `<schema>_version`, so schemas may share a database."""
+    config = _migrations_of(schema)
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":  # SQLite's transactions have the write lock from the start
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})

@@ -23,6 +23,7 @@ from oracle.office.mount import mount_office
 from oracle.pipeline.api import Desk, open_desk
 from oracle.pipeline.background import Background
 from oracle.relay.deployment import load_deployment
+from oracle.relay.metrics import EndpointCollector
 
 DESCRIPTION = """
 Ask for verified inference, follow it, and fetch what proves it.
@@ -54,6 +55,8 @@ def create_app(desk: Desk, office: Office | None = None) -> FastAPI:
     )
     app.state.desk = desk
     app.state.metrics = Metrics()
+    if desk.endpoints is not None:
+        app.state.metrics.registry.register(EndpointCollector(desk.endpoints))
     app.state.seats = Seats(desk.max_event_streams)
     http.install_errors(app)
     app.add_middleware(http.BodyLimit, limit=desk.max_body_bytes)

@@ -237,7 +237,9 @@ class RequestSummary(Sent):
     origin: str = Field(description='"chain" or "signed".')
     state: RequestState
     is_final: bool = Field(description="Nothing will ever happen to it again.")
-    reason: str | None = Field(description="Why it failed or expired.")
+    reason: str | None = Field(
+        description="Why it failed or expired; while it is collected, why it will come to nothing: unverified words of nodes."
+    )
     updated: str = Field(description="RFC 3339.")
 
 
@@ -323,9 +325,23 @@ class ProofOut(Sent):
     entries: list[EntryProof]
 
 
+class EndpointOut(Sent):
+    name: str = Field(description="Scheme and host: nothing else of its URL.")
+    state: str = Field(description="ready, open, half_open, unchecked, wrong_chain or lagging.")
+    reason: str = Field(description="Of the last fault; empty where there was none.")
+    chain_id: int | None
+    head: int | None
+    latency_seconds: float | None
+    answers: int
+    faults: dict[str, int]
+    outvoted: dict[str, int]
+
+
 class Alive(Sent):
     status: str
     version: str
+    quorum: int | None = Field(None, description="How many of the chain's endpoints must agree.")
+    endpoints: list[EndpointOut] = Field([], description="The chain's endpoints, as this process last saw them.")
 
 
 class ReadyOut(Sent):

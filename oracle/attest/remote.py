@@ -9,6 +9,7 @@ What the interface is: docs.web3signer.consensys.io, and core/…/openapi-specs/
 
 from __future__ import annotations
 
+import json
 import ssl
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,16 +17,18 @@ from urllib.parse import urlsplit
 import httpx
 
 from oracle.attest.keys import load_account
+from oracle.attest.remote_http import TIMEOUT_SECONDS, ask
+from oracle.attest.remote_rpc import METHODS, RpcSigner
 from oracle.attest.sign import AccountSigner
 from oracle.config import KeyConfig, read_address
 from oracle.encoding import keccak256, parse_address, parse_hex, to_hex
 from oracle.errors import ClaimRejected, ConfigRejected, MalformedInput, PeerError
 from oracle.records import Address
-from oracle.seams import PreimageSigner
+from oracle.seams import PreimageSigner, Show
 from oracle.signatures import recover_signer
 
-TIMEOUT_SECONDS = 5.0
 PUBLIC_KEY_BYTES = 64
+WEB3SIGNER = "web3signer"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -44,10 +47,11 @@ class RemoteSigner:
     def address(self) -> Address:
         return self._address
 
-    def sign_preimage(self, preimage: bytes) -> bytes:
+    def sign_preimage(self, preimage: bytes, show: Show | None = None) -> bytes:  # noqa: ARG002, it hashes what it is given
         """65 bytes r‖s‖v over keccak256(preimage), checked. Raises PeerError where the signer does not answer, or with anything else."""
-        answer = self._ask("POST", f"/api/v1/eth1/sign/{self._key}", {"data": to_hex(preimage)}).text.strip()
+        told = ask(self._http, "POST", f"/api/v1/eth1/sign/{self._key}", {"data": to_hex(preimage)})
         try:
+            answer = told.decode("utf-8", "replace").strip()
             signature = parse_hex(answer.strip('"'), "signature of the remote signer", 65)
             signer = recover_signer(keccak256(preimage), signature)
         except (MalformedInput, ClaimRejected) as error:
@@ -59,22 +63,13 @@ class RemoteSigner:
     def _find_key(self) -> str:
         """How the signer calls the key of our address. Raises ConfigRejected where it has none."""
         try:
-            keys = self._ask("GET", "/api/v1/eth1/publicKeys").json()
+            keys = json.loads(ask(self._http, "GET", "/api/v1/eth1/publicKeys"))
             found = {_address_of(key): key for key in keys}
         except (ValueError, TypeError, RecursionError, MalformedInput) as error:
             raise PeerError("the remote signer's list of public keys is none") from error
         if self._address not in found:
             raise ConfigRejected("signer_address", f"one of the {len(found)} keys of the remote signer", self._address)
         return str(found[self._address])
-
-    def _ask(self, method: str, path: str, body: dict[str, str] | None = None) -> httpx.Response:
-        try:
-            answer = self._http.request(method, path, json=body)
-        except httpx.HTTPError as error:
-            raise PeerError("the remote signer does not answer") from error
-        if answer.status_code != 200:
-            raise PeerError(f"the remote signer answered {answer.status_code}") from None
-        return answer
 
 
 def open_signer(config: KeyConfig, what: str) -> PreimageSigner:
@@ -88,10 +83,15 @@ def open_signer(config: KeyConfig, what: str) -> PreimageSigner:
         return AccountSigner(load_account(config.keystore, config.password_file))
     if config.signer_url is None or config.signer_address is None:
         raise ConfigRejected(f"{what}: signer_address", "the address whose key the remote signer has", "nothing")
+    if config.signer_api not in (WEB3SIGNER, *METHODS):
+        raise ConfigRejected(f"{what}: signer_api", ", ".join((WEB3SIGNER, *METHODS)), config.signer_api)
     _require_private(config.signer_url, what)
     verify = _trust(config.signer_ca_file, config.signer_certificate_file, what)
+    address = read_address(config.signer_address, f"{what}: signer_address")
     http = httpx.Client(base_url=config.signer_url, timeout=TIMEOUT_SECONDS, follow_redirects=False, verify=verify)
-    return RemoteSigner(config.signer_url, read_address(config.signer_address, f"{what}: signer_address"), http)
+    if config.signer_api == WEB3SIGNER:
+        return RemoteSigner(config.signer_url, address, http)
+    return RpcSigner(address, http, METHODS[config.signer_api])
 
 
 def _require_private(url: str, what: str) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from eth_account.signers.local import LocalAccount
 from eth_typing import Hash32
 
-from oracle.encoding import claim_preimage, keccak256
+from oracle.encoding import claim_preimage, claim_typed_data, keccak256
 from oracle.errors import InvariantBroken
 from oracle.records import Address, Bytes32, Claim, Domain, SignedClaim
-from oracle.seams import PreimageSigner
+from oracle.seams import PreimageSigner, Show, Shown
 from oracle.signatures import recover_signer
 
 
@@ -37,7 +37,7 @@ class AccountSigner:
             raise InvariantBroken(f"a digest has 32 bytes, not {len(digest)}")
         return bytes(self._account.unsafe_sign_hash(Hash32(digest)).signature)
 
-    def sign_preimage(self, preimage: bytes) -> bytes:
+    def sign_preimage(self, preimage: bytes, show: Show | None = None) -> bytes:  # noqa: ARG002, it hashes what it is given
         """As `sign_digest`, over keccak256(preimage)."""
         return self.sign_digest(keccak256(preimage))
 
@@ -50,7 +50,7 @@ def sign_claim(claim: Claim, output: bytes, domain: Domain, signer: PreimageSign
     if keccak256(output) != claim.output_digest:
         raise InvariantBroken("the output to sign for is not the one the claim is about")
     preimage = claim_preimage(claim, domain)
-    signature = signer.sign_preimage(preimage)
+    signature = signer.sign_preimage(preimage, lambda: Shown(typed_data=claim_typed_data(claim, domain)))
     if recover_signer(keccak256(preimage), signature) != signer.address:
         raise InvariantBroken(f"signer {signer.address} made a signature that recovers to another address")
     return SignedClaim(claim, output, signer.address, signature)

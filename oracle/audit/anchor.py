@@ -16,10 +16,10 @@ from oracle.audit.log import Log
 from oracle.audit.source import LogSource
 from oracle.audit.tiles import subtree_reader
 from oracle.audit.tree import compute_consistency_from, compute_root_from
-from oracle.encoding import compute_anchor_digest, compute_log_id, keccak256
+from oracle.encoding import anchor_preimage, anchor_typed_data, compute_log_id, keccak256
 from oracle.errors import LogRefused
 from oracle.records import Address, Anchor, Bytes32, Checkpoint, Domain, EntryKind
-from oracle.seams import Clock, Signer
+from oracle.seams import Clock, PreimageSigner, Shown
 
 
 class AnchorChain(Protocol):
@@ -51,7 +51,7 @@ class AnchorChain(Protocol):
 class Anchorer:
     """Brings one log's head on chain, round by round."""
 
-    def __init__(self, log: Log, source: LogSource, chain: AnchorChain, signer: Signer, clock: Clock) -> None:
+    def __init__(self, log: Log, source: LogSource, chain: AnchorChain, signer: PreimageSigner, clock: Clock) -> None:
         self._log = log
         self._source = source
         self._chain = chain
@@ -86,7 +86,8 @@ class Anchorer:
             self._append(anchors[-1])
 
     def run_once(self) -> Anchor | None:
-        """Anchors the head when something but anchors was logged since the last one. Raises LogRefused or ChainError."""
+        """Anchors the head when something but anchors was logged since the last one. Raises LogRefused, ChainError, or PeerError
+        where a remote signer does not sign."""
         anchored, checkpoint = self.check(), self._log.checkpoint
         last = self._log.entries.last_index_of_other_kind(EntryKind.ANCHOR, checkpoint.size)
         if last is None or last < anchored:
@@ -99,9 +100,9 @@ class Anchorer:
         read = subtree_reader(checkpoint.size, self._source.read_tile)
         proof = [Bytes32(h) for h in compute_consistency_from(anchored, checkpoint.size, read)] if anchored else []
         domain, contract = self._chain.domain, self._chain.anchor_contract
-        digest = compute_anchor_digest(self.log_id, checkpoint.size, checkpoint.root, domain.chain_id, contract)
+        parts = (self.log_id, checkpoint.size, checkpoint.root, domain.chain_id, contract)
         origin_digest = keccak256(checkpoint.origin.encode())
-        signature = self._signer.sign_digest(digest)
+        signature = self._signer.sign_preimage(anchor_preimage(*parts), lambda: Shown(typed_data=anchor_typed_data(*parts)))
         return self._chain.submit_anchor(origin_digest, self._signer.address, checkpoint.size, checkpoint.root, proof, signature)
 
     def _append(self, anchor: Anchor) -> None:

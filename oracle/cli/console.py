@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,6 +35,14 @@ def write_pairs(pairs: Iterable[tuple[str, object]]) -> None:
     width = max((len(name) for name, _ in rows), default=0)
     for name, value in rows:
         typer.echo(f"{name:<{width}}  {value}")
+
+
+def write_result(fields: Mapping[str, object], is_json: bool) -> None:
+    """What a command came to: one document for machines, or a line for each field."""
+    if is_json:
+        write_json(fields)
+    else:
+        write_pairs(fields.items())
 
 
 def write_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from oracle.cli.console import working, write_json, write_pairs, write_table
+from oracle.cli.console import working, write_json, write_pairs, write_result, write_table
 from oracle.cli.options import Deployment, Json, Keystore, PasswordFile, Rpc
 
 app = typer.Typer(help="Disputed answers: list, show, withdraw bonds.", no_args_is_help=True)
@@ -73,7 +73,4 @@ def withdraw(rpc: Rpc, deployment: Deployment, keystore: Keystore, password_file
     payee = session.account if to is None else parse_address(to, "--to")
     with working("Withdrawing"):
         amount_wei = withdraw_bonds(session, payee)
-    if json:
-        write_json({"to": payee, "amount_wei": str(amount_wei)})
-    else:
-        write_pairs([("to", payee), ("amount_wei", amount_wei)])
+    write_result({"to": payee, "amount_wei": str(amount_wei)}, json)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from oracle.cli.console import working, write_json, write_note, write_pairs, write_table
+from oracle.cli.console import working, write_json, write_note, write_pairs, write_result, write_table
 from oracle.cli.options import Deployment, Json, Keystore, PasswordFile, Rpc
 
 if TYPE_CHECKING:
@@ -87,10 +87,7 @@ def register(
     signer = load_signer(signer_keystore, signer_password_file or password_file)
     with working("Registering"):
         taken = seat.take_seat(open_session(rpc, deployment, keystore, password_file), signer, stake_wei, index)
-    if json:
-        write_json(_row(taken))
-    else:
-        write_pairs(_row(taken).items())
+    write_result(_row(taken), json)
 
 
 @app.command("set-bls-key")
@@ -114,10 +111,7 @@ def set_bls_key(
     with working("Registering the BLS key"):
         taken = seat.set_bls_key(open_session(rpc, deployment, keystore, password_file), bls)
     fields = _row(taken) | {"bls_key": to_hex(taken.bls_key)}
-    if json:
-        write_json(fields)
-    else:
-        write_pairs(fields.items())
+    write_result(fields, json)
 
 
 @app.command("status")
@@ -224,10 +218,7 @@ def withdraw(
         return
     with working("Withdrawing"):
         seat.carry_out(session, plan)
-    if json:
-        write_json({"to": payee, "stake_wei": str(plan.seat.stake_wei)})
-    else:
-        write_pairs([("to", payee), ("stake_wei", plan.seat.stake_wei)])
+    write_result({"to": payee, "stake_wei": str(plan.seat.stake_wei)}, json)
 
 
 # ---- prices ------------------------------------------------------------------------------------------------------------------------------

@@ -13,14 +13,6 @@ def node(config: Config) -> None:
     run_node(load_config(config))
 
 
-def relay(config: Config) -> None:
-    """Run a relay: collect claims, deliver evidence, follow transactions to finality."""
-    from oracle.config import load_config
-    from oracle.pipeline.relay import run_relay
-
-    run_relay(load_config(config))
-
-
 def watch(config: Config) -> None:
     """Run a watcher: execute deliveries again, prove lies wrong, slash who signed them."""
     from oracle.config import load_config

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oracle.cli.console import working, write_json, write_json_line, write_note, write_pairs
+from oracle.cli.console import working, write_json_line, write_note, write_pairs, write_result
 from oracle.cli.options import Deployment, Json, Keystore, PasswordFile, Rpc
 
 if TYPE_CHECKING:
     from oracle.pipeline.catalogue import DescribedModel
+    from oracle.pipeline.client import ApiClient
     from oracle.pipeline.requesting import Outcome
+    from oracle.records import Bytes32
 
 ApiUrl = Annotated[str | None, typer.Option("--api", help="Base URL of an Affidavit API.", envvar="AFFIDAVIT_API", metavar="URL")]
 
@@ -128,14 +130,17 @@ def _follow(request_id_hex: str, api: str, wait_seconds: float, json: bool) -> N
     _report_end(client, request_id, json)
 
 
-def _report_end(client: Any, request_id: Any, json: bool) -> None:
+def _report_end(client: ApiClient, request_id: Bytes32, json: bool) -> None:
     from oracle.errors import RequestUnknown
 
     try:
         receipt = client.receipt(request_id)
     except RequestUnknown:
-        state = client.request(request_id)["state"]
-        write_note(f"No answer was delivered; the request ended as {state}.")
+        told = client.progress(request_id)
+        if json:
+            write_json_line({"state": told.state, "reason": told.reason})
+        else:
+            write_note(f"No answer was delivered; the request ended as {told.state}{f': {told.reason}' if told.reason else ''}.")
         return
     if json:
         write_json_line({"receipt": receipt})
@@ -166,10 +171,7 @@ def deposit(
     session = open_session(rpc, deployment, keystore, password_file)
     with working("Depositing"):
         balance_wei = requesting.deposit(session, amount_wei)
-    if json:
-        write_json({"account": session.account, "balance_wei": str(balance_wei)})
-    else:
-        write_pairs([("account", session.account), ("balance_wei", balance_wei)])
+    write_result({"account": session.account, "balance_wei": str(balance_wei)}, json)
 
 
 def quote(
@@ -186,11 +188,7 @@ def quote(
     from oracle.pipeline.session import open_chain
 
     model_id, word = parse_bytes32(model, "MODEL_ID"), pack_policy(parse_policy(" ".join(policy)))
-    fields = quote_to_json(model_id, word, open_chain(rpc, deployment).quote(model_id, word))
-    if json:
-        write_json(fields)
-    else:
-        write_pairs(fields.items())
+    write_result(quote_to_json(model_id, word, open_chain(rpc, deployment).quote(model_id, word)), json)
 
 
 def withdraw(
@@ -210,7 +208,4 @@ def withdraw(
     payee = session.account if to is None else parse_address(to, "--to")
     with working("Withdrawing"):
         paid_wei = withdraw_balance(session, payee)
-    if json:
-        write_json({"to": payee, "paid_wei": str(paid_wei)})
-    else:
-        write_pairs([("to", payee), ("paid_wei", paid_wei)])
+    write_result({"to": payee, "paid_wei": str(paid_wei)}, json)

@@ -27,6 +27,7 @@ from oracle.cli import (
     processes,
     proving,
     proxy,
+    relay,
     request,
     witness,
 )
@@ -78,6 +79,7 @@ audit.app.command("incident")(audit_report.incident)
 app.add_typer(proxy.app, name="proxy")
 app.add_typer(operator.app, name="operator")
 app.add_typer(enclave.app, name="enclave")
+app.add_typer(relay.app, name="relay")
 app.add_typer(dispute.app, name="dispute")
 app.add_typer(policy.app, name="policy")
 app.add_typer(proving.setup_app, name="setup")
@@ -89,7 +91,6 @@ app.command("deposit")(request.deposit)
 app.command("withdraw")(request.withdraw)
 app.command("quote")(request.quote)
 app.command("node")(processes.node)
-app.command("relay")(processes.relay)
 app.command("watch")(processes.watch)
 app.command("api")(processes.api)
 app.command("deploy")(deploy.deploy)

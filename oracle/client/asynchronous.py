@@ -10,7 +10,7 @@ from oracle.client.client import Client
 from oracle.client.evidence import LoggedEvidence
 from oracle.client.verifying import Verified
 from oracle.pipeline.catalogue import DescribedModel
-from oracle.pipeline.client import SentEvent
+from oracle.pipeline.client import Progress, SentEvent
 from oracle.pipeline.inputs import WantedInput
 from oracle.pipeline.requesting import Outcome, Terms
 from oracle.records import Address, Bytes32, Policy, Quote
@@ -49,6 +49,9 @@ class AsyncClient:
         while (event := await asyncio.to_thread(next, events, _END)) is not _END:
             assert isinstance(event, SentEvent)
             yield event
+
+    async def progress(self, request_id: Bytes32) -> Progress:
+        return await asyncio.to_thread(self._client.progress, request_id)
 
     async def verify(
         self,

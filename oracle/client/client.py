@@ -20,7 +20,7 @@ from oracle.client.verifying import (
 from oracle.encoding import compute_claim_digest, pack_policy, to_hex
 from oracle.errors import ConfigRejected, EvidenceRejected
 from oracle.pipeline.catalogue import DescribedModel, describe_directory
-from oracle.pipeline.client import ApiClient, SentEvent
+from oracle.pipeline.client import ApiClient, Progress, SentEvent
 from oracle.pipeline.disputing import open_dispute, open_disputes, read_dispute, take_bond
 from oracle.pipeline.inputs import WantedInput
 from oracle.pipeline.requesting import Outcome, Terms, ask_on_chain, ask_signed, deposit, withdraw_balance
@@ -112,6 +112,10 @@ class Client:
         api = self._asking_api()
         api.wait_known(request_id)
         return api.follow(request_id)
+
+    def progress(self, request_id: Bytes32) -> Progress:
+        """How far the request is, and why it failed or will come to nothing. The API's words, not evidence."""
+        return self._asking_api().progress(request_id)
 
     # ---- believing -------------------------------------------------------------------------------------------------------------------
     def verify(

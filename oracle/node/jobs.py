@@ -50,7 +50,7 @@ from oracle.errors import (
 )
 from oracle.node.owed import OwedEntries
 from oracle.records import Address, Appended, Asked, Bytes32, Claim, Domain, Inference, Runtime, SignedClaim
-from oracle.store import insert_all, reading
+from oracle.store import count_by, insert_all, reading
 from oracle.wire import request_from_text, request_to_json
 
 SCHEMA = "node"
@@ -326,9 +326,7 @@ class JobStore:
 
     def count_by_state(self) -> dict[JobState, int]:
         with self._reading() as connection:
-            rows = connection.execute(select(_jobs.c.state, func.count()).group_by(_jobs.c.state)).all()
-        counted = {JobState(state): count for state, count in rows}
-        return {state: counted.get(state, 0) for state in JobState}
+            return count_by(connection, _jobs.c.state, JobState)
 
     def fees_owed(self, requesters: Sequence[Address]) -> dict[Address, dict[Bytes32, int]]:
         """By requester and request: the fees of their unanswered signed requests, in wei."""

@@ -65,6 +65,7 @@ class Door:
     tolerated: frozenset[str] = frozenset()
     enclave: Signer | None = None  # the key in this node's enclave
     sign_bls: Callable[[Bytes32], bytes] | None = None  # 96 bytes for a claim's digest, with the operator's BLS key
+    endpoints: Callable[[], Mapping[str, Any]] = dict  # the chain's, as /health tells of them: nothing of their URLs but scheme and host
 
 
 def asked_from_json(value: object, domain: Domain) -> Asked:
@@ -262,8 +263,8 @@ def _model_json(model: ServedModel) -> dict[str, Any]:
 
 def _add_operations(app: FastAPI, door: Door) -> None:
     @app.get("/health")
-    def get_health() -> dict[str, str]:
-        return {"status": "alive", "node": door.name}
+    def get_health() -> dict[str, Any]:
+        return {"status": "alive", "node": door.name, **door.endpoints()}
 
     @app.get("/ready")
     def get_ready() -> JSONResponse:

@@ -42,6 +42,7 @@ from oracle.pipeline.settled import Settled, read_settled
 from oracle.records import Address, Asked, Block, Bytes32, Domain, EnclaveKey, ModelKind, Policy, Quote, RegisteredModel, Request
 from oracle.relay import store
 from oracle.relay.contracts import Contracts
+from oracle.relay.endpoints import Endpoints
 from oracle.relay.lease import open_relay_database
 from oracle.relay.paying import asset_of
 from oracle.relay.schema import RequestState
@@ -77,6 +78,7 @@ class Desk:
     max_body_bytes: int
     max_event_streams: int = 64
     asset: Address | None = None  # the token fees are paid in; None: ether
+    endpoints: Endpoints | None = None  # the chain's, to tell of
     at_head: HeadCache = field(default_factory=HeadCache)
     _submitting: Lock = field(default_factory=Lock)
 
@@ -296,6 +298,7 @@ def open_desk(config: Config, clock: Clock | None = None) -> Iterator[Desk]:
             clock=clock or SystemClock(),
             encode_request=lambda request, data: encode_request(contracts, request, data, asset),
             asset=asset,
+            endpoints=contracts.endpoints,
             rate=RateLimit(api.requests_per_minute),
             max_body_bytes=api.max_body_bytes,
             max_event_streams=api.max_event_streams,

@@ -11,16 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from oracle.encoding import (
-    COPROCESSOR_DOMAIN_NAME,
-    DOMAIN_TYPE,
-    DOMAIN_VERSION,
-    REQUEST_TYPE,
-    compute_request_id,
-    keccak256,
-    pack_policy,
-    to_hex,
-)
+from oracle.encoding import COPROCESSOR_DOMAIN_NAME, REQUEST_TYPE, compute_request_id, keccak256, pack_policy, to_hex, typed_document
 from oracle.errors import RequestExpired, RequestRejected
 from oracle.pipeline.catalogue import DescribedModel
 from oracle.pipeline.inputs import WantedInput, encode_input
@@ -95,30 +86,15 @@ def check_nonce_space(request: Request) -> None:
 
 def typed_data(request: Request, domain: Domain) -> dict[str, Any]:
     """EIP-712 typed data for `eth_signTypedData_v4`; integers as decimal strings, which every wallet takes."""
-    return {
-        "types": {"EIP712Domain": _members(DOMAIN_TYPE), "InferenceRequest": _members(REQUEST_TYPE)},
-        "primaryType": "InferenceRequest",
-        "domain": {
-            "name": COPROCESSOR_DOMAIN_NAME,
-            "version": DOMAIN_VERSION,
-            "chainId": str(domain.chain_id),
-            "verifyingContract": domain.coprocessor,
-        },
-        "message": {
-            "requester": request.requester,
-            "refundTo": request.refund_to,
-            "modelId": to_hex(request.model_id),
-            "inputDigest": to_hex(request.input_digest),
-            "policy": to_hex(request.policy),
-            "feeWei": str(request.fee_wei),
-            "callbackGas": str(request.callback_gas),
-            "deadline": str(request.deadline),
-            "nonce": str(request.nonce),
-        },
+    message = {
+        "requester": request.requester,
+        "refundTo": request.refund_to,
+        "modelId": to_hex(request.model_id),
+        "inputDigest": to_hex(request.input_digest),
+        "policy": to_hex(request.policy),
+        "feeWei": str(request.fee_wei),
+        "callbackGas": str(request.callback_gas),
+        "deadline": str(request.deadline),
+        "nonce": str(request.nonce),
     }
-
-
-def _members(encoded_type: str) -> list[dict[str, str]]:
-    """The members of "Name(type name,…)", so that typed data and digests cannot drift apart."""
-    inside = encoded_type[encoded_type.index("(") + 1 : -1]
-    return [{"name": name, "type": kind} for kind, name in (member.split(" ") for member in inside.split(","))]
+    return typed_document(REQUEST_TYPE, message, COPROCESSOR_DOMAIN_NAME, domain.chain_id, domain.coprocessor)

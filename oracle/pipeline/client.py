@@ -36,6 +36,18 @@ class SentEvent:
     data: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a request is, as the API tells it.
+
+    `reason`: why it failed or expired; while it is still collected, why it will come to nothing, such as a fee that too few operators take.
+    """
+
+    state: str
+    is_final: bool
+    reason: str | None
+
+
 class ApiClient:
     """Raises PeerError where the API does not answer, and the API's own error class where it refuses."""
 
@@ -56,6 +68,16 @@ class ApiClient:
 
     def request(self, request_id: Bytes32) -> dict[str, Any]:
         return self._get(f"/v1/requests/{to_hex(request_id)}")
+
+    def progress(self, request_id: Bytes32) -> Progress:
+        """Raises MalformedInput where the API says something else."""
+        told = self.request(request_id)
+        state, is_final, reason = told.get("state"), told.get("is_final"), told.get("reason")
+        if not isinstance(state, str) or not isinstance(is_final, bool) or not isinstance(reason, str | None):
+            raise MalformedInput(
+                "request of the API", "a state, whether it is final, and a reason or null", repr((state, is_final, reason))[:80]
+            )
+        return Progress(state, is_final, reason)
 
     def wait_known(self, request_id: Bytes32, seconds: float = KNOWN_SECONDS) -> None:
         """Returns once the API has seen a request that was made on chain. Raises RequestUnknown when it has not in time."""

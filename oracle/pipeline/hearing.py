@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from oracle.encoding import compute_vote_commitment, keccak256, to_hex
-from oracle.errors import ChainError, InvariantBroken
+from oracle.errors import ChainError, InvariantBroken, PeerError
 from oracle.pipeline.accusing import SIGNATURES_A_TRANSACTION, Accusation, has_stake, is_slashable, read_delivery
 from oracle.pipeline.ruling import SOON_SECONDS, Act, Move, Situation, Verdict, decide
 from oracle.pipeline.watching import Watcher, read_head
@@ -31,13 +31,14 @@ MOST_ATTEMPTS = 12
 
 
 def hear_next(watcher: Watcher, now: float) -> bool:
-    """Takes the most urgent hearing one step on; False where none is due. Raises ChainError when the endpoint fails; nothing is lost."""
+    """Takes the most urgent hearing one step on; False where none is due. Raises ChainError when the endpoint fails, PeerError
+    when a remote signer does; nothing is lost."""
     hearing = hearings.next_hearing(watcher.engine, now) if watcher.disputes.is_there else None
     if hearing is None:
         return False
     try:
         hear(watcher, hearing, now)
-    except ChainError as error:  # perhaps about this one alone: the others must not wait for it
+    except (ChainError, PeerError) as error:  # perhaps about this one alone: the others must not wait for it
         state, problem = hearing.state, str(error)[:500]
         hearings.move(watcher.engine, hearing, state, now + CHAIN_PAUSE_SECONDS, problem=problem)
         raise

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 
 from oracle import journal
-from oracle.attest.keys import load_account
-from oracle.attest.sign import AccountSigner
+from oracle.attest.remote import open_signer
 from oracle.audit.access import OWN_WRITER, Access, load_access
 from oracle.audit.anchor import Anchorer
 from oracle.audit.changes import Running, custody_rotation_entry, tell_running
@@ -26,8 +25,8 @@ from oracle.audit.receipts import add_receipts
 from oracle.audit.retention import parse_retention, prune_once
 from oracle.audit.server import make_app
 from oracle.audit.source import DirectorySource
-from oracle.config import ChainConfig, Config, LogConfig, read_new_password, read_secret
-from oracle.errors import ChainError, ConfigRejected, LogRefused, Rejected
+from oracle.config import ChainConfig, Config, KeyConfig, LogConfig, SignerConfig, read_new_password, read_secret
+from oracle.errors import ChainError, ConfigRejected, LogRefused, PeerError, Rejected
 from oracle.pipeline.background import Background, Step
 from oracle.pipeline.session import connect
 from oracle.pipeline.witness import make_witness_step, open_witnessing
@@ -35,7 +34,7 @@ from oracle.records import Address, Anchor, Bytes32, Domain
 from oracle.relay.contracts import Contracts
 from oracle.relay.metrics import EndpointCollector
 from oracle.relay.sender import AnchorSender
-from oracle.seams import Clock, Signer, SystemClock
+from oracle.seams import Clock, PreimageSigner, SystemClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +84,14 @@ def run_log(config: Config) -> None:
             witnessing.check()
             steps["witness"] = make_witness_step(witnessing, metrics, settings.witness_seconds)
             steps["witness"]()  # before anything is signed: a witness may be ahead
-        if settings.anchor_keystore is not None:
-            signer = AccountSigner(load_account(settings.anchor_keystore, settings.password_file))
+        if (signer := open_anchor_signer(settings)) is not None:
             anchors = open_anchors(config.chain, signer)
             metrics.registry.register(EndpointCollector(anchors.contracts.endpoints))
             anchorer = Anchorer(log, source, anchors, signer, clock)
             metrics.anchored.set(anchorer.check())
             anchorer.log_newest()
             steps["anchor"] = make_anchor_step(anchorer, metrics, settings.anchor_seconds)
-        tell_running(log, _running(settings, access))
+        tell_running(log, _running(settings, access, "" if signer is None else signer.address))
         journal.get("log").info("started", origin=log.origin, size=log.checkpoint.size, vkey=str(key.verifier))
         app = make_app(log, source, access, metrics)
         add_receipts(app, log, source, key)
@@ -131,9 +129,16 @@ def open_idle_log(config: Config) -> Log:
     return Log.open(_places(settings), key, _keeper(settings), SystemClock())
 
 
-def _running(settings: LogConfig, access: Access) -> Running:
+def open_anchor_signer(settings: LogConfig) -> PreimageSigner | None:
+    """The key that signs anchors, in a keystore here or behind a remote signer; None where the log is not anchored."""
+    if settings.anchor_keystore is None and settings.signer_url is None:
+        return None
+    remote = {f.name: getattr(settings, f.name) for f in fields(SignerConfig)}
+    return open_signer(KeyConfig(keystore=settings.anchor_keystore, password_file=settings.password_file, **remote), "log: anchors")
+
+
+def _running(settings: LogConfig, access: Access, anchor_key: str) -> Running:
     policy = b"" if settings.witnesses is None else settings.witnesses.read_bytes()
-    anchor_key = "" if settings.anchor_keystore is None else load_account(settings.anchor_keystore, settings.password_file).address
     writers, readers = list(access.writers.values()), list(access.readers.values())
     return Running(version("affidavit"), writers, readers, settings.retention, policy, anchor_key)
 
@@ -154,7 +159,7 @@ def _keeper(settings: LogConfig) -> Keeper:
     return Keeper(key, parse_retention(settings.retention))
 
 
-def open_anchors(chain: ChainConfig, signer: Signer) -> ContractAnchors:
+def open_anchors(chain: ChainConfig, signer: PreimageSigner) -> ContractAnchors:
     """The AuditAnchor of a deployment, paid for by `signer`. Raises ConfigRejected or ChainError."""
     contracts = connect(chain)
     contracts.check_deployment()
@@ -162,12 +167,12 @@ def open_anchors(chain: ChainConfig, signer: Signer) -> ContractAnchors:
 
 
 def make_anchor_step(anchorer: Anchorer, metrics: LogMetrics, pause_seconds: float) -> Step:
-    """One round of anchoring. A chain that does not answer is tried again; a refusal stays, with the door open for readers."""
+    """One round of anchoring. A chain or a remote signer that does not answer is tried again; a refusal stays, and readers are served."""
 
     def step() -> float:
         try:
             anchor = anchorer.run_once()
-        except ChainError:
+        except (ChainError, PeerError):
             metrics.anchor_failures.inc()
             raise
         except Rejected as refusal:  # the log refuses, or the contract does (CallReverted): both stay, and a person must look

@@ -54,6 +54,7 @@ from oracle.pipeline.work import DistantProver, load_models, open_loading, open_
 from oracle.records import Address, Asked, Block, Bytes32
 from oracle.relay.contracts import Contracts
 from oracle.relay.deployment import load_deployment
+from oracle.relay.endpoints import Endpoints
 from oracle.relay.follow import Follower, SqlTrail, trail_table
 from oracle.relay.metrics import EndpointCollector
 from oracle.seams import ChainReader, Clock, EntryLog, PreimageSigner, Signer, SystemClock
@@ -233,7 +234,7 @@ def run_node(config: Config) -> None:
     node = open_node(config.node, engine, chain, log)
     node.metrics.registry.register(EndpointCollector(chain.endpoints))
     try:
-        _serve(config, config.node, node, engine, log, first_block)
+        _serve(config, config.node, node, engine, log, first_block, chain.endpoints)
     finally:
         _stop_work(node)
     journal.get("node").info("stopped")
@@ -244,7 +245,9 @@ def _stop_work(node: Node) -> None:
         node.workplace.stop()
 
 
-def _serve(config: Config, settings: NodeConfig, node: Node, engine: Engine, log: LogClient, first_block: int) -> None:
+def _serve(
+    config: Config, settings: NodeConfig, node: Node, engine: Engine, log: LogClient, first_block: int, endpoints: Endpoints
+) -> None:
     node.store.requeue_all()
     follower = make_follower(engine, node, first_block, config.chain.confirmations)
     steps = {"follow": make_follow_step(follower, node, config.chain.poll_seconds)}
@@ -253,7 +256,7 @@ def _serve(config: Config, settings: NodeConfig, node: Node, engine: Engine, log
     steps["owed"] = make_deliver_step(node.ledger)
     _warn_unless_registered(node)
     journal.get("node").info("started", signer=node.signer.address, models=[m.directory.name for m in node.library])
-    Background().run(steps, make_app(_door(node, log)), settings.listen, lambda: _stop_work(node))
+    Background().run(steps, make_app(_door(node, log, endpoints)), settings.listen, lambda: _stop_work(node))
 
 
 def _open_chain(config: ChainConfig) -> tuple[Contracts, int]:
@@ -341,7 +344,7 @@ def _open_bls(config: NodeConfig) -> BlsSigner | None:
     return load_bls_signer(config.bls_keystore, password_file)
 
 
-def _door(node: Node, log: LogClient) -> Door:
+def _door(node: Node, log: LogClient, endpoints: Endpoints) -> Door:
     def require_chain() -> None:
         if node.chain.block("latest") is None:
             raise ChainError("the chain has no latest block")
@@ -360,4 +363,5 @@ def _door(node: Node, log: LogClient) -> Door:
     readiness = {"chain": require_chain, "log": require_log, "models": require_models}
     tolerated = frozenset({"log"} if node.log_policy is LogPolicy.OPEN else ())
     parts = (node.name, node.store, node.recent or node.chain, node.library, node.terms, node.metrics)
-    return Door(*parts, readiness, on_accepted, tolerated, node.enclave, None if node.bls is None else node.bls.sign_digest)
+    sign_bls = None if node.bls is None else node.bls.sign_digest
+    return Door(*parts, readiness, on_accepted, tolerated, node.enclave, sign_bls, endpoints.describe)

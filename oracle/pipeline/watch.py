@@ -16,12 +16,11 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from oracle import journal
-from oracle.attest.keys import load_account
 from oracle.attest.prove import Prover
-from oracle.attest.sign import AccountSigner
+from oracle.attest.remote import open_signer
 from oracle.config import Config, WatchConfig, read_address
 from oracle.encoding import PROOF_SELECTOR, keccak256, to_hex, unpack_policy
-from oracle.errors import ChainError, ConfigRejected, InputRejected, ModelUnknown, StoreError, WorkerError, WorkGivenUp
+from oracle.errors import ChainError, ConfigRejected, InputRejected, ModelUnknown, PeerError, StoreError, WorkerError, WorkGivenUp
 from oracle.node.executor import Limits
 from oracle.pipeline.accusing import SIGNATURES_A_TRANSACTION, Accusation, has_stake, is_slashable, read_delivery
 from oracle.pipeline.background import Background, Step, end_by_exception
@@ -38,6 +37,7 @@ from oracle.relay.failures import CallReverted
 from oracle.relay.follow import Follower, SqlTrail
 from oracle.relay.metrics import make_app
 from oracle.relay.sender import Sender
+from oracle.seams import PreimageSigner
 from oracle.store import open_database
 
 IDLE_SECONDS = 0.25
@@ -49,7 +49,8 @@ MOST_BACKOFF_SECONDS = 60.0
 
 # ---- one case -----------------------------------------------------------------------------------------------------------------------
 def judge_next(watcher: Watcher, now: float) -> bool:
-    """Takes the most urgent case one step on; False where nothing is due. Raises ChainError when the endpoint fails; nothing is lost."""
+    """Takes the most urgent case one step on; False where nothing is due. Raises ChainError when the endpoint fails, PeerError when a
+    remote signer does; nothing is lost."""
     case = cases.next_case(watcher.engine, now)
     if case is None:
         return False
@@ -60,7 +61,7 @@ def judge_next(watcher: Watcher, now: float) -> bool:
             prove(watcher, case)
         else:
             act(watcher, case, now)
-    except (ChainError, WorkerError) as error:  # perhaps about this one alone: the others must not wait for it
+    except (ChainError, PeerError, WorkerError) as error:  # perhaps about this one alone: the others must not wait for it
         cases.postpone(watcher.engine, case, now + CHAIN_PAUSE_SECONDS, problem=str(error)[:500])
         raise
     return True
@@ -261,7 +262,7 @@ def run_watch(config: Config) -> None:
     journal.configure("watch")
     chain = connect(config.chain)
     chain.check_deployment()
-    signer = AccountSigner(load_account(watch.keystore, watch.password_file))
+    signer = open_signer(watch, "watch")
     operator = read_voter(watch, chain, signer.address)
     prover, opaque = open_rerunning(watch.models, read_limits(watch))
     try:
@@ -274,7 +275,7 @@ def run_watch(config: Config) -> None:
 class Parts:
     """What a watcher is made of before it has a database."""
 
-    signer: AccountSigner
+    signer: PreimageSigner
     operator: Address | None
     prover: Prover
     opaque: OpaqueRunner
@@ -306,7 +307,7 @@ def read_voter(watch: WatchConfig, chain: Contracts, account: Address) -> Addres
         return None
     operator = read_address(watch.operator, "watch: operator")
     if account != operator and chain.operator_of(account) != operator:
-        raise ConfigRejected("watch: keystore", f"the account of operator {operator}, or its signing key", account)
+        raise ConfigRejected("watch: keystore, signer_address", f"the account of operator {operator}, or its signing key", account)
     return operator
 
 

@@ -30,7 +30,6 @@ from sqlalchemy import (
     Table,
     Text,
     delete,
-    func,
     insert,
     select,
     update,
@@ -40,7 +39,7 @@ from oracle.errors import ConfigRejected
 from oracle.records import Bytes32, Domain, TransactionReceipt
 from oracle.relay.follow import trail_table
 from oracle.relay.schema import require_transition
-from oracle.store import reading
+from oracle.store import count_by, reading
 
 SCHEMA = "watch"
 MOST_ATTEMPTS = 8
@@ -176,9 +175,7 @@ def reconsider_unchecked(engine: Engine) -> int:
 
 def count_by_state(engine: Engine) -> dict[CaseState, int]:
     with reading(engine) as connection:
-        rows = connection.execute(select(_cases.c.state, func.count()).group_by(_cases.c.state)).all()
-    counted = {CaseState(state): count for state, count in rows}
-    return {state: counted.get(state, 0) for state in CaseState}
+        return count_by(connection, _cases.c.state, CaseState)
 
 
 def _case(row: Any) -> Case:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from oracle.encoding import to_hex
 from oracle.records import Asked, Bytes32, Claim, SignedClaim
@@ -14,10 +14,14 @@ from oracle.relay.schema import ANSWERS, CLAIMS, EVENTS, REQUESTS
 from oracle.relay.store import event_row
 from oracle.seams import format_time
 
+CLAIM, REFUSED, OBJECTS = "claim", "refused", "objects"
+"""What a node answered: a claim, a refusal for good, or that the fee of a signed request is too low for it."""
+
 
 def watched_by(engine: Engine, node: str) -> list[Bytes32]:
     """Ids of the requests about which this node has not answered yet, oldest first: all, or old ones could hide new ones."""
-    answered = select(ANSWERS.c.request_id).where(ANSWERS.c.node == node, ANSWERS.c.request_id == REQUESTS.c.request_id)
+    mine = (ANSWERS.c.node == node) & (ANSWERS.c.request_id == REQUESTS.c.request_id)
+    answered = select(ANSWERS.c.request_id).where(mine, ANSWERS.c.answer != OBJECTS)
     query = select(REQUESTS.c.request_id).where(REQUESTS.c.is_watched, ~answered.exists()).order_by(REQUESTS.c.id)
     with engine.begin() as connection:  # a replica that lost the lease asks nobody
         return list(connection.execute(query).scalars())
@@ -27,7 +31,7 @@ def record_claim(connection: Connection, node: str, signed: SignedClaim, now: da
     """Keeps a checked claim and that this node has answered. Returns whether the claim is new."""
     c, claim = CLAIMS.c, signed.claim
     is_same = (c.request_id == claim.request_id) & (c.signer == signed.signer) & (c.output_digest == claim.output_digest)
-    record_answer(connection, claim.request_id, node, "claim", signed.signer)
+    record_answer(connection, claim.request_id, node, CLAIM, signed.signer)
     known = connection.execute(select(c.proof, c.enclave, c.bls).where(is_same)).one_or_none()
     if known is not None:  # from another node of the same operator
         more = {"proof": signed.proof} if signed.proof and not known.proof else {}
@@ -57,7 +61,7 @@ def record_new_claims(connection: Connection, node: str, claims: Sequence[Signed
             record_claim(connection, node, signed, now)
     if not fresh:
         return
-    record_answers(connection, node, {signed.claim.request_id: ("claim", signed.signer) for signed in fresh})
+    record_answers(connection, node, {signed.claim.request_id: (CLAIM, signed.signer) for signed in fresh})
     connection.execute(insert(CLAIMS), [_claim_row(node, signed, now) for signed in fresh])
     connection.execute(insert(EVENTS), [_claim_event(signed, now) for signed in fresh])
 
@@ -83,23 +87,40 @@ def _claim_event(signed: SignedClaim, now: datetime) -> dict[str, Any]:
     return event_row(signed.claim.request_id, "claim", now, detail)
 
 
-def record_answers(connection: Connection, node: str, answers: Mapping[Bytes32, tuple[str, str]]) -> None:
-    """As `record_answer` for each request, with what was answered and its detail."""
-    answered = connection.execute(select(ANSWERS.c.request_id).where(ANSWERS.c.node == node, ANSWERS.c.request_id.in_(list(answers))))
-    known = set(answered.scalars())
-    rows = [
-        {"request_id": request_id, "node": node, "answer": answer, "detail": detail}
-        for request_id, (answer, detail) in answers.items()
-        if request_id not in known
+def record_answers(connection: Connection, node: str, answers: Mapping[Bytes32, tuple[str, str]]) -> list[Bytes32]:
+    """As `record_answer` for each request, with what was answered and its detail. Returns about which the node had not answered yet.
+
+    An objection (OBJECTS) is an answer that any other takes the place of: the node is asked again.
+    """
+    of_node = (ANSWERS.c.node == node) & ANSWERS.c.request_id.in_(list(answers))
+    known = {
+        Bytes32(request_id): answer
+        for request_id, answer in connection.execute(select(ANSWERS.c.request_id, ANSWERS.c.answer).where(of_node))
+    }
+    new = [
+        request_id
+        for request_id, (answer, _) in answers.items()
+        if known.get(request_id, OBJECTS) == OBJECTS and (request_id not in known or answer != OBJECTS)
     ]
-    if rows:
+    if changed := [request_id for request_id in new if request_id in known]:
+        connection.execute(delete(ANSWERS).where(ANSWERS.c.node == node, ANSWERS.c.request_id.in_(changed)))
+    if new:
+        rows = [{"request_id": i, "node": node, "answer": answers[i][0], "detail": answers[i][1]} for i in new]
         connection.execute(insert(ANSWERS), rows)
+    return new
+
+
+def refusals_of(connection: Connection, request_id: Bytes32) -> list[str]:
+    """What the nodes that do not work on a request say, in a fixed order: one for each of them."""
+    said = select(ANSWERS.c.detail).where(ANSWERS.c.request_id == request_id, ANSWERS.c.answer.in_((REFUSED, OBJECTS)))
+    return list(connection.execute(said.order_by(ANSWERS.c.detail)).scalars())
 
 
 def nodes_answered(connection: Connection, request_ids: Sequence[Bytes32]) -> dict[Bytes32, set[str]]:
-    """Who has answered about each."""
+    """Who has answered about each, and is not asked again."""
     answered: dict[Bytes32, set[str]] = {request_id: set() for request_id in request_ids}
-    for request_id, node in connection.execute(select(ANSWERS.c.request_id, ANSWERS.c.node).where(ANSWERS.c.request_id.in_(request_ids))):
+    query = select(ANSWERS.c.request_id, ANSWERS.c.node).where(ANSWERS.c.request_id.in_(request_ids), ANSWERS.c.answer != OBJECTS)
+    for request_id, node in connection.execute(query):
         answered[Bytes32(request_id)].add(node)
     return answered
 

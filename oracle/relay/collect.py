@@ -18,11 +18,14 @@ from oracle.errors import ClaimRejected, EvidenceRejected, PeerError
 from oracle.records import Address, Asked, Bytes32, Claim, Delivery, Evidence, OnChainStatus, Operator, SignedClaim
 from oracle.relay import outbox
 from oracle.relay.claims import (
+    OBJECTS,
+    REFUSED,
     claims_of,
     claims_of_all,
     nodes_answered,
     record_answers,
     record_new_claims,
+    refusals_of,
     stop_watching,
     watched_by,
 )
@@ -33,6 +36,7 @@ from oracle.relay.schema import EVENTS, JOBS, REQUESTS, JobKind, JobState, Reque
 from oracle.relay.settle import expire, follow_job, is_delivered, settle_unasked
 from oracle.relay.statements import state_once
 from oracle.relay.store import Move, RequestView, add_event, move_all, request_views, state_of, states_of, view_of
+from oracle.relay.underpaid import name_underpaid
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 2.0
@@ -60,6 +64,7 @@ class Pauses:
 
     due: dict[Bytes32, float] = field(default_factory=dict)
     length: dict[Bytes32, float] = field(default_factory=dict)
+    objected: set[Bytes32] = field(default_factory=set)
     node_due: float = 0.0
     node_length: float = FIRST_PAUSE_SECONDS
 
@@ -72,7 +77,14 @@ class Pauses:
         self.node_due = moment + self.node_length
         self.node_length = min(2 * self.node_length, LONGEST_OUTAGE_PAUSE_SECONDS)
 
+    def is_news(self, request_id: Bytes32) -> bool:
+        """Whether the node's objection to a request was not heard before: it repeats it as often as it is asked."""
+        is_new = request_id not in self.objected
+        self.objected.add(request_id)
+        return is_new
+
     def forget(self, request_id: Bytes32) -> None:
+        self.objected.discard(request_id)
         self.due.pop(request_id, None)
         self.length.pop(request_id, None)
 
@@ -148,12 +160,14 @@ class Collector:
         judged: list[tuple[Asked, Answer]] = []
         try:
             for one in asked:
-                if (answer := self._judge(node, one, answers[one.request_id])) is not None:
+                if (answer := self._judge(node, one, answers[one.request_id])) is None:
+                    continue
+                if answer.objection is None or pauses.is_news(one.request_id):
                     judged.append((one, answer))
         finally:  # where the chain is away, what could be judged without it is kept
             if judged:
                 self._take_answers(node, judged)
-            taken = {one.request_id for one, _ in judged}
+            taken = {one.request_id for one, answer in judged if answer.objection is None}
             for request_id in request_ids:
                 if request_id in taken:
                     pauses.forget(request_id)
@@ -161,11 +175,11 @@ class Collector:
                     pauses.later(request_id, moment)
 
     def _judge(self, node: NodePeer, asked: Asked, answer: Answer | PeerError) -> Answer | None:
-        """The answer as it may be kept: a checked claim or a refusal; None where there is neither yet. Raises ChainError."""
+        """The answer as it may be kept: a checked claim, a refusal or an objection; None where there is none yet. Raises ChainError."""
         if isinstance(answer, PeerError):
             return None
         if answer.claim is None:
-            return None if answer.refusal is None else answer
+            return None if answer == Answer() else answer
         try:
             operator = self._attestation.check(answer.claim, asked, self._attestation.operators())
             if answer.claim.proof:  # once, here: what is kept was accepted by the verifier
@@ -178,16 +192,18 @@ class Collector:
         return Answer(claim=self._with_true_bls(answer.claim, operator, node))
 
     def _take_answers(self, node: NodePeer, judged: Sequence[tuple[Asked, Answer]]) -> None:
-        refused = {asked.request_id: answer.refusal for asked, answer in judged if answer.refusal is not None}
+        refused = {asked.request_id: (REFUSED, answer.refusal) for asked, answer in judged if answer.refusal is not None}
+        refused |= {asked.request_id: (OBJECTS, answer.objection) for asked, answer in judged if answer.objection is not None}
         with self._lane.engine.begin() as connection:
             now = self._lane.clock.now()  # inside the transaction, so that times grow with ids
             if claims := [answer.claim for _, answer in judged if answer.claim is not None]:
                 record_new_claims(connection, node.url, claims, now)
-            if refused:
-                record_answers(connection, node.url, {request_id: ("refused", problem) for request_id, problem in refused.items()})
-            for request_id, problem in refused.items():
-                add_event(connection, request_id, "claim_refused", now, node=node.url, problem=problem)
+            new = record_answers(connection, node.url, refused) if refused else []
+            for request_id in new:
+                add_event(connection, request_id, "claim_refused", now, node=node.url, problem=refused[request_id][1])
             self.decide_all(connection, [asked for asked, _ in judged])
+            for asked in (asked for asked, _ in judged if asked.request_id in new):
+                name_underpaid(connection, asked, len(self._nodes), now)
 
     def _with_true_bls(self, signed: SignedClaim, operator: Operator, node: NodePeer) -> SignedClaim:
         """The claim without its BLS signature where that is none: the other one still counts."""
@@ -369,7 +385,7 @@ def _had_quorum(lane: Lane, asked: Asked) -> bool:
 
 
 def _describe(connection: Connection, asked: Asked) -> str:
-    """Why there was no answer: how many signed what."""
+    """Why there was no answer: how many signed what, and why others did not."""
     counts: dict[str, int] = {}
     for signed in claims_of(connection, asked):
         digest = to_hex(signed.claim.output_digest)
@@ -379,4 +395,6 @@ def _describe(connection: Connection, asked: Asked) -> str:
     wanted = [f"{policy.quorum} equal claims"] if policy.quorum else []
     wanted += ["proof"] if policy.proof else []
     wanted += ["enclave's signature"] if policy.enclave else []
-    return f"no {' and '.join(wanted)} before the deadline: {told}"
+    refusals = refusals_of(connection, asked.request_id)
+    refused = f"; refused by {len(refusals)}: {'; '.join(dict.fromkeys(refusals))}"[:1000] if refusals else ""
+    return f"no {' and '.join(wanted)} before the deadline: {told}{refused}"

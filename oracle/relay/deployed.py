@@ -12,14 +12,17 @@ from web3 import Web3
 from web3.contract import Contract
 from web3.types import BlockIdentifier, EventData, LogReceipt
 
-from oracle.encoding import COPROCESSOR_DOMAIN_NAME, domain_separator, parse_hex, to_hex
+from oracle.encoding import ANCHOR_DOMAIN_NAME, COPROCESSOR_DOMAIN_NAME, domain_separator, parse_hex, to_hex
 from oracle.errors import ChainError, ConfigRejected
+from oracle.limits import ZERO_ADDRESS
 from oracle.records import Address, Bytes32, Domain
 from oracle.relay import jsonrpc
 from oracle.relay.artifacts import load_artifact
 from oracle.relay.deployment import CONTRACTS, Deployment
 from oracle.relay.endpoint import CODEC, RPC_TIMEOUT_SECONDS, Endpoint, asking
 from oracle.relay.endpoints import Endpoints
+from oracle.relay.failures import CallReverted
+from oracle.relay.links import links_of, routes_of
 from oracle.relay.transact import Call
 
 LOG_PAGE_BLOCKS = 10_000
@@ -47,7 +50,8 @@ class Deployed(Endpoint):
         return self.deployment.disputes is not None
 
     def check_deployment(self) -> None:
-        """Raises ConfigRejected unless the endpoint is on the deployment's chain and the contracts there are ours."""
+        """Raises ConfigRejected unless the endpoint is on the deployment's chain, the contracts there are ours, and name each other as the
+        deployment file does."""
         self.endpoints.require_chain(self.deployment.chain_id)
         if (chain_id := self.chain_id()) != self.deployment.chain_id:
             raise ConfigRejected("chain id of the endpoint", self.deployment.chain_id, chain_id)
@@ -58,6 +62,27 @@ class Deployed(Endpoint):
         expected = domain_separator(COPROCESSOR_DOMAIN_NAME, self.domain.chain_id, self.domain.coprocessor)
         if separator != expected:
             raise ConfigRejected("EIP-712 domain of the Coprocessor", to_hex(expected), to_hex(separator))
+        self._check_links()
+
+    def _check_links(self) -> None:
+        """Raises ConfigRejected where the contracts name others than the deployment file does (`oracle.relay.links`)."""
+        for link, stated in links_of(self.deployment):
+            self._require_named(f"{link.contract}.{link.view} of the deployment", stated, link.contract, link.view)
+        for name, selector, stated in routes_of(self.deployment):
+            self._require_named(f"{name} of the deployment's router", stated, "VerifierRouter", "routeOf", selector)
+        anchor = self._view("AuditAnchor", "eip712Domain")
+        if (name := str(anchor[1])) != ANCHOR_DOMAIN_NAME:
+            raise ConfigRejected("EIP-712 domain of the AuditAnchor", ANCHOR_DOMAIN_NAME, name)
+
+    def _require_named(self, what: str, stated: Address, contract: str, view: str, *arguments: Any) -> None:
+        """A contract that has no such view names nothing."""
+        try:
+            answer = self._view(contract, view, *arguments)
+        except CallReverted:
+            answer = ZERO_ADDRESS
+        named = Address(answer[0] if isinstance(answer, tuple | list) else answer)
+        if named.lower() != stated.lower():
+            raise ConfigRejected(what, stated, named)
 
     def call(self, contract: str, function: str, *arguments: Any, value_wei: int = 0) -> Call:
         """Calldata for any function of the deployment's contracts, by name."""

@@ -77,6 +77,16 @@ class Endpoint:
         raw = self._raw_receipt(transaction)
         return None if raw is None else receipt_of(transaction, raw, [])
 
+    def cost_of(self, transaction: Bytes32) -> tuple[int, int] | None:
+        """(gas used, wei paid for it) of a mined transaction; None while it is not mined."""
+        with asking("receipt"):
+            found = self._ask("eth_getTransactionReceipt", to_hex(transaction))
+            if found is None:
+                return None
+            f = jsonrpc.fields(found)
+            gas = jsonrpc.quantity(f["gasUsed"])
+            return gas, gas * jsonrpc.quantity(f["effectiveGasPrice"])
+
     def _raw_receipt(self, transaction: Bytes32) -> jsonrpc.Receipt | None:
         with asking("receipt"):
             found = self._ask("eth_getTransactionReceipt", to_hex(transaction))

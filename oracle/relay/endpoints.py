@@ -18,7 +18,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import httpx
@@ -131,6 +131,10 @@ class Endpoints:
     def snapshot(self) -> list[EndpointStatus]:
         """The endpoints in the order they were given in."""
         return [self._status_of(upstream) for upstream in self._upstreams]
+
+    def describe(self) -> dict[str, Any]:
+        """As /health tells it: how many must agree, and the state of each."""
+        return {"quorum": self.quorum, "endpoints": [asdict(one) for one in self.snapshot()]}
 
     def _status_of(self, upstream: Upstream) -> EndpointStatus:
         state, record = self._state_of(upstream), upstream.record

@@ -38,7 +38,7 @@ from sqlalchemy import (
 from oracle.records import Address, Bytes32
 from oracle.relay.cases import METADATA, Case, lock_block_hash
 from oracle.relay.schema import require_transition
-from oracle.store import reading
+from oracle.store import count_by, reading
 
 
 class HearingState(StrEnum):
@@ -206,18 +206,15 @@ def _find_vote(connection: Connection, request_id: Bytes32, member: Address) -> 
 
 def count_by_state(engine: Engine) -> dict[HearingState, int]:
     with reading(engine) as connection:
-        rows = connection.execute(select(_hearings.c.state, func.count()).group_by(_hearings.c.state)).all()
-    counted = {HearingState(state): count for state, count in rows}
-    return {state: counted.get(state, 0) for state in HearingState}
+        return count_by(connection, _hearings.c.state, HearingState)
 
 
 def count_by_duty(engine: Engine) -> dict[Duty, int]:
     """Of hearings that are not closed: by what this watcher's operator owes them."""
     t = _hearings
     with reading(engine) as connection:
-        query = select(t.c.duty, func.count()).where(t.c.state.in_(sorted(_OPEN))).group_by(t.c.duty)
-        counted = {Duty(duty): count for duty, count in connection.execute(query).all()}
-    return {duty: counted.get(duty, 0) for duty in Duty if duty is not Duty.NONE}
+        counted = count_by(connection, t.c.duty, Duty, t.c.state.in_(sorted(_OPEN)))
+    return {duty: count for duty, count in counted.items() if duty is not Duty.NONE}
 
 
 def find_next_deadline(engine: Engine) -> int | None:

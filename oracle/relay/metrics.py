@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
 from typing import Any, Protocol
 
 from fastapi import FastAPI, Response
@@ -11,16 +10,16 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine
 
 from oracle.errors import AffidavitError
 from oracle.relay import outbox
 from oracle.relay.endpoints import STATES, Endpoints
-from oracle.relay.schema import SLOTS
+from oracle.relay.schema import SLOTS, SlotState
 from oracle.relay.statements import count_waiting
 from oracle.relay.store import count_by_state
 from oracle.seams import Clock
-from oracle.store import reading
+from oracle.store import count_by, reading
 
 
 class StoreCollector(Collector):
@@ -33,7 +32,7 @@ class StoreCollector(Collector):
         with reading(self._engine) as connection:
             jobs = outbox.count_jobs(connection)
             replaced, waiting_seconds = outbox.measure_waiting(connection, self._clock.now())
-            slots: dict[str, int] = dict(connection.execute(select(SLOTS.c.state, func.count()).group_by(SLOTS.c.state)).all())
+            slots = count_by(connection, SLOTS.c.state, SlotState)
         yield _family("affidavit_relay_requests", "Requests by state", count_by_state(self._engine))
         yield _family("affidavit_relay_jobs", "Jobs by state", jobs)
         yield _family("affidavit_relay_nonces", "Nonces of the account by state; foreign means that the key is used elsewhere", slots)
@@ -123,8 +122,7 @@ def make_app(
 
     @app.get("/health")
     def get_health() -> dict[str, Any]:
-        told = {} if endpoints is None else {"quorum": endpoints.quorum, "endpoints": [asdict(one) for one in endpoints.snapshot()]}
-        return {"status": "alive"} | told
+        return {"status": "alive"} | ({} if endpoints is None else endpoints.describe())
 
     @app.get("/ready")
     def get_ready() -> JSONResponse:

@@ -32,6 +32,7 @@ from oracle.relay.schema import (
 from oracle.relay.store import RequestView, view_of
 from oracle.relay.transact import Fees, SignedTransaction
 from oracle.seams import format_time
+from oracle.store import count_by
 
 OPEN_SLOTS = (SlotState.SIGNED, SlotState.SENT, SlotState.MINED, SlotState.FOREIGN)
 UNMINED_SLOTS = (SlotState.SIGNED, SlotState.SENT)
@@ -195,8 +196,7 @@ def replace_payload(connection: Connection, job: Job, payload: dict[str, Any]) -
 
 
 def count_jobs(connection: Connection) -> dict[JobState, int]:
-    counts: dict[str, int] = dict(connection.execute(select(JOBS.c.state, func.count()).group_by(JOBS.c.state)).all())
-    return {state: counts.get(state.value, 0) for state in JobState}
+    return count_by(connection, JOBS.c.state, JobState)
 
 
 # ---- slots and transactions ------------------------------------------------------------------------------------------------------------

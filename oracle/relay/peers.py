@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,9 @@ BATCH_HEADER = "affidavit-batch"
 """The node's: how many requests it may be asked about at once."""
 MOST_ASKED_AT_ONCE = 64
 MOST_TOLD_BYTES = 900_000
+UNPAID = 402
+"""The status of RequestUnpaid (`oracle.http`)."""
+MOST_PROBLEM_CHARACTERS = 500
 REQUEST_BYTES = 1024
 """Of a request handed over, without its input and signature: more than there can be."""
 
@@ -35,10 +38,12 @@ class NodeAway(PeerError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Exactly one of: a claim (unchecked), a refusal for good, or neither: ask again later."""
+    """At most one of: a claim (unchecked), a refusal for good, an objection to the fee of a request that was handed over, which the node
+    may drop; nothing, or an objection: ask again later."""
 
     claim: SignedClaim | None = None
     refusal: str | None = None
+    objection: str | None = None
 
 
 class NodePeer:
@@ -67,10 +72,10 @@ class NodePeer:
 
         Raises NodeAway where it does not answer, PeerError where it answers with something that is no answer.
         """
-        if asked.request.is_signed_off_chain and asked.request_id not in self._told:
-            self._tell(asked)
+        told = self._tell(asked) if asked.request.is_signed_off_chain and asked.request_id not in self._told else Answer()
         status, document = self._exchange("GET", f"/v1/claims/{to_hex(asked.request_id)}")
-        return self._read_answer(asked, status, document)
+        answer = self._read_answer(asked, status, document)
+        return told if answer == Answer() else answer
 
     def ask_all(self, asked: Sequence[Asked]) -> dict[Bytes32, Answer | PeerError]:
         """What the node says about several requests, at once where it has said that it can be asked so; raises NodeAway as `ask` does.
@@ -85,20 +90,21 @@ class NodePeer:
         return told | (self._ask_at_once(rest) if rest else {})
 
     def _tell_all(self, asked: Sequence[Asked]) -> dict[Bytes32, Answer | PeerError]:
-        """Hands several over. Returns those about which there is nothing to ask now: on which the node failed, and which were handed over
-        together with others, since there is no claim yet."""
+        """Hands several over. Returns those about which there is nothing to ask now: on which the node failed, which it does not take for
+        their fee, and which were handed over together with others, since there is no claim yet."""
         if len(asked) == 1 or not self._takes_many:
-            return {one.request_id: error for one in asked if (error := self._tell_safely(one)) is not None}
+            return {one.request_id: told for one in asked if (told := self._tell_safely(one)) != Answer()}
         done: dict[Bytes32, Answer | PeerError] = {}
         for some in _in_pieces(asked):
             status, document = self._exchange("POST", "/v1/requests/many", {"requests": [asked_to_json(one) for one in some]})
-            told = document.get("requests") if isinstance(document, dict) else None
-            if status != 200 or not isinstance(told, dict):
+            items = document.get("requests") if isinstance(document, dict) else None
+            if status != 200 or not isinstance(items, dict):
                 self._takes_many = False  # another version
                 return done | self._tell_all([one for one in asked if one.request_id not in done])
             for one in some:
-                item = told.get(to_hex(one.request_id))
-                done[one.request_id] = self._take_told(one, item.get("status") if isinstance(item, dict) else None) or Answer()
+                item = items.get(to_hex(one.request_id))
+                parts = (item.get("status"), item.get("body")) if isinstance(item, dict) else (None, None)
+                done[one.request_id] = self._take_told(one, *parts)
         return done
 
     def _ask_at_once(self, asked: Sequence[Asked]) -> dict[Bytes32, Answer | PeerError]:
@@ -127,15 +133,15 @@ class NodePeer:
         except PeerError as error:
             return error
 
-    def _tell_safely(self, asked: Asked) -> PeerError | None:
+    def _tell_safely(self, asked: Asked) -> Answer | PeerError:
         try:
             if asked.request.is_signed_off_chain and asked.request_id not in self._told:
-                self._tell(asked)
+                return self._tell(asked)
         except NodeAway:
             raise
         except PeerError as error:
             return error
-        return None
+        return Answer()
 
     def _read_answer(self, asked: Asked, status: int, document: Any) -> Answer:
         """Raises PeerError."""
@@ -147,23 +153,27 @@ class NodePeer:
             except MalformedInput as error:
                 raise PeerError(f"node {self.url} sent a malformed claim") from error
         if status in (422, 500) and isinstance(document, dict) and document.get("state") in ("refused", "broken"):
-            return Answer(refusal=f"{document.get('title', '')}: {document.get('detail', '')}"[:500])
+            return Answer(refusal=_problem(document))
         if status in (202, 404):
             return Answer()
         raise PeerError(f"node {self.url} answered with status {status}")
 
-    def _tell(self, asked: Asked) -> None:
+    def _tell(self, asked: Asked) -> Answer:
         """A refusal here is not for good: the node may not have seen the deposit or the model yet."""
-        status, _ = self._exchange("POST", "/v1/requests", asked_to_json(asked))
-        if (error := self._take_told(asked, status)) is not None:
-            raise error
+        status, document = self._exchange("POST", "/v1/requests", asked_to_json(asked))
+        told = self._take_told(asked, status, document)
+        if isinstance(told, PeerError):
+            raise told
+        return told
 
-    def _take_told(self, asked: Asked, status: object) -> PeerError | None:
+    def _take_told(self, asked: Asked, status: object, document: object) -> Answer | PeerError:
         if status in (200, 202):
             self._told.add(asked.request_id)
         elif type(status) is not int or status >= 500:
             return PeerError(f"node {self.url} answered with status {status}")
-        return None
+        elif status == UNPAID and isinstance(document, dict) and is_about_the_fee(problem := _problem(document)):
+            return Answer(objection=problem)
+        return Answer()
 
     def _exchange(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """Status and JSON document; the document is None where the body is not JSON of an acceptable size."""
@@ -174,6 +184,15 @@ class NodePeer:
                 return response.status_code, _parse(read_bounded(response, f"node {self.url}", MAX_ANSWER_BYTES, MAX_ANSWER_SECONDS))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise NodeAway(f"node {self.url} does not answer") from error
+
+
+def is_about_the_fee(problem: str) -> bool:
+    """Whether a node's words say that the fee is too low for it (`oracle.node.intake`), and not that it sees no deposit, which may come."""
+    return problem.startswith("RequestUnpaid: request.fee_wei")
+
+
+def _problem(document: Mapping[str, Any]) -> str:
+    return f"{document.get('title', '')}: {document.get('detail', '')}"[:MOST_PROBLEM_CHARACTERS]
 
 
 def _in_pieces(asked: Sequence[Asked]) -> Iterator[list[Asked]]:

@@ -181,7 +181,7 @@ REQUESTS = Table(
     Column("block_hash", _DIGEST),
     Column("transaction", _DIGEST),
     Column("state", String(16), nullable=False),
-    Column("reason", Text),  # why FAILED or EXPIRED
+    Column("reason", Text),  # why FAILED or EXPIRED, or why COLLECTING will come to nothing
     Column("is_watched", Boolean, nullable=False),  # nodes are still asked: also after a quorum, until every node has answered
     Column("updated", String(32), nullable=False),  # RFC 3339
     Index("requests_state", "state", "id"),
@@ -211,10 +211,10 @@ ANSWERS = Table(
     METADATA,
     Column("request_id", _DIGEST, ForeignKey("requests.request_id"), primary_key=True),
     Column("node", Text, primary_key=True),
-    Column("answer", String(16), nullable=False),  # claim, refused
+    Column("answer", String(16), nullable=False),  # claim, refused, objects
     Column("detail", Text, nullable=False),
 )
-"""Nodes that need not be asked again about a request."""
+"""What nodes answered about a request. Who answered need not be asked again, unless it only objects to the fee."""
 
 JOBS = Table(
     "jobs",

@@ -17,7 +17,7 @@ from oracle.relay.endpoint import Endpoint
 from oracle.relay.failures import CallReverted
 from oracle.relay.fees import compute_fees
 from oracle.relay.transact import TRANSACTION_GAS_CAP, Call, compute_calldata_floor_gas, sign_transaction
-from oracle.seams import Signer
+from oracle.seams import PreimageSigner
 
 WAIT_SECONDS = 120.0
 GAS_MARGIN_PERCENT = 20
@@ -26,7 +26,7 @@ GAS_MARGIN_PERCENT = 20
 class Sender:
     """One account that sends through one endpoint. Not safe for two threads at once: they would take the same nonce."""
 
-    def __init__(self, endpoint: Endpoint, signer: Signer, wait_seconds: float = WAIT_SECONDS) -> None:
+    def __init__(self, endpoint: Endpoint, signer: PreimageSigner, wait_seconds: float = WAIT_SECONDS) -> None:
         self.endpoint = endpoint
         self._signer = signer
         self._wait_seconds = wait_seconds
@@ -91,7 +91,7 @@ class PersonalSender(Sender):
 class AnchorSender:
     """Puts tree heads on chain for the log's process."""
 
-    def __init__(self, contracts: Contracts, signer: Signer, wait_seconds: float = WAIT_SECONDS) -> None:
+    def __init__(self, contracts: Contracts, signer: PreimageSigner, wait_seconds: float = WAIT_SECONDS) -> None:
         self._contracts = contracts
         self._sender = Sender(contracts, signer, wait_seconds)
 

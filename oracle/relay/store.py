@@ -20,7 +20,7 @@ from oracle.records import Address, Asked, Block, Bytes32, Domain
 from oracle.relay.schema import DEPLOYMENT, EVENTS, REQUEST_TRANSITIONS, REQUESTS, RequestState, require_transition
 from oracle.relay.terms import Terms, read_terms, write_terms
 from oracle.seams import format_time
-from oracle.store import reading
+from oracle.store import count_by, reading
 from oracle.wire import request_from_text, request_to_json
 
 END_OF_TIME = (1 << 63) - 1
@@ -32,10 +32,10 @@ FINAL_STATES = (RequestState.FINAL, RequestState.REFUNDED, RequestState.CONFLICT
 class RequestEvent:
     """One step of a request's history. `id` grows over all requests: a follower resumes after the last one it saw.
 
-    Kinds: seen, claim, claim_refused, disagreement, agreed, delivery_refused, signed, sent, fees_raised, fees_at_limit, cancelled, mined,
-    unmined, nonce_lost, pending, final, expired, refund_queued, refunded, failed, conflict, dropped, seen_again, lie, not_done, again,
-    adopted, delivered_elsewhere, replaced, refund_mined, finalize_mined, refund_failed, finalize_failed, and still_… when a request that
-    came back meets its job.
+    Kinds: seen, claim, claim_refused, underpaid, disagreement, agreed, delivery_refused, signed, sent, fees_raised, fees_at_limit,
+    cancelled, mined, unmined, nonce_lost, pending, final, expired, refund_queued, refunded, failed, conflict, dropped, seen_again, lie,
+    not_done, again, adopted, delivered_elsewhere, replaced, refund_mined, finalize_mined, refund_failed, finalize_failed, and still_… when
+    a request that came back meets its job.
     """
 
     id: int
@@ -326,9 +326,7 @@ def promised_wei(connection: Connection, requester: Address) -> int:
 def count_by_state(engine: Engine) -> dict[RequestState, int]:
     """How many requests are in each state; every state is there."""
     with reading(engine) as connection:
-        query = select(REQUESTS.c.state, func.count()).group_by(REQUESTS.c.state)
-        counts = {row.state: int(row[1]) for row in connection.execute(query)}
-    return {state: counts.get(state.value, 0) for state in RequestState}
+        return count_by(connection, REQUESTS.c.state, RequestState)
 
 
 def view_of(row: Row[Any]) -> RequestView:

@@ -13,7 +13,7 @@ from hexbytes import HexBytes
 from oracle.encoding import encode_rlp, keccak256, parse_address, parse_hex, to_hex
 from oracle.errors import InvariantBroken
 from oracle.records import Address, Bytes32
-from oracle.seams import PreimageSigner
+from oracle.seams import PreimageSigner, Shown
 
 TRANSACTION_GAS_CAP = 16_777_216
 """EIP-7825: no transaction may have a higher gas limit."""
@@ -65,7 +65,8 @@ def sign_transaction(call: Call, chain_id: int, nonce: int, gas: int, fees: Fees
     """Signs a type 2 transaction without access list. A gas limit above EIP-7825's cap is InvariantBroken: callers split before."""
     if not TRANSFER_GAS <= gas <= TRANSACTION_GAS_CAP:
         raise InvariantBroken(f"gas limit {gas} outside {TRANSFER_GAS} to {TRANSACTION_GAS_CAP}")
-    signature = signer.sign_preimage(transaction_preimage(call, chain_id, nonce, gas, fees))
+    parts = (call, chain_id, nonce, gas, fees)
+    signature = signer.sign_preimage(transaction_preimage(*parts), lambda: Shown(transaction=_shown(*parts)))
     r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
     raw = TYPE_2 + encode_rlp([*_fields(call, chain_id, nonce, gas, fees), signature[64] - 27, r, s])
     return SignedTransaction(keccak256(raw), raw, nonce, gas, fees)
@@ -76,6 +77,20 @@ def read_call(raw: bytes) -> Call:
     fields = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
     to = bytes(fields["to"])
     return Call(parse_address(to_hex(to), "recipient") if to else None, bytes(fields["data"]), int(fields["value"]))
+
+
+def _shown(call: Call, chain_id: int, nonce: int, gas: int, fees: Fees) -> dict[str, str]:
+    """As eth_signTransaction takes them."""
+    numbers = {
+        "chainId": chain_id,
+        "nonce": nonce,
+        "maxPriorityFeePerGas": fees.priority_fee_wei,
+        "maxFeePerGas": fees.max_fee_wei,
+        "gas": gas,
+        "value": call.value_wei,
+    }
+    to = {} if call.to is None else {"to": call.to}
+    return {name: hex(value) for name, value in numbers.items()} | to | {"data": to_hex(call.data)}
 
 
 def _fields(call: Call, chain_id: int, nonce: int, gas: int, fees: Fees) -> list[int | bytes | list[int | bytes]]:

@@ -33,6 +33,8 @@ from tests.docs.test_snippets import ROOT, blocks
 CNN = find_seeds() / "models/digits-cnn/opaque"
 POLICY = Policy(quorum=1, window_seconds=600, disputable=True)
 TERMS = DisputeTerms(audit_one_in=0)  # the lot would open an audit, sometimes, where these tests want a dispute
+BLOCK_SECONDS = 0.25
+"""What is waited for is blocks. Each takes a second of the chain's time, which so runs four times as fast: windows outlast the tests."""
 FEE_WEI = 10**15
 IMAGE = digits.load_images(1, start=3)[0]
 INPUT = Tensors({"image": WantedTensor((1, 1, 8, 8), IMAGE.pixels)})
@@ -44,7 +46,8 @@ LIAR, CHALLENGER = operator_address(0), Address(local_account(WATCHER).address)
 @contextmanager
 def running_court(directory: Path) -> Iterator[Network]:
     """One operator with a node, three who vote, and a watcher without a seat who puts up bonds."""
-    plan = Plan(operators=1, voters=3, provers=0, is_witnessed=False, models=("digits-cnn/opaque",), disputes=TERMS)
+    models, blocks = ("digits-cnn/opaque",), BLOCK_SECONDS
+    plan = Plan(operators=1, voters=3, provers=0, is_witnessed=False, models=models, block_seconds=blocks, disputes=TERMS)
     with running_network(directory, plan) as network:
         yield network
 

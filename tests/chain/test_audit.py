@@ -35,8 +35,10 @@ from oracle.relay.deployment import write_deployment
 from oracle.relay.failures import CallReverted
 from oracle.relay.sender import AnchorSender
 from tests.chain.conftest import World, account
+from tests.twins.api import served
 from tests.twins.audited import ShownSource
 from tests.twins.logs import KEY, START, TickingClock, entry, open_log
+from tests.twins.signer import ReferenceRpcSigner
 
 ANCHOR = AccountSigner(account(8))
 LOG_ID = compute_log_id(KEY.name, ANCHOR.address)
@@ -238,6 +240,24 @@ def test_the_process_serves_anchors_survives_kill_and_is_audited(world: World, t
         if process.poll() is None:
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def test_the_process_anchors_with_a_key_that_lives_elsewhere(world: World, tmp_path: Path) -> None:
+    log, twin = LogProcess(world, tmp_path), ReferenceRpcSigner()
+    twin.add(account(8))
+    (tmp_path / "anchor.json").unlink()
+    with served(twin.app()) as url:
+        keys = f'signer_url = "{url}"\nsigner_api = "eth"\nsigner_address = "{account(8).address}"\n'
+        log.config.write_text(log.config.read_text().replace('anchor_keystore = "anchor.json"\n', keys))
+        process = log.start()
+        try:
+            wait_for_anchor(log, log.client().append(entry(0)).index + 1)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+            process.wait()
+    assert {shown.get("primaryType", "transaction") for shown in twin.signed} == {"Anchor", "transaction"}
 
 
 def test_a_restored_process_does_not_start(world: World, tmp_path: Path) -> None:

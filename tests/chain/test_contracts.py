@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from oracle.attest.sign import AccountSigner, sign_claim
 from oracle.demo.local_keys import find_seeds
 from oracle.encoding import compute_anchor_digest, compute_log_id, keccak256
 from oracle.errors import ChainError, ConfigRejected, InputRejected, MalformedInput, PolicyRejected, RequestRejected, RequestUnpaid
+from oracle.limits import ZERO_ADDRESS
 from oracle.pipeline.catalogue import describe_directory
 from oracle.pipeline.inputs import Integers
 from oracle.pipeline.quoting import EVERY_MODEL, post_asks
@@ -117,8 +119,6 @@ def test_unknown_things_are_none_and_malformed_ones_errors(world: World) -> None
 
 
 def test_refuses_a_wrong_deployment(world: World) -> None:
-    from dataclasses import replace
-
     with pytest.raises(ConfigRejected, match="chain id"):
         Contracts(world.rpc, replace(world.deployment, chain_id=1)).check_deployment()
     swapped = replace(world.deployment, coprocessor=world.deployment.model_registry)
@@ -126,6 +126,80 @@ def test_refuses_a_wrong_deployment(world: World) -> None:
         Contracts(world.rpc, swapped).check_deployment()
     with pytest.raises(ConfigRejected, match="no code"):
         Contracts(world.rpc, replace(world.deployment, audit_anchor=account(9).address)).check_deployment()
+
+
+@pytest.mark.parametrize(
+    ("field", "of", "link"),
+    [
+        ("model_registry", "operator_registry", "Coprocessor.MODELS"),
+        ("verifier_router", "model_registry", "Coprocessor.ROUTER"),
+        ("disputes", "fraud_proofs", "Coprocessor.DISPUTES"),
+        ("disputes", None, "Coprocessor.DISPUTES"),
+        ("operator_registry", "model_registry", "QuorumVerifier.OPERATORS"),
+        ("fraud_proofs", "disputes", "OperatorRegistry.slasher"),
+        ("timelock", "coprocessor", "OperatorRegistry.owner"),
+        ("quorum_verifier", "proof_verifier", "QuorumVerifier"),
+        ("proof_verifier", "quorum_verifier", "ProofVerifier"),
+        ("enclave_registry", "operator_registry", "EnclaveVerifier.ENCLAVES"),
+        ("enclave_registry", None, "EnclaveVerifier.ENCLAVES"),
+        ("enclave_verifier", "quorum_verifier", "EnclaveVerifier"),
+        ("bls_keys", "enclave_registry", "BlsQuorumVerifier.KEYS"),
+        ("bls_keys", None, "BlsQuorumVerifier.KEYS"),
+        ("bls_quorum_verifier", "quorum_verifier", "BlsQuorumVerifier"),
+        ("fee_quotes", "audit_anchor", "FeeQuotes.OPERATORS"),
+        ("audit_anchor", "coprocessor", "AuditAnchor: expected Affidavit Anchor, got Affidavit"),
+    ],
+)
+def test_a_file_that_names_one_contract_for_another_is_refused(world: World, field: str, of: str | None, link: str) -> None:
+    """Each is a contract with code on this chain, some of the very deployment: an address alone says nothing."""
+    false = replace(world.deployment, **{field: None if of is None else getattr(world.deployment, of)})
+    with pytest.raises(ConfigRejected, match=link):
+        Contracts(world.rpc, false).check_deployment()
+
+
+@pytest.mark.parametrize(
+    ("contract", "view"),
+    [
+        ("Coprocessor", "MODELS"),
+        ("Coprocessor", "ROUTER"),
+        ("Coprocessor", "DISPUTES"),
+        ("QuorumVerifier", "OPERATORS"),
+        ("OperatorRegistry", "slasher"),
+        ("OperatorRegistry", "owner"),
+        ("VerifierRouter", "owner"),
+        ("ProofVerifier", "MODELS"),
+        ("FraudProofs", "COPROCESSOR"),
+        ("FraudProofs", "ROUTER"),
+        ("FraudProofs", "OPERATORS"),
+        ("FraudProofs", "DISPUTES"),
+        ("Disputes", "COPROCESSOR"),
+        ("Disputes", "OPERATORS"),
+        ("EnclaveVerifier", "ENCLAVES"),
+        ("EnclaveRegistry", "OPERATORS"),
+        ("EnclaveRegistry", "QUORUM_VERIFIER"),
+        ("BlsQuorumVerifier", "KEYS"),
+        ("BlsKeys", "OPERATORS"),
+        ("FeeQuotes", "OPERATORS"),
+    ],
+)
+@pytest.mark.parametrize("said", [ZERO_ADDRESS, account(9).address, None], ids=["zero", "another", "no such view"])
+def test_one_contract_that_names_another_is_refused(world: World, contract: str, view: str, said: str | None) -> None:
+    class OneLies(Contracts):
+        def _view(self, name: str, function: str, *arguments: Any, block: int | None = None) -> Any:
+            if (name, function) != (contract, view):
+                return super()._view(name, function, *arguments, block=block)
+            if said is None:
+                raise CallReverted("", "")
+            return said
+
+    with pytest.raises(ConfigRejected, match=f"{contract}.{view} of the deployment: expected 0x.*, got {said or ZERO_ADDRESS}"):
+        OneLies(world.rpc, world.deployment).check_deployment()
+
+
+def test_a_file_older_than_its_verifiers_is_still_one(world: World) -> None:
+    """The timelock adds verifiers to a router; a file that does not know them names nothing false."""
+    later = {"enclave_registry": None, "enclave_verifier": None, "bls_keys": None, "bls_quorum_verifier": None, "fee_quotes": None}
+    Contracts(world.rpc, replace(world.deployment, **later)).check_deployment()
 
 
 def test_dead_endpoint_is_a_chain_error(world: World) -> None:
@@ -160,7 +234,6 @@ def test_disputes_are_not_asked_of_a_deployment_without_them(world: World) -> No
     """Nothing is sent, and nothing signed: the contract would refuse it, with less to say."""
     assert world.contracts.has_disputes
     older = Contracts(world.rpc, replace(world.deployment, disputes=None))
-    older.check_deployment()
     session = Session(older, AccountSigner(account(6)), world.sender(6))
     model = describe_directory(find_seeds() / "models/digits-mlp/canonical")
     wanted = (model, Integers((0,) * 64), Terms(Policy(1, window_seconds=600, disputable=True), FEE_WEI, 0, 600))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ from eth_account import Account
 
 from oracle.attest.prove import Prover
 from oracle.attest.quorum import assemble_quorum
+from oracle.attest.remote import open_signer
 from oracle.attest.sign import AccountSigner, sign_claim
+from oracle.config import KeyConfig
 from oracle.encoding import compute_request_id, keccak256, pack_int16, pack_policy
-from oracle.errors import ChainError
+from oracle.errors import ChainError, PeerError
 from oracle.node.directory import read_directory
 from oracle.pipeline.models import load_canonical
 from oracle.pipeline.registering import register_directory
@@ -28,7 +31,9 @@ from oracle.relay.failures import CallReverted
 from oracle.relay.sender import Sender
 from oracle.store import open_database
 from tests.chain.conftest import FEE_WEI, STAKE_WEI, World, account
+from tests.twins.api import served
 from tests.twins.node_scene import DIGITS, digit_image
+from tests.twins.signer import ReferenceRpcSigner, unchanged
 
 INPUT = digit_image()
 LIE = pack_int16([2047, *[-2048] * 9])
@@ -131,6 +136,26 @@ def test_a_lying_quorum_is_slashed_and_its_answer_replaced(scene: Scene) -> None
     assert (settled.delivered.output, settled.output) == (LIE, scene.truth)
     assert settled.replaced is not None
     assert settled.replaced.beneficiaries == (account(WATCHER).address,)
+
+
+def test_a_key_that_lives_elsewhere_challenges_and_slashes(scene: Scene) -> None:
+    """While its signer is away, or signs something else, nothing is sent and the case waits."""
+    twin, chain = ReferenceRpcSigner(), scene.world.contracts
+    twin.add(account(WATCHER))
+    asked = scene.lie()
+    with served(twin.app()) as url:
+        signer = open_signer(KeyConfig(signer_url=url, signer_api="eth", signer_address=account(WATCHER).address), "watch")
+        scene.watcher = replace(scene.watcher, sender=Sender(chain, signer))
+        twin.change = lambda fields: fields | {"to": account(9).address}
+        with pytest.raises(PeerError, match="signed another transaction: to is"):
+            scene.watch()
+        assert scene.case(asked) is CaseState.PROVEN
+        assert chain.nonce(Address(account(WATCHER).address), "pending") == chain.nonce(Address(account(WATCHER).address), "latest")
+        twin.change = unchanged
+        scene.watch()
+    assert scene.case(asked) is CaseState.DONE
+    assert scene.stakes()[:3] == [0, 0, 0]
+    assert all(fields["to"] in (chain.deployment.coprocessor, chain.deployment.fraud_proofs) for fields in twin.signed)
 
 
 def test_an_answer_that_is_final_already_still_costs_its_signers_the_stake(scene: Scene) -> None:

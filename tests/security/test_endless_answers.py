@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -25,6 +24,7 @@ from oracle.pipeline.receipts import _get
 from oracle.records import Bytes32
 from oracle.relay import upstream
 from oracle.relay.upstream import Upstream
+from tests.twins.raw_server import RawServer
 
 PIECE = bytes(1 << 18)
 MOST_BYTES = 96 << 20
@@ -32,39 +32,21 @@ ENOUGH_BYTES = 48 << 20
 """More than anybody needs of an answer, and what kernels keep in their buffers besides."""
 
 
-class Endless:
+class Endless(RawServer):
     """Answers everything with 200 (or `status`) and zeros, up to MOST_BYTES for each connection."""
 
     def __init__(self, status: int) -> None:
         self._head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n".encode()
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
         self.taken = 0
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(self._pour)
 
-    def close(self) -> None:
-        self._server.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._server.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
-
-    def _answer(self, connection: socket.socket) -> None:
+    def _pour(self, connection: socket.socket) -> None:
         taken = 0
-        with connection:
-            try:
-                connection.recv(65536)
-                connection.sendall(self._head)
-                while taken < MOST_BYTES:
-                    connection.sendall(PIECE)
-                    taken += len(PIECE)
-                    self.taken = max(self.taken, taken)
-            except OSError:
-                return
+        connection.sendall(self._head)
+        while taken < MOST_BYTES:
+            connection.sendall(PIECE)
+            taken += len(PIECE)
+            self.taken = max(self.taken, taken)
 
 
 @pytest.fixture

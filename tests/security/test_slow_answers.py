@@ -7,7 +7,6 @@ By the two that ask strangers: the relay its nodes (httpx), and its endpoints (o
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -16,6 +15,7 @@ import pytest
 from oracle.errors import PeerError
 from oracle.relay import peers
 from oracle.relay.upstream import Upstream
+from tests.twins.raw_server import RawServer
 
 LASTS_SECONDS = 2.0
 PATIENCE_SECONDS = 0.3
@@ -45,39 +45,21 @@ HELD = pytest.mark.xfail(strict=True, reason="time is looked at between pieces o
 READ_ON = pytest.mark.xfail(strict=True, reason="thrown away, but for as long as they come")
 
 
-class Sender:
+class Sender(RawServer):
     """Says `first`, then `more` again and again: for LASTS_SECONDS, or MOST_BYTES."""
 
     def __init__(self, first: bytes, more: bytes, pause_seconds: float) -> None:
         self._first, self._more, self._pause = first, more, pause_seconds
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
         self.taken = 0
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(self._say)
 
-    def close(self) -> None:
-        self._server.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._server.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
-
-    def _answer(self, connection: socket.socket) -> None:
+    def _say(self, connection: socket.socket) -> None:
         ends = time.monotonic() + LASTS_SECONDS
-        with connection:
-            try:
-                connection.recv(65536)
-                connection.sendall(self._first)
-                while time.monotonic() < ends and self.taken < MOST_BYTES:
-                    connection.sendall(self._more)
-                    self.taken += len(self._more)
-                    time.sleep(self._pause)
-            except OSError:
-                return
+        connection.sendall(self._first)
+        while time.monotonic() < ends and self.taken < MOST_BYTES:
+            connection.sendall(self._more)
+            self.taken += len(self._more)
+            time.sleep(self._pause)
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from fastapi.testclient import TestClient
 from oracle.audit.proof import verify_proof
 from oracle.audit.source import HttpSource
 from oracle.encoding import pack_int16, pack_policy, to_hex
-from oracle.errors import ModelRejected, PeerError, ProofRejected, RequestUnknown
-from oracle.pipeline.client import ApiClient, parse_events
+from oracle.errors import MalformedInput, ModelRejected, PeerError, ProofRejected, RequestUnknown
+from oracle.pipeline.client import ApiClient, Progress, parse_events
 from oracle.records import SIGNED_NONCE_START, Asked, Bytes32, Policy
 from oracle.relay import store
 from oracle.relay.schema import RequestState
@@ -70,6 +70,26 @@ def test_state_and_history(net: Network, client: TestClient) -> None:
     assert (body["state"], body["is_final"], body["origin"]) == ("final", True, "signed")
     assert [event["kind"] for event in body["history"]] == ["seen", "queued", "sent", "mined", "final"]
     assert body["request"] == asked_to_json(asked)["request"]
+
+
+def test_why_a_request_will_come_to_nothing_is_told_while_it_is_collected(net: Network, client: TestClient, url: str) -> None:
+    asked, reason = submit(net), "the fee is below what enough operators ask for"
+    assert ApiClient(url).progress(asked.request_id) == Progress("collecting", False, None)
+    with net.desk.engine.begin() as connection:
+        store.set_state(connection, asked.request_id, RequestState.COLLECTING, "underpaid", net.desk.now(), reason)
+    body = client.get(f"/v1/requests/{to_hex(asked.request_id)}").json()
+    assert (body["state"], body["is_final"], body["reason"]) == ("collecting", False, reason)
+    assert body["history"][-1]["kind"] == "underpaid"
+    assert client.get("/v1/requests").json()["requests"][0]["reason"] == reason
+    assert ApiClient(url).progress(asked.request_id) == Progress("collecting", False, reason)
+
+
+@pytest.mark.parametrize("lie", [{}, {"state": 1}, {"is_final": "yes"}, {"reason": ["x"]}])
+def test_a_progress_that_is_none(lie: dict[str, Any]) -> None:
+    told = {"state": "final", "is_final": True, "reason": None} | lie if lie else {}
+    api = ApiClient("http://api.test", httpx.MockTransport(lambda _: httpx.Response(200, json=told)))
+    with pytest.raises(MalformedInput, match="request of the API"):
+        api.progress(Bytes32(bytes(32)))
 
 
 @pytest.mark.parametrize("end", ["", "/events", "/receipt", "/proof"])

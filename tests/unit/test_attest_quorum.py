@@ -12,6 +12,7 @@ from oracle.attest.sign import sign_claim
 from oracle.encoding import compute_claim_digest, keccak256, unpack_quorum_evidence
 from oracle.errors import ClaimRejected, EvidenceRejected, InvariantBroken
 from oracle.records import Asked, Bytes32, Delivery, Domain, Evidence, ModelKind, Operator, Policy, RequestStatus, SignedClaim
+from oracle.seams import Show
 from oracle.signatures import SECP256K1_ORDER, recover_signer
 from tests.twins.chain import ChainTwin
 from tests.twins.coprocessor import delivery_call
@@ -120,7 +121,7 @@ class WrongSigner:
 
     address = operator_signer(0).address
 
-    def sign_preimage(self, preimage: bytes) -> bytes:
+    def sign_preimage(self, preimage: bytes, show: Show | None = None) -> bytes:
         return operator_signer(1).sign_preimage(preimage)
 
 

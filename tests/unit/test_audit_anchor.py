@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,12 +15,16 @@ from oracle.audit.anchor import Anchorer
 from oracle.audit.log import Log
 from oracle.audit.source import DirectorySource
 from oracle.audit.tree import verify_consistency
+from oracle.config import LogConfig
 from oracle.encoding import compute_anchor_digest, compute_log_id, keccak256
-from oracle.errors import ChainError, LogRefused, ProofRejected
+from oracle.errors import ChainError, ConfigRejected, LogRefused, PeerError, ProofRejected
+from oracle.pipeline.log import open_anchor_signer
 from oracle.records import Address, Anchor, Bytes32, Domain
 from oracle.signatures import recover_signer
+from tests.twins.api import served
 from tests.twins.logs import KEY, TickingClock, entry, full_check, open_log
 from tests.twins.operators import account
+from tests.twins.signer import ReferenceRpcSigner, ReferenceSigner
 
 SIGNER = AccountSigner(account("anchor key"))
 CONTRACT = Address("0x00000000000000000000000000000000000000Aa")
@@ -166,3 +172,38 @@ def test_a_chain_that_does_not_answer_stops_nothing(tmp_path: Path) -> None:
     assert anchor is not None
     assert anchor.size == 2
     log.close()
+
+
+# ---- the key behind a remote signer ----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("api", ["web3signer", "eth", "clef"])
+def test_a_log_is_anchored_by_a_key_that_lives_elsewhere(api: str, tmp_path: Path) -> None:
+    twin = ReferenceSigner() if api == "web3signer" else ReferenceRpcSigner(is_clef=api == "clef")
+    twin.add(account("anchor key"))
+    chain = AnchorTwin()
+    with closing(open_log(tmp_path)) as log, served(twin.app()) as url:
+        log.append("w", entry(0))
+        settings = settings_of(tmp_path, signer_url=url, signer_address=SIGNER.address, signer_api=api)
+        signer = open_anchor_signer(settings)
+        assert signer is not None
+        anchorer = Anchorer(log, DirectorySource(tmp_path / "log"), chain, signer, TickingClock())
+        true = dict(twin.accounts)
+        for name in true:
+            twin.accounts[name] = account("another key")  # it lies
+        with pytest.raises(PeerError, match="signed as"):
+            anchorer.run_once()
+        assert chain.accepted == []
+        twin.accounts.update(true)
+        assert anchorer.run_once() == chain.accepted[-1]
+        assert chain.accepted[-1].log_id == LOG_ID
+
+
+def test_one_key_signs_anchors_or_none(tmp_path: Path) -> None:
+    assert open_anchor_signer(settings_of(tmp_path)) is None
+    with pytest.raises(ConfigRejected, match="log: anchors: keystore, signer_url: expected one of the two, got both"):
+        open_anchor_signer(settings_of(tmp_path, signer_url="http://127.0.0.1:9", anchor_keystore=tmp_path / "key.json"))
+
+
+def settings_of(directory: Path, **more: Any) -> LogConfig:
+    names = ("directory", "custody_key_file", "custody_password_file", "key_file", "password_file", "tokens_file")
+    databases = dict.fromkeys(("database", "checkpoint_database", "custody_database"), "sqlite://")
+    return LogConfig(listen="127.0.0.1:1", origin=KEY.name, **{name: directory / name for name in names}, **databases, **more)

@@ -27,6 +27,8 @@ from oracle.errors import InputRejected
 from oracle.pipeline import requesting
 from oracle.pipeline.inputs import Integers, Raw, Reals, Tensors
 from oracle.relay.deployment import Deployment
+from oracle.relay.schema import RequestState
+from oracle.relay.store import set_state
 from tests.twins.api import ROOT, network, served
 from tests.unit.cli_runner import Cli
 
@@ -57,6 +59,8 @@ def commands(tree: typer.Typer, path: tuple[str, ...] = ()) -> Iterator[tuple[tu
     for group in tree.registered_groups:
         assert group.name
         assert group.typer_instance
+        if (alone := group.typer_instance.registered_callback) is not None and alone.invoke_without_command is True:
+            yield (*path, group.name), alone.callback
         yield from commands(group.typer_instance, (*path, group.name))
 
 
@@ -102,7 +106,7 @@ def test_the_page_lists_every_command_and_variable() -> None:
 def test_every_command_and_option_says_what_it_does(path: tuple[str, ...], cli: Cli) -> None:
     assert COMMANDS[path].__doc__
     for name, hint in get_type_hints(COMMANDS[path], include_extras=True).items():
-        assert name == "return" or hint.__metadata__[0].help, name
+        assert name in ("return", "context") or hint.__metadata__[0].help, name
     assert cli.ok(*path, "--help").out
 
 
@@ -314,3 +318,19 @@ def test_a_table_hides_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert row.count(address) == 2
     assert "cd" * 32 in row
     assert stake in row
+
+
+def test_follow_says_that_a_fee_will_not_do(cli: Cli, tmp_path: Path) -> None:
+    reason = "the fee is below what enough operators ask for"
+    with network(tmp_path) as net, served(net.app) as url:
+        asked = net.asked()
+        net.desk.submit(asked)
+        with net.desk.engine.begin() as connection:
+            steps = ((RequestState.COLLECTING, "underpaid"), (RequestState.EXPIRED, "expired"))
+            for state, event in steps:
+                set_state(connection, asked.request_id, state, event, net.desk.now(), reason)
+        told = cli.ok("follow", to_hex(asked.request_id), "--api", url)
+        assert f"underpaid    reason={reason}" in told.out
+        assert f"No answer was delivered; the request ended as expired: {reason}." in told.err
+        printed = cli.ok("follow", to_hex(asked.request_id), "--api", url, "--json").out.splitlines()
+        assert json.loads(printed[-1]) == {"state": "expired", "reason": reason}

@@ -266,6 +266,136 @@ def test_refusal_is_for_good_and_told(scene: Scene) -> None:
     assert not request_view(scene.engine, scene.asked.request_id).is_watched
 
 
+# ---- a fee that is too low -----------------------------------------------------------------------------------------------------------
+TOO_LITTLE = "request.fee_wei: expected at least 1000, got 7"
+
+
+def objecting(detail: str = TOO_LITTLE, title: str = "RequestUnpaid", status: int = 402) -> Handler:
+    """A node that does not take a signed request at its door."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return httpx.Response(status, json={"title": title, "detail": detail})
+        return httpx.Response(404, json={"title": "RequestUnknown"})
+
+    return handle
+
+
+def refusing(detail: str = TOO_LITTLE, title: str = "RequestUnpaid") -> Handler:
+    return lambda _: httpx.Response(422, json={"state": "refused", "title": title, "detail": detail})
+
+
+def told_of(scene: Scene, asked: Asked) -> str | None:
+    return request_view(scene.engine, asked.request_id).reason
+
+
+def test_a_fee_that_too_many_refuse_is_named_before_the_deadline(scene: Scene) -> None:
+    """Quorum 3 of three nodes: one that refuses is one too many. It is said once, and nothing is ended by it."""
+    scene.step(scene.collector(refusing(), scene.truth(1), scene.truth(2)), 3)
+    assert scene.state is RequestState.COLLECTING
+    assert scene.kinds().count("underpaid") == 1
+    reason = "the fee is below what enough operators ask for: 1 of 3 nodes refuse it, and 3 must answer. They say: "
+    assert told_of(scene, scene.asked) == f"{reason}RequestUnpaid: {TOO_LITTLE}"
+
+
+def test_a_fee_that_enough_take_is_not_named(scene: Scene) -> None:
+    scene.step(scene.collector(refusing(), *[away] * 3), 3)
+    assert "underpaid" not in scene.kinds()
+    assert told_of(scene, scene.asked) is None
+    scene.step(scene.collector(refusing(), *[scene.truth(i) for i in (1, 2, 3)]), 3)
+    assert scene.state is RequestState.QUEUED
+
+
+def test_other_refusals_are_no_matter_of_the_fee(scene: Scene) -> None:
+    scene.step(scene.collector(*[refusing("model 0x12: not served here", "ModelUnknown")] * 3), 3)
+    assert "underpaid" not in scene.kinds()
+
+
+def test_a_signed_request_below_the_fee_is_named_and_still_asked_about(scene: Scene) -> None:
+    asked = signed(scene)
+    submit_signed(scene.engine, scene.chain.domain, asked, NOW)
+    nodes = scene.collector(*[objecting()] * 3)
+    scene.step(nodes, 4)
+    view = request_view(scene.engine, asked.request_id)
+    assert view.state is RequestState.COLLECTING
+    assert view.is_watched
+    assert view.reason is not None
+    assert view.reason.startswith("the fee is below what enough operators ask for: 1 of 3 nodes refuse it")
+    events = [event.kind for event in events_since(scene.engine, asked.request_id)]
+    assert events.count("claim_refused") == 3
+    assert events.count("underpaid") == 1
+    scene.asked = asked
+    scene.step(scene.collector(*[scene.truth(i) for i in range(3)]), 2)  # they ask for less now
+    assert scene.state is RequestState.QUEUED
+    assert told_of(scene, asked) is None
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        objecting("deposit of 0x12: expected at least 7 wei, got 0"),  # it may be on its way
+        objecting(title="RateLimited", status=429),
+        objecting(title="RequestUnpaid", status=422),
+        lambda _: httpx.Response(402, json=[]),
+        lambda _: httpx.Response(402, content=b"{"),
+        lambda _: httpx.Response(402, json={"title": ["RequestUnpaid"], "detail": {"request.fee_wei": 1}}),
+    ],
+    ids=["deposit", "busy", "another status", "no object", "no JSON", "no text"],
+)
+def test_what_is_no_matter_of_the_fee_is_not_said_to_be(scene: Scene, node: Handler) -> None:
+    asked = signed(scene)
+    submit_signed(scene.engine, scene.chain.domain, asked, NOW)
+    scene.step(scene.collector(*[node] * 3), 3)
+    assert told_of(scene, asked) is None
+    assert [event.kind for event in events_since(scene.engine, asked.request_id)] == ["seen"]
+
+
+def test_a_node_s_words_about_a_fee_are_bounded(scene: Scene) -> None:
+    """By node and by request: each could say something else whenever it is asked."""
+    asked = signed(scene)
+    submit_signed(scene.engine, scene.chain.domain, asked, NOW)
+    said = iter(range(1000))
+
+    def babbling(request: httpx.Request) -> httpx.Response:
+        return objecting(f"request.fee_wei: {next(said)}" + "x" * 100_000)(request)
+
+    for _ in range(3):  # also when it starts again
+        scene.step(scene.collector(*[babbling] * 3), 3)
+    events = events_since(scene.engine, asked.request_id)
+    assert len(events) == 1 + 3 + 1
+    assert all(len(json.dumps(event.detail)) < 1500 for event in events)
+
+
+def test_many_at_once_are_named_too(scene: Scene) -> None:
+    several = [signed(scene, nonce=n) for n in range(1, 4)]
+    for asked in several:
+        submit_signed(scene.engine, scene.chain.domain, asked, NOW)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        headers = {peers.BATCH_HEADER: "64"}
+        if request.url.path != "/v1/requests/many":
+            return httpx.Response(404, json={"title": "RequestUnknown"}, headers=headers)
+        body = {"title": "RequestUnpaid", "detail": TOO_LITTLE}
+        told = {to_hex(one.request_id): {"status": 402, "body": body} for one in several}
+        return httpx.Response(200, json={"requests": told}, headers=headers)
+
+    scene.step(scene.collector(handle), 3)
+    assert all((told_of(scene, asked) or "").startswith("the fee is below") for asked in several)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "words"), [([refusing()] * 3, "the fee is below"), ([refusing("no", "ModelUnknown")], "refused by 1: ModelUnknown: no")]
+)
+def test_the_end_of_a_request_says_why_nobody_answered(
+    scene: Scene, nodes: list[Handler], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.step(scene.collector(*nodes, away, away), 2)
+    monkeypatch.setattr(scene.chain, "pending_time", lambda: scene.asked.request.deadline + 1, raising=False)
+    assert collect.expire_overdue(scene.lane) == 1
+    assert scene.state is RequestState.EXPIRED
+    assert words in (told_of(scene, scene.asked) or "")
+
+
 # ---- one node --------------------------------------------------------------------------------------------------------------------------
 def test_answer_without_end_is_cut(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "MAX_ANSWER_BYTES", 10_000)

@@ -25,6 +25,13 @@ export interface Step {
   data: Record<string, unknown>;
 }
 
+/** How far a request is, as the API tells it. `reason`: why it failed, expired, or (while it is collected) will come to nothing. */
+export interface Progress {
+  state: string;
+  isFinal: boolean;
+  reason: string | null;
+}
+
 const TIMEOUT_MS = 20_000;
 const STREAM_TIMEOUT_MS = 3_700_000; // streams end after an hour
 const RECONNECTS = 10;
@@ -51,6 +58,15 @@ export class Api {
 
   async request(requestId: Hex): Promise<Record<string, unknown>> {
     return this.ask(`/v1/requests/${requestId}`);
+  }
+
+  /** Throws Rejected where the API says something else. */
+  async progress(requestId: Hex): Promise<Progress> {
+    const told = await this.request(requestId);
+    const [state, isFinal, reason] = [told["state"], told["is_final"], told["reason"]];
+    if (typeof state !== "string" || typeof isFinal !== "boolean" || (typeof reason !== "string" && reason !== null))
+      throw new Rejected("request of the API", "a state, whether it is final, and a reason or null", JSON.stringify([state, isFinal, reason]).slice(0, 80));
+    return { state, isFinal, reason };
   }
 
   async receipt(requestId: Hex): Promise<Record<string, unknown>> {

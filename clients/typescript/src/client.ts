@@ -16,7 +16,7 @@ import {
 
 import { Rejected } from "../../../web/src/verify/rejected";
 import { COPROCESSOR, DISPUTES, FEE_QUOTES, TOKEN } from "./abi";
-import { Api, type Step } from "./api";
+import { Api, type Progress, type Step } from "./api";
 import { type Dispute, disputesOf, findDispute, readBond, readDisputable } from "./disputes";
 import { type LoggedEvidence, verifyLogged } from "./evidence";
 import { type Model, checkModel } from "./model";
@@ -159,6 +159,11 @@ export class AffidavitClient {
   async *follow(requestId: Hex): AsyncGenerator<Step> {
     await this.api().waitKnown(requestId);
     yield* this.api().follow(requestId);
+  }
+
+  /** How far the request is, and why it failed or will come to nothing. The API's words, not evidence. */
+  async progress(requestId: Hex): Promise<Progress> {
+    return this.api().progress(requestId);
   }
 
   /** The final answer, from the chain alone; no API is asked. Throws Rejected where something does not hold. */

@@ -1,7 +1,7 @@
 /** @affidavit/client: ask, follow, and believe nothing but your own endpoint and keys (docs/clients.md). */
 
 export { Rejected, Unreachable } from "../../../web/src/verify/rejected";
-export { Api, ApiRefused, type Step, parseEvents } from "./api";
+export { Api, ApiRefused, type Progress, type Step, parseEvents } from "./api";
 export { AffidavitClient, type Asked, type Options, type Terms } from "./client";
 export { type Dispute } from "./disputes";
 export { type LoggedEvidence, type ProvenEntry, verifyLogged } from "./evidence";

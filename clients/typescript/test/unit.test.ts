@@ -213,6 +213,16 @@ test("a stream that breaks off is taken up again where it was, without repeating
   assert.deepEqual(asked, [null, "1", "1", "2"]);
 });
 
+test("why a request will come to nothing is told, and nonsense is not passed on", async () => {
+  const answering = (told: object) => new Api("http://api.test/", () => Promise.resolve(Response.json(told)));
+  const told = { state: "collecting", is_final: false, reason: "the fee is below what enough operators ask for" };
+  const read = { state: "collecting", isFinal: false, reason: told.reason };
+  assert.deepEqual(await answering(told).progress(word("01")), read);
+  assert.deepEqual(await answering({ ...told, reason: null }).progress(word("01")), { ...read, reason: null });
+  for (const lie of [{ state: 1 }, { is_final: "yes" }, { reason: ["x"] }, { reason: undefined }])
+    await assert.rejects(answering({ ...told, ...lie }).progress(word("01")), Rejected);
+});
+
 test("a refusal has its reason, and a server that fails is not believed to refuse", async () => {
   const answering = (status: number, body: BodyInit) => new Api("http://api.test/", () => Promise.resolve(new Response(body, { status })));
   const problem = JSON.stringify({ title: "RequestUnpaid", detail: "deposit" });
