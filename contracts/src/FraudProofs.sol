@@ -251,13 +251,16 @@ contract FraudProofs is IFraudProofs {
     {
         uint256 stakeWei = OPERATORS.stakeOf(operator);
         if (stakeWei == 0 || wasSlashed[signed.requestId][operator]) return false;
-        wasSlashed[signed.requestId][operator] = true;
+        // Of less than the least stake a lie is not paid: who has itself slashed of dust beforehand still owes it.
+        if (stakeWei >= OPERATORS.MIN_STAKE_WEI()) wasSlashed[signed.requestId][operator] = true;
         uint256 rewardWei = stakeWei / REWARD_DIVISOR;
         uint256 burntWei = stakeWei - rewardWei;
         emit LieProven(
             signed.requestId, operator, challenger, signed.outputDigest, otherOutputDigest, rewardWei, burntWei
         );
-        OPERATORS.slash(operator, rewardWei, challenger);
+        // An audit that nobody opened has nobody for its challenger. Its half is owed to this contract, which takes nothing
+        // out: the registry counts a slashing by what it gives to others than BURNT.
+        OPERATORS.slash(operator, rewardWei, challenger == BURNT ? address(this) : challenger);
         OPERATORS.slash(operator, burntWei, BURNT);
         return true;
     }

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {ICoprocessor} from "../src/interfaces/ICoprocessor.sol";
 import {IDisputes} from "../src/interfaces/IDisputes.sol";
+import {IFraudProofs} from "../src/interfaces/IFraudProofs.sol";
 import {Request, Status} from "../src/libraries/Types.sol";
 import {DisputeDeployment} from "./DisputeDeployment.sol";
 import {vm} from "./Vm.sol";
@@ -119,6 +120,15 @@ contract AuditsTest is DisputeDeployment {
     }
 
     /// @dev 400 answers, one in four: between 70 and 130 but once in a thousand lotteries. The hashes are fixed.
+    /// @dev Its hash cannot be read there yet: what everyone would read is zero, and known before.
+    function test_NoAuditIsDueInTheLotterysOwnBlock() public {
+        for (uint256 i; i < 16; ++i) {
+            Request memory asked = deliverDisputable(LIE);
+            vm.roll(vm.getBlockNumber() + 2);
+            vm.assertEq(disputes.isAuditDue(idOf(asked)), false);
+        }
+    }
+
     function test_AboutOneInFourIsHit() public {
         uint256 hits;
         for (uint256 i; i < 400; ++i) {
@@ -168,6 +178,55 @@ contract AuditsTest is DisputeDeployment {
             coprocessor.applyRuling(asked, TRUTH);
         }
         vm.assertEq(coprocessor.balanceOf(BURNT), 2 * (FEE_WEI / 4 + FEE_WEI % 4));
+    }
+
+    function test_WithThreeOthersWhoFinalizesIsTheChallenger() public {
+        Request memory asked = deliverUntil(true);
+        beginExits(2, 4);
+        vm.warp(START + WINDOW);
+        vm.prank(operatorAt(4));
+        coprocessor.finalize(asked, LIE, answerers());
+        vm.assertEq(disputes.infoOf(idOf(asked)).challenger, operatorAt(4));
+        vm.assertEq(isAmong(operatorAt(4), draw(idOf(asked))), false);
+    }
+
+    /// @dev The challenger's half is nobody's then, and it is a slashing all the same.
+    function test_WhoIsOutvotedInAnAuditThatNobodyOpenedHasItOnRecord() public {
+        Request memory asked = deliverUntil(true);
+        bytes32 id = idOf(asked);
+        beginExits(2, 5);
+        vm.warp(START + WINDOW);
+        vm.prank(operatorAt(5));
+        coprocessor.finalize(asked, LIE, answerers());
+        draw(id);
+        vote(id, TRUTH, 3, LIE, 0);
+        bytes[] memory signatures = new bytes[](1);
+        signatures[0] = signDigest(keyOf(0), claimDigestOf(asked, LIE));
+        vm.assertEq(frauds.proveOutvoted(asked, keccak256(LIE), signatures), 1);
+        vm.assertEq(operators.stakeOf(operatorAt(0)), 0);
+        vm.assertEq(operators.owedTo(BURNT) + operators.owedTo(address(frauds)), MIN_STAKE_WEI);
+        (,, uint64 slashed) = frauds.qualityOf(operatorAt(0));
+        vm.assertEq(slashed, 1);
+    }
+
+    /// @dev It is replaced, but whoever answered has gone with the stake.
+    function test_KnownAnAnswerThatNobodyFinalizesIsAuditedWhenItsSignersAreGone() public {
+        Request memory asked = deliverUntil(true);
+        bytes32 id = idOf(asked);
+        beginExits(0, 2);
+        vm.warp(START + UNBONDING_SECONDS);
+        for (uint256 i; i < 2; ++i) {
+            vm.prank(operatorAt(i));
+            operators.withdrawStake(payable(operatorAt(i)));
+        }
+        coprocessor.finalize(asked, LIE, answerers());
+        draw(id);
+        vote(id, TRUTH, 5, LIE, 0);
+        coprocessor.applyRuling(asked, TRUTH);
+        bytes[] memory signatures = new bytes[](1);
+        signatures[0] = signDigest(keyOf(0), claimDigestOf(asked, LIE));
+        vm.expectRevert(abi.encodeWithSelector(IFraudProofs.NobodySlashed.selector, id));
+        frauds.proveOutvoted(asked, keccak256(LIE), signatures);
     }
 
     function test_AnAuditIsForcedOnce() public {

@@ -87,6 +87,25 @@ contract DisputeOpeningTest is DisputeDeployment {
         vm.assertEq(isAmong(operatorAt(4), draw(idOf(asked))), false);
     }
 
+    /// @dev An operator's own account is another's signing key as well: it stays the operator of its key.
+    function test_AnOperatorWhoIsAnothersKeyIsOneWithItsOwnKey() public {
+        (uint256 accountKey, uint256 signingKey) = (uint256(keccak256("account")), uint256(keccak256("its key")));
+        (address account, address key) = (vm.addr(accountKey), vm.addr(signingKey));
+        stake(account, 99, key, signDigest(signingKey, operators.computePossessionDigest(account, key)));
+        bytes memory possession = signDigest(accountKey, operators.computePossessionDigest(operatorAt(7), account));
+        vm.prank(operatorAt(7));
+        operators.rotateSigner(account, possession);
+        address[] memory paid = new address[](1);
+        paid[0] = account;
+        truth.learn(modelId, INPUT, TRUTH);
+        asked = ask(address(0xA11CE), INPUT, bytes32(bytes7(0x01000900001c20)), 0, 0);
+        coprocessor.deliver(asked, INPUT, TRUTH, asListOfOne(proofOf(asked, TRUTH, account)));
+        vm.deal(key, BOND_WEI);
+        vm.prank(key);
+        vm.expectRevert(abi.encodeWithSelector(IDisputes.OwnAnswer.selector, account));
+        disputes.open{value: BOND_WEI}(asked, paid);
+    }
+
     function test_TooFewOthersIsNoCommittee() public {
         for (uint256 i = 2; i < 6; ++i) {
             vm.prank(operatorAt(i));
@@ -105,6 +124,26 @@ contract DisputeOpeningTest is DisputeDeployment {
         }
         openAs(CHALLENGER, asked); // four are left
         vm.assertEq(draw(id).length, 3);
+    }
+
+    function test_ThreeOthersAreACommittee() public {
+        for (uint256 i = 2; i < 5; ++i) {
+            vm.prank(operatorAt(i));
+            operators.beginExit();
+        }
+        openAs(CHALLENGER, asked);
+        vm.assertEq(draw(id).length, 3);
+    }
+
+    function test_OfManyOthersNoMoreAreDrawnThanTheTermsSay() public {
+        asked = ask(address(0xA11CE), INPUT, disputablePolicy(1, WINDOW), 0, 0);
+        coprocessor.deliver(asked, INPUT, LIE, evidenceOf(asked, LIE, 1));
+        address[] memory paid = new address[](1);
+        paid[0] = operatorAt(0);
+        vm.deal(CHALLENGER, BOND_WEI);
+        vm.prank(CHALLENGER);
+        disputes.open{value: BOND_WEI}(asked, paid); // seven are left
+        vm.assertEq(draw(idOf(asked)).length, 5);
     }
 
     // ---- inside ----------------------------------------------------------------------------------------------------

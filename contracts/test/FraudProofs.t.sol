@@ -106,6 +106,31 @@ contract FraudProofsTest is Deployment {
         vm.assertEq(proveWrong(LIE, signed(LIE, 0, 1), CHALLENGER), 1);
     }
 
+    /// @dev Who has lost the stake, and adds a wei, has it slashed by signing two other outputs. Then it tops up, and lies.
+    function test_NobodyBuysALieForDust() public {
+        equivocate(0, "one", "two", 0);
+        asked = ask(address(0xA11CE), INPUT, quorumPolicy(2, 0), 11, 0);
+        addStake(0, 1);
+        equivocate(0, "one", "two", 0);
+        vm.assertEq(frauds.wasSlashed(requestId(), operatorAt(0)), false);
+        addStake(0, MIN_STAKE_WEI);
+        coprocessor.deliver(asked, INPUT, LIE, evidenceOf(asked, LIE, 2));
+        vm.assertEq(proveWrong(LIE, signed(LIE, 0, 2), CHALLENGER), 2);
+        vm.assertEq(operators.stakeOf(operatorAt(0)), 0);
+        expectNobodySlashed(LIE, signed(LIE, 0, 2));
+    }
+
+    function test_OfExactlyTheLeastStakeALieIsPaid() public {
+        equivocate(0, "one", "two", 0);
+        addStake(0, MIN_STAKE_WEI - 1);
+        asked = ask(address(0xA11CE), INPUT, quorumPolicy(2, 0), 11, 0);
+        equivocate(0, "one", "two", 0);
+        vm.assertEq(frauds.wasSlashed(requestId(), operatorAt(0)), false);
+        addStake(0, MIN_STAKE_WEI);
+        equivocate(0, "one", "two", 0);
+        vm.assertEq(frauds.wasSlashed(requestId(), operatorAt(0)), true);
+    }
+
     function test_TheSameSignatureTwiceSlashesOnce() public {
         bytes[] memory signatures = new bytes[](2);
         (signatures[0], signatures[1]) = (signed(LIE, 0, 1)[0], signed(LIE, 0, 1)[0]);
@@ -324,6 +349,12 @@ contract FraudProofsTest is Deployment {
         for (uint256 i; i < count; ++i) {
             list[i] = signDigest(keyOf(first + i), digest);
         }
+    }
+
+    function addStake(uint256 i, uint256 amountWei) private {
+        vm.deal(operatorAt(i), amountWei);
+        vm.prank(operatorAt(i));
+        operators.addStake{value: amountWei}();
     }
 
     function proveWrong(bytes memory lie, bytes[] memory signatures, address challenger) private returns (uint256) {

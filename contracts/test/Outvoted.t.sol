@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {IDisputes} from "../src/interfaces/IDisputes.sol";
 import {IFraudProofs} from "../src/interfaces/IFraudProofs.sol";
 import {IOperatorRegistry} from "../src/interfaces/IOperatorRegistry.sol";
-import {Request} from "../src/libraries/Types.sol";
+import {Claim, Request} from "../src/libraries/Types.sol";
 import {DisputeDeployment} from "./DisputeDeployment.sol";
 import {vm} from "./Vm.sol";
 
@@ -144,6 +144,43 @@ contract OutvotedTest is DisputeDeployment {
         vm.warp(disputes.infoOf(id).revealEndsAt);
         frauds.penalizeVoter(id, member);
         vm.assertEq(operators.stakeOf(member), 0.9 ether);
+    }
+
+    /// @dev A new key, a new seat, a new stake: the same account.
+    function test_WhoWasAbsentAndComesBackIsFinedAllTheSame() public {
+        openAs(CHALLENGER, asked);
+        address member = draw(id)[0];
+        vm.prank(member);
+        operators.beginExit();
+        vm.warp(vm.getBlockTimestamp() + UNBONDING_SECONDS);
+        vm.prank(member);
+        operators.withdrawStake(payable(member));
+        vm.expectRevert(abi.encodeWithSelector(IFraudProofs.NothingToFine.selector, member));
+        frauds.penalizeVoter(id, member);
+        uint256 key = uint256(keccak256("new key"));
+        bytes memory possession = signDigest(key, operators.computePossessionDigest(member, vm.addr(key)));
+        stake(member, 99, vm.addr(key), possession);
+        frauds.penalizeVoter(id, member);
+        vm.assertEq(operators.stakeOf(member), 0.9 ether);
+    }
+
+    /// @dev What is disputed is what is pending when the dispute comes, not what its challenger saw. Swapped by a
+    ///      reorganisation, it costs the bond, and those who signed both the stakes.
+    function test_KnownAnAnswerThatIsSwappedUnderADisputeCostsTheBondAndItsSignersTheStake() public {
+        asked = ask(address(0xA11CE), INPUT, disputablePolicy(2, WINDOW), FEE_WEI, 0);
+        bytes[] memory lies = signed(LIE, 2); // of a delivery that is in no block any more
+        bytes[] memory truths = signed(TRUTH, 2);
+        coprocessor.deliver(asked, INPUT, TRUTH, evidenceOf(asked, TRUTH, 2));
+        id = dispute(asked, TRUTH, 5, LIE, 0);
+        requireOutcome(id, IDisputes.Outcome.STANDS);
+        disputes.settleBond(id);
+        vm.assertEq(disputes.owedTo(CHALLENGER), 0);
+        (Claim memory lie, Claim memory truth_) = (claimOf(asked, LIE), claimOf(asked, TRUTH));
+        for (uint256 i; i < 2; ++i) {
+            vm.prank(CHALLENGER);
+            frauds.proveEquivocation(lie, lies[i], truth_, truths[i]);
+        }
+        vm.assertEq(operators.owedTo(CHALLENGER), MIN_STAKE_WEI);
     }
 
     function test_AFineIsAtMostTheStake() public {

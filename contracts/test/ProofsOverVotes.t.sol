@@ -79,6 +79,19 @@ contract ProofsOverVotesTest is DisputeDeployment {
         expectWindowOver(asked, TRUTH);
     }
 
+    /// @dev Of an opaque model, ruled before the window is over: nothing real proves its answer, and this proof does.
+    function test_ABondThatWasPaidIsNotPaidAgainToAProver() public {
+        modelId = registerOpaque("another");
+        truth.learn(modelId, INPUT, TRUTH);
+        Request memory asked = deliverDisputable(TRUTH);
+        bytes32 id = dispute(asked, TRUTH, 5, LIE, 0);
+        disputes.settleBond(id);
+        coprocessor.challenge(asked, INPUT, TRUTH, proofOf(asked, TRUTH, STRANGER));
+        requireOutcome(id, IDisputes.Outcome.SUPERSEDED);
+        vm.assertEq(disputes.owedTo(STRANGER), 0);
+        vm.assertEq(disputes.owedTo(disputes.infoOf(id).members[0]), BOND_WEI / 5);
+    }
+
     function test_OnlyADisputeIsUpheldAndOnlyByTheCoprocessor() public {
         Request memory asked = deliverDisputable(TRUTH);
         expectUpholdRefused(asked, IDisputes.Phase.NONE);

@@ -5,9 +5,9 @@ import {Coprocessor} from "../src/Coprocessor.sol";
 import {ICoprocessor} from "../src/interfaces/ICoprocessor.sol";
 import {IDisputes} from "../src/interfaces/IDisputes.sol";
 import {IInferenceConsumer} from "../src/interfaces/IInferenceConsumer.sol";
-import {CallbackStatus, Request, ResultCode, Status} from "../src/libraries/Types.sol";
+import {CallbackStatus, Evidence, Request, ResultCode, Status} from "../src/libraries/Types.sol";
 import {DisputeDeployment} from "./DisputeDeployment.sol";
-import {vm} from "./Vm.sol";
+import {Vm, vm} from "./Vm.sol";
 import {RecordingConsumer, RevertingConsumer} from "./hostile/Consumers.sol";
 
 /// @dev Tries, while it is told an answer, to have the ruling applied once more.
@@ -215,7 +215,13 @@ contract RulingsTest is DisputeDeployment {
     function test_AProofWithoutADisputeIsNoDisputesMatter() public {
         truth.learn(modelId, INPUT, TRUTH);
         Request memory asked = deliverDisputable(LIE);
-        coprocessor.challenge(asked, INPUT, TRUTH, proofOf(asked, TRUTH, STRANGER));
+        Evidence memory evidence = proofOf(asked, TRUTH, STRANGER);
+        vm.recordLogs();
+        coprocessor.challenge(asked, INPUT, TRUTH, evidence);
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        for (uint256 i; i < logs.length; ++i) {
+            vm.assertTrue(logs[i].emitter != address(disputes), "nothing was superseded");
+        }
         requireOutcome(idOf(asked), IDisputes.Outcome.NONE);
         requireStatus(asked, Status.FINAL, keccak256(TRUTH));
     }

@@ -210,6 +210,28 @@ contract TreasuryTest is TokenDeployment {
         vm.assertEq(token.balanceOf(TO), 9);
     }
 
+    /// @dev A token with a blocklist: who is on it is paid, slashed and refunded as ever, and takes it out elsewhere.
+    function test_WhoCannotTakeTheTokenHoldsUpNobody() public {
+        token.freeze(operatorAt(0));
+        Request memory asked = ask(ASKER, "x", quorumPolicy(2, 0), 10, 0);
+        coprocessor.deliver(asked, "x", "y", evidenceOf(asked, "y", 2));
+        vm.prank(operatorAt(1));
+        coprocessor.withdraw(5, payable(operatorAt(1)));
+        vm.prank(operatorAt(0));
+        vm.expectRevert(bytes("frozen"));
+        coprocessor.withdraw(5, payable(operatorAt(0)));
+        vm.prank(operatorAt(0));
+        coprocessor.withdraw(5, TO);
+        vm.prank(address(frauds));
+        operators.slash(operatorAt(0), 7, operatorAt(1));
+        vm.prank(operatorAt(0));
+        operators.beginExit();
+        vm.warp(vm.getBlockTimestamp() + UNBONDING_SECONDS);
+        vm.prank(operatorAt(0));
+        operators.withdrawStake(TO);
+        vm.assertEq(token.balanceOf(TO), 5 + MIN_STAKE_WEI - 7);
+    }
+
     /// @dev Tokens that are given for nothing are nobody's, and change no count.
     function test_GiftsAreNotCounted() public {
         fund(ASKER, 10);

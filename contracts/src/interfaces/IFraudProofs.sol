@@ -119,5 +119,6 @@ interface IFraudProofs {
     function qualityOf(address operator) external view returns (uint64 delivered, uint64 late, uint64 slashed);
 
     /// @notice Whether an operator was slashed for what it signed about a request: it is never again for the same.
+    /// @dev False after a slashing of less than the least stake: otherwise dust would buy the right to lie.
     function wasSlashed(bytes32 requestId, address operator) external view returns (bool);
 }

@@ -21,6 +21,7 @@ contract OddToken is ERC20 {
     }
 
     Mood private mood;
+    address private frozen;
     address private hooked;
     bytes private hook;
 
@@ -32,6 +33,11 @@ contract OddToken is ERC20 {
 
     function mint(address to, uint256 amountWei) external {
         _mint(to, amountWei);
+    }
+
+    /// @dev Moves nothing from or to `account` any more, as a token with a blocklist.
+    function freeze(address account) external {
+        frozen = account;
     }
 
     /// @dev Takes something away, as a token that rebases down.
@@ -60,6 +66,7 @@ contract OddToken is ERC20 {
     function _update(address from, address to, uint256 amountWei) internal override {
         super._update(from, to, amountWei);
         if (from == address(0) || to == address(0)) return;
+        if (from == frozen || to == frozen) revert("frozen");
         if (mood == Mood.FEE_ON_TRANSFER) super._update(to, address(0), 1);
         if (mood == Mood.FEE_ON_SENDER) super._update(from, address(0), 1);
         if (mood == Mood.GENEROUS) super._update(address(0), to, 1);
