@@ -54,6 +54,29 @@ contract DcapRealTest is DcapRig {
         dcap.verify(quote);
     }
 
+    /// @dev A thousand single bits of each, spread over the whole.
+    function test_NoFlippedBitOfATdxQuoteVerifies() public {
+        refuseFlips(prepare("tdx", TDX_TIME, CLOUD));
+    }
+
+    function test_NoFlippedBitOfAnSgxQuoteVerifies() public {
+        refuseFlips(prepare("sgx", SGX_TIME, 4));
+    }
+
+    function refuseFlips(bytes memory quote) private view {
+        dcap.verify(quote);
+        uint256 step = quote.length * 8 / 1024;
+        for (uint256 i; i < 1024; ++i) {
+            uint256 bit = i * step + uint256(keccak256(abi.encode(i))) % step;
+            quote[bit / 8] ^= bytes1(uint8(1 << bit % 8));
+            try dcap.verify(quote) {
+                revert(vm.toString(bit));
+            } catch {}
+            quote[bit / 8] ^= bytes1(uint8(1 << bit % 8));
+        }
+        dcap.verify(quote);
+    }
+
     function prepare(string memory name, uint256 time, uint8 relaxations) private returns (bytes memory) {
         vm.warp(time);
         string memory path = string.concat(TEE, name, bytes(name).length == 3 ? "_quote" : "");
