@@ -22,7 +22,7 @@ abstract contract EnclaveDeployment is Deployment {
     function setUp() public virtual override {
         super.setUp();
         enclaves =
-            EnclaveRegistry(deployShipped("EnclaveRegistry", abi.encode(operators, quorum, uint256(QUORUM_SIZE))));
+            EnclaveRegistry(deployShipped("EnclaveRegistry", abi.encode(operators, quorum, uint256(QUORUM_SIZE), 0)));
         enclave = EnclaveVerifier(deployShipped("EnclaveVerifier", abi.encode(enclaves)));
     }
 

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {EnclaveRegistry} from "../src/EnclaveRegistry.sol";
 import {OperatorRegistry} from "../src/OperatorRegistry.sol";
+import {IDcapVerifier} from "../src/interfaces/IDcapVerifier.sol";
 import {IEnclaveRegistry} from "../src/interfaces/IEnclaveRegistry.sol";
 import {IOperatorRegistry} from "../src/interfaces/IOperatorRegistry.sol";
 import {QuorumVerifier} from "../src/verifiers/QuorumVerifier.sol";
@@ -195,7 +196,8 @@ contract EnclaveRegistryTest is EnclaveDeployment {
     }
 
     function test_AnAttestationForAnotherRegistryIsRefused() public {
-        EnclaveRegistry other = new EnclaveRegistry(OperatorRegistry(address(operators)), quorum, QUORUM_SIZE);
+        EnclaveRegistry other =
+            new EnclaveRegistry(OperatorRegistry(address(operators)), quorum, QUORUM_SIZE, IDcapVerifier(address(0)));
         IEnclaveRegistry.Attestation memory it = attest(0, TDX);
         bytes memory data = signedBy(other.computeAttestationDigest(it), 1, QUORUM_SIZE);
         vm.expectPartialRevert(QuorumVerifier.WrongSigner.selector);
@@ -297,7 +299,7 @@ contract EnclaveRegistryTest is EnclaveDeployment {
     function test_ARegistryWithoutAQuorumIsNotBuilt() public {
         OperatorRegistry registry = OperatorRegistry(address(operators));
         vm.expectRevert(IEnclaveRegistry.NoQuorum.selector);
-        new EnclaveRegistry(registry, quorum, 0);
+        new EnclaveRegistry(registry, quorum, 0, IDcapVerifier(address(0)));
     }
 
     // ---- operators who are not active -----------------------------------------------------------------------------

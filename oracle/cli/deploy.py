@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from oracle.cli.console import write_json, write_note, write_pairs
 from oracle.cli.options import Json, Keystore, PasswordFile, Rpc
+
+if TYPE_CHECKING:
+    from oracle.attest.enclave.report import Relaxation
 
 DAY_SECONDS = 86_400
 
@@ -34,11 +37,18 @@ def deploy(
     asset: Annotated[
         str | None, typer.Option(help="ERC-20 token that fees and stakes are paid in, for ever; ether where left out.", metavar="ADDRESS")
     ] = None,
+    direct_quotes: Annotated[
+        bool, typer.Option("--direct-quotes/--no-direct-quotes", help="Verify Intel's quotes on chain; it must have P256VERIFY (EIP-7951).")
+    ] = True,
+    direct_relaxation: Annotated[
+        list[str] | None, typer.Option(help="What that verification allows, for ever (docs/enclaves.md); again for each.", metavar="NAME")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Deploy all contracts and write their addresses to a file. A file that is there already is not overwritten."""
     from dataclasses import asdict
 
+    from oracle.attest.enclave.intel import INTEL_ROOT
     from oracle.encoding import parse_address
     from oracle.pipeline import deploy as deploying
     from oracle.pipeline.session import open_sender, require_absent, save_deployment
@@ -53,6 +63,8 @@ def deploy(
         minimum_stake_wei=minimum_stake_wei,
         admitter=parse_address(admitter, "--admitter") if admitter else None,
         asset=parse_address(asset, "--asset") if asset else None,
+        dcap_root=INTEL_ROOT if direct_quotes else None,
+        dcap_relaxations=frozenset(_relaxation(name) for name in direct_relaxation or ()),
     )
     deployment = deploying.deploy(sender, plan, lambda name, address: write_note(f"{name:<20} {address}"))
     save_deployment(deployment, out)
@@ -60,6 +72,16 @@ def deploy(
         write_json(asdict(deployment))
     else:
         write_pairs(asdict(deployment).items())
+
+
+def _relaxation(name: str) -> Relaxation:
+    from oracle.attest.enclave.intel import RELAXATION_BITS
+    from oracle.errors import MalformedInput
+
+    found = next((relaxation for relaxation in RELAXATION_BITS if relaxation == name), None)
+    if found is None:
+        raise MalformedInput("--direct-relaxation", f"one of {', '.join(RELAXATION_BITS)}", name[:60])
+    return found
 
 
 def demo(serve: Annotated[bool, typer.Option("--serve", help="Leave everything running until Ctrl-C.")] = False) -> None:

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from oracle.records import Bytes32, EnclaveKey
     from oracle.relay.contracts import Contracts
 
-app = typer.Typer(help="Keys in attested enclaves: begin, attest, register, revoke, show.", no_args_is_help=True)
+app = typer.Typer(
+    help="Keys in attested enclaves: begin, attest, register, revoke, show; or registered on a quote that the chain verifies.",
+    no_args_is_help=True,
+)
 
 Registration = Annotated[Path, typer.Option("--registration", help="What `enclave begin` wrote.", metavar="FILE")]
 Root = Annotated[Path, typer.Option("--root", help="Root key of a simulated enclave; mode 0600.", metavar="FILE")]
@@ -171,6 +174,107 @@ def register(
     session = open_session(rpc, deployment, keystore, password_file)
     with working("Registering"):
         registered = enclaves.register(session, [enclaves.read_attestation(path) for path in attestations])
+    _show(session.contracts, registered, json)
+
+
+@app.command("post-collateral")
+def post_collateral(
+    rpc: Rpc,
+    deployment: Deployment,
+    keystore: Keystore,
+    password_file: PasswordFile,
+    collateral: Annotated[Path, typer.Option("--collateral", help="JSON of a PCCS client, as dcap-qvl writes it.", metavar="FILE")],
+) -> None:
+    """Post what Intel publishes about a platform, as far as the chain does not have it. Any account may; the contracts check everything."""
+    from oracle.attest.enclave.intel import take_apart
+    from oracle.pipeline import direct
+    from oracle.pipeline.session import open_session
+
+    session = open_session(rpc, deployment, keystore, password_file)
+    direct.require_direct(session.contracts)
+    with working("Posting"):
+        posted = direct.post_collateral(session, take_apart(_read_bytes(collateral)))
+    write_json({one.what: one.gas_used for one in posted})
+
+
+@app.command("measure")
+def measure(
+    quote: Annotated[Path, typer.Option("--quote", help="A quote of SGX or TDX.", metavar="FILE")],
+) -> None:
+    """Say what a quote says that it runs. Verifies NOTHING: for the measurement of an image of one's own."""
+    from oracle.encoding import to_hex
+    from oracle.pipeline import direct
+
+    found = direct.measure(_read_bytes(quote))
+    registers = {name: to_hex(value) for name, value in found.registers}
+    write_json({"platform": found.platform.name.lower(), "measurement": to_hex(found.measurement), "registers": registers})
+
+
+@app.command("sign-measurement")
+def sign_measurement(
+    rpc: Rpc,
+    deployment: Deployment,
+    keystore: Keystore,
+    password_file: PasswordFile,
+    platform: Annotated[str, typer.Option("--platform", help="sgx or tdx.")],
+    measurement: Annotated[str, typer.Option("--measurement", help="As `enclave measure` prints it.", metavar="DIGEST")],
+    runtime: Annotated[
+        str, typer.Option("--runtime", help="What runs models in there: name,version,provider,optimisation; or its digest, 0x….")
+    ],
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="That it must not be registered any more, nor count.")] = False,
+) -> None:
+    """Sign, with the key that signs claims, that enclaves of a measurement may be registered directly. Prints the signed decision."""
+    from oracle.attest.enclave.report import Platform
+    from oracle.encoding import parse_bytes32
+    from oracle.errors import MalformedInput
+    from oracle.pipeline import direct
+    from oracle.pipeline.session import load_signer, open_chain
+
+    kinds = {"sgx": Platform.SGX, "tdx": Platform.TDX}
+    if platform not in kinds:
+        raise MalformedInput("--platform", "sgx or tdx", platform[:20])
+    contracts, signer = open_chain(rpc, deployment), load_signer(keystore, password_file)
+    about = (kinds[platform], parse_bytes32(measurement, "--measurement"), _runtime_digest(runtime))
+    write_json(direct.decision_to_json(direct.sign_decision(contracts, signer, *about, not withdraw)))
+
+
+@app.command("decide-together")
+def decide_together(
+    rpc: Rpc,
+    deployment: Deployment,
+    keystore: Keystore,
+    password_file: PasswordFile,
+    decisions: Annotated[list[Path], typer.Option("--decision", help="One of each operator; again for each.", metavar="FILE")],
+) -> None:
+    """Approve a measurement, or withdraw that, on the signatures of enough operators. Any account may send it."""
+    from oracle.encoding import to_hex
+    from oracle.pipeline import direct
+    from oracle.pipeline.session import open_session
+
+    session = open_session(rpc, deployment, keystore, password_file)
+    with working("Deciding"):
+        decided = direct.decide_together(session, [direct.read_decision(path) for path in decisions])
+    write_json({"platform": decided.platform.name.lower(), "measurement": to_hex(decided.measurement), "approved": decided.is_approved})
+
+
+@app.command("register-direct")
+def register_direct(
+    rpc: Rpc,
+    deployment: Deployment,
+    keystore: Keystore,
+    password_file: PasswordFile,
+    registration: Registration,
+    quote: Annotated[Path, typer.Option("--quote", help="The enclave's quote, of SGX or TDX.", metavar="FILE")],
+    expires_at: Annotated[int | None, typer.Option("--expires-at", help="POSIX seconds; as late as allowed where left out.")] = None,
+    json: Json = False,
+) -> None:
+    """Register the enclave's key on its quote, which the chain verifies: no other operator signs. Its measurement must be approved."""
+    from oracle.pipeline import direct, enclaves
+    from oracle.pipeline.session import open_session
+
+    session = open_session(rpc, deployment, keystore, password_file)
+    with working("Registering"):
+        registered = direct.register_direct(session, enclaves.read_registration(registration), _read_bytes(quote), expires_at)
     _show(session.contracts, registered, json)
 
 

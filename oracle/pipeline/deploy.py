@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
+from oracle.attest.enclave.intel import INTEL_ROOT, relaxation_bits
+from oracle.attest.enclave.report import Relaxation
 from oracle.encoding import compute_created_address, compute_model_id, compute_part_digest, compute_possession_digest, keccak256, to_hex
 from oracle.errors import ChainError, ConfigRejected, ModelRejected, RequestRejected
 from oracle.limits import MAX_WINDOW_SECONDS, ZERO_ADDRESS
@@ -66,6 +68,8 @@ class DeploymentPlan:
     asset: Address | None = None  # the token fees and stakes are paid in; None: the chain's own coin
     enclave_quorum: int = 2  # how many operators, besides its own, attest to an enclave's key
     disputes: DisputeTerms = DisputeTerms()
+    dcap_root: bytes | None = INTEL_ROOT  # whose quotes the chain verifies itself; None where it has no P256VERIFY (EIP-7951)
+    dcap_relaxations: frozenset[Relaxation] = frozenset()  # for ever; those of `oracle.attest.enclave.intel.RELAXATION_BITS`
 
 
 def deploy(sender: Sender, plan: DeploymentPlan, progress: Progress = lambda _name, _address: None) -> Deployment:
@@ -84,12 +88,13 @@ def deploy(sender: Sender, plan: DeploymentPlan, progress: Progress = lambda _na
     proposers = list(plan.proposers)
     timelock = create("TimelockController", plan.timelock_seconds, proposers, proposers, ZERO_ADDRESS)
     models = create("ModelRegistry")
+    dcap = _create_dcap(create, plan)
     admitter, asset = plan.admitter or ZERO_ADDRESS, plan.asset or ZERO_ADDRESS
     slasher_nonce = sender.endpoint.nonce(sender.address, "pending") + CONTRACTS_BEFORE_THE_SLASHER
     slasher = compute_created_address(sender.address, slasher_nonce)
     operators = create("OperatorRegistry", timelock, plan.minimum_stake_wei, plan.unbonding_seconds, admitter, slasher, asset)
     quorum, proof = create("QuorumVerifier", operators), create("ProofVerifier", models, CEREMONY_CHUNK_BITS, b"")
-    enclaves = create("EnclaveRegistry", operators, quorum, plan.enclave_quorum)
+    enclaves = create("EnclaveRegistry", operators, quorum, plan.enclave_quorum, dcap.get("dcap_verifier", ZERO_ADDRESS))
     enclave = create("EnclaveVerifier", enclaves)
     bls_keys = create("BlsKeys", operators)
     bls_quorum = create("BlsQuorumVerifier", bls_keys)
@@ -116,6 +121,7 @@ def deploy(sender: Sender, plan: DeploymentPlan, progress: Progress = lambda _na
         bls_quorum_verifier=bls_quorum,
         disputes=disputes,
         fee_quotes=quotes,
+        **dcap,
     )
 
 
@@ -130,6 +136,16 @@ def _check_plan(sender: Sender, plan: DeploymentPlan) -> None:
     sender.endpoint.estimate_gas(
         creation_call("OperatorRegistry", me, plan.minimum_stake_wei, plan.unbonding_seconds, plan.admitter or ZERO_ADDRESS, me, asset), me
     )
+
+
+def _create_dcap(create: Callable[..., Address], plan: DeploymentPlan) -> dict[str, Address]:
+    """What verifies Intel's quotes on chain: fields of the deployment, none where the plan has no root."""
+    if plan.dcap_root is None:
+        return {}
+    certificates = create("DcapCertificates", plan.dcap_root)
+    collateral = create("DcapCollateral", certificates)
+    verifier = create("DcapVerifier", collateral, relaxation_bits(plan.dcap_relaxations))
+    return {"dcap_certificates": certificates, "dcap_collateral": collateral, "dcap_verifier": verifier}
 
 
 def create_consumer(sender: Sender, name: str, *arguments: Any) -> Address:

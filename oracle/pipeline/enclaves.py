@@ -103,12 +103,12 @@ def register(session: Session, signed: Sequence[SignedAttestation]) -> EnclaveKe
 
 
 def assemble_attestations(contracts: Contracts, attestation: EnclaveAttestation, signed: Sequence[SignedAttestation]) -> bytes:
-    """Their signatures as the registry's verifier takes them. Raises ClaimRejected and EvidenceRejected as `_assemble` does."""
+    """Their signatures as the registry's verifier takes them. Raises ClaimRejected and EvidenceRejected as `assemble_signatures` does."""
     digest = compute_attestation_digest(attestation, contracts.domain.chain_id, registry_of(contracts))
-    return _assemble(contracts, "attestation", digest, {one.signer: one.signature for one in signed})
+    return assemble_signatures(contracts, "attestation", digest, {one.signer: one.signature for one in signed})
 
 
-def _assemble(contracts: Contracts, what: str, digest: Bytes32, signed: Mapping[Address, bytes]) -> bytes:
+def assemble_signatures(contracts: Contracts, what: str, digest: Bytes32, signed: Mapping[Address, bytes]) -> bytes:
     """As many signatures as the registry demands, those of the lowest operator indices.
 
     Raises ClaimRejected for a signature that is not its signer's, or not an active operator's; EvidenceRejected where they are too few.
@@ -154,7 +154,7 @@ def revoke_together(session: Session, signed: Sequence[SignedRevocation]) -> Enc
     key, reason = meant.pop()
     contracts = session.contracts
     signatures = {one.signer: one.signature for one in signed}
-    evidence = _assemble(contracts, "revocation", _revocation_digest(contracts, key, reason), signatures)
+    evidence = assemble_signatures(contracts, "revocation", _revocation_digest(contracts, key, reason), signatures)
     session.sender.send(contracts.call("EnclaveRegistry", "revokeByQuorum", key, reason, evidence))
     return find_key(contracts, key)
 
@@ -173,13 +173,23 @@ def find_key(contracts: Contracts, key: Address) -> EnclaveKey:
 
 
 def describe_state(contracts: Contracts, key: EnclaveKey, now: int) -> str:
-    """Whether the key counts at `now`, in one word: valid, expired, revoked, or inactive where its operator is."""
+    """Whether the key counts at `now`, in one word: valid, expired, revoked, inactive where its operator is, or withdrawn where operators
+    took back the approval on which it was registered directly."""
     if key.is_revoked:
         return "revoked"
     if now >= key.expires_at:
         return "expired"
+    if _is_withdrawn(contracts, key):
+        return "withdrawn"
     operator = next((o for o in contracts.operators() if o.operator == key.operator), None)
     return "valid" if operator is not None and operator.is_active else "inactive"
+
+
+def _is_withdrawn(contracts: Contracts, key: EnclaveKey) -> bool:
+    if contracts.deployment.dcap_verifier is None or not contracts.view("EnclaveRegistry", "isDirect", key.key):
+        return False
+    is_approved, _ = contracts.view("EnclaveRegistry", "approvalOf", key.platform, key.measurement, key.runtime_digest)
+    return not is_approved
 
 
 def require_begun(contracts: Contracts, registration: Registration) -> None:

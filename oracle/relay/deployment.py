@@ -23,6 +23,9 @@ CONTRACTS = {
     "AuditAnchor": "audit_anchor",
     "EnclaveRegistry": "enclave_registry",
     "EnclaveVerifier": "enclave_verifier",
+    "DcapCertificates": "dcap_certificates",
+    "DcapCollateral": "dcap_collateral",
+    "DcapVerifier": "dcap_verifier",
     "BlsKeys": "bls_keys",
     "BlsQuorumVerifier": "bls_quorum_verifier",
     "Disputes": "disputes",
@@ -55,6 +58,9 @@ class Deployment:
     bls_quorum_verifier: Address | None = None
     disputes: Address | None = None
     fee_quotes: Address | None = None
+    dcap_certificates: Address | None = None
+    dcap_collateral: Address | None = None
+    dcap_verifier: Address | None = None
 
     @property
     def domain(self) -> Domain:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-/// @title Enclaves: keys that a quorum of operators found in attested hardware, each for a time
+/// @title Enclaves: keys in attested hardware, each for a time; a quorum of operators verified the quote, or this chain
 interface IEnclaveRegistry {
     /// @notice What operators sign about a key, after each has verified the quote off chain (docs/enclaves.md).
     struct Attestation {
@@ -18,6 +18,22 @@ interface IEnclaveRegistry {
         uint64 expiresAt;
         /// @dev Drawn by `begin`; the quote is bound to it, so it was made afterwards and for this registration alone.
         bytes32 nonce;
+    }
+
+    /// @notice What an operator says of its key when this chain verifies the quote; everything else is in the quote.
+    struct DirectRegistration {
+        address key;
+        bytes32 runtimeDigest;
+        /// @dev Unix seconds; not beyond what the quote's collateral lasts.
+        uint64 expiresAt;
+        bytes32 nonce;
+    }
+
+    /// @notice What a quorum decided about one measurement on one platform with one runtime.
+    struct Approval {
+        bool isApproved;
+        /// @dev How many decisions there were; the next one carries this number.
+        uint64 decisions;
     }
 
     /// @notice UNKNOWN ──register──▶ VALID ──register──▶ VALID (renewed) ──revoke──▶ REVOKED. Time ends VALID too.
@@ -43,6 +59,22 @@ interface IEnclaveRegistry {
     );
     event EnclaveRevoked(address indexed key, address indexed operator, bytes32 reason, bool byOperator);
 
+    /// @notice The key of the EnclaveRegistered before it was registered without a quorum.
+    event EnclaveVerifiedOnChain(address indexed key, bytes32 indexed approval);
+    event MeasurementDecided(
+        uint8 indexed platform,
+        bytes32 indexed measurement,
+        bytes32 indexed runtimeDigest,
+        bool isApproved,
+        uint64 decision
+    );
+
+    /// @notice This deployment verifies no quotes on chain: it was built without a DcapVerifier.
+    error NoDcapVerifier();
+    /// @notice No quorum approved this measurement with this runtime, or one withdrew its approval.
+    error MeasurementNotApproved(uint8 platform, bytes32 measurement, bytes32 runtimeDigest);
+    /// @notice The quote was made for something else than this registration.
+    error ReportDataMismatch(bytes32 expected, bytes32 gotHead, bytes32 gotTail);
     error NoQuorum();
     error LifetimeZero();
     error NotTheOperator(address operator, address caller);

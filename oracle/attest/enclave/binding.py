@@ -21,6 +21,8 @@ ATTESTATION_TYPE = (
     "bytes32 quoteDigest,uint64 expiresAt,bytes32 nonce)"
 )
 REVOCATION_TYPE = "EnclaveRevocation(address key,bytes32 reason)"
+DECISION_TYPE = "MeasurementDecision(uint8 platform,bytes32 measurement,bytes32 runtimeDigest,bool isApproved,uint64 decision)"
+_DECISION_TYPE_HASH = type_hash(DECISION_TYPE)
 _ATTESTATION_TYPE_HASH, _REVOCATION_TYPE_HASH = type_hash(ATTESTATION_TYPE), type_hash(REVOCATION_TYPE)
 
 
@@ -50,6 +52,17 @@ class EnclaveAttestation:
     nonce: Bytes32
 
 
+@dataclass(frozen=True, slots=True)
+class MeasurementDecision:
+    """The EIP-712 struct that a quorum signs to approve what runs in an enclave for direct registration, or to withdraw that."""
+
+    platform: Platform
+    measurement: Bytes32
+    runtime_digest: Bytes32
+    is_approved: bool
+    decision: int  # how many decisions about it there were before this one
+
+
 def compute_report_data(registration: Registration) -> bytes:
     """The 64 bytes that the enclave puts into its quote."""
     r = registration
@@ -74,6 +87,14 @@ def compute_attestation_digest(attestation: EnclaveAttestation, chain_id: int, r
 def compute_revocation_digest(key: Address, reason: Bytes32, chain_id: int, registry: Address) -> Bytes32:
     """What operators sign to revoke an enclave's key. `reason`: keccak256 of a text, or zeros."""
     struct_hash = keccak256(_REVOCATION_TYPE_HASH + _address(key) + reason)
+    return typed_data_digest(domain_separator(ENCLAVES_DOMAIN_NAME, chain_id, registry), struct_hash)
+
+
+def compute_decision_digest(decision: MeasurementDecision, chain_id: int, registry: Address) -> Bytes32:
+    """What operators sign about a measurement."""
+    d = decision
+    head = (_DECISION_TYPE_HASH, _word(int(d.platform)), d.measurement, d.runtime_digest)
+    struct_hash = keccak256(b"".join((*head, _word(int(d.is_approved)), _word(d.decision))))
     return typed_data_digest(domain_separator(ENCLAVES_DOMAIN_NAME, chain_id, registry), struct_hash)
 
 

@@ -88,7 +88,7 @@ def is_quote(evidence: bytes) -> bool:
 def verify(evidence: bytes, collateral: bytes, now: int, policy: EnclavePolicy) -> EnclaveReport:
     """`collateral`: the JSON that a PCCS client such as dcap-qvl's own writes for the quote. Raises EnclaveRejected."""
     quote = _split(evidence)
-    documents = _parse_collateral(collateral)
+    documents = parse_collateral(collateral)
     root = _require_chains(quote, documents, policy.roots.intel, now)
     claims = _verify(quote, documents, root, now, policy)
     measurements, report_data = _read_sgx(quote.body) if quote.platform is Platform.SGX else _read_tdx(quote.body)
@@ -104,6 +104,13 @@ def verify(evidence: bytes, collateral: bytes, now: int, policy: EnclavePolicy) 
         expires_at=int(min(expiries)),
         quote_digest=keccak256(quote.raw),
     )
+
+
+def read_measurements(evidence: bytes) -> tuple[Platform, Measurements, bytes]:
+    """What a quote says that it runs, and the quote without padding. Verifies NOTHING: for who makes quotes, not for who is shown them."""
+    quote = _split(evidence)
+    measurements, _ = _read_sgx(quote.body) if quote.platform is Platform.SGX else _read_tdx(quote.body)
+    return quote.platform, measurements, quote.raw
 
 
 # ---- the library ------------------------------------------------------------------------------------------------------------------------
@@ -196,7 +203,8 @@ def _read_tdx(body: bytes) -> tuple[Measurements, bytes]:
 
 
 # ---- collateral and chains ------------------------------------------------------------------------------------------------------------
-def _parse_collateral(collateral: bytes) -> dict[str, str]:
+def parse_collateral(collateral: bytes) -> dict[str, str]:
+    """The documents of the JSON that a PCCS client writes, by name: exactly those there must be. Raises EnclaveRejected."""
     try:
         documents = json.loads(collateral, object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as error:
