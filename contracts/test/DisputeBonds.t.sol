@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {IDisputes} from "../src/interfaces/IDisputes.sol";
 import {Request} from "../src/libraries/Types.sol";
-import {DisputeDeployment} from "./DisputeDeployment.sol";
+import {DisputedAnswer} from "./DisputedAnswer.sol";
 import {vm} from "./Vm.sol";
 
 /// @dev Calls back into whatever it is paid by.
@@ -32,16 +32,7 @@ contract GreedyVoter {
 }
 
 /// @title What a dispute comes to, and whose the bond is then
-contract DisputeBondsTest is DisputeDeployment {
-    Request private asked;
-    bytes32 private id;
-
-    function setUp() public override {
-        super.setUp();
-        asked = deliverDisputable(LIE);
-        id = idOf(asked);
-    }
-
+contract DisputeBondsTest is DisputedAnswer {
     // ---- rulings and bonds -----------------------------------------------------------------------------------------
 
     function test_ThreeOfFiveIsAMajorityAndTwoIsNone() public {

@@ -3,23 +3,11 @@ pragma solidity 0.8.37;
 
 import {IDisputes} from "../src/interfaces/IDisputes.sol";
 import {Sortition} from "../src/libraries/Sortition.sol";
-import {Request} from "../src/libraries/Types.sol";
-import {DisputeDeployment} from "./DisputeDeployment.sol";
+import {DisputedAnswer} from "./DisputedAnswer.sol";
 import {vm} from "./Vm.sol";
 
 /// @title Drawing the committee: by a lot that nobody knows before and nobody can change
-contract DisputeLotTest is DisputeDeployment {
-    uint256 private constant START = 1_700_000_000;
-
-    Request private asked;
-    bytes32 private id;
-
-    function setUp() public override {
-        super.setUp();
-        asked = deliverDisputable(LIE);
-        id = idOf(asked);
-    }
-
+contract DisputeLotTest is DisputedAnswer {
     // ---- drawing ---------------------------------------------------------------------------------------------------
 
     /// @dev Over many lots: five distinct others, never a signer, never the challenger or its operator.

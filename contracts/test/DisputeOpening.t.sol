@@ -2,23 +2,12 @@
 pragma solidity 0.8.37;
 
 import {IDisputes} from "../src/interfaces/IDisputes.sol";
-import {Evidence, Request} from "../src/libraries/Types.sol";
-import {DisputeDeployment} from "./DisputeDeployment.sol";
+import {Evidence} from "../src/libraries/Types.sol";
+import {DisputedAnswer} from "./DisputedAnswer.sol";
 import {vm} from "./Vm.sol";
 
 /// @title Opening a dispute: who may, when, with what, and who can be drawn for it
-contract DisputeOpeningTest is DisputeDeployment {
-    uint256 private constant START = 1_700_000_000;
-
-    Request private asked;
-    bytes32 private id;
-
-    function setUp() public override {
-        super.setUp();
-        asked = deliverDisputable(LIE);
-        id = idOf(asked);
-    }
-
+contract DisputeOpeningTest is DisputedAnswer {
     // ---- opening ---------------------------------------------------------------------------------------------------
 
     function test_OpeningTakesTheBondAndFixesTheLot() public {

@@ -2,21 +2,11 @@
 pragma solidity 0.8.37;
 
 import {IDisputes} from "../src/interfaces/IDisputes.sol";
-import {Request} from "../src/libraries/Types.sol";
-import {DisputeDeployment} from "./DisputeDeployment.sol";
+import {DisputedAnswer} from "./DisputedAnswer.sol";
 import {vm} from "./Vm.sol";
 
 /// @title Who may call, and what Disputes can be deployed with
-contract DisputeTermsTest is DisputeDeployment {
-    Request private asked;
-    bytes32 private id;
-
-    function setUp() public override {
-        super.setUp();
-        asked = deliverDisputable(LIE);
-        id = idOf(asked);
-    }
-
+contract DisputeTermsTest is DisputedAnswer {
     // ---- who may call, and deployment ------------------------------------------------------------------------------
 
     function test_OnlyTheCoprocessorForcesAuditsAndSupersedes() public {

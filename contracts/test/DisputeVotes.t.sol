@@ -3,22 +3,12 @@ pragma solidity 0.8.37;
 
 import {IDisputes} from "../src/interfaces/IDisputes.sol";
 import {Request} from "../src/libraries/Types.sol";
-import {DisputeDeployment} from "./DisputeDeployment.sol";
+import {DisputedAnswer} from "./DisputedAnswer.sol";
 import {vm} from "./Vm.sol";
 
 /// @title Voting: sealed, once, by members alone
-contract DisputeVotesTest is DisputeDeployment {
-    uint256 private constant START = 1_700_000_000;
+contract DisputeVotesTest is DisputedAnswer {
     uint256 private constant NEW_KEY = uint256(keccak256("new key"));
-
-    Request private asked;
-    bytes32 private id;
-
-    function setUp() public override {
-        super.setUp();
-        asked = deliverDisputable(LIE);
-        id = idOf(asked);
-    }
 
     // ---- voting ----------------------------------------------------------------------------------------------------
 

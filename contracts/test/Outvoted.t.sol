@@ -5,22 +5,11 @@ import {IDisputes} from "../src/interfaces/IDisputes.sol";
 import {IFraudProofs} from "../src/interfaces/IFraudProofs.sol";
 import {IOperatorRegistry} from "../src/interfaces/IOperatorRegistry.sol";
 import {Claim, Request} from "../src/libraries/Types.sol";
-import {DisputeDeployment} from "./DisputeDeployment.sol";
+import {DisputedAnswer} from "./DisputedAnswer.sol";
 import {vm} from "./Vm.sol";
 
 /// @title What a ruling costs those who signed the other output, and members who did not do their part
-contract OutvotedTest is DisputeDeployment {
-    uint256 private constant START = 1_700_000_000;
-
-    Request private asked;
-    bytes32 private id;
-
-    function setUp() public override {
-        super.setUp();
-        asked = deliverDisputable(LIE);
-        id = idOf(asked);
-    }
-
+contract OutvotedTest is DisputedAnswer {
     // ---- who signed -------------------------------------------------------------------------------------------
 
     function test_WhoSignedTheLieLosesTheStakeHalfToTheChallenger() public {

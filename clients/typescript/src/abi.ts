@@ -21,6 +21,7 @@ export const COPROCESSOR = parseAbi([
   "function depositToken(uint256 amountWei)",
   "function requestFromBalance(bytes32 modelId, bytes input, bytes32 policy, uint256 feeWei, uint32 callbackGas, uint64 deadline, address refundTo) returns (bytes32 requestId)",
   "function ASSET() view returns (address)",
+  "function DISPUTES() view returns (address)",
   "function withdraw(uint256 amountWei, address to)",
   "event InferenceRequested(bytes32 indexed requestId, bytes32 indexed modelId, address indexed requester, Request request, bytes input)",
   "event InferenceDelivered(bytes32 indexed requestId, bytes32 indexed modelId, address indexed requester, bytes32 outputDigest, bytes output, address[] beneficiaries, uint64 availableAt)",

@@ -3,7 +3,7 @@
 import { type Address, type Hex, type PublicClient } from "viem";
 
 import { Rejected } from "../../../web/src/verify/rejected";
-import { DISPUTES } from "./abi";
+import { COPROCESSOR, DISPUTES } from "./abi";
 import { type Deployment, type Request, packPolicy, unpackPolicy } from "./protocol";
 import { readPending } from "./verify";
 
@@ -41,6 +41,13 @@ export function disputesOf(at: Deployment): Address {
   return at.disputes;
 }
 
+/** Before a bond is paid: a false deployment could name a stranger's contract. Throws Rejected unless it is the Coprocessor's own. */
+export async function requireDisputes(chain: PublicClient, at: Deployment): Promise<void> {
+  const stated = disputesOf(at);
+  const named = await chain.readContract({ address: at.coprocessor, abi: COPROCESSOR, functionName: "DISPUTES" });
+  if (named.toLowerCase() !== stated.toLowerCase()) throw new Rejected("disputes of the deployment", `${named}, as the Coprocessor names them`, stated);
+}
+
 /** The bond, in wei of the chain's own coin. */
 export async function readBond(chain: PublicClient, at: Deployment): Promise<bigint> {
   return chain.readContract({ address: disputesOf(at), abi: DISPUTES, functionName: "BOND_WEI" });
@@ -63,7 +70,7 @@ export async function findDispute(chain: PublicClient, at: Deployment, requestId
 
 /** A pending answer that nobody disputed yet, under a policy that allows it. Throws Rejected, naming what is in the way. */
 export async function readDisputable(chain: PublicClient, at: Deployment, requestId: Hex): Promise<Disputable> {
-  disputesOf(at);
+  await requireDisputes(chain, at);
   const { request, beneficiaries, availableAt } = await readPending(chain, at, requestId);
   if (!unpackPolicy(request.policy).disputable)
     throw new Rejected("policy of the request", `a disputable one, such as ${EXAMPLE}`, request.policy);

@@ -4,12 +4,14 @@ import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 
-import { type Abi, type AbiEvent, type AbiFunction, type Address, type Hex, toEventSelector, toFunctionSelector } from "viem";
+import { type Abi, type AbiEvent, type AbiFunction, type Address, type Hex, type PublicClient, toEventSelector, toFunctionSelector } from "viem";
 
 import { COPROCESSOR, DISPUTES, FEE_QUOTES, OPERATOR_REGISTRY, TOKEN, VERIFIER, VERIFIER_ROUTER } from "../src/abi";
+import { readDisputable, requireDisputes } from "../src/disputes";
 import {
   Api,
   ApiRefused,
+  type Deployment,
   type Policy,
   Rejected,
   Unreachable,
@@ -230,6 +232,15 @@ test("a refusal has its reason, and a server that fails is not believed to refus
   await assert.rejects(answering(503, problem).receipt("0x"), Unreachable);
   await assert.rejects(answering(200, "<html>").receipt("0x"), Unreachable);
   await assert.rejects(answering(200, "[]").receipt("0x"), Rejected);
+});
+
+test("a deployment that names a stranger's disputes is refused before anything is paid", async () => {
+  const [own, stranger] = [`0x${"aa".repeat(20)}`, `0x${"bb".repeat(20)}`] as const;
+  const chain = { readContract: () => Promise.resolve(own) } as unknown as PublicClient;
+  const at = { chain_id: 31337, block_number: 0, coprocessor: own, operator_registry: own, verifier_router: own } as unknown as Deployment;
+  await requireDisputes(chain, { ...at, disputes: `0x${"AA".repeat(20)}` });
+  await assert.rejects(requireDisputes(chain, { ...at, disputes: stranger }), /expected 0xaa.* as the Coprocessor names them, got 0xbb/);
+  await assert.rejects(readDisputable(chain, { ...at, disputes: stranger }, word("01")), /as the Coprocessor names them/);
 });
 
 // ---- receipts ----------------------------------------------------------------------------------------------------------------------
