@@ -25,6 +25,8 @@ START_SECONDS = 30.0
 STOP_SECONDS = 15.0
 STATES_KEPT = 1024
 """Of the newest blocks; each is a file with everything on the chain: 0.1 MB of a new one, 7 MB of one with 30,000 deliveries."""
+STATES_IN_MEMORY = 64
+"""So many and fewer are in memory alone: under load the disk has better to do than a whole state a second."""
 _PR_SET_PDEATHSIG = 1
 _FOLDER = "affidavit-chain-"
 
@@ -73,8 +75,8 @@ def start_chain(
 
     `port` 0 takes a free one. `state` is read if it exists and written at the end. Without `block_seconds` every transaction is mined at
     once. `reader` is the one origin whose pages a browser lets read this chain; without it none may. Of blocks older than the newest
-    `states`, kept in a temporary folder, nobody can ask for the state; blocks, transactions and events are all there. On Linux the chain
-    dies with the thread that started it, however that ends. Raises WorldError when it does not start.
+    `states`, kept in a temporary folder or in memory, nobody can ask for the state; blocks, transactions and events are all there. On
+    Linux the chain dies with the thread that started it, however that ends. Raises WorldError when it does not start.
     """
     command = [str(find_anvil()), "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(chain_id)]
     command += ["--hardfork", "osaka", "--enable-tx-gas-limit", *options]
@@ -83,7 +85,7 @@ def start_chain(
     command += ["--block-time", str(block_seconds)] if block_seconds else []
     _remove_left_behind()
     folder, lock = _make_folder()
-    command += ["--max-persisted-states", str(states), "--cache-path", str(folder)]
+    command += ["--prune-history" if states <= STATES_IN_MEMORY else "--max-persisted-states", str(states), "--cache-path", str(folder)]
     try:
         process = subprocess.Popen(
             command,
