@@ -64,7 +64,8 @@ def read_nonces(lane: Lane) -> Nonces:
 def _take_used(lane: Lane, slot: Slot, nonces: Nonces) -> None:
     kept, receipt = _find_receipt(lane, slot)
     if kept is None or receipt is None:
-        _take_foreign(lane, slot, nonces)
+        if not _is_receipt_late(lane, slot, nonces):
+            _take_foreign(lane, slot, nonces)
         return
     if slot.state is SlotState.MINED and slot.transaction != kept.hash:  # another of ours took its place: what the first did is undone
         settle.undo_receipt(lane, slot)
@@ -83,6 +84,13 @@ def _find_receipt(lane: Lane, slot: Slot) -> tuple[KeptTransaction | None, Trans
         if receipt is not None:
             return kept, receipt
     return None, None
+
+
+def _is_receipt_late(lane: Lane, slot: Slot, nonces: Nonces) -> bool:
+    """Endpoints count a nonce as used before they have the receipt of what used it. One that knows ours still will have it; at depth, where
+    that means anything, all of them do."""
+    is_at_depth = lane.final_blocks > 0 and slot.nonce < nonces.final
+    return slot.state is SlotState.SENT and not is_at_depth and lane.chain.is_known(_newest(lane, slot))
 
 
 def _take_foreign(lane: Lane, slot: Slot, nonces: Nonces) -> None:

@@ -253,6 +253,29 @@ def test_gap_is_filled_by_a_no_op(world: World, tmp_path: Path) -> None:
 
 
 # ---- endpoints -------------------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("final_blocks", [0, 2])
+def test_a_receipt_that_comes_late_is_no_foreign_transaction(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, final_blocks: int
+) -> None:
+    """An endpoint counts a nonce as used before it has the receipt of what used it: nothing is lost, and nothing is sent twice."""
+    asked = world.ask_gate()
+    relay = make_relay(world, tmp_path, final_blocks=final_blocks)
+    relay.follow()
+    relay.collect()
+    relay.tick()
+    mine(world)
+    with monkeypatch.context() as late:
+        late.setattr(world.contracts, "receipt", lambda _transaction: None)
+        relay.tick()
+        relay.tick()
+        assert [s.state for s in relay.slots()] == [SlotState.SENT]
+    mine(world, 2)
+    relay.run(2)
+    assert is_done(world, relay, asked)
+    assert "nonce_lost" not in relay.kinds(asked.request_id)
+    assert [s.state for s in relay.slots()] == [SlotState.FINAL]
+
+
 def test_no_answer_after_sending_is_not_renonced(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = world.ask_gate()
     relay = make_relay(world, tmp_path)
