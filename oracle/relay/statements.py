@@ -103,7 +103,7 @@ _ONE_OF_MANY = update(ENTRIES).where(ENTRIES.c.id == bindparam("of"))
 
 def count_waiting(engine: Engine) -> int:
     """How many entries the log does not have yet, without those it refused."""
-    with engine.begin() as connection:
+    with reading(engine) as connection:  # asked of replicas that stand by, too
         query = select(ENTRIES.c.id).where(ENTRIES.c.index.is_(None), ENTRIES.c.refusal.is_(None))
         return len(connection.execute(query).all())
 

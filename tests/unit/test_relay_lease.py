@@ -9,13 +9,16 @@ from contextlib import contextmanager, suppress
 
 import psycopg
 import pytest
+from fastapi.testclient import TestClient
 from sqlalchemy import Engine, select, update
 from sqlalchemy.exc import InternalError, OperationalError
 
 from oracle.errors import ConfigRejected, StoreError
 from oracle.relay import lease as leases
 from oracle.relay.lease import IDLE_SECONDS, LEASE_SECONDS, Alone, Lease, LeaseLost, hold, open_relay_database
+from oracle.relay.metrics import RelayMetrics, make_app
 from oracle.relay.schema import LEASE, TERMS
+from oracle.seams import SystemClock
 from oracle.store import reading
 
 
@@ -69,6 +72,19 @@ def test_one_holds_and_the_other_waits(replicas: tuple[Engine, Engine]) -> None:
     assert other.step()  # let in at once
     assert other.token == 2
     other.release()
+
+
+def test_a_replica_that_stands_by_tells_its_metrics(replicas: tuple[Engine, Engine]) -> None:
+    """Whether exactly one works is the sum over all of them."""
+    one, other = (Lease(engine, name) for engine, name in zip(replicas, "ab", strict=True))
+    assert one.step()
+    assert not other.step()
+    for engine in replicas:
+        answer = TestClient(make_app(RelayMetrics(engine, SystemClock()), {})).get("/metrics")
+        assert answer.status_code == 200
+        assert "affidavit_relay_log_entries_waiting 0.0" in answer.text
+        assert "affidavit_relay_is_holder" in answer.text
+    one.release()
 
 
 def test_an_old_holder_writes_nothing_and_learns_of_it(replicas: tuple[Engine, Engine]) -> None:
