@@ -302,6 +302,9 @@ contract AuditsTest is DisputeDeployment {
             coprocessor.deliver(asked, INPUT, LIE, evidenceOf(asked, LIE, 2));
             vm.roll(vm.getBlockNumber() + 3);
             vm.assertEq(disputes.isAuditDue(idOf(asked)), false);
+            vm.warp(vm.getBlockTimestamp() + WINDOW);
+            coprocessor.finalize(asked, LIE, answerers());
+            requireStatus(asked, Status.FINAL);
         }
     }
 
