@@ -258,8 +258,8 @@ contract FraudProofs is IFraudProofs {
         emit LieProven(
             signed.requestId, operator, challenger, signed.outputDigest, otherOutputDigest, rewardWei, burntWei
         );
-        // An audit that nobody opened has nobody for its challenger. Its half is owed to this contract, which takes nothing
-        // out: the registry counts a slashing by what it gives to others than BURNT.
+        // An audit that nobody opened has nobody for its challenger. Its half is owed to this contract, which takes
+        // nothing out: the registry counts a slashing by what it gives to others than BURNT.
         OPERATORS.slash(operator, rewardWei, challenger == BURNT ? address(this) : challenger);
         OPERATORS.slash(operator, burntWei, BURNT);
         return true;

@@ -6,7 +6,7 @@ import {IDisputes} from "../src/interfaces/IDisputes.sol";
 import {IFraudProofs} from "../src/interfaces/IFraudProofs.sol";
 import {Request, Status} from "../src/libraries/Types.sol";
 import {DisputeDeployment} from "./DisputeDeployment.sol";
-import {vm} from "./Vm.sol";
+import {Vm, vm} from "./Vm.sol";
 
 /// @title An answer in four passes a committee although nobody doubts it
 contract AuditsTest is DisputeDeployment {
@@ -60,7 +60,12 @@ contract AuditsTest is DisputeDeployment {
         vm.expectRevert(abi.encodeWithSelector(IDisputes.AuditNotDue.selector, idOf(asked)));
         disputes.openAudit(asked, answerers());
         vm.warp(START + WINDOW);
+        vm.recordLogs();
         coprocessor.finalize(asked, LIE, answerers());
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        for (uint256 i; i < logs.length; ++i) {
+            vm.assertNotEq(logs[i].topics[0], ICoprocessor.AuditForced.selector);
+        }
         requireStatus(asked, Status.FINAL);
     }
 
@@ -302,6 +307,9 @@ contract AuditsTest is DisputeDeployment {
             coprocessor.deliver(asked, INPUT, LIE, evidenceOf(asked, LIE, 2));
             vm.roll(vm.getBlockNumber() + 3);
             vm.assertEq(disputes.isAuditDue(idOf(asked)), false);
+            vm.warp(vm.getBlockTimestamp() + WINDOW);
+            coprocessor.finalize(asked, LIE, answerers());
+            requireStatus(asked, Status.FINAL);
         }
     }
 

@@ -36,6 +36,16 @@ contract DemandedProofTest is Deployment {
         vm.assertEq(consumer.lastOutput(), OUTPUT);
     }
 
+    function test_AProofThatNamesNobodyDeliversOnlyWhatIsFree() public {
+        Request memory paid = ask(address(0xA11CE), INPUT, proofPolicy(0, 0), 1, 0);
+        Request memory free = ask(address(0xA11CE), INPUT, proofPolicy(0, 0), 0, 0);
+        Evidence[] memory evidence = one(proofOf(paid, OUTPUT, PROVER));
+        vm.etch(address(truth), hex"60205f5260405ff3"); // returns an empty list
+        vm.expectRevert(ICoprocessor.NobodyToPay.selector);
+        coprocessor.deliver(paid, INPUT, OUTPUT, evidence);
+        vm.assertTrue(coprocessor.deliver(free, INPUT, OUTPUT, evidence) == ResultCode.DELIVERED, "code");
+    }
+
     function test_AProofBesideAQuorumPaysAll() public {
         Request memory asked = ask(address(0xA11CE), INPUT, proofPolicy(2, 0), 11, 0);
         coprocessor.deliver(asked, INPUT, OUTPUT, both(asked, OUTPUT, PROVER));

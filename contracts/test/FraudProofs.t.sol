@@ -106,7 +106,7 @@ contract FraudProofsTest is Deployment {
         vm.assertEq(proveWrong(LIE, signed(LIE, 0, 1), CHALLENGER), 1);
     }
 
-    /// @dev Who has lost the stake, and adds a wei, has it slashed by signing two other outputs. Then it tops up, and lies.
+    /// @dev Without stake it adds a wei, has it slashed by signing two other outputs, adds the stake, and lies.
     function test_NobodyBuysALieForDust() public {
         equivocate(0, "one", "two", 0);
         asked = ask(address(0xA11CE), INPUT, quorumPolicy(2, 0), 11, 0);

@@ -105,6 +105,14 @@ contract OutvotedTest is DisputedAnswer {
         expectNotFaulty(STRANGER);
     }
 
+    function test_WhoVotesAgainstAnAnswerThatStandsIsFined() public {
+        dispute(asked, LIE, 3, TRUTH, 2);
+        address[] memory members = disputes.infoOf(id).members;
+        frauds.penalizeVoter(id, members[3]);
+        frauds.penalizeVoter(id, members[4]);
+        expectNotFaulty(members[0]);
+    }
+
     function test_TheAbsentAreFinedAlsoWithoutAMajority() public {
         openAs(CHALLENGER, asked);
         address[] memory members = draw(id);

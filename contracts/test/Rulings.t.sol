@@ -246,6 +246,20 @@ contract RulingsTest is DisputeDeployment {
         expectNothingToApply(asked, LIE, IDisputes.Outcome.NONE);
     }
 
+    function test_WithoutDisputesAnswersAreChallengedAndFinalizedAllTheSame() public {
+        coprocessor = Coprocessor(deployShipped("Coprocessor", abi.encode(models, router, address(0), address(0))));
+        truth.learn(modelId, INPUT, TRUTH);
+        Request memory first = ask(address(0xA11CE), INPUT, quorumPolicy(2, WINDOW), 11, 0);
+        Request memory second = ask(address(0xA11CE), INPUT, quorumPolicy(2, WINDOW), 11, 0);
+        coprocessor.deliver(first, INPUT, LIE, evidenceOf(first, LIE, 2));
+        coprocessor.deliver(second, INPUT, LIE, evidenceOf(second, LIE, 2));
+        coprocessor.challenge(first, INPUT, TRUTH, proofOf(first, TRUTH, STRANGER));
+        requireStatus(first, Status.FINAL, keccak256(TRUTH));
+        vm.warp(START + WINDOW);
+        coprocessor.finalize(second, LIE, answerers());
+        requireStatus(second, Status.FINAL, keccak256(LIE));
+    }
+
     // ---- inside -----------------------------------------------------------------------------------------------
 
     function expectNothingToApply(Request memory asked, bytes memory output, IDisputes.Outcome outcome) private {
