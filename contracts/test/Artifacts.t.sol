@@ -26,7 +26,7 @@ contract ArtifactsTest {
     }
 
     function test_DeployedCodeFitsEip170() public view {
-        string[13] memory names = [
+        string[18] memory names = [
             "ModelRegistry",
             "OperatorRegistry",
             "QuorumVerifier",
@@ -39,6 +39,11 @@ contract ArtifactsTest {
             "AuditAnchor",
             "BlsKeys",
             "BlsQuorumVerifier",
+            "EnclaveRegistry",
+            "EnclaveVerifier",
+            "DcapCertificates",
+            "DcapCollateral",
+            "DcapVerifier",
             "TimelockController"
         ];
         for (uint256 i; i < names.length; ++i) {

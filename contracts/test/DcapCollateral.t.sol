@@ -175,19 +175,13 @@ contract DcapCollateralTest is DcapForger {
         bytes4 why = TcbInfo.LevelsNotDescending.selector;
         bytes memory first = bytes(level(false, "5", "1", "UpToDate"));
         bytes memory second = bytes(level(false, "4", "0", "OutOfDate"));
-        bytes memory both = bytes.concat(first, ",", second);
-        refuse(both, bytes.concat(second, ",", first), why);
-        refuse(both, bytes.concat(first, ",", first), why);
-        refuse(both, bytes.concat(first, ",", swap(first, '"pcesvn":10', '"pcesvn":11')), why);
+        refuseJson(withLevels(false, second, first), why);
+        refuseJson(withLevels(false, first, first), why);
+        refuseJson(withLevels(false, first, swap(first, '"pcesvn":10', '"pcesvn":11')), why);
         first = bytes(level(true, "5", "1", "UpToDate"));
-        second = bytes(level(true, "4", "0", "OutOfDate"));
-        both = bytes.concat(first, ",", second);
-        bytes memory json = swap(bytes(tcbInfo(true)), ISSUED, LATER);
-        bytes memory higher = bytes(level(true, "5", "2", "UpToDate"));
-        refuseJson(swap(json, both, bytes.concat(first, ",", higher)), why);
-        refuseJson(swap(json, both, bytes.concat(first, ",", first)), why);
-        bytes memory lower = swap(first, '"pcesvn":10', '"pcesvn":9');
-        postTcbInfo(string(swap(json, both, bytes.concat(first, ",", lower))));
+        refuseJson(withLevels(true, first, bytes(level(true, "5", "2", "UpToDate"))), why);
+        refuseJson(withLevels(true, first, first), why);
+        postTcbInfo(string(withLevels(true, first, swap(first, '"pcesvn":10', '"pcesvn":9'))));
     }
 
     function test_ThereAreNoMoreLevelsThanMakeSense() public {
@@ -222,6 +216,14 @@ contract DcapCollateralTest is DcapForger {
 
     function laterInfo() private pure returns (bytes memory) {
         return swap(bytes(tcbInfo(false)), ISSUED, LATER);
+    }
+
+    /// @dev The later info, with these two levels instead of its own, which end it.
+    function withLevels(bool isTdx, bytes memory first, bytes memory second) private pure returns (bytes memory) {
+        bytes memory json = swap(bytes(tcbInfo(isTdx)), ISSUED, LATER);
+        uint256 own = bytes(level(isTdx, "5", "1", "UpToDate")).length;
+        own += 1 + bytes(level(isTdx, "4", "0", "OutOfDate")).length + 2;
+        return bytes.concat(cut(json, 0, json.length - own), first, ",", second, "]}");
     }
 
     function refuse(bytes memory old, bytes memory fresh, bytes4 why) private {
