@@ -51,6 +51,7 @@ from oracle.signatures import recover_signer
 
 OPERATOR_OVERLAP_BLOCKS = 256
 EVIDENCE_KIND_PROOF, EVIDENCE_KIND_ENCLAVE = 2, 3
+_KINDS = {1: "quorum", EVIDENCE_KIND_PROOF: "proof", EVIDENCE_KIND_ENCLAVE: "enclave"}
 """libraries/Types.sol"""
 NOT_SERVED_WEI = (1 << 80) - 1
 """FeeQuotes.NOT_SERVED; a test holds them equal."""
@@ -260,9 +261,12 @@ class Contracts(Deployed):
         try:
             return Quote(*self._view("FeeQuotes", "quote", model_id, policy))
         except CallReverted as reverted:
-            if reverted.error == "TooFewAsks":
-                raise PolicyRejected("policy", "one that enough active operators posted a price for", reverted.got) from reverted
-            raise
+            if reverted.error != "TooFewAsks" or len(reverted.arguments) != 3:
+                raise
+            kind, demanded, got = reverted.arguments
+            raise PolicyRejected(
+                f"policy {_KINDS.get(kind, kind)}", f"{demanded} active operators who posted a price for it", got or "none"
+            ) from reverted
 
     # ---- reading: evidence ------------------------------------------------------------------------------------------------------------
     def check_proof(self, claim: Claim, data: bytes, output: bytes, evidence: Evidence) -> tuple[Address, ...]:

@@ -236,7 +236,7 @@ def _reverted(message: str | None, data: object) -> CallReverted:
     except (AbiDecodingError, ValueError, OverflowError):  # also text that is not UTF-8: whoever reverts chooses these bytes
         return CallReverted(error["name"], f" with malformed arguments {to_hex(raw[4:])[:200]}")
     shown = ", ".join(to_hex(a) if isinstance(a, bytes) else str(a) for a in arguments)
-    return CallReverted(error["name"], f"({shown})")
+    return CallReverted(error["name"], f"({shown})", tuple(arguments))
 
 
 @cache

@@ -25,10 +25,11 @@ class FailureKind(StrEnum):
 
 
 class CallReverted(Rejected):
-    """The contracts refuse a call. `error` is the Solidity error's name, "Error" for a text, "" where nothing was given."""
+    """The contracts refuse a call. `error` is the Solidity error's name, "Error" for a text, "" where nothing was given; `arguments` are
+    its own, empty where they cannot be read."""
 
-    def __init__(self, error: str, detail: str) -> None:
-        self.error = error
+    def __init__(self, error: str, detail: str, arguments: tuple[Any, ...] = ()) -> None:
+        self.error, self.arguments = error, arguments
         super().__init__("call of the contracts", "one they accept", f"{error or 'a bare revert'}{detail}")
 
 

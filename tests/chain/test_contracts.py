@@ -10,7 +10,7 @@ import pytest
 from oracle.attest.quorum import assemble_quorum
 from oracle.attest.sign import AccountSigner, sign_claim
 from oracle.demo.local_keys import find_seeds
-from oracle.encoding import compute_anchor_digest, compute_log_id, keccak256
+from oracle.encoding import compute_anchor_digest, compute_log_id, keccak256, pack_policy
 from oracle.errors import ChainError, ConfigRejected, InputRejected, MalformedInput, PolicyRejected, RequestRejected, RequestUnpaid
 from oracle.limits import ZERO_ADDRESS
 from oracle.pipeline.catalogue import describe_directory
@@ -276,6 +276,8 @@ def test_a_fee_that_nobody_answers_for_is_not_locked_up(world: World) -> None:
         ask_on_chain(session, *wanted, Terms(Policy(2), 399, 0, 600))
     with pytest.raises(PolicyRejected, match="policy proof: expected 1 active operator who gives it, got 0"):
         ask_on_chain(session, *wanted, Terms(Policy(proof=True), 10**6, 0, 600))
+    with pytest.raises(PolicyRejected, match="policy proof: expected 1 active operators who posted a price for it, got none"):
+        world.contracts.quote(wanted[0].model_id, pack_policy(Policy(proof=True)))
     assert world.contracts.nonce(session.account, "latest") == nonce
     with pytest.raises(CallReverted, match="Model"):  # what is enough gets as far as the contract, where this model is not registered
         ask_on_chain(session, *wanted, Terms(Policy(2), 400, 0, 600))
