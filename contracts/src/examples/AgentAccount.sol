@@ -142,8 +142,8 @@ contract AgentAccount is IInferenceConsumer {
     // ---- spending with approval -------------------------------------------------------------------------------
 
     /// @notice Puts a call before the model; `msg.value` is the fee of those who answer, and goes back to the agent
-    ///         (Coprocessor.refund, withdraw) when nobody does within `patienceSeconds`. Where fees are paid in a token,
-    ///         use `proposeFromBalance`.
+    ///         (Coprocessor.refund, withdraw) when nobody does within `patienceSeconds`. Fees in a token need
+    ///         `proposeFromBalance`.
     /// @return requestId Names the spending from here on.
     function propose(address target, uint256 valueWei, bytes calldata data, uint32 patienceSeconds)
         external
