@@ -2,9 +2,11 @@
 pragma solidity 0.8.37;
 
 import {AgentAccount} from "../src/examples/AgentAccount.sol";
+import {ICoprocessor} from "../src/interfaces/ICoprocessor.sol";
 import {Policy} from "../src/libraries/Policy.sol";
 import {Evidence, Request, ResultCode} from "../src/libraries/Types.sol";
 import {Deployment} from "./Deployment.sol";
+import {TokenDeployment} from "./TokenDeployment.sol";
 import {vm} from "./Vm.sol";
 
 /// @dev Whatever is called, it counts, and makes one prepared call back.
@@ -47,6 +49,17 @@ contract Shop {
             bytes memory attack = _attack;
             (hasSucceeded,) = _victim.call(attack);
         }
+    }
+}
+
+/// @dev An account of a long life: what it remembers is whatever a test says.
+contract OldAccount is AgentAccount {
+    constructor(ICoprocessor coprocessor, bytes32 modelId, bytes32 policy, uint256 limitWei)
+        AgentAccount(coprocessor, msg.sender, msg.sender, modelId, policy, limitWei, 1 days, 1 hours)
+    {}
+
+    function remember(address target, uint256 times, uint256 spent) external {
+        (timesPaid[target], spentWei, periodStart) = (times, spent, uint64(block.timestamp));
     }
 }
 
@@ -397,17 +410,67 @@ contract AgentAccountTest is Deployment {
     // ---- what the model is shown ----------------------------------------------------------------------------------
 
     function test_TheModelIsShownTheCallItself() public {
+        // 5 ether: five limits, more than can be shown; log2 is 62. a9059cbb is 1352 · 2^21 + 359 · 2^10 + 187.
         vm.assertEq(
-            account.describe(address(shop), 5 ether, DATA), hex"13880000" hex"3e000001" hex"00000006" hex"a9059cbb"
+            account.describe(address(shop), 5 ether, DATA),
+            hex"07ff0000" hex"01f00001" hex"00000006" hex"05480167" hex"00bb"
         );
         spend(0.25 ether);
-        vm.assertEq(account.describe(ALICE, 0, ""), hex"000000fa" hex"00000000" hex"00000000" hex"00000000");
+        vm.assertEq(account.describe(ALICE, 0, ""), hex"000000fa" hex"00000000" hex"00000000" hex"00000000" hex"0000");
         vm.assertEq(
-            account.describe(address(shop), type(uint256).max, DATA),
-            hex"7fff00fa" hex"7fff0001" hex"00010006" hex"a9059cbb"
+            account.describe(address(shop), type(uint256).max, hex"ffffffff"),
+            hex"07ff00fa" hex"07f80001" hex"00010004" hex"07ff07ff" hex"03ff"
         );
         vm.warp(block.timestamp + PERIOD);
-        vm.assertEq(account.describe(ALICE, 1, ""), hex"00000000" hex"00000000" hex"00000000" hex"00000000");
+        vm.assertEq(
+            account.describe(ALICE, 1.5 ether, hex"ffffff"),
+            hex"05dc0000" hex"01e00000" hex"00000003" hex"00000000" hex"0000"
+        );
+    }
+
+    /// @dev What a canonical model takes: 12 signed bits. One element beyond, and no node answers.
+    function testFuzz_EveryElementShownIsOneThatACanonicalModelTakes(
+        address target,
+        uint256 valueWei,
+        bytes calldata data,
+        uint256 limitWei,
+        uint256 spentWei,
+        uint256 times
+    ) public {
+        OldAccount old = new OldAccount(coprocessor, modelId, quorumPolicy(2, 0), limitWei);
+        old.remember(target, times, spentWei);
+        bytes memory input = old.describe(target, valueWei, data);
+        vm.assertEq(input.length, 2 * old.FACTS());
+        for (uint256 i; i < input.length; i += 2) {
+            int256 element = int16(uint16(uint8(input[i])) << 8 | uint8(input[i + 1]));
+            vm.assertTrue(element >= -2048 && element <= 2047, "12 signed bits");
+        }
+    }
+
+    // ---- fees from the balance ------------------------------------------------------------------------------------
+
+    function test_AFeeFromTheBalanceGoesBackToTheBalanceAndTheAgentGetsNoneOfIt() public {
+        vm.expectRevert(abi.encodeWithSelector(AgentAccount.NotAgent.selector, address(this)));
+        account.proposeFromBalance(address(shop), 1, "", 0, PATIENCE);
+        vm.prank(AGENT);
+        vm.expectRevert(abi.encodeWithSelector(AgentAccount.ForbiddenTarget.selector, address(coprocessor)));
+        account.proposeFromBalance(address(coprocessor), 0, DATA, 0, PATIENCE);
+        vm.prank(AGENT);
+        vm.expectRevert(abi.encodeWithSelector(ICoprocessor.Unpaid.selector, address(account), 7, 0));
+        account.proposeFromBalance(address(shop), 5 ether, DATA, 7, PATIENCE);
+
+        fund(address(account), 7);
+        vm.prank(AGENT);
+        account.proposeFromBalance(address(shop), 5 ether, DATA, 7, PATIENCE);
+        vm.assertEq(coprocessor.balanceOf(address(account)), 0);
+        Request memory asked = askedBy(address(account), 5 ether, DATA);
+        vm.warp(asked.deadline + 1);
+        coprocessor.refund(asked);
+        vm.assertEq(coprocessor.balanceOf(AGENT), 0);
+        vm.assertEq(coprocessor.balanceOf(address(account)), 7);
+        vm.prank(ALICE);
+        account.ownerCall(address(coprocessor), 0, abi.encodeCall(ICoprocessor.withdraw, (7, payable(ALICE))));
+        vm.assertEq(ALICE.balance, 7);
     }
 
     // ---- steps ----------------------------------------------------------------------------------------------------
@@ -478,5 +541,34 @@ contract AgentAccountTest is Deployment {
     function setJudge(bytes32 newModelId, bytes32 newPolicy) private {
         vm.prank(ALICE);
         account.setJudge(newModelId, newPolicy);
+    }
+}
+
+/// @title Where fees are paid in a token, an account asks from its balance, and pays out ether as ever
+contract AgentAccountTokenTest is TokenDeployment {
+    address private constant AGENT = address(0xA9E57);
+
+    function test_AnAccountAsksFromATokenBalanceAndSpendsWhatIsApproved() public {
+        bytes32 policy = quorumPolicy(2, 0);
+        AgentAccount account =
+            new AgentAccount(coprocessor, address(this), AGENT, modelId, policy, 1 ether, 1 days, 1 hours);
+        vm.deal(address(account), 5 ether);
+        vm.deal(AGENT, 7);
+        vm.prank(AGENT);
+        vm.expectPartialRevert(bytes4(keccak256("NotEther(address)")));
+        account.propose{value: 7}(address(0xB0B), 5 ether, "", 600);
+
+        fund(address(account), 7);
+        Request memory asked = nextRequest(address(account), "", policy, 7, account.CALLBACK_GAS());
+        vm.prank(AGENT);
+        bytes32 id = account.proposeFromBalance(address(0xB0B), 5 ether, "", 7, 600);
+        asked.inputDigest = keccak256(account.describe(address(0xB0B), 5 ether, ""));
+        (asked.refundTo, asked.deadline) = (address(account), uint64(block.timestamp) + 600);
+        vm.assertEq(id, coprocessor.computeRequestId(asked));
+        bytes memory approval = hex"00000001";
+        coprocessor.deliver(asked, "", approval, evidenceOf(asked, approval, 2));
+        vm.prank(AGENT);
+        account.execute(id, address(0xB0B), 5 ether, "", 0);
+        vm.assertEq(address(0xB0B).balance, 5 ether);
     }
 }

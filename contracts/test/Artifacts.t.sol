@@ -23,6 +23,7 @@ contract ArtifactsTest {
         requireFresh("BlsKeys");
         requireFresh("BlsQuorumVerifier");
         requireFresh("DigitGate");
+        requireFresh("AgentAccount");
     }
 
     function test_DeployedCodeFitsEip170() public view {

@@ -35,6 +35,7 @@ const SHIPPED = {
   IERC20Metadata: "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol",
   DemoToken: "contracts/test/tokens/DemoToken.sol",
   DigitGate: "contracts/src/examples/DigitGate.sol",
+  AgentAccount: "contracts/src/examples/AgentAccount.sol",
   IInferenceConsumer: "contracts/src/interfaces/IInferenceConsumer.sol",
 };
 

@@ -36,7 +36,10 @@ contract AgentAccount is IInferenceConsumer {
     }
 
     /// @notice Numbers the model is shown, and scores it answers: the first for refusing, the second for approving.
-    uint256 public constant FACTS = 8;
+    uint256 public constant FACTS = 9;
+    /// @notice The largest number that a canonical model takes (12 signed bits). Every number it is shown is in
+    ///         [0, MAX_FACT].
+    uint16 public constant MAX_FACT = 2047;
     uint256 public constant SCORES = 2;
     uint32 public constant CALLBACK_GAS = 100_000;
 
@@ -139,7 +142,8 @@ contract AgentAccount is IInferenceConsumer {
     // ---- spending with approval -------------------------------------------------------------------------------
 
     /// @notice Puts a call before the model; `msg.value` is the fee of those who answer, and goes back to the agent
-    ///         (Coprocessor.refund, withdraw) when nobody does within `patienceSeconds`.
+    ///         (Coprocessor.refund, withdraw) when nobody does within `patienceSeconds`. Fees in a token need
+    ///         `proposeFromBalance`.
     /// @return requestId Names the spending from here on.
     function propose(address target, uint256 valueWei, bytes calldata data, uint32 patienceSeconds)
         external
@@ -148,13 +152,30 @@ contract AgentAccount is IInferenceConsumer {
         returns (bytes32 requestId)
     {
         _requireTarget(target);
-        uint256 nonce = nextNonce++;
         uint64 deadline = uint64(block.timestamp) + patienceSeconds;
         bytes memory input = describe(target, valueWei, data);
         requestId = COPROCESSOR.request{value: msg.value}(modelId, input, policy, CALLBACK_GAS, deadline, msg.sender);
-        uint64 expiresAt = deadline + Policy.windowSeconds(policy) + APPROVAL_SECONDS;
-        spendingOf[requestId] = Spending(State.ASKED, expiresAt, computeDigest(target, valueWei, data, nonce));
-        emit SpendingProposed(requestId, target, valueWei, data, nonce, expiresAt);
+        _remember(requestId, target, valueWei, data, deadline);
+    }
+
+    /// @notice As `propose`, with the fee out of this account's balance in the Coprocessor, in whichever asset. When
+    ///         nobody answers, the fee goes back there.
+    /// @dev WARNING: the agent can spend that balance, on fees alone, and no limit here counts it. Anybody fills it
+    ///      (Coprocessor.depositFor, depositTokenFor); the owner alone takes from it (`ownerCall`, withdraw).
+    /// @param feeWei In the smallest unit of the Coprocessor's asset; at most its `balanceOf` this account.
+    function proposeFromBalance(
+        address target,
+        uint256 valueWei,
+        bytes calldata data,
+        uint256 feeWei,
+        uint32 patienceSeconds
+    ) external onlyAgent returns (bytes32 requestId) {
+        _requireTarget(target);
+        uint64 deadline = uint64(block.timestamp) + patienceSeconds;
+        bytes memory input = describe(target, valueWei, data);
+        requestId =
+            COPROCESSOR.requestFromBalance(modelId, input, policy, feeWei, CALLBACK_GAS, deadline, address(this));
+        _remember(requestId, target, valueWei, data, deadline);
     }
 
     /// @inheritdoc IInferenceConsumer
@@ -234,10 +255,16 @@ contract AgentAccount is IInferenceConsumer {
         );
     }
 
-    /// @notice The model's input for a call: eight packed big-endian int16.
-    /// @dev (value in thousandths of the limit, spent freely in this period in the same, value as a power of two times
-    ///      256, target has code, target was paid before, bytes of data, first and second half of the selector). Every
-    ///      number is capped at 32767.
+    /// @notice The model's input for a call: FACTS packed big-endian int16, each in [0, MAX_FACT]; what is more is
+    ///         shown as MAX_FACT, so that every node takes it.
+    /// @dev By index:
+    ///      0. `valueWei` in thousandths of the limit, rounded down (1000: all of it; MAX_FACT where the limit is 0)
+    ///      1. what was spent freely in this period, in the same
+    ///      2. eight times log2 of `valueWei`, that rounded down: 0, 8, … 2040 (0 for 0 and for 1 wei)
+    ///      3. 1 where the target has code, else 0
+    ///      4. how many times this account has paid or called the target before
+    ///      5. bytes of `data`
+    ///      6. 7. 8. the selector, its 11 highest, 11 middle and 10 lowest bits; 0 for less than four bytes of data
     function describe(address target, uint256 valueWei, bytes calldata data)
         public
         view
@@ -247,12 +274,15 @@ contract AgentAccount is IInferenceConsumer {
         int16[] memory facts = new int16[](FACTS);
         facts[0] = _cap(_inLimits(valueWei));
         facts[1] = _cap(block.timestamp >= uint256(periodStart) + PERIOD_SECONDS ? 0 : _inLimits(spentWei));
-        facts[2] = _cap(_log2(valueWei) << 8);
+        facts[2] = _cap(_log2(valueWei) << 3);
         facts[3] = target.code.length == 0 ? int16(0) : int16(1);
         facts[4] = _cap(timesPaid[target]);
         facts[5] = _cap(data.length);
         if (data.length >= 4) {
-            (facts[6], facts[7]) = (int16(uint16(bytes2(data[:2]))), int16(uint16(bytes2(data[2:4]))));
+            uint256 selector = uint32(bytes4(data[:4]));
+            facts[6] = _cap(selector >> 21);
+            facts[7] = _cap((selector >> 10) & 0x7ff);
+            facts[8] = _cap(selector & 0x3ff);
         }
         return Scores.pack(facts);
     }
@@ -268,6 +298,15 @@ contract AgentAccount is IInferenceConsumer {
         Policy.requireWellFormed(newPolicy);
         (modelId, policy) = (newModelId, newPolicy);
         emit JudgeChanged(++judge, newModelId, newPolicy);
+    }
+
+    function _remember(bytes32 requestId, address target, uint256 valueWei, bytes calldata data, uint64 deadline)
+        private
+    {
+        uint256 nonce = nextNonce++;
+        uint64 expiresAt = deadline + Policy.windowSeconds(policy) + APPROVAL_SECONDS;
+        spendingOf[requestId] = Spending(State.ASKED, expiresAt, computeDigest(target, valueWei, data, nonce));
+        emit SpendingProposed(requestId, target, valueWei, data, nonce, expiresAt);
     }
 
     /// @dev An account that calls itself could pass for its owner in what inherits from it; one that calls the
@@ -295,6 +334,6 @@ contract AgentAccount is IInferenceConsumer {
     }
 
     function _cap(uint256 value) private pure returns (int16) {
-        return value > 32_767 ? type(int16).max : int16(uint16(value));
+        return int16(uint16(value > MAX_FACT ? MAX_FACT : value));
     }
 }
