@@ -249,7 +249,9 @@ def test_what_the_contracts_refuse_is_named(cli: Cli, network: Network, account:
     (image.parent / "wine.json").write_text(json.dumps({"integers": [0] * 13}))
     assert "ModelNotActive" in cli.refused(2, "request", wine, "--input", image.parent / "wine.json", *account)
     assert "64 elements" in cli.refused(2, "request", DIGITS, "--input", image.parent / "wine.json", *account)
-    assert "CallbackGasTooHigh" in cli.refused(2, "request", DIGITS, "--input", image, *account, "--callback-gas", 5_000_001)
+    assert "callback_gas: expected at most 5000000" in cli.refused(
+        2, "request", DIGITS, "--input", image, *account, "--callback-gas", 5_000_001
+    )
     assert "--api" in cli("request", DIGITS, "--input", image, *account, "--signed").err
     signed = ("request", DIGITS, "--input", image, *account, "--signed", "--api", network.api_url)
     assert "deposit" in cli.refused(2, *signed, "--fee-wei", 10**30)
