@@ -48,13 +48,14 @@ def vendor(world: World) -> Vendor:
 
 
 def deploy_for(world: World, vendor: Vendor, *relaxations: Relaxation) -> Deployment:
-    """The world's deployment, but for a registry that believes `vendor` in Intel's place."""
+    """The world's deployment, but for a registry that believes `vendor` in Intel's place, and that no verifier asks yet."""
     sender, d = world.sender(0), world.deployment
     certificates = create_consumer(sender, "DcapCertificates", vendor.root_der)
     collateral = create_consumer(sender, "DcapCollateral", certificates)
     verifier = create_consumer(sender, "DcapVerifier", collateral, relaxation_bits(frozenset(relaxations)))
     registry = create_consumer(sender, "EnclaveRegistry", d.operator_registry, d.quorum_verifier, 2, verifier)
-    return replace(d, dcap_certificates=certificates, dcap_collateral=collateral, dcap_verifier=verifier, enclave_registry=registry)
+    dcap = {"dcap_certificates": certificates, "dcap_collateral": collateral, "dcap_verifier": verifier}
+    return replace(d, **dcap, enclave_registry=registry, enclave_verifier=None)
 
 
 class Commands:
