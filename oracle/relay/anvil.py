@@ -62,18 +62,20 @@ def start_chain(
     state: Path | None = None,
     block_seconds: float | None = None,
     reader: str | None = None,
-    states: int = STATES_KEPT,
+    states: int | None = STATES_KEPT,
     options: Sequence[str] = (),
 ) -> EmbeddedChain:
     """Starts anvil with Osaka's rules and EIP-7825's gas cap, and waits until it listens.
 
     `port` 0 takes a free one. `state` is read if it exists and written at the end. Without `block_seconds` every transaction is mined at
     once. `reader` is the one origin whose pages a browser lets read this chain; without it none may. Of blocks older than the newest
-    `states` nobody can ask for the state; blocks, transactions and events are all there. On Linux the chain dies with the thread that
-    started it, however that ends. Raises WorldError when it does not start.
+    `states` nobody can ask for the state; blocks, transactions and events are all there. With None all states are kept, most of them
+    where the option `--cache-path` says. On Linux the chain dies with the thread that started it, however that ends. Raises WorldError
+    when it does not start.
     """
     command = [str(find_anvil()), "--host", "127.0.0.1", "--port", str(port), "--chain-id", str(chain_id)]
-    command += ["--hardfork", "osaka", "--enable-tx-gas-limit", "--prune-history", str(states), *options]
+    command += ["--hardfork", "osaka", "--enable-tx-gas-limit", *options]
+    command += [] if states is None else ["--prune-history", str(states)]
     command += ["--allow-origin", reader] if reader else ["--no-cors"]
     command += ["--state", str(state)] if state else []
     command += ["--block-time", str(block_seconds)] if block_seconds else []

@@ -116,8 +116,9 @@ def deploy_world(rpc: str, disputes: DisputeTerms = DisputeTerms()) -> World:  #
 
 
 @pytest.fixture(scope="session")
-def chain() -> Iterator[EmbeddedChain]:
-    chain = start_chain()
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedChain]:
+    """Set back before every test to its first blocks, whose states are old by then: it keeps all of them."""
+    chain = start_chain(states=None, options=("--cache-path", str(tmp_path_factory.mktemp("states"))))
     yield chain
     chain.stop()
 

@@ -49,7 +49,7 @@ def opaque(model: Path) -> Iterator[OpaqueRunner]:
 
 
 def deploy_court(model: Path, terms: DisputeTerms) -> Iterator[tuple[World, Bytes32]]:
-    chain = start_chain()
+    chain = start_chain(states=10_000)  # set back again and again to its first blocks
     try:
         world = deploy_world(chain.rpc, terms)
         owner = AccountSigner(account(0))
