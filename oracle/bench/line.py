@@ -31,8 +31,8 @@ LOAD_STATES = 64
 DONE = (RequestStatus.FINAL, RequestStatus.PENDING)
 
 LOADED_CHAIN = ("--slots-in-an-epoch", "1")
-"""Blocks by the clock alone, one a second, as chains make them: anvil computes the root of the whole state for every block, which with a
-block for every transaction was most of what a long load cost."""
+"""Blocks by the clock alone, one a second, as chains make them: what a block costs anvil grows with the whole state, however few
+transactions are in it."""
 
 Row = tuple[str, ...]
 
