@@ -32,6 +32,7 @@ from oracle.records import (
 )
 
 BlockTag = Literal["latest", "safe", "finalized"]
+StateTag = Literal["latest", "pending"]
 
 
 class Clock(Protocol):

@@ -26,7 +26,7 @@ QUORUM, PROOF = Policy(quorum=2), Policy(proof=True)
 CLIENTS = 8
 FEE_WEI = 10**12
 PATIENCE_SECONDS = 300
-LOAD_STATES = 64
+LOAD_STATES = 16
 """Nobody asks for older ones here."""
 DONE = (RequestStatus.FINAL, RequestStatus.PENDING)
 

@@ -119,8 +119,8 @@ def check_asks(fee_wei: int, policy: Policy, posted: Collection[Asks | None]) ->
         raise RequestUnpaid("request.fee_wei", least, f"{fee_wei} wei")
 
 
-def check_unused(chain: ChainReader, asked: Asked) -> int:
-    """Signature, and that the id was never used. Returns the requester's deposit in wei, for `check_paid`."""
+def check_unused(chain: ChainReader, asked: Asked) -> None:
+    """Signature, and that the id was never used."""
     if not chain.is_valid_signature(asked.request, asked.signature):
         where = f"chain {chain.domain.chain_id}, Coprocessor {chain.domain.coprocessor}"
         raise RequestRejected(
@@ -131,7 +131,6 @@ def check_unused(chain: ChainReader, asked: Asked) -> int:
     status = chain.status_of(asked.request_id).status
     if status is not RequestStatus.NONE:
         raise RequestRejected("request", "one that was not used before", f"{to_hex(asked.request_id)}, which is {status.name}")
-    return chain.balance_of(asked.request.requester)
 
 
 def check_paid(asked: Asked, balance_wei: int, promised_wei: int) -> None:

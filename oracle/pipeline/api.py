@@ -153,7 +153,9 @@ class Desk:
         check_quorum(policy, len(self._active(head)))
         self._check_enclave(head, policy)
         self._check_asks(head, asked.request, policy)
-        return self._store(asked, check_unused(self.chain, asked))
+        check_unused(self.chain, asked)
+        who = asked.request.requester
+        return self._store(asked, self.at_head.get(head.hash, ("balance", who), lambda: self.chain.balance_of(who)))
 
     def _store(self, asked: Asked, balance_wei: int) -> Submitted:
         is_new = False

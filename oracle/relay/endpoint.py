@@ -33,7 +33,7 @@ from oracle.relay.failures import CallReverted, EndpointRefused, is_already_know
 from oracle.relay.fees import HISTORY_BLOCKS, REWARD_PERCENTILE, FeeHistory
 from oracle.relay.transact import Call
 from oracle.relay.upstream import Fault
-from oracle.seams import BlockTag
+from oracle.seams import BlockTag, StateTag
 
 RPC_TIMEOUT_SECONDS = 15.0
 CODEC = make_tolerant(Web3().codec)
@@ -141,9 +141,11 @@ class Endpoint:
             raise estimate
         return estimate
 
-    def estimate_gas_each(self, calls: Sequence[Call], sender: Address) -> list[int | CallReverted | EndpointRefused]:
-        """As `estimate_gas` for each, all on the same state; what it would raise for one stands in its place. Raises ChainError."""
-        questions = [(_transaction(call, sender), "pending") for call in calls]
+    def estimate_gas_each(
+        self, calls: Sequence[Call], sender: Address, state: StateTag = "pending"
+    ) -> list[int | CallReverted | EndpointRefused]:
+        """As `estimate_gas` for each, on `state`; what it would raise for one stands in its place. Raises ChainError."""
+        questions = [(_transaction(call, sender), state) for call in calls]
         with asking("gas estimate"):
             responses = self.endpoints.request_each("eth_estimateGas", questions)
         found: list[int | CallReverted | EndpointRefused] = []

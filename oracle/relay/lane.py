@@ -23,7 +23,7 @@ from oracle.relay.outbox import Job
 from oracle.relay.schema import JobKind
 from oracle.relay.statements import EntryBuilder
 from oracle.relay.transact import Call
-from oracle.seams import ChainReader, Clock, PreimageSigner
+from oracle.seams import ChainReader, Clock, PreimageSigner, StateTag
 
 
 class Ledger(ChainReader, Protocol):
@@ -37,7 +37,7 @@ class Ledger(ChainReader, Protocol):
 
     def ether_of(self, account: Address) -> int: ...
 
-    def estimate_gas_each(self, calls: Sequence[Call], sender: Address) -> list[int | CallReverted | EndpointRefused]: ...
+    def estimate_gas_each(self, calls: Sequence[Call], sender: Address, state: StateTag) -> list[int | CallReverted | EndpointRefused]: ...
 
     def send_raw(self, raw: bytes) -> None: ...
 

@@ -83,7 +83,9 @@ def submit_due(lane: Lane) -> int:
     if not wanted:
         return 0
     calls = [_call_of(lane, job) for job in wanted]
-    estimates = lane.chain.estimate_gas_each(calls, lane.signer.address)
+    # An endpoint may make up the pending block anew for each question. With nothing of ours in it that costs nothing, and has today's time
+    # where no block was made for long; with our transactions in it a block is on its way, and each question would run them all.
+    estimates = lane.chain.estimate_gas_each(calls, lane.signer.address, "latest" if unmined else "pending")
     found = (prepare(lane, *one, time) for one in zip(wanted, calls, estimates, strict=True))
     ready = [one for one in found if one is not None]
     if not ready:

@@ -20,7 +20,7 @@ from oracle.relay.schema import JobKind, RequestState, SlotState
 from oracle.relay.sender import Sender
 from oracle.relay.submit import fill_nonce
 from oracle.relay.transact import TRANSFER_GAS, Call, Fees, sign_transaction
-from oracle.seams import SystemClock
+from oracle.seams import StateTag, SystemClock
 from tests.chain.conftest import FEE_WEI, World, account, plain_call
 from tests.chain.relay_rig import LIE, RELAY, TRUTH, Relay, make_relay
 
@@ -336,9 +336,9 @@ def test_question_the_endpoint_cannot_answer_holds_up_no_other_job(world: World,
     relay = make_relay(world, tmp_path)
     real = Contracts.estimate_gas_each
 
-    def estimate(self: Contracts, calls: Sequence[Call], sender: Address) -> list[int | CallReverted | EndpointRefused]:
+    def estimate(self: Contracts, calls: Sequence[Call], sender: Address, state: StateTag) -> list[int | CallReverted | EndpointRefused]:
         bad_call = self.deliver_call([relay.jobs()[0].delivery])
-        found = zip(calls, real(self, calls, sender), strict=True)
+        found = zip(calls, real(self, calls, sender, state), strict=True)
         return [EndpointRefused("the endpoint failed: gas estimate") if call == bad_call else estimate for call, estimate in found]
 
     with monkeypatch.context() as patch:
