@@ -26,7 +26,20 @@ from circuits.proof_error import ProofError
 from circuits.statement import Statement, encode_tensor, read_statement
 from circuits.tensors import Format, TensorType
 from oracle.relay.anvil import running_chain
-from tests.vectors.make_proofs import MANIFEST, Case, affine, direct, encode_g2, make_case, make_local_setup, plain, weighted
+from tests.soundness.networks import make_network
+from tests.soundness.zoo import make_zoo
+from tests.vectors.make_proofs import (
+    MANIFEST,
+    Case,
+    affine,
+    direct,
+    encode_g2,
+    make_case,
+    make_committed,
+    make_local_setup,
+    plain,
+    weighted,
+)
 
 ARTIFACTS = Path(__file__).parents[2] / "oracle" / "artifacts"
 CHUNK_BITS = 8
@@ -109,6 +122,19 @@ def verifying() -> Iterator[Verifying]:
         arguments = encode(["address", "uint256", "bytes"], [found.registry, CHUNK_BITS, encode_g2(setup.tau_g2)])
         found.verifier = found.create("ProofVerifier", arguments)
         yield found
+
+
+# ---- networks of every kind -----------------------------------------------------------------------------------------------------------
+
+SPLIT_WINDOW = Linear((3, 4, 2), 12, SIGNED, (weighted(0, affine(0, 1, -1, 2), affine(1, 2, 0, 2, Kernel.RESULT, 2)),))
+COMMITTED_SHAPES = ((2, 256), (4, 128), (3, 64), (2, 8, 100), (5, 2, 4, 32), (3, 300), (256,), (7,), (16, 16, 2))
+KINDS = {
+    # A network without parameters or tables is no model: nothing of it is committed.
+    **{name: network for name, network in make_zoo().items() if network.count_weights() or network.table_count},
+    "windows, one of them split": make_network((5, 9), [SPLIT_WINDOW]),
+    # Axes that end within a chunk, at its end, and lie across.
+    **{f"committed input of {shape}": make_committed(shape) for shape in COMMITTED_SHAPES},
+}
 
 
 # ---- random networks --------------------------------------------------------------------------------------------------------------------
@@ -250,6 +276,13 @@ def require_same_verdicts(verifying: Verifying, case: Case, seed: int, count: in
         else:
             statement = mutate_statement(rng, case)
         assert verifying.accepts(case, proof, statement) == is_accepted(case, proof, statement)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_networks_of_every_kind_get_the_same_verdict(verifying: Verifying, name: str) -> None:
+    case = make_case(KINDS[name], 1, make_local_setup(CHUNK_BITS))
+    verifying.register(case)
+    require_same_verdicts(verifying, case, 1, 2)
 
 
 @pytest.mark.parametrize("seed", range(12))
