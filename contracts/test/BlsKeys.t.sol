@@ -55,6 +55,37 @@ contract BlsKeysTest is BlsDeployment {
         vm.assertEq(sum, publicKey(secret));
     }
 
+    /// @dev A page is written anew for every key on it. Whatever gas that is given: the new page is there, or the old
+    ///      one still is, with the neighbours' keys.
+    function test_TooLittleGasLosesNoKey() public {
+        seatAt(8, 15); // on the page of seat 0, and the longest that it gets
+        bytes memory key = publicKey(secretOf(8));
+        bytes memory possession = provePossession(operatorAt(8), secretOf(8));
+        uint256 refusals;
+        for (uint256 gasLimit = 300_000; gasLimit < 1_500_000; gasLimit += 10_000) {
+            vm.prank(operatorAt(8));
+            try blsKeys.register{gas: gasLimit}(15, key, possession) {
+                break;
+            } catch {
+                ++refusals;
+            }
+            (address neighbour,) = blsKeys.keyAt(0);
+            vm.assertEq(neighbour, operatorAt(0));
+        }
+        vm.assertTrue(refusals != 0, "never too little");
+        (, bytes memory sum) = blsKeys.sumOfActive(1 << 15 | 1);
+        vm.assertEq(sum, publicKey(addModOrder(secretOf(0), secretOf(8))));
+    }
+
+    function test_AKeyIsTold() public {
+        bytes memory key = publicKey(secretOf(50));
+        bytes memory possession = provePossession(operatorAt(0), secretOf(50));
+        vm.expectEmit(address(blsKeys));
+        emit IBlsKeys.BlsKeySet(operatorAt(0), seatIndexOf(0), keccak256(key), key);
+        vm.prank(operatorAt(0));
+        blsKeys.register(seatIndexOf(0), key, possession);
+    }
+
     // ---- who may ----------------------------------------------------------------------------------------------
 
     function test_ASeatOfAnotherIsNotYours() public {

@@ -175,11 +175,13 @@ contract CallbackTest is Deployment {
         Evidence[] memory evidence = evidenceOf(other, OUTPUT, 2);
         Delivery[] memory batch = new Delivery[](1);
         batch[0] = Delivery(other, "", "", OUTPUT, evidence);
-        bytes[8] memory attacks = [
+        bytes[10] memory attacks = [
             abi.encodeCall(coprocessor.deliver, (other, "", OUTPUT, evidence)),
             abi.encodeCall(coprocessor.deliverSigned, (other, "", "", OUTPUT, evidence)),
             abi.encodeCall(coprocessor.deliverBatch, (batch)),
             abi.encodeCall(coprocessor.finalize, (other, OUTPUT, new address[](0))),
+            abi.encodeCall(coprocessor.challenge, (other, "", OUTPUT, evidence[0])),
+            abi.encodeCall(coprocessor.applyRuling, (other, OUTPUT)),
             abi.encodeCall(coprocessor.retryCallback, (other, OUTPUT, GAS)),
             abi.encodeCall(coprocessor.refund, (other)),
             abi.encodeCall(coprocessor.cancelSigned, (other)),
@@ -204,6 +206,23 @@ contract CallbackTest is Deployment {
         vm.assertEq(consumer.calls(), 1);
         vm.assertEq(consumer.hasSucceeded(), false);
         requireSettled(asked, CallbackStatus.SUCCEEDED);
+    }
+
+    /// @dev Whoever reads the status from inside finds neither a failure, which could be called again, nor a success
+    ///      that is not one yet.
+    function test_ACallbackReadsThatItIsRunning() public {
+        ReenteringConsumer consumer = new ReenteringConsumer(coprocessor);
+        // Too little for the consumer: it fails, and is told again.
+        Request memory asked = askFor(address(consumer), 30_000);
+        consumer.prepare(abi.encodeCall(coprocessor.statusOf, (coprocessor.computeRequestId(asked))));
+        vm.assertTrue(answer(asked) == ResultCode.DELIVERED_CALLBACK_FAILED, "code");
+        vm.assertEq(coprocessor.retryCallback(asked, OUTPUT, 1_000_000), true);
+        requireReadRunning(consumer);
+        Request memory other = askFor(address(consumer), 1_000_000);
+        consumer.prepare(abi.encodeCall(coprocessor.statusOf, (coprocessor.computeRequestId(other))));
+        vm.assertTrue(answer(other) == ResultCode.DELIVERED, "code");
+        requireReadRunning(consumer);
+        requireSettled(other, CallbackStatus.SUCCEEDED);
     }
 
     function test_ItemsOfABatchAreNotReachableFromACallback() public {
@@ -232,6 +251,11 @@ contract CallbackTest is Deployment {
 
     function answer(Request memory asked) private returns (ResultCode) {
         return coprocessor.deliver(asked, "", OUTPUT, evidenceOf(asked, OUTPUT, 2));
+    }
+
+    function requireReadRunning(ReenteringConsumer consumer) private view {
+        bytes memory expected = abi.encode(Status.FINAL, CallbackStatus.RUNNING, keccak256(OUTPUT), uint64(0));
+        vm.assertEq(consumer.answer(), expected);
     }
 
     function requireSettled(Request memory asked, CallbackStatus expected) private view {

@@ -41,6 +41,14 @@ contract ModelRegistryTest is Deployment {
         models.register(1, "m2", new bytes(24_576), onePart, "");
     }
 
+    /// @dev A creation that runs out of gas leaves a 64th of it, which would be enough to tell of what was not stored.
+    function test_TooLittleGasStoresNothing() public {
+        bytes memory part = points(255, "large");
+        vm.expectRevert(CodeStorage.WriteFailed.selector);
+        models.storeParameters{gas: 4_900_000}(part);
+        vm.assertEq(models.pointerOf(keccak256(bytes.concat(hex"00", part))), address(0));
+    }
+
     /// @dev Stored bytes begin with STOP: a circuit, or points, that are a program do nothing when called.
     function test_WhatIsStoredCannotBeExecuted() public {
         bytes32 id = models.register(1, "m", hex"5f5ffd", onePart, "");

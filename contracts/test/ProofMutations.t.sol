@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {Claim, EvidenceKind} from "../src/libraries/Types.sol";
 import {Linears} from "../src/libraries/proof/Linears.sol";
+import {Parameters} from "../src/libraries/proof/Parameters.sol";
 import {Precompiles} from "../src/libraries/proof/Precompiles.sol";
 import {Proofs} from "../src/libraries/proof/Proofs.sol";
 import {Rows} from "../src/libraries/proof/Rows.sol";
@@ -228,7 +229,7 @@ contract ProofMutationsTest is ProofFixture {
         uint256 points = parts[0].length / 96;
         parts[0] = bytes.concat(parts[0], new bytes(96));
         bytes32 longer = register(v.circuit, parts, v.manifest);
-        vm.expectRevert();
+        vm.expectRevert(abi.encodeWithSelector(Parameters.ParameterCount.selector, points, points + 1));
         verifier.verifyProof(longer, v.context, v.input, v.output, v.proof);
         bytes memory part = v.parts[0];
         assembly {
@@ -236,7 +237,7 @@ contract ProofMutationsTest is ProofFixture {
         }
         parts[0] = part;
         bytes32 shorter = register(v.circuit, parts, v.manifest);
-        vm.expectRevert();
+        vm.expectRevert(abi.encodeWithSelector(Parameters.ParameterCount.selector, points, points - 1));
         verifier.verifyProof(shorter, v.context, v.input, v.output, v.proof);
         vm.assertTrue(points > 1, "a model of several points");
     }
@@ -305,6 +306,8 @@ contract ProofMutationsTest is ProofFixture {
         bytes memory data = bytes.concat(bytes20(address(this)), v.proof);
         vm.expectRevert(abi.encodeWithSelector(ProofVerifier.EvidenceTooShort.selector, 20, 19));
         verifier.verify(claim, 0, 0, v.input, v.output, new bytes(19));
+        vm.expectRevert(abi.encodeWithSelector(Proofs.ProofLength.selector, v.proof.length, 0));
+        verifier.verify(claim, 0, 0, v.input, v.output, new bytes(20));
         vm.expectRevert(abi.encodeWithSelector(ProofVerifier.InputMismatch.selector, claim.inputDigest, keccak256("")));
         verifier.verify(claim, 0, 0, "", v.output, data);
         vm.expectRevert(

@@ -114,6 +114,16 @@ contract Parts {
         return true;
     }
 
+    function isInRange(bytes calldata data, uint256 offset) external pure returns (bool) {
+        return PublicTensor.isInRange(data, offset);
+    }
+
+    /// @dev With everything before that position in use.
+    function beginAt(uint256 place) external pure {
+        store(0x40, place);
+        Memory.begin();
+    }
+
     function eqIndexBoth(uint256 seed, uint256 first, uint256 bits, uint256 index)
         external
         pure
@@ -139,9 +149,18 @@ contract Parts {
     /// @dev The generator times a scalar, by the multiplication that verification uses.
     function multiply(uint256 scalar, uint256 gasLimit) external view returns (bytes memory point) {
         require(gasleft() > gasLimit, "too little gas for the test");
+        uint256 to = timesGenerator(scalar);
+        Precompiles.requireFinite(to);
+        point = new bytes(128);
+        assembly ("memory-safe") {
+            mcopy(add(point, 0x20), to, 0x80)
+        }
+    }
+
+    function timesGenerator(uint256 scalar) private view returns (uint256 to) {
         Memory.begin();
         uint256 entries = Memory.allocate(160);
-        uint256 to = Memory.allocate(128);
+        to = Memory.allocate(128);
         assembly ("memory-safe") {
             mstore(entries, 0x17f1d3a73197d7942695638c4fa9ac0f)
             mstore(add(entries, 0x20), 0xc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb)
@@ -150,11 +169,13 @@ contract Parts {
             mstore(add(entries, 0x80), scalar)
         }
         Precompiles.multiply(entries, 1, to);
-        Precompiles.requireFinite(to);
-        point = new bytes(128);
-        assembly ("memory-safe") {
-            mcopy(add(point, 0x20), to, 0x80)
-        }
+    }
+
+    /// @dev Whether the polynomial that is `value` everywhere takes `y` at `z`. Its quotient is zero, so the point that
+    ///      shows it is the one at infinity.
+    function isConstant(uint256 value, uint256 z, uint256 y) external view returns (bool) {
+        uint256 commitment = timesGenerator(value);
+        return Precompiles.isEvaluation(commitment, z, y, Memory.allocate(128));
     }
 
     function callPrecompile(uint256 precompile, uint256 expectedBytes) external view {
@@ -192,6 +213,47 @@ contract ProofPartsTest {
                 parts.evaluateBoth(size, dimensions, 2048, drawData(size, dimensions, true));
             vm.assertEq(fast, slow, vm.toString(size));
         }
+    }
+
+    /// @dev One value out of its range is seen wherever it stands: in the blocks of 128 values that are looked at
+    ///      together, in the words behind them, and in the last word's every lane.
+    function test_RangesOfEveryPlace() public view {
+        bytes memory high = new bytes(2 * 411);
+        bytes memory low = new bytes(2 * 411);
+        for (uint256 i; i < high.length; i += 2) {
+            (high[i], high[i + 1], low[i]) = (0x07, 0xff, 0xf8);
+        }
+        vm.assertTrue(parts.isInRange(high, 2048) && parts.isInRange(low, 2048), "the limits are in range");
+        for (uint256 i; i < high.length; i += 2) {
+            (high[i], high[i + 1], low[i], low[i + 1]) = (0x08, 0x00, 0xf7, 0xff);
+            vm.assertTrue(!parts.isInRange(high, 2048) && !parts.isInRange(low, 2048), vm.toString(i));
+            (high[i], high[i + 1], low[i], low[i + 1]) = (0x07, 0xff, 0xf8, 0x00);
+        }
+        for (uint256 i; i < high.length; i += 2) {
+            high[i] = 0x0f;
+        }
+        vm.assertTrue(parts.isInRange(high, 0), "4095 without a sign");
+        for (uint256 i; i < high.length; i += 2) {
+            (high[i], high[i + 1]) = (0x10, 0x00);
+            vm.assertTrue(!parts.isInRange(high, 0), vm.toString(i));
+            (high[i], high[i + 1]) = (0x0f, 0xff);
+        }
+    }
+
+    /// @dev What lies behind the values in the calldata is none of them, whatever it is.
+    function testFuzz_WhatIsBehindTheValuesIsNotRead(uint256 count, bytes32 behind) public view {
+        count = count % 150;
+        bytes memory call = abi.encodePacked(
+            Parts.isInRange.selector, uint256(64), uint256(2048), 2 * count, new bytes(2 * count), behind, behind
+        );
+        (bool isSuccess, bytes memory answer) = address(parts).staticcall(call);
+        vm.assertTrue(isSuccess && abi.decode(answer, (bool)), vm.toString(count));
+    }
+
+    function test_FixedPositionsAreNobodyElses() public {
+        parts.beginAt(0x900);
+        vm.expectRevert(abi.encodeWithSelector(Memory.NoRoom.selector, 0x920));
+        parts.beginAt(0x920);
     }
 
     function testFuzz_Lists(uint256 seed, uint256 cut) public view {
@@ -246,6 +308,24 @@ contract ProofPartsTest {
         parts.onCurve(point);
         vm.expectRevert(abi.encodeWithSelector(Precompiles.InfiniteCommitment.selector));
         parts.multiply(0, 0);
+    }
+
+    function test_PointEvaluation() public {
+        vm.assertTrue(parts.isConstant(7, 1234, 7), "the constant");
+        vm.expectRevert(abi.encodeWithSelector(Precompiles.PrecompileFailed.selector, 10, 0));
+        parts.isConstant(7, 1234, 8);
+    }
+
+    /// @dev A chain whose precompile is about other polynomials, or another field, proves nothing here.
+    function test_PointEvaluationOfAnotherKind() public {
+        uint256 r = 0x73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001;
+        vm.mockCall(address(0x0a), "", abi.encode(4096, r));
+        vm.assertTrue(parts.isConstant(7, 1234, 7), "as it is");
+        vm.mockCall(address(0x0a), "", abi.encode(8192, r));
+        vm.assertTrue(!parts.isConstant(7, 1234, 7), "more entries");
+        vm.mockCall(address(0x0a), "", abi.encode(4096, r - 1));
+        vm.assertTrue(!parts.isConstant(7, 1234, 7), "another field");
+        vm.clearMockedCalls();
     }
 
     /// @dev Where a chain lacks a precompile there is an account without code: calls succeed and return nothing.

@@ -42,6 +42,25 @@ contract QuorumVerifierTest is Deployment {
         verify(k, data);
     }
 
+    function test_NobodyIsNoQuorum() public {
+        vm.expectRevert(abi.encodeWithSelector(QuorumVerifier.QuorumNotMet.selector, 1, 0));
+        verify(1, new bytes(32));
+        vm.expectRevert(abi.encodeWithSelector(QuorumVerifier.EvidenceTooShort.selector, 32, 31));
+        verify(1, new bytes(31));
+    }
+
+    /// @dev No seat has the zero address as its signer. If one had, what recovers to nobody would still not be its
+    ///      signature.
+    function test_NobodyIsNoSigner() public {
+        (address[] memory seated, address[] memory nobody) = operators.activeSigners(1);
+        nobody[0] = address(0);
+        bytes memory call = abi.encodeCall(operators.activeSigners, (1));
+        vm.mockCall(address(operators), call, abi.encode(seated, nobody));
+        vm.expectRevert(abi.encodeWithSelector(QuorumVerifier.WrongSigner.selector, address(0), address(0)));
+        verify(1, bytes.concat(bytes32(uint256(1)), new bytes(65)));
+        vm.clearMockedCalls();
+    }
+
     function test_APolicyWithoutAQuorumIsNotForThisVerifier() public {
         bytes memory data = signedBy(3);
         vm.expectPartialRevert(QuorumVerifier.NoQuorumDemanded.selector);

@@ -122,6 +122,16 @@ contract SignedTest is Deployment {
         expectRefused(asked, twin, ICoprocessor.BadRequesterSignature.selector);
     }
 
+    /// @dev Recovering a signer gives the zero address where there is none: that is nobody's signature, whoever asks.
+    function test_NobodySignsForTheZeroAddress() public {
+        Request memory asked = signedRequest(address(0), 1);
+        asked.feeWei = 0;
+        expectRefused(asked, "", ICoprocessor.BadRequesterSignature.selector);
+        expectRefused(asked, new bytes(65), ICoprocessor.BadRequesterSignature.selector);
+        (, bytes32 r, bytes32 s) = vm.sign(KEY, coprocessor.computeRequestId(asked));
+        expectRefused(asked, abi.encodePacked(r, s, uint8(29)), ICoprocessor.BadRequesterSignature.selector);
+    }
+
     function test_ANonceOfTheContractIsNotForSigning() public {
         Request memory asked = signedRequest(alice, 1);
         asked.nonce = type(uint128).max;
@@ -223,6 +233,20 @@ contract SignedTest is Deployment {
         vm.expectRevert(abi.encodeWithSelector(ICoprocessor.RequestUsed.selector, id, Status.CANCELLED));
         coprocessor.cancelSigned(asked);
         vm.assertEq(coprocessor.balanceOf(alice), 100);
+    }
+
+    /// @dev The first nonce that is for signing, which no nonce on chain can reach.
+    function test_TheFirstNonceForSigningIsCancelledAndAnsweredToo() public {
+        Request memory asked = signedRequest(alice, 0);
+        vm.assertEq(asked.nonce, coprocessor.SIGNED_NONCE_START());
+        bytes32 id = coprocessor.computeRequestId(asked);
+        vm.prank(alice);
+        coprocessor.cancelSigned(asked);
+        requireStatus(id, Status.CANCELLED);
+        expectRefused(asked, signDigest(KEY, id), ICoprocessor.RequestClosed.selector);
+        asked.feeWei = 9;
+        deliverSigned(asked, signDigest(KEY, coprocessor.computeRequestId(asked)));
+        vm.assertEq(coprocessor.balanceOf(alice), 91);
     }
 
     function test_OnlyTheRequesterCancels() public {

@@ -53,6 +53,48 @@ contract VerifierRouterTest is Deployment {
         vm.assertEq(router.isServed(EvidenceKind.QUORUM), false);
     }
 
+    function test_WhoIsStoppedAndResumedServesAsBefore() public {
+        vm.prank(GUARDIAN);
+        router.stop(PROOF);
+        vm.assertEq(router.isServed(EvidenceKind.PROOF), false);
+        vm.prank(OWNER);
+        router.resume(PROOF);
+        vm.assertEq(router.isServed(EvidenceKind.PROOF), true);
+        vm.assertEq(address(router.resolve(EvidenceKind.PROOF, PROOF)), address(truth));
+        (address verifier, EvidenceKind kind, IVerifierRouter.RouteState state) = router.routeOf(PROOF);
+        vm.assertTrue(verifier == address(truth) && kind == EvidenceKind.PROOF, "route");
+        vm.assertTrue(state == IVerifierRouter.RouteState.ACTIVE, "state");
+        vm.prank(OWNER);
+        router.remove(PROOF);
+        vm.assertEq(router.isServed(EvidenceKind.PROOF), false);
+    }
+
+    /// @dev Who watches the router reads what it did in its events alone.
+    function test_EveryChangeIsTold() public {
+        NamedVerifier next = new NamedVerifier(NEXT, EvidenceKind.QUORUM);
+        vm.expectEmit(address(router));
+        emit IVerifierRouter.VerifierAdded(NEXT, EvidenceKind.QUORUM, address(next));
+        vm.prank(OWNER);
+        router.add(next);
+        vm.expectEmit(address(router));
+        emit IVerifierRouter.VerifierStopped(NEXT, GUARDIAN);
+        vm.prank(GUARDIAN);
+        router.stop(NEXT);
+        vm.expectEmit(address(router));
+        emit IVerifierRouter.VerifierResumed(NEXT);
+        vm.prank(OWNER);
+        router.resume(NEXT);
+        vm.expectEmit(address(router));
+        emit IVerifierRouter.VerifierRemoved(NEXT);
+        vm.prank(OWNER);
+        router.remove(NEXT);
+        vm.expectEmit(address(router));
+        emit IVerifierRouter.GuardianChanged(address(1));
+        vm.prank(OWNER);
+        router.setGuardian(address(1));
+        vm.assertEq(router.guardian(), address(1));
+    }
+
     function test_ASelectorIsNeverUsedTwice() public {
         NamedVerifier twin = new NamedVerifier(QUORUM, EvidenceKind.QUORUM);
         vm.prank(OWNER);
