@@ -2,8 +2,33 @@
 pragma solidity 0.8.37;
 
 import {AuditAnchor} from "../src/AuditAnchor.sol";
+import {MerkleLog} from "../src/libraries/MerkleLog.sol";
 import {Deployment} from "./Deployment.sol";
 import {bound, vm} from "./Vm.sol";
+
+/// @title The library as it is, without the anchor's own checks before it
+contract MerkleLogs {
+    function requireInclusion(bytes32 leafHash, uint64 index, uint64 size, bytes32[] calldata proof, bytes32 root)
+        external
+        view
+    {
+        MerkleLog.requireInclusion(leafHash, index, size, proof, root);
+    }
+
+    function requireConsistency(
+        uint64 oldSize,
+        bytes32 oldRoot,
+        uint64 newSize,
+        bytes32 newRoot,
+        bytes32[] calldata proof
+    ) external view {
+        MerkleLog.requireConsistency(oldSize, oldRoot, newSize, newRoot, proof);
+    }
+
+    function hashNode(bytes32 left, bytes32 right) external view returns (bytes32) {
+        return MerkleLog.hashNode(left, right);
+    }
+}
 
 /// @title A log's head moves only forward, only with its key, only by proof. Proofs: tests/vectors/log_proofs.json
 contract AuditAnchorTest is Deployment {
@@ -48,6 +73,54 @@ contract AuditAnchorTest is Deployment {
             if (isIncluded) ++accepted;
         }
         vm.assertTrue(accepted > 50 && i - accepted > 30, "too few vectors to mean anything");
+    }
+
+    // ---- the library alone ------------------------------------------------------------------------------------
+
+    /// @dev Every refusal by its own name: an auditor is told what is wrong with a proof.
+    function test_WhatIsWrongWithAProof() public {
+        MerkleLogs logs = new MerkleLogs();
+        bytes32[] memory none = new bytes32[](0);
+        bytes32[] memory one = new bytes32[](1);
+        one[0] = "right";
+        bytes32 root = logs.hashNode("left", "right");
+        logs.requireInclusion("left", 0, 2, one, root);
+        logs.requireConsistency(1, "left", 2, root, one);
+        vm.expectRevert(abi.encodeWithSelector(MerkleLog.IndexOutOfRange.selector, 2, 2));
+        logs.requireInclusion("left", 2, 2, one, root);
+        vm.expectRevert(MerkleLog.ProofTooShort.selector);
+        logs.requireInclusion("left", 0, 2, none, root);
+        vm.expectRevert(MerkleLog.ProofTooLong.selector);
+        logs.requireInclusion("left", 0, 2, new bytes32[](2), root);
+        vm.expectRevert(MerkleLog.ProofTooLong.selector);
+        logs.requireInclusion("left", 0, 1, one, root);
+        vm.expectRevert(abi.encodeWithSelector(MerkleLog.RootMismatch.selector, root, logs.hashNode("other", "right")));
+        logs.requireInclusion("other", 0, 2, one, root);
+        vm.expectRevert(MerkleLog.ProofTooShort.selector);
+        logs.requireConsistency(1, "left", 2, root, none);
+        vm.expectRevert(MerkleLog.ProofTooShort.selector);
+        logs.requireConsistency(3, root, 4, root, none);
+        // More leaves under the same root: nothing has to be hashed for that.
+        vm.expectRevert(MerkleLog.ProofTooShort.selector);
+        logs.requireConsistency(2, root, 4, root, none);
+        vm.expectRevert(MerkleLog.ProofTooLong.selector);
+        logs.requireConsistency(1, "left", 2, root, new bytes32[](2));
+    }
+
+    /// @dev The text of the RFC takes anything to be an extension of an empty tree, and every tree one of itself.
+    function test_OnlyALargerTreeOfOneThatHasLeavesIsAnExtension() public {
+        MerkleLogs logs = new MerkleLogs();
+        bytes32[] memory none = new bytes32[](0);
+        expectNotIncreasing(0, 1);
+        logs.requireConsistency(0, "old", 1, "old", none);
+        expectNotIncreasing(2, 2);
+        logs.requireConsistency(2, "old", 2, "old", none);
+        expectNotIncreasing(4, 2);
+        logs.requireConsistency(4, "old", 2, "old", none);
+    }
+
+    function expectNotIncreasing(uint64 oldSize, uint64 newSize) private {
+        vm.expectRevert(abi.encodeWithSelector(MerkleLog.SizeNotIncreasing.selector, oldSize, newSize));
     }
 
     // ---- anchoring --------------------------------------------------------------------------------------------

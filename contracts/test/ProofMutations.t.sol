@@ -11,7 +11,7 @@ import {Words} from "../src/libraries/proof/Words.sol";
 import {CircuitReader} from "../src/verifiers/CircuitReader.sol";
 import {ProofVerifier} from "../src/verifiers/ProofVerifier.sol";
 import {ProofFixture, TellingVerifier, Vector} from "./ProofFixture.sol";
-import {vm} from "./Vm.sol";
+import {Vm, vm} from "./Vm.sol";
 
 /// @title Everything that is not the proof is refused
 contract ProofMutationsTest is ProofFixture {
@@ -154,6 +154,21 @@ contract ProofMutationsTest is ProofFixture {
         expect(abi.encodeWithSelector(Precompiles.PrecompileFailed.selector, 15, 0), v.proof);
     }
 
+    /// @dev Nobody can make commitments that cancel out before they know the challenges; here the addition is told to
+    ///      say that they do.
+    function test_ACommitmentThatCancelsOut() public {
+        requireInfiniteRefused();
+        use("zoo-chunks-of-32");
+        requireInfiniteRefused();
+    }
+
+    function requireInfiniteRefused() private {
+        vm.mockCall(address(0x0b), "", new bytes(128));
+        expect(abi.encodeWithSelector(Precompiles.InfiniteCommitment.selector), v.proof);
+        vm.clearMockedCalls();
+        verifier.verifyProof(v.modelId, v.context, v.input, v.output, v.proof);
+    }
+
     // ---- the statement --------------------------------------------------------------------------------------------
 
     function test_AnotherContext() public {
@@ -240,6 +255,11 @@ contract ProofMutationsTest is ProofFixture {
         vm.expectRevert(abi.encodeWithSelector(Parameters.ParameterCount.selector, points, points - 1));
         verifier.verifyProof(shorter, v.context, v.input, v.output, v.proof);
         vm.assertTrue(points > 1, "a model of several points");
+        // The registry keeps whole points alone. If it did not, what is left over would still be none.
+        address stored = models.parametersOf(v.modelId)[0];
+        vm.etch(stored, bytes.concat(stored.code, hex"00"));
+        vm.expectRevert(abi.encodeWithSelector(Parameters.ParameterCount.selector, points, points));
+        verifier.verifyProof(v.modelId, v.context, v.input, v.output, v.proof);
     }
 
     function test_UnknownModel() public {
@@ -279,8 +299,15 @@ contract ProofMutationsTest is ProofFixture {
     // ---- prepared models ------------------------------------------------------------------------------------------
 
     function test_PreparedModelsAreTheSame() public {
+        vm.recordLogs();
         address image = verifier.prepare(v.modelId);
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        vm.assertEq(logs.length, 1, "told once");
+        vm.assertEq(logs[0].topics[0], ProofVerifier.ModelPrepared.selector);
+        vm.assertEq(logs[0].topics[1], v.modelId);
+        vm.assertEq(logs[0].data, abi.encode(image));
         vm.assertEq(verifier.prepare(v.modelId), image);
+        vm.assertEq(vm.getRecordedLogs().length, 0, "and not again");
         verifier.verifyProof(v.modelId, v.context, v.input, v.output, v.proof);
         test_EveryFieldCounts();
     }

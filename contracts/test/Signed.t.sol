@@ -218,6 +218,14 @@ contract SignedTest is Deployment {
         coprocessor.deliverSigned{gas: 300_000}(asked, signature, "", OUTPUT, evidence);
     }
 
+    /// @dev Nobody is asked where there is no code to ask, so no gas has to be there for it.
+    function test_ABadSignatureOfAnAccountWithoutCodeIsOneWhateverTheGas() public {
+        Request memory asked = signedRequest(alice, 1);
+        Evidence[] memory evidence = evidenceOf(asked, OUTPUT, 2);
+        vm.expectRevert(abi.encodeWithSelector(ICoprocessor.BadRequesterSignature.selector, alice));
+        coprocessor.deliverSigned{gas: 300_000}(asked, "", "", OUTPUT, evidence);
+    }
+
     // ---- cancelling -------------------------------------------------------------------------------------------
 
     function test_ACancelledRequestIsNeverAccepted() public {
