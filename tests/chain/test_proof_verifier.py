@@ -131,6 +131,8 @@ COMMITTED_SHAPES = ((2, 256), (4, 128), (3, 64), (2, 8, 100), (5, 2, 4, 32), (3,
 KINDS = {
     # A network without parameters or tables is no model: nothing of it is committed.
     **{name: network for name, network in make_zoo().items() if network.count_weights() or network.table_count},
+    # Three chunks of biases, where the padded block would be of four.
+    "more biases than a chunk has entries": make_network((2,), [make_dense(0, (2,), 600, 12, SIGNED)]),
     "windows, one of them split": make_network((5, 9), [SPLIT_WINDOW]),
     # Axes that end within a chunk, at its end, and lie across.
     **{f"committed input of {shape}": make_committed(shape) for shape in COMMITTED_SHAPES},
