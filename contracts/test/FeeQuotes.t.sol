@@ -43,6 +43,8 @@ contract FeeQuotesTest is Deployment {
         vm.assertEq(feeWei, 30);
         post(0, modelId, NONE, NONE, NONE);
         expectTooFew(quorumPolicy(1, 0), 1, 1, 0);
+        vm.expectEmit(address(quotes));
+        emit IFeeQuotes.AsksRetracted(operatorAt(0), modelId);
         vm.prank(operatorAt(0));
         quotes.retract(modelId);
         requireQuote(quorumPolicy(1, 0), 30, 1);

@@ -320,6 +320,7 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes]]] = {
     "a committed input twice": ("identity", lambda: committed(PLAIN, PLAIN)),
     "a committed input times an element of it": ("identity", lambda: committed(product(0, PLAIN.axes, 0, at(0), at(0), coefficient=4096))),
     "a committed input transposed": ("identity", lambda: committed(copy(0, direct(1), direct(0)), shape=(3, 3), source=(3, 3))),
+    "a committed input turned round": ("identity", lambda: committed(copy(0, step(0, -1, 2), direct(1)))),
     "a committed input in other words": ("identity", lambda: committed(copy(0, direct(0), step(1)))),
 }
 LEGAL: dict[str, Callable[[], bytes]] = {
