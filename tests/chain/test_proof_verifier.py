@@ -129,12 +129,14 @@ def verifying() -> Iterator[Verifying]:
 SPLIT_WINDOW = Linear((3, 4, 2), 12, SIGNED, (weighted(0, affine(0, 1, -1, 2), affine(1, 2, 0, 2, Kernel.RESULT, 2)),))
 COMMITTED_SHAPES = ((2, 256), (4, 128), (3, 64), (2, 8, 100), (5, 2, 4, 32), (3, 300), (256,), (7,), (16, 16, 2))
 SQUARES = Linear((3,), 12, SIGNED, (product(0, (shared(0), CONTRACT, CONTRACT), 0, beside(0), against(1), against(2)),))
+REPEATED = Linear((3, 5), 12, SIGNED, (product(0, (shared(0), CONTRACT), 0, beside(0), against(1)),))
 KINDS = {
     # A network without parameters or tables is no model: nothing of it is committed.
     **{name: network for name, network in make_zoo().items() if network.count_weights() or network.table_count},
     # Three chunks of biases, where the padded block would be of four.
     "more biases than a chunk has entries": make_network((2,), [make_dense(0, (2,), 600, 12, SIGNED)]),
     "two axes summed beside a shared one": make_network((3, 5, 2), [SQUARES, make_dense(1, (3,), 3, 12, SIGNED)]),
+    "a product repeated along an axis": make_network((3, 6), [REPEATED, make_dense(1, (3, 5), 3, 12, SIGNED)]),
     "windows, one of them split": make_network((5, 9), [SPLIT_WINDOW]),
     # Axes that end within a chunk, at its end, and lie across.
     **{f"committed input of {shape}": make_committed(shape) for shape in COMMITTED_SHAPES},
