@@ -37,11 +37,11 @@ def measure(progress: Callable[[str], None] = lambda _text: None) -> list[Row]:
 
 def _row(network: Network, name: str, progress: Callable[[str], None]) -> Row:
     progress(f"kill -9 of {name}, {ROUNDS} times")
-    ready, served = zip(*(_kill(network, name) for _ in range(ROUNDS)), strict=True)
+    ready, served = zip(*(kill(network, name) for _ in range(ROUNDS)), strict=True)
     return (name, *(f"{seconds:.1f} s" for seconds in (statistics.median(ready), max(ready), statistics.median(served), max(served))))
 
 
-def _kill(network: Network, name: str) -> tuple[float, float]:
+def kill(network: Network, name: str) -> tuple[float, float]:
     """Seconds from the kill to ready, and to the end of a request that was made in between."""
     url, asked = network.processes.url(name), _sign(network)
     killed = time.perf_counter()
