@@ -119,8 +119,16 @@ class ChainReader(Protocol):
         """The canonical block of that number or tag, None beyond the head."""
         ...
 
+    def blocks(self, numbers: Sequence[int]) -> list[Block | None]:
+        """`block` of each, asked for together."""
+        ...
+
     def requested_in(self, block_hash: Bytes32) -> list[Asked]:
         """`InferenceRequested` events of our Coprocessor in exactly that block, in log order, ids recomputed and checked."""
+        ...
+
+    def requested_in_each(self, block_hashes: Sequence[Bytes32]) -> list[list[Asked]]:
+        """`requested_in` of each, asked for together."""
         ...
 
     def status_of(self, request_id: Bytes32) -> OnChainStatus: ...

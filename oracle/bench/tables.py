@@ -78,6 +78,14 @@ def show_pages(records: int) -> None:
     console.print(machine(), soft_wrap=True)
 
 
+def show_restarts() -> None:
+    """Kills every process of a network, again and again; takes some minutes, so it runs only where it is named."""
+    from oracle.bench import restarts
+
+    show("kill -9, then started again at once", restarts.COLUMNS, restarts.measure(Console(stderr=True).print))
+    console.print(machine(), soft_wrap=True)
+
+
 def show_proofs(only: Sequence[str], with_ezkl: bool) -> None:
     """Takes from minutes (ours alone) to an hour, so it runs only where it is named; its tables come as they are known."""
     from circuits.bench import proofs

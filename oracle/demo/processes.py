@@ -84,6 +84,9 @@ class Processes:
     def names(self) -> tuple[str, ...]:
         return tuple(self._running)
 
+    def url(self, name: str) -> str:
+        return self._urls[name]
+
     def pid(self, name: str) -> int:
         return self._running[name].pid
 

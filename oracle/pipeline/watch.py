@@ -202,17 +202,18 @@ def make_follower(engine: Engine, chain: Contracts, first_block: int, confirmati
         dropped = cases.drop_block(connection, block.hash)
         journal.get("follow").warning("block vanished", number=block.number, cases_dropped=dropped)
 
-    def read(block_hash: Bytes32) -> Sequence[TransactionReceipt | Bytes32]:
-        return [*read_receipts(chain, block_hash), *disputes.touched_in(block_hash)]
+    def read(block_hashes: Sequence[Bytes32]) -> Sequence[Sequence[TransactionReceipt | Bytes32]]:
+        each = zip(block_hashes, chain.deliveries_made_in_each(block_hashes), disputes.touched_in_each(block_hashes), strict=True)
+        return [[*read_receipts(chain, block_hash, transactions), *touched] for block_hash, transactions, touched in each]
 
     trail = SqlTrail(engine, cases.FOLLOWED_BLOCKS, on_take, on_undo)
     return Follower(chain, trail, first_block, confirmations, read)
 
 
-def read_receipts(chain: Contracts, block_hash: Bytes32) -> list[TransactionReceipt]:
-    """The transactions of exactly that block that delivered anything. Raises ChainError where the chain moves meanwhile."""
+def read_receipts(chain: Contracts, block_hash: Bytes32, transactions: Sequence[Bytes32]) -> list[TransactionReceipt]:
+    """Of transactions of exactly that block. Raises ChainError where the chain moves meanwhile."""
     receipts = []
-    for transaction in chain.deliveries_made_in(block_hash):
+    for transaction in transactions:
         receipt = chain.receipt(transaction)
         if receipt is None or receipt.block_hash != block_hash:
             raise ChainError("a delivery moved to another block while it was read")

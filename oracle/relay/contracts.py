@@ -92,8 +92,11 @@ class Contracts(Deployed):
 
     # ---- reading: blocks, requests, accounts -------------------------------------------------------------------------------------
     def requested_in(self, block_hash: Bytes32) -> list[Asked]:
-        logs = self._logs("Coprocessor", "InferenceRequested", {"blockHash": to_hex(block_hash)})
-        return [shapes.asked_of(log["args"], log, self.domain) for log in logs]
+        return self.requested_in_each([block_hash])[0]
+
+    def requested_in_each(self, block_hashes: Sequence[Bytes32]) -> list[list[Asked]]:
+        each = self._logs_in_each("Coprocessor", "InferenceRequested", block_hashes)
+        return [[shapes.asked_of(log["args"], log, self.domain) for log in logs] for logs in each]
 
     def status_of(self, request_id: Bytes32) -> OnChainStatus:
         return _status(*self._view("Coprocessor", "statusOf", request_id))
@@ -352,8 +355,12 @@ class Contracts(Deployed):
 
     def deliveries_made_in(self, block_hash: Bytes32) -> list[Bytes32]:
         """The transactions of exactly that block that delivered anything, in the block's order."""
-        logs = self._logs("Coprocessor", "InferenceDelivered", {"blockHash": to_hex(block_hash)})
-        return list(dict.fromkeys(Bytes32(bytes(log["transactionHash"])) for log in logs))
+        return self.deliveries_made_in_each([block_hash])[0]
+
+    def deliveries_made_in_each(self, block_hashes: Sequence[Bytes32]) -> list[list[Bytes32]]:
+        """`deliveries_made_in` of each, asked for together."""
+        each = self._logs_in_each("Coprocessor", "InferenceDelivered", block_hashes)
+        return [list(dict.fromkeys(Bytes32(bytes(log["transactionHash"])) for log in logs)) for logs in each]
 
     def asked_of(self, request_id: Bytes32) -> Asked | None:
         """A request made on chain, as its event tells it; None for signed ones and unknown ones."""

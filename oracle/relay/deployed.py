@@ -104,16 +104,12 @@ class Deployed(Endpoint):
         """What a view of one of the deployment's contracts returns now, by name."""
         return self._view(contract, function, *arguments)
 
-    def requests_named_in(self, contract: str, block_hash: Bytes32) -> list[Bytes32]:
-        """The requests that a contract's events in exactly that block are about, each once. Of a contract whose events all name one."""
+    def requests_named_in_each(self, contract: str, block_hashes: Sequence[Bytes32]) -> list[list[Bytes32]]:
+        """The requests that a contract's events in each of exactly these blocks are about, each once. Of a contract whose events all name
+        one."""
         address = self._handle(contract).address
-        with asking(f"{contract} events"):
-            logs = [
-                _log(found) for found in jsonrpc.listed(self._ask("eth_getLogs", {"address": address, "blockHash": to_hex(block_hash)}))
-            ]
-        if any(str(log["address"]) != address or log.get("removed") for log in logs):
-            raise ChainError(f"the endpoint gave events of another contract than {contract}, or removed ones")
-        return list(dict.fromkeys(Bytes32(bytes(log["topics"][1])) for log in logs if len(log["topics"]) > 1))
+        each = self._raw_logs(contract, address, [{"address": address, "blockHash": to_hex(one)} for one in block_hashes])
+        return [list(dict.fromkeys(Bytes32(bytes(log["topics"][1])) for log in logs if len(log["topics"]) > 1)) for logs in each]
 
     def requests_named_by(self, contract: str, event: str) -> list[Bytes32]:
         """The requests that events of a contract were ever about, oldest first, each once."""
@@ -149,14 +145,33 @@ class Deployed(Endpoint):
         return {event.topic: event for event in (jsonrpc.Event(abi, CODEC) for abi in abis)}
 
     def _logs(self, contract: str, event: str, where: Mapping[str, Any]) -> list[EventData]:
+        return self._logs_each(contract, event, [where])[0]
+
+    def _logs_in_each(self, contract: str, event: str, block_hashes: Sequence[Bytes32]) -> list[list[EventData]]:
+        """Events of each of exactly these blocks."""
+        return self._logs_each(contract, event, [{"blockHash": to_hex(one)} for one in block_hashes])
+
+    def _logs_each(self, contract: str, event: str, wheres: Sequence[Mapping[str, Any]]) -> list[list[EventData]]:
         handle = self._handle(contract).get_event_by_name(event)()
-        criteria = {"address": handle.address, "topics": [to_hex(event_abi_to_log_topic(handle.abi))], **where}
+        every = {"address": handle.address, "topics": [to_hex(event_abi_to_log_topic(handle.abi))]}
+        each = self._raw_logs(event, str(handle.address), [{**every, **where} for where in wheres])
         with asking(f"{event} events"):
-            logs = [_log(found) for found in jsonrpc.listed(self._ask("eth_getLogs", _plain_criteria(criteria)))]
-        if any(str(log["address"]) != handle.address or log.get("removed") for log in logs):
-            raise ChainError(f"the endpoint gave {event} events of another contract, or removed ones")
-        with asking(f"{event} events"):
-            return [handle.process_log(log) for log in logs]
+            return [[handle.process_log(log) for log in logs] for logs in each]
+
+    def _raw_logs(self, what: str, address: str, criteria: Sequence[Mapping[str, Any]]) -> list[list[LogReceipt]]:
+        """Of one contract, for each of the criteria. Raises ChainError for what does not meet them."""
+        questions = [(_plain_criteria(one),) for one in criteria]
+        with asking(f"{what} events"):
+            responses = self.endpoints.request_each("eth_getLogs", questions)
+            found = [jsonrpc.listed(self._result("eth_getLogs", q, r)) for q, r in zip(questions, responses, strict=True)]
+            each = [[_log(one) for one in logs] for logs in found]
+        for logs, where in zip(each, criteria, strict=True):
+            block_hash = where.get("blockHash")
+            if any(str(log["address"]) != address or log.get("removed") for log in logs):
+                raise ChainError(f"the endpoint gave {what} events of another contract, or removed ones")
+            if block_hash is not None and any(to_hex(log["blockHash"]) != block_hash for log in logs):
+                raise ChainError(f"the endpoint gave {what} events of another block")
+        return each
 
     def _logs_between(self, contract: str, event: str, indexed: Mapping[str, Bytes32], first: int, last: int) -> Iterator[EventData]:
         """Events of a range, page by page, oldest first. `indexed`: the first indexed argument, where one is asked for."""

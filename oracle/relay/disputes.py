@@ -165,9 +165,9 @@ class Disputes:
         """The requests whose answers were ever disputed or audited, oldest first."""
         return self._contracts.requests_named_by("Disputes", "DisputeOpened") if self.is_there else []
 
-    def touched_in(self, block_hash: Bytes32) -> list[Bytes32]:
-        """The requests about whose disputes exactly that block tells something, each once."""
-        return self._contracts.requests_named_in("Disputes", block_hash) if self.is_there else []
+    def touched_in_each(self, block_hashes: Sequence[Bytes32]) -> list[list[Bytes32]]:
+        """The requests about whose disputes each of exactly these blocks tells something, each once."""
+        return self._contracts.requests_named_in_each("Disputes", block_hashes) if self.is_there else [[] for _ in block_hashes]
 
     # ---- calls to send ----------------------------------------------------------------------------------------------------------------
     def open_call(self, request: Request, beneficiaries: Sequence[Address]) -> Call:

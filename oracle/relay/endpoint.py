@@ -60,6 +60,20 @@ class Endpoint:
         except NotFound:
             return None
 
+    def blocks(self, numbers: Sequence[int]) -> list[Block | None]:
+        questions = [(hex(number), False) for number in numbers]
+        with asking("blocks"):
+            responses = self.endpoints.request_each("eth_getBlockByNumber", questions)
+        return [self._block_in(*one) for one in zip(questions, responses, strict=True)]
+
+    def _block_in(self, question: Sequence[Any], response: Mapping[str, Any]) -> Block | None:
+        try:
+            with asking(f"block {question[0]}"):
+                found = self._result("eth_getBlockByNumber", question, response)
+                return None if found is None else jsonrpc.block(found)
+        except NotFound:
+            return None
+
     def pending_time(self) -> int:
         """Seconds since 1970 that a transaction sent now would see, as far as the endpoint knows; never before the latest block's."""
         with asking("pending block"):

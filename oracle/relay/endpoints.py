@@ -18,6 +18,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -34,6 +35,8 @@ from oracle.relay.upstream import Answer, Circuit, Fault, Upstream, name_endpoin
 LAG_BLOCKS = 8
 MOST_TOGETHER = 64
 """Questions in one JSON-RPC batch; providers allow a hundred and more."""
+MOST_AT_ONCE = 8
+"""Questions on which several endpoints vote at the same time."""
 TIMEOUT_SECONDS = 15.0
 STATES = ("ready", "open", "half_open", "unchecked", "wrong_chain", "lagging")
 
@@ -106,9 +109,13 @@ class Endpoints:
         return self._ask_ranked(method, params) if rule is Rule.RANKED else self._ask_same(method, params)
 
     def request_each(self, method: str, each: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
-        """As `request` for each of these parameters; together where one endpoint alone is asked, which needs no vote."""
-        if len(self._upstreams) > 1 or len(each) < 2:
+        """As `request` for each of these parameters: one endpoint alone, which needs no vote, is asked for them together; several are asked
+        for some at a time, and vote on each."""
+        if len(each) < 2:
             return [self.request(method, params) for params in each]
+        if len(self._upstreams) > 1:
+            with ThreadPoolExecutor(min(len(each), MOST_AT_ONCE), "questions") as pool:
+                return list(pool.map(lambda params: self.request(method, params), each))
         responses: list[dict[str, Any]] = []
         for start in range(0, len(each), MOST_TOGETHER):
             answer = self._upstreams[0].ask_many(method, each[start : start + MOST_TOGETHER])
@@ -165,8 +172,8 @@ class Endpoints:
         with self._changed:
             self._changed.wait_for(lambda: not self._checking or len(self._in_states(states)) >= needed, patience)
             if not self._is_introduced:  # at the start the others get a moment too, or nobody would object or be sent to
-                self._is_introduced = True
                 self._changed.wait_for(lambda: not self._checking, self._pauses.absence)
+                self._is_introduced = True
         if len(found := self._in_states(states)) < needed:
             told = "; ".join(f"{s.name} is {s.state}" + (f" ({s.reason})" if s.reason else "") for s in self.snapshot())
             raise ChainError(f"{len(found)} of {len(self._upstreams)} endpoints can be asked, {needed} are needed: {told}")

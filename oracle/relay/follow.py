@@ -11,7 +11,7 @@ With `confirmations` n, a block is taken when n blocks lie on top of it; reorgan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,9 +24,12 @@ from oracle.seams import ChainReader
 TRAIL_BLOCKS = 1024
 """How many blocks of trail are kept: the deepest reorganisation that can be undone. Ethereum finalises after 64 to 96 blocks."""
 
+TOGETHER = 16
+"""Blocks asked for in one exchange while catching up. A full block of requests is a few megabytes of events."""
+
 Take = Callable[[Connection, Block, Sequence[Any]], None]
-Read = Callable[[Bytes32], Sequence[Any]]
-"""(block hash) → what a consumer takes from exactly that block: its requests, unless it asks for something else."""
+Read = Callable[[Sequence[Bytes32]], Sequence[Sequence[Any]]]
+"""(block hashes) → what a consumer takes from each of exactly these blocks: its requests, unless it asks for something else."""
 Undo = Callable[[Connection, Block], None]
 
 
@@ -60,7 +63,7 @@ class Follower:
 
     def __init__(self, chain: ChainReader, trail: Trail, first_block: int, confirmations: int = 0, read: Read | None = None) -> None:
         self._chain = chain
-        self._read = read or chain.requested_in
+        self._read = read or chain.requested_in_each
         self._trail = trail
         self._first_block = first_block
         self._confirmations = confirmations
@@ -110,15 +113,27 @@ class Follower:
     def _advance(self, head: Block, most_blocks: int) -> list[Block]:
         taken: list[Block] = []
         newest = self._trail.newest()
-        number = self._first_block if newest is None else newest.number + 1
-        while number <= head.number - self._confirmations and len(taken) < most_blocks:
-            block = self._chain.block(number)
-            if block is None or (newest is not None and block.parent_hash != newest.hash):
+        first = self._first_block if newest is None else newest.number + 1
+        end = min(head.number - self._confirmations + 1, first + most_blocks)
+        for start in range(first, end, TOGETHER):
+            numbers = range(start, min(start + TOGETHER, end))
+            blocks = list(_find_linked(newest, self._chain.blocks(numbers)))
+            for block, read in zip(blocks, self._read([block.hash for block in blocks]) if blocks else (), strict=True):
+                self._trail.take(block, read)
+            taken += blocks
+            if len(blocks) < len(numbers):
                 break  # the chain moved under us: the next step rewinds
-            self._trail.take(block, self._read(block.hash))
-            taken.append(block)
-            newest, number = block, number + 1
+            newest = blocks[-1]
         return taken
+
+
+def _find_linked(newest: Block | None, found: Sequence[Block | None]) -> Iterator[Block]:
+    """The blocks up to the first that is missing, or is no child of the one before it."""
+    for block in found:
+        if block is None or (newest is not None and block.parent_hash != newest.hash):
+            return
+        yield block
+        newest = block
 
 
 def trail_table(metadata: MetaData) -> Table:

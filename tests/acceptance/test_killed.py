@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from oracle.bench import restarts
 from oracle.demo import digits
 from oracle.demo.auditing import open_network_auditor, wait_anchored
 from oracle.demo.network import Network
@@ -80,6 +81,16 @@ def test_a_process_is_killed_and_started_again(network: Network, name: str) -> N
     check_delivered_once(network, everything)
     audit_when_settled(network)
     wait_anchored(network, 0)
+
+
+@pytest.mark.parametrize("name", ["witness", "watch"])
+def test_what_nobody_waits_for_is_killed_and_comes_back(network: Network, name: str) -> None:
+    deposit(network.session("requester"), 10 * FEE_WEI)
+    before = network.processes.pid(name)
+    ready_seconds, final_seconds = restarts.kill(network, name)
+    assert network.processes.pid(name) != before
+    assert 0 < ready_seconds < restarts.PATIENCE_SECONDS
+    assert 0 < final_seconds < restarts.PATIENCE_SECONDS
 
 
 @contextmanager

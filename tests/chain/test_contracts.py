@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -100,6 +101,42 @@ def test_names_the_solidity_error(world: World) -> None:
     assert raised.value.error == "NotExpired"
     with pytest.raises(CallReverted, match="QuorumNotMet"):
         world.contracts.estimate_gas(world.contracts.deliver_call([delivery(world, asked, signers=range(2))]), account(7).address)
+
+
+def test_many_blocks_are_read_together_as_one_by_one(world: World) -> None:
+    asked = [world.ask(bytes([number])) for number in range(3)]
+    numbers = [one.block_number for one in asked] + [0, 10**6]
+    blocks = world.contracts.blocks(numbers)
+    assert blocks == [world.contracts.block(number) for number in numbers]
+    assert blocks[-1] is None
+    hashes = [block.hash for block in blocks if block is not None]
+    each = world.contracts.requested_in_each(hashes)
+    assert each == [world.contracts.requested_in(one) for one in hashes]
+    assert [[a.request_id for a in found] for found in each] == [[a.request_id] for a in asked] + [[]]
+
+
+@pytest.mark.parametrize(
+    ("altered", "message"),
+    [
+        ({"blockHash": "0x" + "11" * 32}, "events of another block"),
+        ({"address": "0x" + "11" * 20}, "of another contract, or removed ones"),
+        ({"removed": True}, "of another contract, or removed ones"),
+    ],
+)
+def test_events_that_were_not_asked_for_are_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch, altered: dict[str, Any], message: str
+) -> None:
+    first, second = world.ask(b"first"), world.ask(b"second")
+    real = world.contracts.endpoints.request_each
+
+    def lie(method: str, each: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
+        responses = real(method, each)
+        responses[-1] = {**responses[-1], "result": [{**log, **altered} for log in responses[-1]["result"]]}
+        return responses
+
+    monkeypatch.setattr(world.contracts.endpoints, "request_each", lie)
+    with pytest.raises(ChainError, match=message):
+        world.contracts.requested_in_each([one.block_hash for one in (first, second) if one.block_hash])
 
 
 def test_unknown_things_are_none_and_malformed_ones_errors(world: World) -> None:

@@ -18,6 +18,7 @@ from oracle.relay.failures import CallReverted, EndpointRefused
 from oracle.relay.reconcile import reconcile
 from oracle.relay.schema import JobKind, RequestState, SlotState
 from oracle.relay.sender import Sender
+from oracle.relay.store import submit_signed
 from oracle.relay.submit import fill_nonce
 from oracle.relay.transact import TRANSFER_GAS, Call, Fees, sign_transaction
 from oracle.seams import StateTag, SystemClock
@@ -350,6 +351,35 @@ def test_question_the_endpoint_cannot_answer_holds_up_no_other_job(world: World,
     mine(world)
     relay.run(2)
     assert is_done(world, relay, bad)
+
+
+def test_the_pending_block_is_asked_about_only_while_nothing_of_ours_waits_in_it(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An endpoint may make it up anew for each question, by running all that waits."""
+    asked, signed = world.ask_gate(), world.signed_request(5)
+    world.sender(6).send(world.contracts.call("Coprocessor", "deposit", value_wei=FEE_WEI))
+    relay, states = make_relay(world, tmp_path), list[StateTag]()
+    relay.follow()
+    relay.collect()
+    real = Contracts.estimate_gas_each
+
+    def estimate(self: Contracts, calls: Sequence[Call], sender: Address, state: StateTag) -> list[int | CallReverted | EndpointRefused]:
+        states.append(state)
+        return real(self, calls, sender, state)
+
+    monkeypatch.setattr(Contracts, "estimate_gas_each", estimate)
+    world.rpc_call("evm_setAutomine", False)
+    relay.tick()
+    submit_signed(relay.engine, world.deployment.domain, signed, SystemClock().now())
+    relay.collect()
+    relay.tick()
+    assert states == ["pending", "latest"]
+    assert len(relay.raws()) == 2, "the second did not wait for the first to be mined"
+    mine(world)
+    relay.run(2)
+    assert is_done(world, relay, asked)
+    assert is_done(world, relay, signed)
 
 
 # ---- others ------------------------------------------------------------------------------------------------------------------------------

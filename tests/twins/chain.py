@@ -318,6 +318,12 @@ class ChainTwin:
                 return list(mined.asked)
         raise ChainError("unknown block") from LookupError(block_hash.hex())
 
+    def blocks(self, numbers: Sequence[int]) -> list[Block | None]:
+        return [self.block(number) for number in numbers]
+
+    def requested_in_each(self, block_hashes: Sequence[Bytes32]) -> list[list[Asked]]:
+        return [self.requested_in(block_hash) for block_hash in block_hashes]
+
     def statuses_of(self, request_ids: Sequence[Bytes32]) -> list[OnChainStatus]:
         return [self.status_of(request_id) for request_id in request_ids]
 

@@ -521,6 +521,18 @@ def test_what_is_remembered_of_the_chain_ends_with_its_head(net: Network) -> Non
     net.desk.submit(net.asked(fee_wei=0, policy=pack_policy(Policy(quorum=3)), nonce=SIGNED_NONCE_START + 9))
 
 
+def test_a_deposit_is_asked_once_a_block_and_never_believed_for_longer(net: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, real = list[Address](), net.chain.balance_of
+    monkeypatch.setattr(net.chain, "balance_of", lambda account: (asked.append(account), real(account))[1])
+    for number in range(3):
+        net.desk.submit(net.asked(fee_wei=1, nonce=SIGNED_NONCE_START + number))
+    assert len(asked) == 1
+    monkeypatch.setattr(net.chain, "balance_of", lambda _account: 3)  # withdrawn
+    net.chain.mine()
+    with pytest.raises(RequestUnpaid, match="3 wei for requests before it"):
+        net.desk.submit(net.asked(fee_wei=1, nonce=SIGNED_NONCE_START + 3))
+
+
 # ---- proofs --------------------------------------------------------------------------------------------------------------------
 def test_a_proof_can_be_demanded_of_a_canonical_model(net: Network, client: TestClient) -> None:
     asked = net.asked(policy=pack_policy(Policy(proof=True, window_seconds=60)))

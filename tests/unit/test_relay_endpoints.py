@@ -678,3 +678,25 @@ def test_several_endpoints_vote_on_each() -> None:
     rig = Rig()
     rig.set("eth_call", "0x01", "0x01", "0x02")
     assert [one["result"] for one in rig.endpoints.request_each("eth_call", [[{}, "latest"], [{}, "latest"]])] == ["0x01", "0x01"]
+
+
+def test_several_endpoints_are_asked_for_some_at_a_time_and_answers_keep_their_places() -> None:
+    rig, both_are_asked = Rig(), [threading.Barrier(2, timeout=10) for _ in range(3)]
+
+    def answer(at: int) -> Callable[[list[Any]], Any]:
+        def found(params: list[Any]) -> Any:
+            both_are_asked[at].wait()
+            return params[0]["data"]
+
+        return found
+
+    rig.set("eth_call", *(answer(at) for at in range(3)))
+    questions = [[{"data": f"0x0{n}"}, "latest"] for n in range(2)]
+    assert [one["result"] for one in rig.endpoints.request_each("eth_call", questions)] == ["0x00", "0x01"]
+
+
+def test_a_question_on_which_several_do_not_agree_fails_all_of_them() -> None:
+    rig = Rig()
+    rig.set("eth_call", *(lambda params, at=at: "0x01" if params[0] == {} else f"0x0{at}" for at in range(3)))
+    with pytest.raises(NoQuorum):
+        rig.endpoints.request_each("eth_call", [[{}, "latest"], [{"data": "0x"}, "latest"], [{}, "latest"]])

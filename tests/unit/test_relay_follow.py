@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from oracle.encoding import keccak256
 from oracle.errors import ChainError
-from oracle.records import Asked, Block, ModelKind
+from oracle.records import Asked, Block, Bytes32, ModelKind
 from oracle.relay import follow
 from oracle.relay.follow import Follower, SqlTrail
 from oracle.relay.schema import FOLLOWED_BLOCKS
@@ -184,29 +184,83 @@ def test_shorter_fork_is_undone_to_the_fork(diary: Diary) -> None:
     assert diary.taken[6:] == [3, 4]
 
 
+class Moving(ChainTwin):
+    """Replaces its newest three blocks once: after it gave block `moves_at`. Some endpoints still know events of what was replaced."""
+
+    moves_at: int | None = None
+    remembers = True
+
+    def block(self, which: int | str) -> Block | None:  # type: ignore[override]
+        found = super().block(which)  # type: ignore[arg-type]
+        if which == self.moves_at:
+            self.moves_at = None
+            self.reorg(3)
+        return found
+
+    def requested_in(self, block_hash: Bytes32) -> list[Asked]:
+        is_there = any(mined.block.hash == block_hash for mined in self.chain)
+        return super().requested_in(block_hash) if is_there or not self.remembers else []
+
+
 def test_chain_that_moves_while_it_is_read_stops_the_step(diary: Diary) -> None:
-    class Moving(ChainTwin):
-        moves_at: int | None = None
-
-        def requested_in(self, block_hash):  # type: ignore[no-untyped-def]
-            answer = super().requested_in(block_hash)
-            if self.moves_at is not None and self.chain[self.moves_at].block.hash == block_hash:
-                self.moves_at = None
-                self.reorg(3)
-            return answer
-
     chain = Moving()
     chain.mine(6)
-    chain.moves_at = 5  # 4, 5 and 6 are replaced when 5 has been read: the new 6 is no child of the 5 that was taken
+    chain.moves_at = 5  # 4, 5 and 6 are replaced: the new 6 is no child of the 5 that was read before
     follower = Follower(chain, diary.trail, first_block=1)
     assert [b.number for b in follower.step().taken] == [1, 2, 3, 4, 5]
     follower.step()
     assert diary.undone == [5, 4]
+    check_whole(diary, chain)
+
+
+def test_block_whose_events_are_gone_is_not_taken(diary: Diary) -> None:
+    chain = Moving()
+    chain.mine(6)
+    chain.moves_at, chain.remembers = 6, False
+    follower = Follower(chain, diary.trail, first_block=1)
+    with pytest.raises(ChainError):
+        follower.step()
+    assert diary.taken == []
+    follower.step()
+    check_whole(diary, chain)
+
+
+def check_whole(diary: Diary, chain: ChainTwin) -> None:
     newest = diary.trail.newest()
     assert newest is not None
     assert newest.hash == chain.head.block.hash
     numbers = [diary.trail.at(n) for n in range(1, newest.number + 1)]
     assert all(b is not None and chain.block(b.number) == b for b in numbers)
+
+
+@pytest.mark.parametrize("mined", [follow.TOGETHER - 1, follow.TOGETHER, follow.TOGETHER + 1, 3 * follow.TOGETHER + 5])
+@pytest.mark.parametrize("confirmations", [0, 2])
+def test_every_block_is_taken_once_while_catching_up(diary: Diary, mined: int, confirmations: int) -> None:
+    chain = ChainTwin()
+    chain.mine(mined)
+    follower = Follower(chain, diary.trail, first_block=1, confirmations=confirmations)
+    while follower.step(most_blocks=follow.TOGETHER + 3).taken:
+        pass
+    assert diary.taken == list(range(1, mined + 1 - confirmations))
+
+
+def test_blocks_are_asked_for_together_while_catching_up(diary: Diary) -> None:
+    class Counting(ChainTwin):
+        exchanges = 0
+
+        def blocks(self, numbers: Sequence[int]) -> list[Block | None]:
+            self.exchanges += 1
+            return super().blocks(numbers)
+
+        def requested_in_each(self, block_hashes: Sequence[Bytes32]) -> list[list[Asked]]:
+            self.exchanges += 1
+            return super().requested_in_each(block_hashes)
+
+    chain = Counting()
+    chain.mine(2 * follow.TOGETHER)
+    Follower(chain, diary.trail, first_block=1).step()
+    assert len(diary.taken) == 2 * follow.TOGETHER
+    assert chain.exchanges == 4
 
 
 def test_reorganisation_below_the_trail_is_refused(diary: Diary, monkeypatch: pytest.MonkeyPatch) -> None:
