@@ -407,8 +407,12 @@ def canonical_json(value: Any) -> bytes:
     """RFC 8785 bytes of a JSON value. Raises MalformedInput for what RFC 8785 cannot write (NaN, integers beyond 2^53)."""
     try:
         return rfc8785.dumps(value)
-    except rfc8785.CanonicalizationError as error:
-        raise MalformedInput("JSON value", "a value RFC 8785 can write", str(error)) from error
+    except (
+        rfc8785.CanonicalizationError,
+        UnicodeEncodeError,
+        RecursionError,
+    ) as error:  # the last two: a lone surrogate, and what is too deep
+        raise MalformedInput("JSON value", "a value RFC 8785 can write", str(error)[:200]) from error
 
 
 def canonical_flat_json(value: Mapping[str, str | int | bool | list[str]]) -> bytes:

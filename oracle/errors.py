@@ -99,6 +99,10 @@ class EntryRejected(Rejected):
     """A log record that is malformed, or does not say what the log or the chain says."""
 
 
+class OutOfScope(EntryRejected):
+    """A log takes this entry, but not from this writer: its token is for other kinds. With another token it will."""
+
+
 class LogRefused(Rejected):
     """The log refuses to go on (behind its own anchor, unauthorised writer, closed)."""
 

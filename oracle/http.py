@@ -33,6 +33,7 @@ STATUS_OF: dict[type[errors.AffidavitError], int] = {
     errors.RequestUnpaid: 402,
     errors.Unauthorised: 401,
     errors.Forbidden: 403,
+    errors.OutOfScope: 403,
     errors.ModelUnknown: 404,
     errors.RequestUnknown: 404,
     errors.RecordUnknown: 404,

@@ -18,7 +18,7 @@ from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import ColumnElement, Connection, Engine, Table, column, create_engine, event, func, insert, inspect, select, text
 from sqlalchemy import table as sql_table
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from oracle.errors import ConfigRejected, StoreError
 
@@ -45,6 +45,40 @@ def _set_sqlite_pragmas(connection: Any, _record: Any) -> None:
     _enter_wal(connection)
     for pragma in ("synchronous=FULL", "foreign_keys=ON", f"cache_size=-{PAGES_KIB}"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+class _SameFile:
+    """Holds an engine to the file that it opened first.
+
+    SQLite goes on with a file that was deleted or replaced under it: what is then promised is in no file that anybody will open again, and
+    a connection made later has the other one. So nothing more is begun until the process is started anew, or the file is back.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.absolute()
+        self._opened: tuple[int, int] | None = None
+
+    def on_connect(self, _connection: Any, _record: Any) -> None:
+        self.require()
+
+    def on_begin(self, _connection: Connection) -> None:
+        self.require()
+
+    def require(self) -> None:
+        """Raises OperationalError, as for any other file that cannot be used."""
+        try:
+            status = self._path.stat()
+        except OSError as error:
+            raise _gone(self._path, f"cannot be found ({error.strerror})") from error
+        found = (status.st_dev, status.st_ino)
+        self._opened = self._opened or found
+        if found != self._opened:
+            raise _gone(self._path, "was replaced while it was in use")
+
+
+def _gone(path: Path, what: str) -> OperationalError:
+    cause = sqlite3.OperationalError(f"{path} {what}: nothing is read or written until this process is started again")
+    return OperationalError("BEGIN", None, cause)
 
 
 def _enter_wal(connection: Any) -> None:
@@ -150,7 +184,10 @@ def open_database(url: str, schema: str) -> Engine:
         engine = create_engine(url, hide_parameters=True, pool_pre_ping=not is_sqlite, pool_size=CONNECTIONS_KEPT, connect_args=arguments)
         if engine.dialect.name == "sqlite":
             if engine.url.database and engine.url.database != ":memory:":
+                file = _SameFile(Path(engine.url.database))
                 Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+                event.listen(engine, "connect", file.on_connect)
+                event.listen(engine, "begin", file.on_begin)
             event.listen(engine, "connect", _set_sqlite_pragmas)
             event.listen(engine, "begin", _begin)
         _upgrade(engine, schema)

@@ -15,13 +15,13 @@ import httpx
 
 from oracle.audit.record import check_entry, entry_to_json
 from oracle.encoding import parse_bytes32, parse_uint
-from oracle.errors import EntryRejected, LogRefused, MalformedInput, PeerError, Rejected, TooLarge, Unauthorised
+from oracle.errors import EntryRejected, LogRefused, MalformedInput, OutOfScope, PeerError, Rejected, TooLarge, Unauthorised
 from oracle.records import Appended, Entry
 from oracle.wire import require_fields
 
 _REFUSALS: dict[str, type[Rejected]] = {
     "EntryRejected": EntryRejected,
-    "Forbidden": EntryRejected,  # out of this writer's scope: the log will never take it
+    "Forbidden": OutOfScope,
     "LogRefused": LogRefused,
     "MalformedInput": MalformedInput,
     "TooLarge": TooLarge,

@@ -13,6 +13,7 @@ from oracle.audit.index import Found
 from oracle.audit.record import Record
 from oracle.audit.view import LoggedRecord
 from oracle.encoding import to_hex
+from oracle.printing import printable
 from oracle.records import EntryKind, FieldValue
 
 Pair = tuple[str, str]
@@ -113,8 +114,3 @@ def _show_body(body: bytes) -> str:
         return printable(body.decode(), keep="\n")
     except UnicodeDecodeError:
         return to_hex(body)
-
-
-def printable(text: str, keep: str = "") -> str:
-    """Without anything that a terminal would obey."""
-    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)

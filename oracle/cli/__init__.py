@@ -11,6 +11,7 @@ import sys
 
 from oracle import heaps
 from oracle.errors import Rejected, WorldError
+from oracle.printing import printable
 
 EXIT_REJECTED = 2
 EXIT_WORLD = 3
@@ -31,6 +32,6 @@ def main() -> None:
 
 
 def _fail(text: str, code: int) -> None:
-    """One line, whatever the text holds."""
-    sys.stderr.write("affidavit: " + " ".join(text.split()) + "\n")
+    """One line that a terminal shows and does not obey, whatever the text holds: peers are quoted in it."""
+    sys.stderr.write("affidavit: " + printable(" ".join(text.split())) + "\n")
     raise SystemExit(code)

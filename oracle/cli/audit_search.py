@@ -147,7 +147,7 @@ def search(
 
 def _write_found(items: tuple[Found, ...]) -> None:
     """Aligned columns, as wide as they are: a record's place is of no use cut."""
-    from oracle.audit.plainwords import printable
+    from oracle.printing import printable
 
     rows = [("index", "time", "kind", "writer", "model", "caller", "outcome", "verdict", "ms")]
     rows += [

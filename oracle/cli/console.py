@@ -10,6 +10,8 @@ from typing import Any
 
 import typer
 
+from oracle.printing import printable
+
 WIDE = 1_000
 """Columns of what is no terminal: a file or another program, which has no edge to fit."""
 
@@ -26,12 +28,12 @@ def write_json_line(value: Any) -> None:
 
 def write_note(text: str) -> None:
     """For people only; never part of the result."""
-    typer.echo(text, err=True)
+    typer.echo(printable(text, keep="\n"), err=True)
 
 
 def write_pairs(pairs: Iterable[tuple[str, object]]) -> None:
     """Aligned "name  value" lines."""
-    rows = [(name, str(value)) for name, value in pairs]
+    rows = [(name, printable(str(value))) for name, value in pairs]
     width = max((len(name) for name, _ in rows), default=0)
     for name, value in rows:
         typer.echo(f"{name:<{width}}  {value}")
@@ -46,13 +48,17 @@ def write_result(fields: Mapping[str, object], is_json: bool) -> None:
 
 
 def write_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Nothing is cut off: what does not fit a terminal goes on in the next line, and elsewhere lines are as long as they are."""
+    """Nothing is cut off: what does not fit a terminal goes on in the next line, and elsewhere lines are as long as they are.
+
+    A cell is text, whoever wrote it: no markup, and nothing that a terminal obeys.
+    """
     from rich.console import Console
     from rich.table import Column, Table
+    from rich.text import Text
 
     table = Table(*(Column(column, overflow="fold") for column in columns), title=title, title_justify="left")
     for row in rows:
-        table.add_row(*map(str, row))
+        table.add_row(*(Text(printable(str(cell))) for cell in row))
     Console(width=None if sys.stdout.isatty() else WIDE).print(table)
 
 

@@ -9,6 +9,7 @@ import typer
 
 from oracle.cli.console import working, write_json_line, write_note, write_pairs, write_result
 from oracle.cli.options import Deployment, Json, Keystore, PasswordFile, Rpc
+from oracle.printing import printable
 
 if TYPE_CHECKING:
     from oracle.pipeline.catalogue import DescribedModel
@@ -125,9 +126,13 @@ def _follow(request_id_hex: str, api: str, wait_seconds: float, json: bool) -> N
         if json:
             write_json_line(dict(event.data))
         else:
-            detail = "  ".join(f"{name}={value}" for name, value in event.data.get("detail", {}).items())
-            typer.echo(f"{event.data.get('time', ''):<28} {event.kind:<12} {detail}")
+            typer.echo(printable(f"{event.data.get('time', '')!s:<28} {event.kind:<12} {_told(event.data.get('detail'))}"))
     _report_end(client, request_id, json)
+
+
+def _told(detail: object) -> str:
+    """What a step says besides; the API's words, whatever they are."""
+    return "  ".join(f"{name}={value}" for name, value in detail.items()) if isinstance(detail, dict) else str(detail or "")
 
 
 def _report_end(client: ApiClient, request_id: Bytes32, json: bool) -> None:
@@ -145,15 +150,25 @@ def _report_end(client: ApiClient, request_id: Bytes32, json: bool) -> None:
     if json:
         write_json_line({"receipt": receipt})
         return
-    decoded = receipt.get("decoded") or {}
     write_pairs(
-        (name, receipt[name]) for name in ("transaction", "block_number", "gas_used", "callback", "signers", "prover", "output_digest")
+        (name, receipt.get(name)) for name in ("transaction", "block_number", "gas_used", "callback", "signers", "prover", "output_digest")
     )
-    if receipt.get("replaced"):
-        write_note(f"The answer first delivered was proven wrong, and replaced in {receipt['replaced']['transaction']}.")
-    if decoded.get("labels") and decoded.get("real"):
-        best = max(range(len(decoded["real"])), key=lambda k: decoded["real"][k])
-        write_pairs([("largest", f"{decoded['labels'][best]} ({decoded['real'][best]:g})")])
+    replaced = receipt.get("replaced")
+    if isinstance(replaced, dict):
+        write_note(f"The answer first delivered was proven wrong, and replaced in {replaced.get('transaction')}.")
+    if (largest := _largest(receipt.get("decoded"))) is not None:
+        write_pairs([("largest", largest)])
+
+
+def _largest(decoded: object) -> str | None:
+    """The label with the largest number, where the API tells both."""
+    labels, numbers = (decoded.get("labels"), decoded.get("real")) if isinstance(decoded, dict) else (None, None)
+    if not isinstance(labels, list) or not isinstance(numbers, list) or len(labels) != len(numbers) or not labels:
+        return None
+    if not all(isinstance(number, int | float) for number in numbers):
+        return None
+    best = max(range(len(numbers)), key=lambda k: numbers[k])
+    return f"{labels[best]} ({numbers[best]:g})"
 
 
 def deposit(

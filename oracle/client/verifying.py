@@ -256,17 +256,18 @@ def _check_proof(
 
 # ---- what an API says ------------------------------------------------------------------------------------------------------------------
 def compare_receipt(verified: Verified, told: Mapping[str, Any]) -> None:
-    """Holds an API's receipt against what was verified. Raises EvidenceRejected naming the first field that says something else."""
+    """Holds an API's receipt against what was verified: request, model, transaction, block, state, callback, output, who signed or proved.
+
+    Raises EvidenceRejected naming the first field that says something else. Gas, beneficiaries, times and the decoding are the API's words.
+    """
     for name, expected in _fields_of(verified).items():
         if told.get(name) != expected:
             raise EvidenceRejected(f"receipt of the API, {name}", expected, str(told.get(name))[:80])
     if QUORUM in verified.checked:
-        expected_signers = [o.signer for o in verified.signers]
-        signers = told.get("signers")
-        got = [s.get("signer") for s in signers if isinstance(s, Mapping)] if isinstance(signers, list) else signers
-        if got != expected_signers:
-            raise EvidenceRejected("receipt of the API, signers", ", ".join(expected_signers), str(got)[:120])
-    if PROOF in verified.checked and told.get("prover") != verified.prover:
+        expected_signers = [{"index": o.index, "operator": o.operator, "signer": o.signer} for o in verified.signers]
+        if told.get("signers") != expected_signers:
+            raise EvidenceRejected("receipt of the API, signers", expected_signers, str(told.get("signers"))[:200])
+    if (PROOF in verified.checked or (verified.policy is not None and not verified.policy.proof)) and told.get("prover") != verified.prover:
         raise EvidenceRejected("receipt of the API, prover", verified.prover, str(told.get("prover"))[:80])
     if bool(told.get("replaced")) != verified.is_replaced:
         raise EvidenceRejected("receipt of the API, replaced", verified.is_replaced, bool(told.get("replaced")))

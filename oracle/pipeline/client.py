@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,8 @@ TIMEOUT_SECONDS = 20.0
 RECONNECTS = 10
 RECONNECT_PAUSE_SECONDS = 0.5
 KNOWN_SECONDS = 60.0
-MAX_LINE_CHARACTERS = 1 << 20
+MAX_LINE_BYTES = 1 << 20
+MAX_EVENT_FIELDS = 8
 MAX_ANSWER_BYTES = 16 << 20
 """Of the longest: the entries about a request, with their proofs."""
 
@@ -122,7 +123,7 @@ class ApiClient:
             with self._http.stream("GET", f"/v1/requests/{to_hex(request_id)}/events", headers=headers) as response:
                 if response.status_code != 200:
                     self._decode(self._read(response))
-                yield from parse_events(response.iter_lines())
+                yield from parse_events(read_lines(response.iter_bytes()))
         except httpx.HTTPError as error:
             raise PeerError(f"the API at {self._http.base_url} broke off") from error
 
@@ -162,12 +163,26 @@ def error_of(status: int, body: Mapping[str, Any]) -> errors.AffidavitError:
     return PeerError(f"the API answered {status}: {detail}")
 
 
-def parse_events(lines: Iterator[str]) -> Iterator[SentEvent]:
+def read_lines(pieces: Iterable[bytes]) -> Iterator[str]:
+    """Lines without their ends (LF or CRLF) from pieces of a stream; what is cut off at its end is left out.
+
+    Raises MalformedInput for a line that is too long before more of it is read: it may have no end.
+    """
+    line = bytearray()
+    for piece in pieces:
+        for number, part in enumerate(piece.split(b"\n")):
+            if number:  # a line ended before this part
+                yield line.removesuffix(b"\r").decode("utf-8", "replace")
+                line.clear()
+            line += part
+            if len(line) > MAX_LINE_BYTES:
+                raise MalformedInput("event of the API", f"lines of at most {MAX_LINE_BYTES} bytes", "a longer one")
+
+
+def parse_events(lines: Iterable[str]) -> Iterator[SentEvent]:
     """Server-sent events (WHATWG HTML, section 9.2) from lines without their ends; comments are skipped."""
     fields: dict[str, str] = {}
     for line in lines:
-        if len(line) > MAX_LINE_CHARACTERS:
-            raise MalformedInput("event of the API", f"lines of at most {MAX_LINE_CHARACTERS} characters", len(line))
         if not line:
             if "data" in fields:
                 yield SentEvent(fields.get("id", ""), fields.get("event", "message"), _event_data(fields["data"]))
@@ -175,6 +190,8 @@ def parse_events(lines: Iterator[str]) -> Iterator[SentEvent]:
         elif not line.startswith(":"):
             name, _, value = line.partition(":")
             fields[name] = value.removeprefix(" ")
+            if len(fields) > MAX_EVENT_FIELDS:
+                raise MalformedInput("event of the API", f"at most {MAX_EVENT_FIELDS} fields", "more")
 
 
 def _event_data(text: str) -> Mapping[str, Any]:

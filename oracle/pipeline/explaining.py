@@ -20,6 +20,7 @@ from oracle.relay.contracts import Contracts
 from oracle.relay.disputes import Disputes
 from oracle.relay.disputes import Terms as DisputeTerms
 from oracle.relay.fees import compute_fees
+from oracle.relay.paying import asset_of
 
 EVIDENCE_KINDS = {"quorum": 1, "proof": 2, "enclave": 3}
 """libraries/Types.sol, EvidenceKind."""
@@ -44,6 +45,7 @@ class Standing:
     served: frozenset[str]  # kinds of evidence that some verifier of the router takes
     gas_price_wei: int  # base fee of the next block and the usual tip
     disputes: DisputeTerms | None = None  # None: a deployment without them
+    asset: Address | None = None  # the token that stakes and fees are in; None: ether
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +79,8 @@ def parse_policy(text: str) -> Policy:
 
     Windows take s, m, h or d. Raises PolicyRejected or MalformedInput.
     """
-    if text.startswith("0x"):
-        return unpack_policy(parse_bytes32(text, "policy word"))
-    policy = _parse_words(text)
+    is_word = text.startswith("0x")
+    policy = unpack_policy(parse_bytes32(text, "policy word")) if is_word else _parse_words(text)
     if policy.window_seconds > MAX_WINDOW_SECONDS:
         raise PolicyRejected("policy window", f"at most {MAX_WINDOW_SECONDS} seconds", policy.window_seconds)
     return unpack_policy(pack_policy(policy))
@@ -141,6 +142,7 @@ def read_standing(contracts: Contracts) -> Standing:
         served=frozenset(n for n, number in EVIDENCE_KINDS.items() if _is_served(contracts, number)),
         gas_price_wei=history.next_base_fee_wei + compute_fees(history).priority_fee_wei,
         disputes=found.terms if (found := Disputes(contracts)).is_there else None,
+        asset=asset_of(contracts),
     )
 
 
@@ -171,7 +173,8 @@ _PROOF_WORDS = (
 )
 _ENCLAVE_WORDS = (
     "Whoever runs an enclave that an active operator registered takes its key out of it (physical access has been enough on "
-    "every platform so far), its image computes something else, or a quorum of operators attested to what it should not have."
+    "every platform so far), its image computes something else, or a quorum of operators attested to, or approved for direct "
+    "registration, what it should not have."
 )
 _SIMULATED_WORDS = (
     "An active operator whose simulated enclave was registered says so: this policy takes a simulated enclave, which proves nothing "
@@ -196,12 +199,17 @@ def _quorum_words(k: int, standing: Standing | None) -> str:
     n = len(standing.stakes_wei)
     if k > n:
         return text + f" There are {n} active operators, so no answer can be delivered at all now."
-    text += f" That is {k} of {n} active operators; the {k} with the least at stake have {ether(sum(standing.stakes_wei[:k]))} together,"
+    least = _staked(sum(standing.stakes_wei[:k]), standing)
+    text += f" That is {k} of {n} active operators; the {k} with the least at stake have {least} together,"
     text += " which is the least that a lie puts at risk."
     if standing.admitter is None:
-        price = ether(k * standing.minimum_stake_wei)
+        price = _staked(k * standing.minimum_stake_wei, standing)
         return text + f" Anyone may register, so one person who puts up {price} can be the whole quorum."
     return text + f" Only {standing.admitter} admits operators."
+
+
+def _staked(amount_wei: int, standing: Standing) -> str:
+    return ether(amount_wei) if standing.asset is None else f"{amount_wei:,} units of the token {standing.asset}"
 
 
 def _together(policy: Policy, demands: tuple[Demand, ...], standing: Standing | None) -> str:
@@ -210,8 +218,12 @@ def _together(policy: Policy, demands: tuple[Demand, ...], standing: Standing | 
     if not policy.window_seconds:
         return f"A wrong answer passes only if {whole}." + (" All of it for the same request." if len(parts) > 1 else "")
     if policy.disputable:
-        return f"A wrong answer passes only if {whole}, and {_dispute_fails(policy, standing)} {_PROVEN_ANYWAY}"
+        return (
+            f"A wrong answer passes only if {whole}, and {_dispute_fails(policy, standing)}{_overruled(policy, standing)} {_PROVEN_ANYWAY}"
+        )
     watch = f"nobody who has the model proves the right answer within {duration(policy.window_seconds)}"
+    if policy.proof:  # which nobody gives for an opaque model
+        return f"A wrong answer passes only if {whole}, and {watch}."
     return (
         f"A wrong answer of a canonical model passes only if {whole}, and {watch}. For an opaque model nothing can be proven: the window "
         "only gives time to look before the answer is used, so only the former protects you."
@@ -247,6 +259,20 @@ def _dispute_fails(policy: Policy, standing: Standing | None) -> str:
     )
 
 
+def _overruled(policy: Policy, standing: Standing | None) -> str:
+    """The other way: those who are drawn put a lie in the place of an answer that is right."""
+    terms = None if standing is None else standing.disputes
+    who = "most of a committee"
+    if standing is not None and terms is not None:
+        others = len(standing.stakes_wei) - policy.quorum
+        if others < MIN_COMMITTEE:
+            return ""
+        seats = compute_committee_size(terms.committee_size, others)
+        who = f"{seats // 2 + 1} of a committee of {seats}"
+    late = "and nobody proves it in time" if policy.proof else "and nobody proves it in time, which nobody can of an opaque model"
+    return f" Or if the right answer is disputed or audited, {who} vote for the same lie, {late}: their lie then replaces it."
+
+
 def _seated(others: int) -> str:
     return f"too few are left for a committee ({max(others, 0)}, and it takes {MIN_COMMITTEE})"
 
@@ -279,30 +305,32 @@ _SLASHING_WORDS = (
     "For as long as a signer has a stake, whoever proves that the model gives another output takes all of it: half is the "
     "challenger's, half is burnt."
 )
+_ONLY_REMEDY = "It is the only remedy for an opaque model."
 _OPAQUE_WORDS = "Nothing can be proven about an opaque model."
 _DISPUTE_WORDS = (
     "Within {window} anyone who puts up the bond has a committee of operators, drawn by lot from those who did not sign, run the model "
     "again. If most of them find another answer, theirs replaces it, the challenger has the bond and a share of the fee, and whoever "
     "signed the other one loses the stake. If the answer stands, the bond is lost; without a majority the fee goes back to the asker. "
-    "Some answers that nobody objects to are drawn by lot and audited in the same way. It is the only remedy for an opaque model."
+    "Some answers that nobody objects to are drawn by lot and audited in the same way."
 )
 
 
 def _challenge(policy: Policy, standing: Standing | None) -> str:
     slashing = [_SLASHING_WORDS] if policy.quorum else []
+    opaque = [] if policy.proof else [_ONLY_REMEDY if policy.disputable else _OPAQUE_WORDS]
     if policy.disputable:
         proving = "For a canonical model anyone may prove the right answer instead: one transaction, no bond, no vote."
         terms = [] if standing is None or standing.disputes is None else [_terms_words(standing.disputes)]
-        return " ".join([_DISPUTE_WORDS.format(window=duration(policy.window_seconds)), *terms, proving, *slashing])
+        return " ".join([_DISPUTE_WORDS.format(window=duration(policy.window_seconds)), *opaque, *terms, proving, *slashing])
     if policy.window_seconds:
         replacing = (
             f"Within {duration(policy.window_seconds)} anyone who has the canonical model replaces a wrong answer by proving the right "
             "one: one transaction, no bond, no permission."
         )
-        return " ".join([replacing, *slashing, _OPAQUE_WORDS])
+        return " ".join([replacing, *slashing, *opaque])
     if policy.quorum:
         final = "Nobody can stop an answer that was delivered: it is final at once, and a stake is then a penalty and no remedy."
-        return " ".join([final, *slashing, _OPAQUE_WORDS])
+        return " ".join([final, *slashing, *opaque])
     return "Nobody can stop an answer that was delivered: it is final at once, on its proof."
 
 
@@ -315,9 +343,9 @@ def _terms_words(terms: DisputeTerms) -> str:
 def _unanswered(policy: Policy) -> str:
     needs = []
     if policy.quorum:
-        needs.append(f"{policy.quorum} operator{'' if policy.quorum == 1 else 's'} who answer alike")
+        needs.append("an operator who answers" if policy.quorum == 1 else f"{policy.quorum} operators who answer alike")
     if policy.proof:
-        needs.append("a node that proves, and a canonical model")
+        needs.append("a node that proves what a canonical model answers")
     if policy.enclave:
         needs.append("a node with a registered enclave")
     return f"It takes {_join(needs)}. If they are not there before the deadline, there is no answer, and the fee goes back."

@@ -17,7 +17,7 @@ from oracle import journal
 from oracle.audit.entries import intent_link
 from oracle.audit.late import LogPolicy, append_late
 from oracle.audit.record import entry_from_json, entry_to_json
-from oracle.errors import EntryRejected, InvariantBroken, LogRefused, MalformedInput, PeerError, TooLarge, Unauthorised
+from oracle.errors import EntryRejected, InvariantBroken, LogRefused, MalformedInput, OutOfScope, PeerError, TooLarge, Unauthorised
 from oracle.node.metrics import NodeMetrics
 from oracle.node.owed import OwedEntries, OwedEntry
 from oracle.pipeline.background import Step
@@ -101,7 +101,7 @@ class Ledger:
     def _append(self, entry: Entry, key: str) -> Appended:
         try:
             return self._log.append(entry, key)
-        except (LogRefused, Unauthorised) as error:
+        except (LogRefused, Unauthorised, OutOfScope) as error:
             raise PeerError(f"the log takes no entry of this node: {error}") from error
         except (EntryRejected, MalformedInput, TooLarge) as error:
             raise InvariantBroken(f"the log refuses the {entry.kind} entry {key}: {error}") from error
@@ -117,7 +117,7 @@ class Ledger:
             try:
                 self.owed.mark_delivered(owed, append_late(self._log, self._read(owed), owed.key))
                 delivered += 1
-            except (LogRefused, Unauthorised) as error:
+            except (LogRefused, Unauthorised, OutOfScope) as error:
                 raise PeerError(f"the log takes no entry of this node: {error}") from error
             except (EntryRejected, MalformedInput, TooLarge) as error:
                 self.owed.mark_refused(owed, error)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, Row, bindparam, insert, select, updat
 
 from oracle import journal
 from oracle.encoding import parse_hex, to_hex
-from oracle.errors import EntryRejected, LogRefused, MalformedInput, PeerError, TooLarge
+from oracle.errors import EntryRejected, LogRefused, MalformedInput, OutOfScope, PeerError, TooLarge, Unauthorised
 from oracle.records import Appended, Asked, Claim, Delivery, Entry, EntryKind, Receipt, SignedClaim
 from oracle.relay.schema import ENTRIES
 from oracle.store import reading
@@ -74,7 +74,7 @@ def write_waiting(engine: Engine, log: KeyedLog, limit: int = 64) -> int:
     for row in rows:
         try:
             appended = log.append(_from_json(row.entry), row.key)
-        except (PeerError, LogRefused) as error:
+        except (PeerError, LogRefused, Unauthorised, OutOfScope) as error:  # the last two: a token that is not ours, until it is mended
             journal.get("statements").warning("the log did not take an entry", key=row.key, error=str(error))
             break
         except (EntryRejected, MalformedInput, TooLarge) as error:
@@ -90,7 +90,7 @@ def _write_together(engine: Engine, log: KeyedLog, rows: Sequence[Row[Any]]) -> 
     """All in one question. False where the log does not take them all: which one is at fault is found by asking about each."""
     try:
         places = log.append_batch([(_from_json(row.entry), row.key) for row in rows])
-    except (PeerError, LogRefused, EntryRejected, MalformedInput, TooLarge):
+    except (PeerError, LogRefused, Unauthorised, EntryRejected, MalformedInput, TooLarge):
         return False
     found = [{"of": row.id, "index": place.index, "leaf_hash": place.leaf_hash} for row, place in zip(rows, places, strict=True)]
     with engine.begin() as connection:

@@ -82,6 +82,7 @@ QUESTIONS = [
     pytest.param(lambda url: _get(url, 0), id="a log, for a receipt"),
     pytest.param(lambda url: ask_nodes([url]), id="a node, for its readiness"),
     pytest.param(lambda url: ApiClient(url).request(Bytes32(bytes(32))), id="an API"),
+    pytest.param(lambda url: list(ApiClient(url)._stream(Bytes32(bytes(32)), "")), id="an API, for a request's events"),
 ]
 
 

@@ -19,6 +19,7 @@ CORE = {
     "http",
     "heaps",
     "journal",
+    "printing",
     "reading",
     "tensors",
     "limits",

@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from oracle.audit.index import Filter, Index
-from oracle.audit.plainwords import printable
 from oracle.audit.table import COLUMNS, TableFormat, csv_lines, read_rows
 from oracle.audit.view import LogView
 from oracle.bench.traffic import stamped
 from oracle.errors import AuditFailed, LogRefused
 from oracle.pipeline import searching
 from oracle.pipeline.searching import KeptHead, OnChain, open_searcher, seed_from_anchor, seed_from_block
+from oracle.printing import printable
 from oracle.records import Anchor, Block, Bytes32
 from tests.twins.audited import LOG_ID, History, tell
 from tests.twins.logs import KEY

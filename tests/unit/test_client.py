@@ -212,6 +212,7 @@ LIES: dict[str, Any] = {
     "output": "0x0000",
     "output_digest": "0x" + "11" * 32,
     "signers": [],
+    "prover": "0x" + "11" * 20,
     "replaced": {"transaction": "0x" + "11" * 32},
 }
 
@@ -221,8 +222,17 @@ def test_every_lie_of_a_receipt_is_found_by_name(name: str, told: tuple[Verified
     verified, receipt = told
     with pytest.raises(EvidenceRejected, match=f"receipt of the API, {name}"):
         compare_receipt(verified, receipt | {name: LIES[name]})
+    absent = {"replaced": 1, "prover": "0x"}  # where nothing was proven or replaced, a field that is not there says so as well
     with pytest.raises(EvidenceRejected, match="receipt of the API"):
-        compare_receipt(verified, {k: v for k, v in receipt.items() if k != name} | ({"replaced": 1} if name == "replaced" else {}))
+        compare_receipt(verified, {k: v for k, v in receipt.items() if k != name} | ({name: absent[name]} if name in absent else {}))
+
+
+@pytest.mark.parametrize("field", ["index", "operator", "signer"])
+def test_every_word_about_a_signer_is_held_against_the_registry(field: str, told: tuple[Verified, dict[str, Any]]) -> None:
+    verified, receipt = told
+    first, *others = receipt["signers"]
+    with pytest.raises(EvidenceRejected, match="receipt of the API, signers"):
+        compare_receipt(verified, receipt | {"signers": [first | {field: 77 if field == "index" else "0x" + "11" * 20}, *others]})
 
 
 # ---- what the log says ------------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import dcap_qvl
@@ -23,6 +25,7 @@ from oracle.attest.enclave import (
     dcap,
     verify_quote,
 )
+from oracle.attest.enclave.nitro import PREFIX
 from oracle.attest.enclave.report import Roots, SnpMinimum, SnpTcb, compute_measurement
 from oracle.encoding import keccak256
 from oracle.errors import InvariantBroken
@@ -313,6 +316,51 @@ def test_swapped_fields_of_the_collateral_are_refused() -> None:
     twice = real.collateral.rstrip().removesuffix(b"}") + b', "tcb_info": "{}"}'
     assert refused(real.evidence, twice, real.now, real.policy) is Reason.COLLATERAL
     assert refused(real.evidence, b"[" * 100_000, real.now, real.policy) is Reason.COLLATERAL
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+def test_collateral_in_another_encoding_is_refused(encoding: str) -> None:
+    real = REAL["tdx"]
+    assert refused(real.evidence, real.collateral.decode().encode(encoding), real.now, real.policy) is Reason.COLLATERAL
+
+
+PARTS = {"sgx": (48, 432, 436, 500, 564, 948, 1012), "tdx": (48, 632, 636, 700, 764), "snp": (56, 384, 416, 672, 744), "nitro": (8, 4384)}
+"""Where the parts of the evidence begin: header, body, length, signature, key, and what certifies it."""
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_parts_that_are_left_out_doubled_or_swapped_are_refused(name: str) -> None:
+    vector = REAL[name]
+    data, cuts = vector.evidence[: vector.length], (0, *PARTS[name], vector.length)
+    parts = [data[start:end] for start, end in pairwise(cuts)]
+    lies = [b"".join(parts[:at] + parts[at + 1 :]) for at in range(len(parts))]
+    lies += [b"".join(parts[: at + 1] + parts[at:]) for at in range(len(parts))]
+    lies += [b"".join([*parts[:at], parts[at + 1], parts[at], *parts[at + 2 :]]) for at in range(len(parts) - 1)]
+    lies += [data[:at] + length + data[at + 4 :] for at in cuts[:-1] for length in (b"\xff" * 4, b"\xff\xff\xff\x7f")]
+    for lie in lies:
+        refused(lie, vector.collateral, vector.now, vector.policy)
+
+
+BOMBS = {
+    "arrays in arrays": b"\x81" * 60_000,
+    "maps in maps": b"\xa1\x00" * 30_000,
+    "maps without end": b"\xbf" * 60_000,
+    "an array of 2^64 - 1": b"\x9b" + b"\xff" * 8 + bytes(50_000),
+    "a map of 2^64 - 1": b"\xbb" + b"\xff" * 8 + bytes(50_000),
+    "bytes of 2^64 - 1": b"\x5b" + b"\xff" * 8 + bytes(50_000),
+    "huge counts in each other": b"\x9a\x7f\xff\xff\xff" * 4 + b"\x80" * 50_000,
+    "bignums": b"\xc2\x59\xff\xff" + b"\xff" * 60_000,
+    "shared references": b"\xd8\x1c\x81\xd8\x1d\x00" * 9_000,
+    "arrays of open length": b"\x9f" * 60_000,
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_payload_that_is_a_bomb_is_refused_at_once(name: str) -> None:
+    vector, began = REAL["nitro"], time.monotonic()
+    bomb = PREFIX + len(BOMBS[name]).to_bytes(2, "big") + BOMBS[name] + vector.evidence[-98:]
+    assert refused(bomb, b"", vector.now, vector.policy) is Reason.MALFORMED
+    assert time.monotonic() - began < 1
 
 
 def test_the_twin_of_a_signature_is_another_quote() -> None:

@@ -255,3 +255,18 @@ def test_a_request_that_does_not_fit_has_no_id(changes: dict[str, Any]) -> None:
     request = Request(account, account, *[Bytes32(bytes(32))] * 3, 1, 2, 3, 4)
     with pytest.raises(Exception, match=r"."):
         encoding.request_struct_hash(replace(request, **changes))
+
+
+@pytest.mark.parametrize("value", ["\ud800", {"\udfff": 1}, {"a": ["x\ud83d"]}])
+def test_half_a_character_is_no_json(value: object) -> None:
+    """JSON can spell a lone surrogate; RFC 8785 writes UTF-8, which cannot."""
+    with pytest.raises(MalformedInput):
+        encoding.canonical_json(value)
+
+
+def test_what_is_too_deep_is_no_json() -> None:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(MalformedInput):
+        encoding.canonical_json(deep)

@@ -18,7 +18,17 @@ from oracle.attest.prove import Prover
 from oracle.attest.quorum import check_signed_claim
 from oracle.attest.sign import sign_claim
 from oracle.encoding import PROOF_SELECTOR, canonical_json, keccak256, pack_int16, pack_policy, to_hex
-from oracle.errors import ChainError, EntryRejected, InputRejected, InvariantBroken, ModelRejected, PeerError, StoreError
+from oracle.errors import (
+    ChainError,
+    EntryRejected,
+    InputRejected,
+    InvariantBroken,
+    ModelRejected,
+    OutOfScope,
+    PeerError,
+    StoreError,
+    Unauthorised,
+)
 from oracle.node.directory import digest_of
 from oracle.node.jobs import Guarded, JobState, JobStore
 from oracle.node.models import ModelLibrary, ServedModel, load_model, write_opaque_manifest
@@ -272,6 +282,23 @@ def test_a_log_that_refuses_our_entry_is_our_bug_and_stops_the_worker(scene: Sce
         work_once(scene.node, FAR)
     assert scene.store.job(asked.request_id).state is JobState.BROKEN
     assert not work_once(scene.node, 2 * FAR)
+
+
+@pytest.mark.parametrize("failure", [Unauthorised("authorization", "a token", "another"), OutOfScope("intent", "chain", "calls")])
+def test_a_token_that_is_not_a_nodes_is_no_bug_of_ours_and_can_be_mended(scene: Scene, failure: Exception) -> None:
+    """Whoever runs the log gives tokens: with a wrong one nothing is answered, and nothing is lost."""
+    asked = ask(scene)
+
+    def refuse(entry: Entry) -> None:
+        raise failure
+
+    scene.log.before = refuse
+    assert work_once(scene.node, FAR)
+    assert scene.store.job(asked.request_id).state is JobState.QUEUED
+    scene.log.before = lambda entry: None
+    while work_once(scene.node, 2 * FAR):
+        pass
+    assert scene.store.job(asked.request_id).state is JobState.ANSWERED
 
 
 # ---- following ----------------------------------------------------------------------------------------------------------------

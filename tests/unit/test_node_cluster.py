@@ -253,6 +253,29 @@ def test_a_cluster_that_is_away_is_the_worlds_fault_and_found_again(tmp_path: Pa
         one.stop()
 
 
+@pytest.mark.slow
+def test_a_scheduler_that_disappears_in_the_middle_puts_the_call_off(tmp_path: Path) -> None:
+    """The call is over at once, as the world's fault; nobody waits for a worker that has nobody to tell."""
+    one = Cluster(tmp_path)
+    one.start_scheduler()
+    one.start_worker()
+    executor = connect(one)
+    try:
+        executor.connect().wait_for_workers(1, timeout=30)
+        running = executor.submit(time.sleep, 15)
+        time.sleep(1)
+        assert one.scheduler is not None
+        os.killpg(one.scheduler.pid, signal.SIGKILL)
+        with pytest.raises(WorkerError, match="scheduler went away"):
+            running.result(timeout=12)
+        began = time.monotonic()
+        executor.stop(0)
+        assert time.monotonic() - began < 10
+        assert executor.running == 0
+    finally:
+        one.stop()
+
+
 # ---- TLS -------------------------------------------------------------------------------------------------------------------------------
 def write_certificates(folder: Path, name: str) -> tuple[Path, Path]:
     """(certificate and its own authority, key)."""

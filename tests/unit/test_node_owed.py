@@ -17,7 +17,7 @@ from oracle.audit.late import LogPolicy
 from oracle.audit.verify import verify_call
 from oracle.audit.view import LogView
 from oracle.config import NodeConfig
-from oracle.errors import ConfigRejected, EntryRejected, InvariantBroken, PeerError
+from oracle.errors import ConfigRejected, EntryRejected, InvariantBroken, OutOfScope, PeerError
 from oracle.node import jobs
 from oracle.node.jobs import JobState, JobStore
 from oracle.node.models import load_model
@@ -223,6 +223,23 @@ def test_an_entry_the_log_never_takes_is_kept_for_a_person_and_blocks_nothing(sc
     scene.node.ledger.deliver()
     assert scene.store.owed.count() == 0
     assert lateness(scene)[-2:] == [(INTENT, True), (RESULT, True)]
+
+
+def test_open_what_another_token_could_write_is_still_owed(scene: Scene) -> None:
+    ask(scene)
+    scene.log.is_down = True
+    while work_once(scene.node, FAR):
+        pass
+    scene.log.is_down = False
+    owed = scene.store.owed.count()
+
+    def refuse(entry: Entry) -> None:
+        raise OutOfScope("intent", "chain", "calls")
+
+    scene.log.before = refuse
+    with pytest.raises(PeerError, match="takes no entry of this node"):
+        scene.node.ledger.deliver()
+    assert scene.store.owed.count() == owed > 0
 
 
 def test_open_a_bug_of_ours_still_stops_the_worker(scene: Scene) -> None:

@@ -239,6 +239,40 @@ def test_what_must_go_wrong_under_disputes_is_told_with_the_numbers_that_are_the
     assert "nobody can dispute it and no audit can fall on it, so only the former protects you" in none
 
 
+def test_a_lying_committee_can_replace_a_right_answer_and_that_is_told() -> None:
+    """`only if k operators sign the lie` would be false: those who are drawn need nobody's signature."""
+    here = replace(STANDING, disputes=DisputeTerms(10**17, 5, 3_600, 7_200, 3_600, 50), stakes_wei=(10**18,) * 6)
+    policy = Policy(1, window_seconds=600, disputable=True)
+    other_way = "Or if the right answer is disputed or audited, 3 of a committee of 5 vote for the same lie"
+    assert other_way in explain(policy, here).together
+    assert "which nobody can of an opaque model" in explain(policy, here).together
+    assert "Or if the right answer is disputed or audited, most of a committee vote" in explain(policy).together
+    assert "Or if" not in explain(policy, replace(here, stakes_wei=(10**18,) * 3)).together
+    assert "Or if" not in explain(Policy(1, window_seconds=600), here).together
+    assert "Or if the right answer" in explain(replace(policy, proof=True), here).together
+
+
+def test_nothing_is_said_of_opaque_models_where_a_proof_is_demanded() -> None:
+    for policy in (Policy(2, True), Policy(0, True, window_seconds=600), Policy(2, True, window_seconds=600, disputable=True)):
+        assert "opaque" not in explain(policy).together + explain(policy).challenge
+    assert "opaque" in explain(Policy(2)).challenge
+    assert "opaque" in explain(Policy(2, window_seconds=600)).together
+
+
+def test_stakes_in_a_token_are_told_in_the_token_and_bonds_in_ether() -> None:
+    token = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
+    here = replace(STANDING, asset=token, stakes_wei=(5, 6, 7, 8), minimum_stake_wei=5, disputes=DisputeTerms(10**17, 3, 60, 60, 60, 0))
+    told = explain(Policy(1, window_seconds=600, disputable=True), here)
+    assert f"have 5 units of the token {token} together" in told.demands[0].wrong_if
+    assert f"puts up 5 units of the token {token}" in told.demands[0].wrong_if
+    assert "bond of 0.1 ETH" in told.together
+
+
+def test_a_window_that_the_contracts_refuse_is_refused_as_a_word_too() -> None:
+    with pytest.raises(PolicyRejected, match="at most 604800 seconds"):
+        parse_policy(to_hex(pack_policy(Policy(1, window_seconds=7 * 86_400 + 1))))
+
+
 def test_amounts_and_durations_in_words() -> None:
     assert [ether(x) for x in (0, 1, 10**18, 15 * 10**17)] == ["0 ETH", "0.000000000000000001 ETH", "1 ETH", "1.5 ETH"]
     assert [duration(x) for x in (0, 1, 60, 601, 86_400, 7_200)] == ["0 seconds", "1 second", "1 minute", "601 seconds", "1 day", "2 hours"]

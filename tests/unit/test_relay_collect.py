@@ -24,7 +24,7 @@ from oracle.encoding import (
     to_hex,
     unpack_proof_evidence,
 )
-from oracle.errors import EntryRejected, InputRejected, LogRefused, PeerError, RequestRejected, RequestUnknown
+from oracle.errors import EntryRejected, InputRejected, LogRefused, OutOfScope, PeerError, RequestRejected, RequestUnknown, Unauthorised
 from oracle.node.service import asked_from_json
 from oracle.pipeline.relay import make_attestation, make_lane
 from oracle.records import Address, Appended, Asked, Bytes32, Delivery, Entry, ModelKind, Policy, Request
@@ -756,7 +756,7 @@ def test_statement_is_made_once(scene: Scene) -> None:
     assert [key for key, _ in log.given] == ["a", "b"]
 
 
-@pytest.mark.parametrize("failure", [PeerError("away"), LogRefused("behind its anchor")])
+@pytest.mark.parametrize("failure", [PeerError("away"), LogRefused("anchor"), Unauthorised("token"), OutOfScope("token")])
 def test_statements_wait_in_order_while_the_log_is_away(scene: Scene, failure: Exception) -> None:
     keep(scene, "a", "b", "c")
     log = StrictLog()

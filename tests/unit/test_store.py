@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -38,6 +39,28 @@ def test_commits_reach_the_disk(tmp_path: Path) -> None:
     with engine.connect() as connection:
         assert connection.execute(text("pragma synchronous")).scalar_one() == 2  # FULL
         assert connection.execute(text("pragma journal_mode")).scalar_one() == "wal"
+
+
+def test_a_file_that_is_replaced_under_a_process_is_used_no_more(tmp_path: Path) -> None:
+    """Restoring a copy while a process still has the old file would have it promise things that nobody ever reads again."""
+    engine, other = counter(tmp_path)
+    file, kept = tmp_path / "deep/er/counter.sqlite", tmp_path / "kept.sqlite"
+    with sqlite3.connect(file) as source, sqlite3.connect(tmp_path / "copy.sqlite") as copy:
+        source.backup(copy)
+    file.rename(kept)
+    with pytest.raises(OperationalError, match="cannot be found"):
+        read(engine)
+    (tmp_path / "copy.sqlite").rename(file)
+    with pytest.raises(OperationalError, match="was replaced while it was in use"):
+        read(engine)
+    engine.pool.dispose()
+    with pytest.raises(OperationalError, match="was replaced while it was in use"):
+        read(engine)  # by a connection that is made only now, and has the other file
+    with pytest.raises(OperationalError, match="started again"), other.begin() as connection:
+        connection.execute(text("update counter set n = 7"))
+    assert read(open_database(f"sqlite:///{file}", "relay")) == 0
+    kept.rename(file)
+    assert read(engine) == 0
 
 
 def test_a_read_and_the_write_after_it_are_one(tmp_path: Path) -> None:

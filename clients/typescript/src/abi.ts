@@ -21,6 +21,8 @@ export const COPROCESSOR = parseAbi([
   "function depositToken(uint256 amountWei)",
   "function requestFromBalance(bytes32 modelId, bytes input, bytes32 policy, uint256 feeWei, uint32 callbackGas, uint64 deadline, address refundTo) returns (bytes32 requestId)",
   "function ASSET() view returns (address)",
+  "function DOMAIN_SEPARATOR() view returns (bytes32)",
+  "function ROUTER() view returns (address)",
   "function DISPUTES() view returns (address)",
   "function withdraw(uint256 amountWei, address to)",
   "event InferenceRequested(bytes32 indexed requestId, bytes32 indexed modelId, address indexed requester, Request request, bytes input)",
@@ -37,6 +39,7 @@ export const TOKEN = parseAbi([
 ]);
 
 export const FEE_QUOTES = parseAbi([
+  "function OPERATORS() view returns (address)",
   "function quote(bytes32 modelId, bytes32 policy) view returns (uint256 feeWei, uint256 shareWei, uint256 shares)",
 ]);
 
@@ -59,7 +62,13 @@ export const OPERATOR_REGISTRY = parseAbi([
   "function activeSigners(uint256 bitmap) view returns (address[] operators, address[] signers)",
 ]);
 
-export const VERIFIER_ROUTER = parseAbi(["function resolve(uint8 kind, bytes4 selector) view returns (address)"]);
+export const VERIFIER_ROUTER = parseAbi([
+  "function resolve(uint8 kind, bytes4 selector) view returns (address)",
+  "function routeOf(bytes4 selector) view returns (address verifier, uint8 kind, uint8 state)",
+]);
+
+/** The verifier of ECDSA signatures: whose seats count. */
+export const QUORUM_VERIFIER = parseAbi(["function OPERATORS() view returns (address)"]);
 
 /** interfaces/IVerifier.sol: the same for every kind of evidence. */
 export const VERIFIER = parseAbi([

@@ -4,6 +4,7 @@ import type { Hex } from "viem";
 
 import { Rejected, Unreachable } from "../../../web/src/verify/rejected";
 import type { Request } from "./protocol";
+import { tell } from "./tell";
 
 /** A refusal, as the API's problem document tells it (docs/api.md). */
 export class ApiRefused extends Error {
@@ -37,6 +38,9 @@ const STREAM_TIMEOUT_MS = 3_700_000; // streams end after an hour
 const RECONNECTS = 10;
 const PAUSE_MS = 500;
 const MAX_LINE = 1 << 20;
+const MAX_FIELDS = 8;
+/** Of the longest answer: the entries about a request, with their proofs. */
+const MAX_ANSWER_BYTES = 16 << 20;
 
 export class Api {
   constructor(
@@ -65,7 +69,7 @@ export class Api {
     const told = await this.request(requestId);
     const [state, isFinal, reason] = [told["state"], told["is_final"], told["reason"]];
     if (typeof state !== "string" || typeof isFinal !== "boolean" || (typeof reason !== "string" && reason !== null))
-      throw new Rejected("request of the API", "a state, whether it is final, and a reason or null", JSON.stringify([state, isFinal, reason]).slice(0, 80));
+      throw new Rejected("request of the API", "a state, whether it is final, and a reason or null", tell([state, isFinal, reason]));
     return { state, isFinal, reason };
   }
 
@@ -124,20 +128,40 @@ export class Api {
 
   private async fetch(path: string, options: RequestInit, milliseconds: number): Promise<Response> {
     const ask = this.get; // called without a receiver, as browsers want it
-    return ask(`${this.base}${path}`, { ...options, signal: AbortSignal.timeout(milliseconds) }).catch((error: unknown) => {
+    // Where an API sends us elsewhere, somebody else would be asked, or given what is signed: that is no answer.
+    const all: RequestInit = { ...options, redirect: "error", signal: AbortSignal.timeout(milliseconds) };
+    return ask(`${this.base}${path}`, all).catch((error: unknown) => {
       throw new Unreachable(`the API at ${this.base} does not answer`, { cause: error });
     });
   }
 
   private async decode(response: Response): Promise<Record<string, unknown>> {
-    const body: unknown = await response.json().catch((error: unknown) => {
-      throw new Unreachable(`the API answered ${response.status} without JSON`, { cause: error });
-    });
-    if (typeof body !== "object" || body === null || Array.isArray(body)) throw new Rejected("answer of the API", "a JSON object", typeof body);
+    const body = parseJson(await this.read(response), response.status);
+    if (typeof body !== "object" || body === null || Array.isArray(body)) throw new Rejected("answer of the API", "a JSON object", tell(body));
     const fields = body as Record<string, unknown>;
     if (response.ok) return fields;
-    if (response.status >= 500) throw new Unreachable(`the API answered ${response.status}: ${String(fields["detail"]).slice(0, 500)}`);
-    throw new ApiRefused(response.status, String(fields["title"]), String(fields["detail"]).slice(0, 500));
+    if (response.status >= 500) throw new Unreachable(`the API answered ${response.status}: ${tell(fields["detail"], 500)}`);
+    throw new ApiRefused(response.status, tell(fields["title"]), tell(fields["detail"], 500));
+  }
+
+  /** The text of an answer, which is no longer than anything an API has to say. */
+  private async read(response: Response): Promise<string> {
+    const decoder = new TextDecoder();
+    let [text, size] = ["", 0];
+    for await (const piece of readPieces(response.body)) {
+      size += piece.length;
+      if (size > MAX_ANSWER_BYTES) throw new Unreachable(`the API at ${this.base} sent more than ${MAX_ANSWER_BYTES} bytes`);
+      text += decoder.decode(piece, { stream: true });
+    }
+    return text + decoder.decode();
+  }
+}
+
+function parseJson(text: string, status: number): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw new Unreachable(`the API answered ${status} without JSON`, { cause: error });
   }
 }
 
@@ -159,24 +183,30 @@ export function requestToJson(request: Request): Record<string, string | number>
   };
 }
 
-async function* readLines(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
-  const reader = body.getReader();
-  const decoder = new TextDecoder();
-  let rest = "";
+async function* readPieces(body: ReadableStream<Uint8Array> | null): AsyncGenerator<Uint8Array> {
+  const reader = body?.getReader();
   try {
-    for (;;) {
+    while (reader) {
       const { done, value } = await reader.read().catch((error: unknown) => {
         throw new Unreachable("the API broke off", { cause: error });
       });
-      rest += decoder.decode(value, { stream: !done });
-      const lines = rest.split(/\r\n|\n|\r(?!$)/);
-      rest = lines.pop() ?? "";
-      if (rest.length > MAX_LINE) throw new Rejected("event of the API", `lines of at most ${MAX_LINE} characters`, rest.length);
-      yield* lines;
       if (done) return;
+      yield value;
     }
   } finally {
-    await reader.cancel().catch(() => undefined);
+    await reader?.cancel().catch(() => undefined);
+  }
+}
+
+async function* readLines(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const piece of readPieces(body)) {
+    rest += decoder.decode(piece, { stream: true });
+    const lines = rest.split(/\r\n|\n|\r(?!$)/);
+    rest = lines.pop() ?? "";
+    if (rest.length > MAX_LINE) throw new Rejected("event of the API", `lines of at most ${MAX_LINE} characters`, rest.length);
+    yield* lines;
   }
 }
 
@@ -192,6 +222,7 @@ export async function* parseEvents(lines: AsyncIterable<string>): AsyncGenerator
       const colon = line.indexOf(":");
       const [name, value] = colon < 0 ? [line, ""] : [line.slice(0, colon), line.slice(colon + 1)];
       fields[name] = value.startsWith(" ") ? value.slice(1) : value;
+      if (Object.keys(fields).length > MAX_FIELDS) throw new Rejected("event of the API", `at most ${MAX_FIELDS} fields`, "more");
     }
   }
 }
@@ -203,5 +234,5 @@ function parseData(text: string): Record<string, unknown> {
   } catch {
     // falls through: not JSON is not an object either
   }
-  throw new Rejected("event of the API", "a JSON object", text.slice(0, 40));
+  throw new Rejected("event of the API", "a JSON object", tell(text, 40));
 }

@@ -18,6 +18,7 @@ import { Rejected } from "../../../web/src/verify/rejected";
 import { COPROCESSOR, DISPUTES, FEE_QUOTES, TOKEN } from "./abi";
 import { Api, type Progress, type Step } from "./api";
 import { type Dispute, disputesOf, findDispute, readBond, readDisputable } from "./disputes";
+import { checkDeployment } from "./deployment";
 import { type LoggedEvidence, verifyLogged } from "./evidence";
 import { type Model, checkModel } from "./model";
 import {
@@ -30,6 +31,7 @@ import {
   packPolicy,
   typedDomain,
 } from "./protocol";
+import { tell } from "./tell";
 import { type Verified, type Wanted, compareReceipt, isRevert, verifyOnChain } from "./verify";
 
 export interface Options {
@@ -63,8 +65,13 @@ export interface Asked {
   transaction: Hex | null;
 }
 
+/**
+ * Before anything is paid, signed or believed, the deployment is held against what its contracts say of each other, once: every method
+ * that uses the chain throws Rejected where it contradicts them (`checkDeployment`).
+ */
 export class AffidavitClient {
   private readonly served: Api | null;
+  private checking: Promise<void> | null = null;
 
   constructor(private readonly options: Options) {
     this.served = options.api === undefined ? null : new Api(options.api, options.fetch);
@@ -81,7 +88,7 @@ export class AffidavitClient {
    * account's deposit.
    */
   async ask(modelId: Hex, input: Hex, terms: Terms): Promise<Asked> {
-    const { chain, deployment } = this.options;
+    const { chain, deployment } = await this.checked();
     const policy = packPolicy(terms.policy);
     const transaction = await this.sendRequest(modelId, input, policy, terms);
     const receipt = await chain.waitForTransactionReceipt({ hash: transaction });
@@ -99,6 +106,7 @@ export class AffidavitClient {
   /** Asks by a signature over a request every byte of which is made here; the fee comes from the account's deposit. */
   async askSigned(modelId: Hex, input: Hex, terms: Terms): Promise<Asked> {
     const wallet = this.wallet();
+    const { deployment } = await this.checked();
     const request: Request = {
       requester: wallet.account.address,
       refundTo: wallet.account.address,
@@ -110,11 +118,11 @@ export class AffidavitClient {
       deadline: (await this.now()) + BigInt(terms.patienceSeconds),
       nonce: makeNonce(),
     };
-    const domain = typedDomain(this.options.deployment);
+    const domain = typedDomain(deployment);
     const signature = await wallet.signTypedData({ domain, types: REQUEST_TYPES, primaryType: "InferenceRequest", message: request });
-    const requestId = computeRequestId(request, this.options.deployment);
+    const requestId = computeRequestId(request, deployment);
     const told = await this.api().submit(request, signature, input);
-    if (told["request_id"] !== requestId) throw new Rejected("request id of the API", requestId, String(told["request_id"]).slice(0, 80));
+    if (told["request_id"] !== requestId) throw new Rejected("request id of the API", requestId, tell(told["request_id"]));
     return { requestId, request, transaction: null };
   }
 
@@ -123,10 +131,11 @@ export class AffidavitClient {
    * Throws where too few posted one, Rejected where the deployment has nowhere to post.
    */
   async quote(modelId: Hex, policy: Policy): Promise<{ feeWei: bigint; shareWei: bigint; shares: bigint }> {
-    const address = this.options.deployment.fee_quotes;
-    if (address === undefined) throw new Rejected("fee_quotes of the deployment", "an address", "none");
+    const { chain, deployment } = await this.checked();
+    const address = deployment.fee_quotes;
+    if (!address) throw new Rejected("fee_quotes of the deployment", "an address", "none");
     const args = [modelId, packPolicy(policy)] as const;
-    const [feeWei, shareWei, shares] = await this.options.chain.readContract({ address, abi: FEE_QUOTES, functionName: "quote", args });
+    const [feeWei, shareWei, shares] = await chain.readContract({ address, abi: FEE_QUOTES, functionName: "quote", args });
     return { feeWei, shareWei, shares };
   }
 
@@ -144,15 +153,17 @@ export class AffidavitClient {
 
   /** The token that fees are paid in; null for ether. */
   async asset(): Promise<Address | null> {
-    const address = this.options.deployment.coprocessor;
-    const asset = await this.options.chain.readContract({ address, abi: COPROCESSOR, functionName: "ASSET" });
+    const { chain, deployment } = await this.checked();
+    const address = deployment.coprocessor;
+    const asset = await chain.readContract({ address, abi: COPROCESSOR, functionName: "ASSET" });
     return asset === zeroAddress ? null : asset;
   }
 
   /** What an account can withdraw, and its signed requests can be paid from. */
   async balanceOf(account: Address): Promise<bigint> {
-    const address = this.options.deployment.coprocessor;
-    return this.options.chain.readContract({ address, abi: COPROCESSOR, functionName: "balanceOf", args: [account] });
+    const { chain, deployment } = await this.checked();
+    const address = deployment.coprocessor;
+    return chain.readContract({ address, abi: COPROCESSOR, functionName: "balanceOf", args: [account] });
   }
 
   /** Every step the API tells of, until the request is final. A story, not evidence: `verify` afterwards. */
@@ -168,7 +179,8 @@ export class AffidavitClient {
 
   /** The final answer, from the chain alone; no API is asked. Throws Rejected where something does not hold. */
   async verify(requestId: Hex, wanted: Wanted = {}): Promise<Verified> {
-    return verifyOnChain(this.options.chain, this.options.deployment, requestId, wanted);
+    const { chain, deployment } = await this.checked();
+    return verifyOnChain(chain, deployment, requestId, wanted);
   }
 
   /** The API's receipt, with the output decoded, held against the chain field by field. Throws Rejected where it lies. */
@@ -188,7 +200,8 @@ export class AffidavitClient {
 
   /** What `dispute` takes, in wei of the chain's own coin. Throws Rejected where the deployment has no disputes. */
   async bondWei(): Promise<bigint> {
-    return readBond(this.options.chain, this.options.deployment);
+    const { chain, deployment } = await this.checked();
+    return readBond(chain, deployment);
   }
 
   /**
@@ -197,7 +210,7 @@ export class AffidavitClient {
    * others to judge it.
    */
   async dispute(requestId: Hex, bondWei: bigint): Promise<Dispute> {
-    const { chain, deployment } = this.options;
+    const { chain, deployment } = await this.checked();
     const { account } = this.wallet();
     const { request: asked, beneficiaries } = await readDisputable(chain, deployment, requestId);
     const expected = await this.bondWei();
@@ -211,7 +224,7 @@ export class AffidavitClient {
 
   /** Draws the committee, from two blocks after the opening on. Anybody may; watchers leave it for a minute to who disputes. */
   async draw(requestId: Hex): Promise<Dispute> {
-    const { chain, deployment } = this.options;
+    const { chain, deployment } = await this.checked();
     const to = { account: this.wallet().account, address: disputesOf(deployment), abi: DISPUTES } as const;
     const { request } = await chain.simulateContract({ ...to, functionName: "draw", args: [requestId] });
     await this.mined(await this.wallet().writeContract(request), "draws a committee");
@@ -220,14 +233,15 @@ export class AffidavitClient {
 
   /** How a dispute or an audit stands, and what it came to, by the chain alone. Throws Rejected where there is none. */
   async ruling(requestId: Hex): Promise<Dispute> {
-    const found = await findDispute(this.options.chain, this.options.deployment, requestId);
+    const { chain, deployment } = await this.checked();
+    const found = await findDispute(chain, deployment, requestId);
     if (!found) throw new Rejected("dispute", `one about ${requestId}`, "none");
     return found;
   }
 
   /** After a ruling: settles its bond, unless somebody has, and pays out what the account is owed of bonds; in wei, 0n for nothing. */
   async takeBond(requestId: Hex, to?: Address): Promise<bigint> {
-    const { chain, deployment } = this.options;
+    const { chain, deployment } = await this.checked();
     const { account } = this.wallet();
     const at = { account, address: disputesOf(deployment), abi: DISPUTES } as const;
     await this.settleBond(requestId);
@@ -290,6 +304,17 @@ export class AffidavitClient {
     const { timestamp } = await this.options.chain.getBlock();
     const own = BigInt(Math.floor(Date.now() / 1000));
     return timestamp > own ? timestamp : own;
+  }
+
+  /** Chain and deployment, once the one has shown that the other is true. Tried again after a failure. */
+  private async checked(): Promise<Pick<Options, "chain" | "deployment">> {
+    const { chain, deployment } = this.options;
+    this.checking ??= checkDeployment(chain, deployment).catch((error: unknown) => {
+      this.checking = null;
+      throw error;
+    });
+    await this.checking;
+    return { chain, deployment };
   }
 
   private api(): Api {

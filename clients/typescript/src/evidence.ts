@@ -3,12 +3,13 @@
 import type { Hex } from "viem";
 
 import { areEqual, decodeUtf8, encodeUtf8 } from "../../../web/src/verify/bytes";
-import { type Fields, canonicalJson } from "../../../web/src/verify/canonical";
+import { type Fields, canonicalJson, isFieldValue } from "../../../web/src/verify/canonical";
 import { type Checkpoint, openCheckpoint } from "../../../web/src/verify/checkpoint";
 import { type VerifierKey, parseVkey } from "../../../web/src/verify/note";
 import { readProof, verifyProof } from "../../../web/src/verify/proof";
 import { parseRecord } from "../../../web/src/verify/record";
 import { Rejected } from "../../../web/src/verify/rejected";
+import { tell } from "./tell";
 
 /** An entry whose inclusion was verified. `proof` is the C2SP tlog-proof, which verifies again offline. */
 export interface ProvenEntry {
@@ -29,7 +30,7 @@ export interface LoggedEvidence {
 export function verifyLogged(requestId: Hex, answer: Record<string, unknown>, vkey: string): LoggedEvidence {
   const key = parseVkey(vkey);
   if (answer["request_id"] !== requestId)
-    throw new Rejected("log proof of the API", `one about ${requestId}`, String(answer["request_id"]).slice(0, 80));
+    throw new Rejected("log proof of the API", `one about ${requestId}`, tell(answer["request_id"]));
   const { checkpoint: note, entries: told } = answer;
   if (typeof note !== "string" || !Array.isArray(told)) throw new Rejected("log proof of the API", "a checkpoint and entries", typeof note);
   const checkpoint = openCheckpoint(encodeUtf8(note), key);
@@ -53,8 +54,13 @@ function verifyEntry(requestId: Hex, told: unknown, key: VerifierKey, checkpoint
   const record = parseRecord(proof.extra);
   if (record["audit.request_id"] !== requestId) throw new Rejected(`entry ${proof.index}`, `one about ${requestId}`, "one about something else");
   const kind = String(record["audit.kind"]);
-  const shown = typeof fields["record"] === "object" && fields["record"] !== null ? canonicalJson(fields["record"] as Fields) : "";
-  if (fields["index"] !== Number(proof.index) || fields["kind"] !== kind || shown !== decodeUtf8(proof.extra, "record"))
+  if (fields["index"] !== Number(proof.index) || fields["kind"] !== kind || textOf(fields["record"]) !== decodeUtf8(proof.extra, "record"))
     throw new Rejected(`entry ${proof.index} of the API`, "index, kind and record that are proven", "others");
   return { index: proof.index, kind, record, proof: text };
+}
+
+/** The text of what is shown as a record; of nothing that no record can hold. */
+function textOf(shown: unknown): string {
+  const isRecord = typeof shown === "object" && shown !== null && Object.values(shown).every(isFieldValue);
+  return isRecord ? canonicalJson(shown as Fields) : "";
 }

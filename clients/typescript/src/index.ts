@@ -3,6 +3,7 @@
 export { Rejected, Unreachable } from "../../../web/src/verify/rejected";
 export { Api, ApiRefused, type Progress, type Step, parseEvents } from "./api";
 export { AffidavitClient, type Asked, type Options, type Terms } from "./client";
+export { checkDeployment } from "./deployment";
 export { type Dispute } from "./disputes";
 export { type LoggedEvidence, type ProvenEntry, verifyLogged } from "./evidence";
 export { type Model, canonicalJson, checkModel, decodeReals, encodeReals, packInt16, unpackInt16 } from "./model";

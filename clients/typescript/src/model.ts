@@ -5,6 +5,7 @@ import { type Hex, bytesToHex, keccak256, stringToBytes } from "viem";
 import { parseHex } from "../../../web/src/verify/bytes";
 import { Rejected } from "../../../web/src/verify/rejected";
 import { computeModelId } from "./protocol";
+import { tell } from "./tell";
 
 const NO_CIRCUIT: Hex = `0x${"00".repeat(32)}`;
 
@@ -25,13 +26,17 @@ export interface Model {
   manifest: Record<string, unknown>;
 }
 
-/** RFC 8785: keys sorted by UTF-16 units; JavaScript writes strings and numbers as it asks. */
-export function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
+/** Deeper than any manifest is. */
+const MAX_DEPTH = 64;
+
+/** RFC 8785: keys sorted by UTF-16 units; JavaScript writes strings and numbers as it asks. Throws Rejected for what is too deep. */
+export function canonicalJson(value: unknown, depth = 0): string {
+  if (depth > MAX_DEPTH) throw new Rejected("JSON value", `one at most ${MAX_DEPTH} deep`, "a deeper one");
+  if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item, depth + 1)).join(",")}]`;
   if (typeof value === "object" && value !== null) {
     const fields = value as Record<string, unknown>;
     const names = Object.keys(fields).sort();
-    return `{${names.map((name) => `${JSON.stringify(name)}:${canonicalJson(fields[name])}`).join(",")}}`;
+    return `{${names.map((name) => `${JSON.stringify(name)}:${canonicalJson(fields[name], depth + 1)}`).join(",")}}`;
   }
   return JSON.stringify(value);
 }
@@ -42,7 +47,7 @@ export function checkModel(modelId: Hex, manifest: unknown, parameters: unknown)
     throw new Rejected("model of the API", "a manifest and parameters", typeof manifest);
   const fields = manifest as { kind?: unknown; name?: unknown; labels?: unknown; files?: Record<string, { keccak256?: Hex }> };
   if (fields.kind !== "canonical" && fields.kind !== "opaque")
-    throw new Rejected("manifest", "kind canonical or opaque", String(fields.kind));
+    throw new Rejected("manifest", "kind canonical or opaque", tell(fields.kind));
   const isCanonical = fields.kind === "canonical";
   const circuit = isCanonical ? fields.files?.["circuit.bin"]?.keccak256 : NO_CIRCUIT;
   const digests = parameters.map((digest) => bytesToHex(parseHex(digest, "parameter of the model", 32)));

@@ -35,6 +35,7 @@ import {
   packPolicy,
   unpackPolicy,
 } from "./protocol";
+import { tell } from "./tell";
 
 const PAGE_BLOCKS = 10_000n;
 const HALF_ORDER = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0n;
@@ -414,7 +415,10 @@ function unreachable(what: string, error: unknown): Unreachable {
   return new Unreachable(`the RPC endpoint gives no answer to ${what}: ${firstLine(error)}`, { cause: error });
 }
 
-/** Holds an API's receipt against what was verified. Throws Rejected, naming the first field that says something else. */
+/**
+ * Holds an API's receipt against what was verified: request, model, transaction, block, state, callback, output, and who signed or proved.
+ * Throws Rejected, naming the first field that says something else. Gas, beneficiaries, times and the decoding are the API's own words.
+ */
 export function compareReceipt(verified: Verified, told: Record<string, unknown>): void {
   const expected: Record<string, unknown> = {
     request_id: verified.requestId,
@@ -427,15 +431,17 @@ export function compareReceipt(verified: Verified, told: Record<string, unknown>
     output: verified.output,
     output_digest: verified.outputDigest,
   };
-  if (verified.checked.includes("quorum")) expected["signers"] = verified.signers.map(({ signer }) => signer).join(", ");
-  if (verified.checked.includes("proof")) expected["prover"] = verified.prover;
-  const signers = told["signers"];
-  const got: Record<string, unknown> = {
-    ...told,
-    signers: Array.isArray(signers) ? signers.map((one: { signer?: unknown }) => String(one?.signer)).join(", ") : signers,
-  };
+  if (verified.checked.includes("quorum")) expected["signers"] = namesOf(verified.signers);
+  if (verified.checked.includes("proof") || verified.policy?.proof === false) expected["prover"] = verified.prover;
+  const got: Record<string, unknown> = { ...told, signers: namesOf(told["signers"]) };
   for (const [name, value] of Object.entries(expected))
-    if (got[name] !== value) throw new Rejected(`receipt of the API, ${name}`, String(value), String(got[name]).slice(0, 120));
+    if (got[name] !== value) throw new Rejected(`receipt of the API, ${name}`, tell(value, 120), tell(got[name], 120));
   const isReplaced = Boolean(told["replaced"]);
   if (isReplaced !== verified.isReplaced) throw new Rejected("receipt of the API, replaced", String(verified.isReplaced), String(isReplaced));
+}
+
+/** Operators and keys of signers as one text, for what is none as well. */
+function namesOf(signers: unknown): string {
+  if (!Array.isArray(signers)) return tell(signers);
+  return signers.map((one: Partial<Signer> | null) => `${tell(one?.operator)} by ${tell(one?.signer)}`).join(", ");
 }

@@ -4,11 +4,23 @@ import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 
-import { type Abi, type AbiEvent, type AbiFunction, type Address, type Hex, type PublicClient, toEventSelector, toFunctionSelector } from "viem";
+import {
+  type Abi,
+  type AbiEvent,
+  type AbiFunction,
+  type Address,
+  type Hex,
+  type PublicClient,
+  domainSeparator,
+  getAddress,
+  toEventSelector,
+  toFunctionSelector,
+} from "viem";
 
-import { COPROCESSOR, DISPUTES, FEE_QUOTES, OPERATOR_REGISTRY, TOKEN, VERIFIER, VERIFIER_ROUTER } from "../src/abi";
+import { COPROCESSOR, DISPUTES, FEE_QUOTES, OPERATOR_REGISTRY, QUORUM_VERIFIER, TOKEN, VERIFIER, VERIFIER_ROUTER } from "../src/abi";
 import { readDisputable, requireDisputes } from "../src/disputes";
 import {
+  AffidavitClient,
   Api,
   ApiRefused,
   type Deployment,
@@ -17,6 +29,7 @@ import {
   Unreachable,
   type Verified,
   canonicalJson,
+  checkDeployment,
   checkModel,
   compareReceipt,
   computeClaimDigest,
@@ -32,6 +45,7 @@ import {
   unpackInt16,
   unpackPolicy,
 } from "../src/index";
+import { typedDomain } from "../src/protocol";
 
 const read = (path: string): unknown => JSON.parse(readFileSync(path, "utf8"));
 type Row = Record<string, string> & { indices: number[]; signers: Address[]; parameters: Hex[]; kind: number; valid: boolean };
@@ -101,6 +115,7 @@ test("the ABI is the compiled contracts' own", () => {
     [FEE_QUOTES, "FeeQuotes"],
     [DISPUTES, "Disputes"],
     [VERIFIER_ROUTER, "VerifierRouter"],
+    [QUORUM_VERIFIER, "QuorumVerifier"],
     [VERIFIER, "ProofVerifier"],
   ];
   for (const [abi, name] of pairs) {
@@ -234,6 +249,93 @@ test("a refusal has its reason, and a server that fails is not believed to refus
   await assert.rejects(answering(200, "[]").receipt("0x"), Rejected);
 });
 
+test("an answer without end is not read on", async () => {
+  const piece = new Uint8Array(1 << 18);
+  let taken = 0;
+  const endless = () =>
+    new ReadableStream<Uint8Array>({ pull: (to) => (taken > 96 << 20 ? to.close() : ((taken += piece.length), to.enqueue(piece))) });
+  const api = new Api("http://api.test/", () => Promise.resolve(new Response(endless())));
+  await assert.rejects(api.receipt("0x"), (error) => error instanceof Unreachable && /sent more than/.test(error.message));
+  assert.ok(taken < 24 << 20, `${taken} bytes were read`);
+});
+
+test("an event with fields without number is not kept", async () => {
+  async function* fields() {
+    for (let at = 0; at < 1000; at++) yield `field${at}: x`;
+    yield "";
+  }
+  await assert.rejects(async () => {
+    for await (const step of parseEvents(fields())) assert.fail(step.kind);
+  }, /at most 8 fields/);
+});
+
+test("an API that sends us elsewhere is not followed", async () => {
+  const asked: (string | undefined)[] = [];
+  const api = new Api("http://api.test/", (_url, options) => (asked.push(options?.redirect), Promise.reject(new TypeError("redirected"))));
+  await assert.rejects(api.receipt("0x"), Unreachable);
+  assert.deepEqual(asked, ["error"]);
+});
+
+test("what is no text is told and ends nothing, and no terminal obeys it", async () => {
+  const odd = { toString: 1, valueOf: 2 };
+  const answering = (status: number, body: unknown) => new Api("http://api.test/", () => Promise.resolve(Response.json(body, { status })));
+  await assert.rejects(answering(422, { title: odd, detail: odd }).receipt("0x"), (error) => error instanceof ApiRefused && error.title.includes("toString"));
+  await assert.rejects(answering(422, { title: "T\u001b[2J", detail: "\u001b]0;x\u0007\u202e" }).receipt("0x"), (error) =>
+    error instanceof ApiRefused && error.message === "T?[2J: ?]0;x??",
+  );
+  await assert.rejects(answering(200, null).receipt("0x"), /expected a JSON object, got null/);
+  assert.throws(() => compareReceipt(verified, { request_id: odd }), (error) => error instanceof Rejected && /request_id/.test(error.message));
+  assert.throws(() => compareReceipt(verified, { signers: [odd, null, { signer: odd }] }), Rejected);
+  assert.throws(() => checkModel(word("01"), { kind: odd }, []), Rejected);
+  assert.throws(() => checkModel(word("01"), { kind: "opaque", deep: JSON.parse("[".repeat(9e4) + "]".repeat(9e4)) as unknown }, []), /at most 64 deep/);
+});
+
+test("a false deployment is refused before anything is paid, signed or believed", async () => {
+  const [coprocessor, router, registry, verifier, stranger] = ["a1", "a2", "a3", "a4", "bb"].map((byte) => getAddress(`0x${byte.repeat(20)}`));
+  const at = { chain_id: 31337, block_number: 0, coprocessor, operator_registry: registry, verifier_router: router, fee_quotes: verifier, disputes: stranger };
+  const answers: Record<string, unknown> = {
+    DOMAIN_SEPARATOR: domainSeparator({ domain: typedDomain(at as Deployment) }),
+    ROUTER: router,
+    DISPUTES: stranger,
+    routeOf: [verifier, 1, 1],
+    OPERATORS: registry,
+  };
+  const chainOf = (changed: Record<string, unknown> = {}, id = 31337): PublicClient =>
+    ({
+      getChainId: () => Promise.resolve(id),
+      readContract: ({ functionName }: { functionName: string }) => Promise.resolve({ ...answers, ...changed }[functionName]),
+    }) as unknown as PublicClient;
+  await checkDeployment(chainOf(), at as Deployment);
+  await checkDeployment(chainOf(), { ...at, fee_quotes: undefined, disputes: null } as unknown as Deployment);
+  const lies: [RegExp, Promise<void>][] = [
+    [/chain id of the endpoint/, checkDeployment(chainOf({}, 1), at as Deployment)],
+    [/chain id of the endpoint/, checkDeployment(chainOf(), { ...at, chain_id: 1 } as Deployment)],
+    [/EIP-712 domain/, checkDeployment(chainOf({ DOMAIN_SEPARATOR: word("01") }), at as Deployment)],
+    [/verifier_router of the deployment/, checkDeployment(chainOf(), { ...at, verifier_router: stranger } as Deployment)],
+    [/disputes of the deployment/, checkDeployment(chainOf(), { ...at, disputes: registry } as Deployment)],
+    [/operator_registry of the deployment.*QuorumVerifier/, checkDeployment(chainOf(), { ...at, operator_registry: stranger, fee_quotes: undefined } as unknown as Deployment)],
+    [/operator_registry of the deployment.*FeeQuotes/, checkDeployment(quotesOf(chainOf(), verifier, stranger), { ...at, fee_quotes: stranger } as Deployment)],
+    [/chain_id of the deployment/, checkDeployment(chainOf(), { ...at, chain_id: 1.5 } as Deployment)],
+    [/chain_id of the deployment/, checkDeployment(chainOf(), { ...at, chain_id: "31337" } as unknown as Deployment)],
+    [/block_number of the deployment/, checkDeployment(chainOf(), { ...at, block_number: -1 } as Deployment)],
+    [/coprocessor of the deployment/, checkDeployment(chainOf(), { ...at, coprocessor: undefined } as unknown as Deployment)],
+    [/fee_quotes of the deployment/, checkDeployment(chainOf(), { ...at, fee_quotes: "0x12" } as Deployment)],
+  ];
+  for (const [says, checked] of lies) await assert.rejects(checked, (error) => error instanceof Rejected && says.test(error.message), String(says));
+  const silent = { getChainId: () => Promise.reject(new Error("no")) } as unknown as PublicClient;
+  await assert.rejects(checkDeployment(silent, at as Deployment), Unreachable);
+  const client = new AffidavitClient({ deployment: at as Deployment, chain: chainOf({}, 1) });
+  for (const use of [() => client.verify(word("01")), () => client.quote(word("01"), { quorum: 1 }), () => client.balanceOf(stranger as Hex), () => client.asset()])
+    await assert.rejects(use(), /chain id of the endpoint/);
+});
+
+/** The same chain, on which the price list is another's: it names other seats than the verifier. */
+function quotesOf(chain: PublicClient, verifier: unknown, stranger: unknown): PublicClient {
+  const readContract = (call: { address: unknown; functionName: string }) =>
+    call.functionName === "OPERATORS" && call.address !== verifier ? Promise.resolve(stranger) : chain.readContract(call as never);
+  return { getChainId: () => chain.getChainId(), readContract } as unknown as PublicClient;
+}
+
 test("a deployment that names a stranger's disputes is refused before anything is paid", async () => {
   const [own, stranger] = [`0x${"aa".repeat(20)}`, `0x${"bb".repeat(20)}`] as const;
   const chain = { readContract: () => Promise.resolve(own) } as unknown as PublicClient;
@@ -287,4 +389,9 @@ test("every lie of a receipt is found by name", () => {
     if (name !== "replaced") assert.throws(() => compareReceipt(verified, { ...honest, [name]: undefined }), says);
   }
   assert.throws(() => compareReceipt(verified, { ...honest, signers: [] }), /signers/);
+  const [one] = honest["signers"] as Record<string, unknown>[];
+  assert.throws(() => compareReceipt(verified, { ...honest, signers: [{ ...one, operator: word("07").slice(0, 42) }] }), /signers/);
+  const unproven = { ...verified, prover: null, checked: ["quorum"], policy: { ...verified.policy, proof: false } } as Verified;
+  compareReceipt(unproven, { ...honest, prover: null });
+  assert.throws(() => compareReceipt(unproven, honest), /receipt of the API, prover/);
 });

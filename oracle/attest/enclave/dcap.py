@@ -2,7 +2,8 @@
 
 The library checks the quoting enclave, the PCK chain, revocation, and Intel's signed statements about the platform (TCB info and QE
 identity) at `now`. Added: the roots of all four chains are the pinned certificate, and every part has one encoding, so that no byte of a
-quote or of its collateral can change without a refusal; debugging is refused a second time, from the bytes.
+quote or of its collateral can change without a refusal, but for white space between the parts of the collateral's JSON; debugging is
+refused a second time, from the bytes.
 
 Source: Intel SGX DCAP Quote Generation Library (quote 3), Intel TDX DCAP Quoting Library API (quotes 4 and 5).
 """
@@ -205,8 +206,8 @@ def _read_tdx(body: bytes) -> tuple[Measurements, bytes]:
 # ---- collateral and chains ------------------------------------------------------------------------------------------------------------
 def parse_collateral(collateral: bytes) -> dict[str, str]:
     """The documents of the JSON that a PCCS client writes, by name: exactly those there must be. Raises EnclaveRejected."""
-    try:
-        documents = json.loads(collateral, object_pairs_hook=_without_duplicates)
+    try:  # as the library reads it: UTF-8 alone, where Python would take UTF-16, UTF-32 and a byte order mark as well
+        documents = json.loads(collateral.decode("utf-8"), object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as error:
         raise EnclaveRejected(Reason.COLLATERAL, "quote collateral", "JSON", str(error)[:120]) from error
     names = {*_CHAINS, *_HEX, *_TEXT}
