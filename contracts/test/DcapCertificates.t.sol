@@ -302,6 +302,19 @@ contract DcapCertificatesTest is DcapForger {
         certificates.postRootRevocations(list("root", ROOT_KEY, "", "270115070001Z", "270214070000Z"));
     }
 
+    /// @dev Neither another CA with the same key, nor a later one of the same name: not even its key's mirror image.
+    function test_AListIsOfOneNameAndOneKey() public {
+        Cert[3] memory others = [authorityCert(), authorityCert(), authorityCert()];
+        others[0].subject = "CA2";
+        others[1].key = 106;
+        others[2].key = N - CA_KEY;
+        for (uint256 i; i < 3; ++i) {
+            bytes32 chain = certificates.postAuthority(chainOf(build(others[i])));
+            vm.expectPartialRevert(IDcapCertificates.CollateralMissing.selector);
+            certificates.requireAuthority(chain, 7);
+        }
+    }
+
     function test_AListIsAWholeOne() public {
         bytes memory times = bytes.concat(tlv(0x17, "270115073000Z"), tlv(0x17, "270214070000Z"));
         bytes memory number = seq(extension(hex"551d14", false, hex"020101"));
