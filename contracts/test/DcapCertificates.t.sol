@@ -77,6 +77,8 @@ contract DcapCertificatesTest is DcapForger {
         it = signerCert();
         it.from = "270115080001Z";
         refuse(it, X509.CertificateNotValid.selector);
+        it.from = "270115080000Z";
+        certificates.postSigner(build(it));
     }
 
     function test_UsagesAreThereAndAgree() public {
@@ -90,9 +92,18 @@ contract DcapCertificatesTest is DcapForger {
         for (uint256 i; i < wrong.length; ++i) {
             refuse(withExtensions(wrong[i]), X509.UsageMalformed.selector);
         }
+        // Another type than a string of bits; FALSE where only TRUE may be said.
+        bytes memory usages = extension(hex"551d0f", true, hex"040200c0");
+        refuse(withExtensions(bytes.concat(usages, constraints(false))), Der.UnexpectedBytes.selector);
+        Cert memory none = authorityCert();
+        none.extensions = bytes.concat(usage(0x06), extension(hex"551d13", true, hex"3003010100"));
+        refuseAuthority(chainOf(build(none)), Der.UnexpectedBytes.selector);
         Cert memory half = authorityCert();
-        half.extensions = bytes.concat(usage(0x04), constraints(true));
-        refuseAuthority(chainOf(build(half)), X509.UsageMalformed.selector);
+        for (uint8 bit = 0x02; bit < 0x08; bit += 0x02) {
+            half.extensions = bytes.concat(usage(bit), constraints(true));
+            if (bit == 0x06) certificates.postAuthority(chainOf(build(half)));
+            else refuseAuthority(chainOf(build(half)), X509.UsageMalformed.selector);
+        }
     }
 
     function test_ExtensionsThatAreNotUnderstoodOrTwice() public {
@@ -104,6 +115,8 @@ contract DcapCertificatesTest is DcapForger {
             bytes memory both = i < 2 ? bytes.concat(good, twice[i]) : bytes.concat(good, twice[i], twice[i]);
             refuse(withExtensions(both), X509.ExtensionTwice.selector);
         }
+        bytes memory idle = bytes.concat(usage(0), good);
+        refuse(withExtensions(idle), X509.ExtensionTwice.selector);
         bytes memory uncritical = seq(hex"0603551d1e01010004023000");
         refuse(withExtensions(bytes.concat(good, uncritical)), Der.UnexpectedBytes.selector);
     }
@@ -147,6 +160,19 @@ contract DcapCertificatesTest is DcapForger {
         certificates.postSigner(build(leap));
         leap.to = "270229000000Z";
         refuse(leap, Calendar.DateMalformed.selector);
+    }
+
+    function test_DatesHaveOneLength() public {
+        string[3] memory wrong = ["280101000000Z0", "2801010000Z", ""];
+        for (uint256 i; i < wrong.length; ++i) {
+            Cert memory it = signerCert();
+            it.to = wrong[i];
+            refuse(it, Der.LengthMalformed.selector);
+        }
+        bytes memory old = bytes.concat(hex"301e170d", "260101000000Z", hex"170d", "280101000000Z");
+        bytes memory long = bytes.concat(hex"3021170d", "260101000000Z", hex"1810", "20500101000000Z0");
+        bytes memory tbs = resized(swap(tbsOf(signerCert()), old, long));
+        refuseDer(signedDer(tbs, ROOT_KEY), Der.LengthMalformed.selector);
     }
 
     function test_LongDatesAreFrom2050On() public {
