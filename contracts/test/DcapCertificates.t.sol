@@ -133,6 +133,8 @@ contract DcapCertificatesTest is DcapForger {
         Cert memory zero = signerCert();
         zero.serial = hex"00";
         refuse(zero, X509.SerialMalformed.selector);
+        zero.serial = hex"0080";
+        certificates.postSigner(build(zero));
         zero.serial = hex"00ffffffffffffffffffffffffffffffffffffffff";
         certificates.postSigner(build(zero));
     }
@@ -193,6 +195,24 @@ contract DcapCertificatesTest is DcapForger {
             bytes memory der = signedDer(resized(swap(tbs, hex"020167", lengths[i])), ROOT_KEY);
             refuseDer(der, Der.LengthMalformed.selector);
         }
+    }
+
+    /// @dev 128 bytes are the first that need a long length, 256 the first that need one of two bytes.
+    function test_LengthsAtTheEdges() public {
+        Cert memory it = signerCert();
+        it.subject = string(new bytes(121)); // and 7 of its type
+        certificates.postSigner(build(it));
+        it = signerCert();
+        it.extensions = bytes.concat(it.extensions, extension(hex"551d1e", false, new bytes(256)));
+        certificates.postSigner(build(it));
+    }
+
+    /// @dev An extension that claims five bytes of what is behind all that is signed.
+    function test_NothingReachesBeyondWhatHoldsIt() public {
+        bytes memory within = hex"300c0603551d1e04053000000000";
+        certificates.postSigner(build(withExtensions(bytes.concat(signerCert().extensions, within))));
+        bytes memory beyond = hex"30110603551d1e040a3000000000";
+        refuse(withExtensions(bytes.concat(signerCert().extensions, beyond)), Der.LengthMalformed.selector);
     }
 
     function test_NothingStandsBehindAnything() public {
@@ -277,6 +297,7 @@ contract DcapCertificatesTest is DcapForger {
         refuseAuthority(swap(good, "CERTIFICATE-----\n", "CERTIFICATE-----\r\n"), Pem.PemMalformed.selector);
         refuseAuthority(swap(good, "CERTIFICATE-----\n", "CERTIFICATE-----\n\n"), Pem.PemMalformed.selector);
         refuseAuthority(swap(good, "-----END", "-----FIN"), Pem.PemMalformed.selector);
+        refuseAuthority(swap(good, "-----BEGIN", "-----FIRST"), Pem.PemMalformed.selector);
         uint256 line = 28 + 64;
         bytes memory joined = bytes.concat(cut(good, 0, line), cut(good, line + 1, good.length));
         refuseAuthority(joined, Pem.PemMalformed.selector);
@@ -357,6 +378,13 @@ contract DcapCertificatesTest is DcapForger {
         bytes memory twice = bytes.concat(number, hex"0500");
         refuseList(listWith("root", ROOT_KEY, "", times, twice), Der.TrailingBytes.selector);
         refuseList(listWith("root", ROOT_KEY, entry(hex"00"), times, number), X509.SerialMalformed.selector);
+        bytes memory other = hex"300a06082a8648ce3d040303";
+        bytes memory inner = seq(bytes.concat(hex"020101", other, name("root"), times, tlv(0xa0, number)));
+        refuseList(signedDer(inner, ROOT_KEY), Der.UnexpectedBytes.selector);
+        inner = seq(bytes.concat(hex"020101", ALGORITHM, name("root"), times, tlv(0xa0, number)));
+        bytes memory outer = signedDer(inner, ROOT_KEY);
+        bytes memory rest = swap(cut(outer, 3 + inner.length, outer.length), ALGORITHM, other);
+        refuseList(resized(bytes.concat(cut(outer, 0, 3 + inner.length), rest)), Der.UnexpectedBytes.selector);
         bytes memory first = seq(bytes.concat(hex"020100", ALGORITHM, name("root"), times, tlv(0xa0, number)));
         refuseList(signedDer(first, ROOT_KEY), Der.UnexpectedBytes.selector);
         certificates.postRootRevocations(good);

@@ -209,16 +209,22 @@ contract DcapCollateralTest is DcapForger {
         first = bytes(level(true, "5", "1", "UpToDate"));
         refuseJson(withLevels(true, first, bytes(level(true, "5", "2", "UpToDate"))), why);
         refuseJson(withLevels(true, first, first), why);
-        postTcbInfo(string(withLevels(true, first, swap(first, '"pcesvn":10', '"pcesvn":9'))));
+        postTcbInfo(string(withLevels(true, first, bytes(level(true, "5", "0", "OutOfDate")))));
+        first = withLevels(true, first, swap(first, '"pcesvn":10', '"pcesvn":9'));
+        postTcbInfo(string(swap(first, NUMBER, 'Number":18')));
     }
 
     function test_ThereAreNoMoreLevelsThanMakeSense() public {
+        bytes4 why = TcbInfo.TooManyLevels.selector;
+        refuseIdentity('"tcbLevels":[', bytes.concat('"tcbLevels":[', svnLevels(63)), why);
+        bytes memory most = bytes.concat('"tcbLevels":[', svnLevels(62));
+        postQeIdentity(string(swap(swap(bytes(qeIdentity(false)), ISSUED, LATER), '"tcbLevels":[', most)));
         bytes memory levels;
-        for (uint256 i; i < 65; ++i) {
-            bytes memory one = bytes.concat('{"tcb":{"isvsvn":', bytes(vm.toString(99 - i)), "},");
-            levels = bytes.concat(levels, one, '"tcbDate":"2026-03-13T00:00:00Z","tcbStatus":"UpToDate"},');
+        for (uint256 i; i < 63; ++i) {
+            levels = bytes.concat(levels, i == 0 ? bytes("") : bytes(","), infoLevel(99 - i));
         }
-        refuseIdentity('"tcbLevels":[', bytes.concat('"tcbLevels":[', levels), TcbInfo.TooManyLevels.selector);
+        refuseJson(withLevels(false, levels, bytes.concat(infoLevel(36), ",", infoLevel(35))), why);
+        postTcbInfo(string(withLevels(false, levels, infoLevel(36))));
     }
 
     function test_IdentitiesHaveOneForm() public {
@@ -252,6 +258,17 @@ contract DcapCollateralTest is DcapForger {
         uint256 own = bytes(level(isTdx, "5", "1", "UpToDate")).length;
         own += 1 + bytes(level(isTdx, "4", "0", "OutOfDate")).length + 2;
         return bytes.concat(cut(json, 0, json.length - own), first, ",", second, "]}");
+    }
+
+    function svnLevels(uint256 count) private pure returns (bytes memory levels) {
+        for (uint256 i; i < count; ++i) {
+            bytes memory one = bytes.concat('{"tcb":{"isvsvn":', bytes(vm.toString(99 - i)), "},");
+            levels = bytes.concat(levels, one, '"tcbDate":"2026-03-13T00:00:00Z","tcbStatus":"UpToDate"},');
+        }
+    }
+
+    function infoLevel(uint256 svn) private pure returns (bytes memory) {
+        return bytes(level(false, vm.toString(svn), "0", "UpToDate"));
     }
 
     function refuseEveryByte(bool isIdentity, bytes memory json, uint256 end) private {

@@ -136,6 +136,8 @@ contract DcapVerifierTest is DcapForger {
         refuseMembers(swap(good, fmspc, ""), Der.UnexpectedBytes.selector);
         refuseMembers(swap(good, fmspc, bytes.concat(fmspc, fmspc)), Der.UnexpectedBytes.selector);
         refuseMembers(swap(good, fmspc, member(hex"04", hex"040500906ed500")), Der.LengthMalformed.selector);
+        bytes memory kind = member(hex"05", hex"0a0100");
+        refuseMembers(swap(good, kind, member(hex"05", hex"040100")), Der.UnexpectedBytes.selector);
         bytes memory svn = member(hex"0201", hex"020105");
         refuseMembersOfTcb(svn, "", Der.UnexpectedBytes.selector);
         refuseMembersOfTcb(svn, bytes.concat(svn, svn), Der.UnexpectedBytes.selector);
