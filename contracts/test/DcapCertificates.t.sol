@@ -199,12 +199,10 @@ contract DcapCertificatesTest is DcapForger {
 
     /// @dev 128 bytes are the first that need a long length, 256 the first that need one of two bytes.
     function test_LengthsAtTheEdges() public {
-        Cert memory it = signerCert();
-        it.subject = string(new bytes(121)); // and 7 of its type
-        certificates.postSigner(build(it));
-        it = signerCert();
-        it.extensions = bytes.concat(it.extensions, extension(hex"551d1e", false, new bytes(256)));
-        certificates.postSigner(build(it));
+        for (uint256 size = 128; size < 257; size += 128) {
+            bytes memory long = extension(hex"551d1e", false, new bytes(size));
+            certificates.postSigner(build(withExtensions(bytes.concat(signerCert().extensions, long))));
+        }
     }
 
     /// @dev An extension that claims five bytes of what is behind all that is signed.
