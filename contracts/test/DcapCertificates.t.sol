@@ -77,6 +77,8 @@ contract DcapCertificatesTest is DcapForger {
         it = signerCert();
         it.from = "270115080001Z";
         refuse(it, X509.CertificateNotValid.selector);
+        it.from = "270115080000Z";
+        certificates.postSigner(build(it));
     }
 
     function test_UsagesAreThereAndAgree() public {
@@ -90,9 +92,18 @@ contract DcapCertificatesTest is DcapForger {
         for (uint256 i; i < wrong.length; ++i) {
             refuse(withExtensions(wrong[i]), X509.UsageMalformed.selector);
         }
+        // Another type than a string of bits; FALSE where only TRUE may be said.
+        bytes memory usages = extension(hex"551d0f", true, hex"040200c0");
+        refuse(withExtensions(bytes.concat(usages, constraints(false))), Der.UnexpectedBytes.selector);
+        Cert memory none = authorityCert();
+        none.extensions = bytes.concat(usage(0x06), extension(hex"551d13", true, hex"3003010100"));
+        refuseAuthority(chainOf(build(none)), Der.UnexpectedBytes.selector);
         Cert memory half = authorityCert();
-        half.extensions = bytes.concat(usage(0x04), constraints(true));
-        refuseAuthority(chainOf(build(half)), X509.UsageMalformed.selector);
+        for (uint8 bit = 0x02; bit < 0x08; bit += 0x02) {
+            half.extensions = bytes.concat(usage(bit), constraints(true));
+            if (bit == 0x06) certificates.postAuthority(chainOf(build(half)));
+            else refuseAuthority(chainOf(build(half)), X509.UsageMalformed.selector);
+        }
     }
 
     function test_ExtensionsThatAreNotUnderstoodOrTwice() public {
@@ -104,6 +115,8 @@ contract DcapCertificatesTest is DcapForger {
             bytes memory both = i < 2 ? bytes.concat(good, twice[i]) : bytes.concat(good, twice[i], twice[i]);
             refuse(withExtensions(both), X509.ExtensionTwice.selector);
         }
+        bytes memory idle = bytes.concat(usage(0), good);
+        refuse(withExtensions(idle), X509.ExtensionTwice.selector);
         bytes memory uncritical = seq(hex"0603551d1e01010004023000");
         refuse(withExtensions(bytes.concat(good, uncritical)), Der.UnexpectedBytes.selector);
     }
@@ -120,6 +133,8 @@ contract DcapCertificatesTest is DcapForger {
         Cert memory zero = signerCert();
         zero.serial = hex"00";
         refuse(zero, X509.SerialMalformed.selector);
+        zero.serial = hex"0080";
+        certificates.postSigner(build(zero));
         zero.serial = hex"00ffffffffffffffffffffffffffffffffffffffff";
         certificates.postSigner(build(zero));
     }
@@ -149,6 +164,19 @@ contract DcapCertificatesTest is DcapForger {
         refuse(leap, Calendar.DateMalformed.selector);
     }
 
+    function test_DatesHaveOneLength() public {
+        string[3] memory wrong = ["280101000000Z0", "2801010000Z", ""];
+        for (uint256 i; i < wrong.length; ++i) {
+            Cert memory it = signerCert();
+            it.to = wrong[i];
+            refuse(it, Der.LengthMalformed.selector);
+        }
+        bytes memory old = bytes.concat(hex"301e170d", "260101000000Z", hex"170d", "280101000000Z");
+        bytes memory long = bytes.concat(hex"3021170d", "260101000000Z", hex"1810", "20500101000000Z0");
+        bytes memory tbs = resized(swap(tbsOf(signerCert()), old, long));
+        refuseDer(signedDer(tbs, ROOT_KEY), Der.LengthMalformed.selector);
+    }
+
     function test_LongDatesAreFrom2050On() public {
         bytes memory tbs = tbsOf(signerCert());
         bytes memory old = bytes.concat(hex"301e170d", "260101000000Z", hex"170d", "280101000000Z");
@@ -167,6 +195,22 @@ contract DcapCertificatesTest is DcapForger {
             bytes memory der = signedDer(resized(swap(tbs, hex"020167", lengths[i])), ROOT_KEY);
             refuseDer(der, Der.LengthMalformed.selector);
         }
+    }
+
+    /// @dev 128 bytes are the first that need a long length, 256 the first that need one of two bytes.
+    function test_LengthsAtTheEdges() public {
+        for (uint256 size = 128; size < 257; size += 128) {
+            bytes memory long = extension(hex"551d1e", false, new bytes(size));
+            certificates.postSigner(build(withExtensions(bytes.concat(signerCert().extensions, long))));
+        }
+    }
+
+    /// @dev An extension that claims five bytes of what is behind all that is signed.
+    function test_NothingReachesBeyondWhatHoldsIt() public {
+        bytes memory within = hex"300c0603551d1e04053000000000";
+        certificates.postSigner(build(withExtensions(bytes.concat(signerCert().extensions, within))));
+        bytes memory beyond = hex"30110603551d1e040a3000000000";
+        refuse(withExtensions(bytes.concat(signerCert().extensions, beyond)), Der.LengthMalformed.selector);
     }
 
     function test_NothingStandsBehindAnything() public {
@@ -251,6 +295,7 @@ contract DcapCertificatesTest is DcapForger {
         refuseAuthority(swap(good, "CERTIFICATE-----\n", "CERTIFICATE-----\r\n"), Pem.PemMalformed.selector);
         refuseAuthority(swap(good, "CERTIFICATE-----\n", "CERTIFICATE-----\n\n"), Pem.PemMalformed.selector);
         refuseAuthority(swap(good, "-----END", "-----FIN"), Pem.PemMalformed.selector);
+        refuseAuthority(swap(good, "-----BEGIN", "-----FIRST"), Pem.PemMalformed.selector);
         uint256 line = 28 + 64;
         bytes memory joined = bytes.concat(cut(good, 0, line), cut(good, line + 1, good.length));
         refuseAuthority(joined, Pem.PemMalformed.selector);
@@ -302,6 +347,19 @@ contract DcapCertificatesTest is DcapForger {
         certificates.postRootRevocations(list("root", ROOT_KEY, "", "270115070001Z", "270214070000Z"));
     }
 
+    /// @dev Neither another CA with the same key, nor a later one of the same name: not even its key's mirror image.
+    function test_AListIsOfOneNameAndOneKey() public {
+        Cert[3] memory others = [authorityCert(), authorityCert(), authorityCert()];
+        others[0].subject = "CA2";
+        others[1].key = 106;
+        others[2].key = N - CA_KEY;
+        for (uint256 i; i < 3; ++i) {
+            bytes32 chain = certificates.postAuthority(chainOf(build(others[i])));
+            vm.expectPartialRevert(IDcapCertificates.CollateralMissing.selector);
+            certificates.requireAuthority(chain, 7);
+        }
+    }
+
     function test_AListIsAWholeOne() public {
         bytes memory times = bytes.concat(tlv(0x17, "270115073000Z"), tlv(0x17, "270214070000Z"));
         bytes memory number = seq(extension(hex"551d14", false, hex"020101"));
@@ -318,6 +376,13 @@ contract DcapCertificatesTest is DcapForger {
         bytes memory twice = bytes.concat(number, hex"0500");
         refuseList(listWith("root", ROOT_KEY, "", times, twice), Der.TrailingBytes.selector);
         refuseList(listWith("root", ROOT_KEY, entry(hex"00"), times, number), X509.SerialMalformed.selector);
+        bytes memory other = hex"300a06082a8648ce3d040303";
+        bytes memory inner = seq(bytes.concat(hex"020101", other, name("root"), times, tlv(0xa0, number)));
+        refuseList(signedDer(inner, ROOT_KEY), Der.UnexpectedBytes.selector);
+        inner = seq(bytes.concat(hex"020101", ALGORITHM, name("root"), times, tlv(0xa0, number)));
+        bytes memory outer = signedDer(inner, ROOT_KEY);
+        bytes memory rest = swap(cut(outer, 3 + inner.length, outer.length), ALGORITHM, other);
+        refuseList(resized(bytes.concat(cut(outer, 0, 3 + inner.length), rest)), Der.UnexpectedBytes.selector);
         bytes memory first = seq(bytes.concat(hex"020100", ALGORITHM, name("root"), times, tlv(0xa0, number)));
         refuseList(signedDer(first, ROOT_KEY), Der.UnexpectedBytes.selector);
         certificates.postRootRevocations(good);

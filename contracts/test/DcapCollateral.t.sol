@@ -32,7 +32,12 @@ contract DcapCollateralTest is DcapForger {
         vm.assertEq(uint256(it.nextUpdate), 1_802_588_400);
         vm.assertEq(uint256(it.evaluation), 17);
         vm.assertEq(it.signer, signerDigest());
-        vm.assertTrue(statements.qeIdentityOf(false).data != address(0), "no identity");
+        it = statements.qeIdentityOf(false);
+        vm.assertEq(uint256(it.issuedAt), 1_799_996_400);
+        vm.assertEq(uint256(it.nextUpdate), 1_802_588_400);
+        vm.assertEq(uint256(it.evaluation), 17);
+        vm.assertEq(it.signer, signerDigest());
+        vm.assertTrue(it.data != address(0), "no identity");
     }
 
     // ---- signed ---------------------------------------------------------------------------------------------------
@@ -83,6 +88,7 @@ contract DcapCollateralTest is DcapForger {
         refuseJson(swap(bytes(tcbInfo(false)), ISSUED, '"issueDate":"2027-01-15T08:00:01Z"'), why);
         bytes memory until = '"nextUpdate":"2027-01-15T08:00:00Z"';
         refuseJson(swap(laterInfo(), '"nextUpdate":"2027-02-14T07:00:00Z"', until), why);
+        postTcbInfo(string(swap(bytes(tcbInfo(false)), ISSUED, '"issueDate":"2027-01-15T08:00:00Z"')));
         (,, uint64 end) = statements.requireTcbInfo(true, 0x00906ED50000);
         vm.assertEq(uint256(end), 1_802_588_400);
         certificates.postRootRevocations(list("root", ROOT_KEY, "", "270115073000Z", "290214070000Z"));
@@ -151,6 +157,28 @@ contract DcapCollateralTest is DcapForger {
         refuseJson(bytes.concat(laterInfo(), laterInfo()), TcbInfo.TrailingText.selector);
     }
 
+    /// @dev Each byte of a text changed and signed again. What repeats the ten before it is tried once.
+    function test_EveryByteOfATcbInfoCounts() public {
+        bytes memory json = laterInfo();
+        refuseEveryByte(false, json, json.length);
+        postTcbInfo(string(json));
+    }
+
+    /// @dev Up to the second level, which is read as the first is.
+    function test_EveryByteOfATcbInfoWithModulesCounts() public {
+        bytes memory json = swap(bytes(tcbInfo(true)), ISSUED, LATER);
+        refuseEveryByte(false, json, json.length - bytes(level(true, "4", "0", "OutOfDate")).length - 2);
+        postTcbInfo(string(json));
+    }
+
+    function test_EveryByteOfAnIdentityCounts() public {
+        for (uint256 i; i < 2; ++i) {
+            bytes memory json = swap(bytes(qeIdentity(i == 1)), ISSUED, LATER);
+            refuseEveryByte(true, json, json.length);
+            postQeIdentity(string(json));
+        }
+    }
+
     function test_ValuesHaveOneForm() public {
         refuse('"fmspc":"00906ED50000"', '"fmspc":"00906ed50000"', JsonCursor.HexMalformed.selector);
         refuse('"fmspc":"00906ED50000"', '"fmspc":"00906ED5000"', JsonCursor.HexMalformed.selector);
@@ -181,16 +209,22 @@ contract DcapCollateralTest is DcapForger {
         first = bytes(level(true, "5", "1", "UpToDate"));
         refuseJson(withLevels(true, first, bytes(level(true, "5", "2", "UpToDate"))), why);
         refuseJson(withLevels(true, first, first), why);
-        postTcbInfo(string(withLevels(true, first, swap(first, '"pcesvn":10', '"pcesvn":9'))));
+        postTcbInfo(string(withLevels(true, first, bytes(level(true, "5", "0", "OutOfDate")))));
+        first = withLevels(true, first, swap(first, '"pcesvn":10', '"pcesvn":9'));
+        postTcbInfo(string(swap(first, NUMBER, 'Number":18')));
     }
 
     function test_ThereAreNoMoreLevelsThanMakeSense() public {
+        bytes4 why = TcbInfo.TooManyLevels.selector;
+        refuseIdentity('"tcbLevels":[', bytes.concat('"tcbLevels":[', svnLevels(63)), why);
+        bytes memory most = bytes.concat('"tcbLevels":[', svnLevels(62));
+        postQeIdentity(string(swap(swap(bytes(qeIdentity(false)), ISSUED, LATER), '"tcbLevels":[', most)));
         bytes memory levels;
-        for (uint256 i; i < 65; ++i) {
-            bytes memory one = bytes.concat('{"tcb":{"isvsvn":', bytes(vm.toString(99 - i)), "},");
-            levels = bytes.concat(levels, one, '"tcbDate":"2026-03-13T00:00:00Z","tcbStatus":"UpToDate"},');
+        for (uint256 i; i < 63; ++i) {
+            levels = bytes.concat(levels, i == 0 ? bytes("") : bytes(","), infoLevel(99 - i));
         }
-        refuseIdentity('"tcbLevels":[', bytes.concat('"tcbLevels":[', levels), TcbInfo.TooManyLevels.selector);
+        refuseJson(withLevels(false, levels, bytes.concat(infoLevel(36), ",", infoLevel(35))), why);
+        postTcbInfo(string(withLevels(false, levels, infoLevel(36))));
     }
 
     function test_IdentitiesHaveOneForm() public {
@@ -224,6 +258,37 @@ contract DcapCollateralTest is DcapForger {
         uint256 own = bytes(level(isTdx, "5", "1", "UpToDate")).length;
         own += 1 + bytes(level(isTdx, "4", "0", "OutOfDate")).length + 2;
         return bytes.concat(cut(json, 0, json.length - own), first, ",", second, "]}");
+    }
+
+    function svnLevels(uint256 count) private pure returns (bytes memory levels) {
+        for (uint256 i; i < count; ++i) {
+            bytes memory one = bytes.concat('{"tcb":{"isvsvn":', bytes(vm.toString(99 - i)), "},");
+            levels = bytes.concat(levels, one, '"tcbDate":"2026-03-13T00:00:00Z","tcbStatus":"UpToDate"},');
+        }
+    }
+
+    function infoLevel(uint256 svn) private pure returns (bytes memory) {
+        return bytes(level(false, vm.toString(svn), "0", "UpToDate"));
+    }
+
+    function refuseEveryByte(bool isIdentity, bytes memory json, uint256 end) private {
+        bytes32 signer = signerDigest();
+        bytes4 how = isIdentity ? DcapCollateral.postQeIdentity.selector : DcapCollateral.postTcbInfo.selector;
+        for (uint256 i; i < end; ++i) {
+            if (i > 20 && tenAt(json, i - 9) == tenAt(json, i - 19)) continue;
+            bytes1 kept = json[i];
+            json[i] = 0x7f;
+            bytes memory signature = rawSignature(SIGNER_KEY, json);
+            (bool isTaken,) = address(statements).call(abi.encodeWithSelector(how, signer, json, signature));
+            vm.assertTrue(!isTaken, vm.toString(i));
+            json[i] = kept;
+        }
+    }
+
+    function tenAt(bytes memory text, uint256 pos) private pure returns (bytes10 ten) {
+        assembly ("memory-safe") {
+            ten := and(mload(add(add(text, 0x20), pos)), shl(176, sub(shl(80, 1), 1)))
+        }
     }
 
     function refuse(bytes memory old, bytes memory fresh, bytes4 why) private {

@@ -27,6 +27,8 @@ contract DcapVerifierTest is DcapForger {
     bytes32 private constant DATA = keccak256("report data");
     bytes private constant ISSUED = '"issueDate":"2027-01-15T07:00:00Z"';
     bytes private constant LATER = '"issueDate":"2027-01-15T07:30:00Z"';
+    bytes private constant UNTIL = '"nextUpdate":"2027-02-14T07:00:00Z"';
+    bytes private constant SOONER = '"nextUpdate":"2027-01-20T00:00:00Z"';
 
     function setUp() public {
         deployForged(0);
@@ -88,6 +90,14 @@ contract DcapVerifierTest is DcapForger {
         vm.assertEq(uint256(dcap.verify(assemble(spec)).expiresAt), NOW + 3601);
     }
 
+    /// @dev Either statement, whichever ends first.
+    function test_AStatementEndsTheVerificationToo() public {
+        postQeIdentity(string(swap(swap(bytes(qeIdentity(false)), ISSUED, LATER), UNTIL, SOONER)));
+        vm.assertEq(uint256(dcap.verify(assemble(specOf(3, DATA))).expiresAt), 1_800_403_200);
+        postTcbInfo(string(swap(swap(bytes(tcbInfo(true)), ISSUED, LATER), UNTIL, SOONER)));
+        vm.assertEq(uint256(dcap.verify(assemble(specOf(4, DATA))).expiresAt), 1_800_403_200);
+    }
+
     function test_ARevokedMachineIsRefused() public {
         bytes32 chain = keccak256(chainOf(build(authorityCert())));
         certificates.postRevocations(chain, list("CA", CA_KEY, entry(hex"68"), "270115073000Z", "270214070000Z"));
@@ -126,6 +136,8 @@ contract DcapVerifierTest is DcapForger {
         refuseMembers(swap(good, fmspc, ""), Der.UnexpectedBytes.selector);
         refuseMembers(swap(good, fmspc, bytes.concat(fmspc, fmspc)), Der.UnexpectedBytes.selector);
         refuseMembers(swap(good, fmspc, member(hex"04", hex"040500906ed500")), Der.LengthMalformed.selector);
+        bytes memory kind = member(hex"05", hex"0a0100");
+        refuseMembers(swap(good, kind, member(hex"05", hex"040100")), Der.UnexpectedBytes.selector);
         bytes memory svn = member(hex"0201", hex"020105");
         refuseMembersOfTcb(svn, "", Der.UnexpectedBytes.selector);
         refuseMembersOfTcb(svn, bytes.concat(svn, svn), Der.UnexpectedBytes.selector);
@@ -316,6 +328,32 @@ contract DcapVerifierTest is DcapForger {
         dcap.verify(assemble(old));
     }
 
+    /// @dev One bit of every nibble: those under the mask count, the others may be anything.
+    function test_TheMasksOfTheIdentityAreItsOwn() public {
+        bytes memory json = swap(bytes(qeIdentity(false)), '"miscselect":"00000000"', '"miscselect":"A1B2C3D4"');
+        json = swap(json, '"miscselectMask":"FFFFFFFF"', '"miscselectMask":"FF00F00F"');
+        json = swap(json, "11000000000000000000000000000000", "15030405060708090A0B0C0D0E0F1001");
+        json = swap(json, "FBFFFFFFFFFFFFFF0000000000000000", "FF0FF00FFF00F0F00F0FFF000FF0F00F");
+        json = swap(json, '"isvprodid":1', '"isvprodid":513');
+        postQeIdentity(string(swap(json, ISSUED, LATER)));
+        bytes memory mask = hex"ff00f00fff0ff00fff00f0f00f0fff000ff0f00f";
+        bytes memory value = hex"a1b2c3d415030405060708090a0b0c0d0e0f1001";
+        Spec memory it = specOf(3, DATA);
+        for (uint256 i; i < 20; ++i) {
+            it.qeReport[i < 4 ? 16 + i : 44 + i] = value[i] & mask[i];
+        }
+        it.qeReport[257] = 0x02;
+        dcap.verify(assemble(it));
+        for (uint256 i; i < 40; ++i) {
+            uint256 place = i < 8 ? 16 + i / 2 : 44 + i / 2;
+            bytes1 bit = bytes1(uint8(1 << ((i + 1) % 2 * 4 + i / 2 % 4)));
+            it.qeReport[place] ^= bit;
+            if (mask[i / 2] & bit == 0) dcap.verify(assemble(it));
+            else refuseSpec(it, QeIdentity.QuotingEnclaveUnknown.selector);
+            it.qeReport[place] ^= bit;
+        }
+    }
+
     function test_TheQuotingEnclaveIsNotDebugged() public {
         bytes memory json = swap(bytes(qeIdentity(false)), "FBFFFFFFFFFFFFFF", "F9FFFFFFFFFFFFFF");
         postQeIdentity(string(swap(json, ISSUED, LATER)));
@@ -447,14 +485,17 @@ contract DcapVerifierTest is DcapForger {
         refuseHeader(5, 48, hex"04");
         refuseHeader(5, 50, hex"49");
         refuseHeader(5, 53, hex"01");
+        refuseHeader(51, 48, hex"01");
+        refuseHeader(51, 48, hex"04");
         Spec memory it = specOf(4, DATA);
         it.auth = new bytes(31);
         refuseSpec(it, Quote.QuoteMalformed.selector);
         it.auth = new bytes(33);
         refuseSpec(it, Quote.QuoteMalformed.selector);
         bytes memory quote = assemble(specOf(4, DATA));
-        uint256[5] memory heads = [uint256(632), 764, 766, 764 + 6 + 384 + 64 + 34, 764 + 6 + 384 + 64 + 36];
-        for (uint256 i; i < 5; ++i) {
+        uint256 auth = 764 + 6 + 384 + 64;
+        uint256[7] memory heads = [uint256(632), 764, 766, auth, auth + 1, auth + 34, auth + 36];
+        for (uint256 i; i < 7; ++i) {
             bytes memory odd = bytes.concat(quote);
             odd[heads[i]] = bytes1(uint8(odd[heads[i]]) ^ 1);
             refuseQuote(odd, Quote.QuoteMalformed.selector);

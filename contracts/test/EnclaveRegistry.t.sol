@@ -10,6 +10,10 @@ import {QuorumVerifier} from "../src/verifiers/QuorumVerifier.sol";
 import {EnclaveDeployment} from "./EnclaveDeployment.sol";
 import {vm} from "./Vm.sol";
 
+interface IRandao {
+    function prevrandao(bytes32 value) external;
+}
+
 /// @title A key is attested once, for one operator, on one registry, for a time
 contract EnclaveRegistryTest is EnclaveDeployment {
     // ---- the truth ------------------------------------------------------------------------------------------------
@@ -209,6 +213,20 @@ contract EnclaveRegistryTest is EnclaveDeployment {
         bytes32 theirs = begin(1);
         bytes32 again = begin(0);
         vm.assertTrue(mine != theirs && mine != again && theirs != again, "a nonce twice");
+    }
+
+    /// @dev The same call in the same state: what it draws is not known before its block is.
+    function test_ANonceIsOfItsBlock() public {
+        uint256 before = vm.snapshotState();
+        bytes32 drawn = begin(0);
+        vm.revertToState(before);
+        vm.assertEq(begin(0), drawn);
+        vm.revertToState(before);
+        IRandao(address(vm)).prevrandao(keccak256("another beacon"));
+        vm.assertTrue(begin(0) != drawn, "not of its beacon");
+        vm.revertToState(before);
+        vm.roll(77);
+        vm.assertTrue(begin(0) != drawn, "not of the block before");
     }
 
     // ---- front-running --------------------------------------------------------------------------------------------
