@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -250,17 +250,22 @@ def _statement_step(engine: Engine, log: KeyedLog, pause_seconds: float) -> Step
     return step
 
 
-def _storing(step: Step) -> Step:
+@contextmanager
+def _database() -> Iterator[None]:
     """A database that does not answer is the world's fault, and tried again; any other database error is ours.
 
     InternalError: the server ended a transaction in which this process stood still (`oracle.relay.lease`).
     """
+    try:
+        yield
+    except (OperationalError, InternalError, PoolTimeout) as error:
+        raise StoreError("the relay's database does not answer") from error
 
+
+def _storing(step: Step) -> Step:
     def guarded() -> float:
-        try:
+        with _database():
             return step()
-        except (OperationalError, InternalError, PoolTimeout) as error:
-            raise StoreError("the relay's database does not answer") from error
 
     return guarded
 
@@ -274,14 +279,21 @@ def _holding(holding: Holding, step: Step) -> Step:
     return guarded
 
 
-def _lease_step(lease: Lease, on_taken: Callable[[], None]) -> Step:
+def make_lease_step(lease: Lease, on_taken: Callable[[], None]) -> Step:
+    """`on_taken` is done once for every lease that is taken, and tried again where the database does not answer meanwhile: the moment in
+    which all threads of a replica begin to write is its busiest."""
+    done_for: int | None = None
+
     def step() -> float:
+        nonlocal done_for
         if lease.step():
             journal.get("lease").info("took the lease", term=lease.token)  # "token" is hidden by the journal
+        if lease.is_held and lease.token != done_for:
             on_taken()
+            done_for = lease.token
         return RENEW_SECONDS if lease.is_held else TAKE_SECONDS
 
-    return step
+    return _storing(step)
 
 
 # ---- the process -----------------------------------------------------------------------------------------------------------------------
@@ -307,7 +319,8 @@ def run_relay(config: Config) -> None:
     with ExitStack() as stack:
         engine = open_relay_database(relay.database)
         stack.callback(engine.dispose)
-        bind_deployment(engine, chain.domain)
+        with _database():
+            bind_deployment(engine, chain.domain)
         holding = stack.enter_context(hold(engine, f"{socket.gethostname()}:{os.getpid()}"))
         log = LogClient(relay.log_url, read_secret(relay.log_token_file))
         stack.callback(log.close)
@@ -343,9 +356,10 @@ def _run(
     steps |= {f"collect {node.url}": _collect_step(collector, node, operators, relay.collect_seconds) for node in nodes}
     steps = {name: _holding(holding, _storing(step)) for name, step in steps.items()}
     if isinstance(holding, Lease):
-        steps["lease"] = _lease_step(holding, lambda: _announce(engine, terms))
+        steps["lease"] = make_lease_step(holding, lambda: _announce(engine, terms))
     else:
-        _announce(engine, terms)
+        with _database():
+            _announce(engine, terms)
     metrics.is_holder.set_function(lambda: float(holding.is_held))
     readiness = {"chain": lambda: _check_chain(chain, signer.address, metrics), "log": lambda: _check_log(log)}
     _warn_when_poor(chain, signer.address)

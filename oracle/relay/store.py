@@ -65,13 +65,17 @@ class RequestView:
 
 def bind_deployment(engine: Engine, domain: Domain) -> None:
     """Raises ConfigRejected where the database belongs to another deployment: its ids and nonces would mean something else."""
-    with engine.begin() as connection:
+    with reading(engine) as connection:  # beside whoever writes: a replica or an API starts while another relay works
         row = connection.execute(select(DEPLOYMENT)).one_or_none()
-        if row is None:
-            connection.execute(insert(DEPLOYMENT).values(chain_id=domain.chain_id, coprocessor=domain.coprocessor))
-        elif (row.chain_id, row.coprocessor) != (domain.chain_id, domain.coprocessor):
-            got = f"chain {domain.chain_id}, Coprocessor {domain.coprocessor}"
-            raise ConfigRejected("relay database", f"that of chain {row.chain_id}, Coprocessor {row.coprocessor}", got)
+    if row is None:
+        with engine.begin() as connection:
+            row = connection.execute(select(DEPLOYMENT)).one_or_none()
+            if row is None:
+                connection.execute(insert(DEPLOYMENT).values(chain_id=domain.chain_id, coprocessor=domain.coprocessor))
+                return
+    if (row.chain_id, row.coprocessor) != (domain.chain_id, domain.coprocessor):
+        got = f"chain {domain.chain_id}, Coprocessor {domain.coprocessor}"
+        raise ConfigRejected("relay database", f"that of chain {row.chain_id}, Coprocessor {row.coprocessor}", got)
 
 
 # ---- terms -------------------------------------------------------------------------------------------------------------------------

@@ -7,17 +7,23 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import create_engine, text, update
 
 from oracle.encoding import keccak256
+from oracle.errors import ConfigRejected, StoreError
+from oracle.pipeline.relay import make_lease_step
 from oracle.records import Asked, RequestStatus
 from oracle.relay import submit
-from oracle.relay.lease import Lease, LeaseLost
+from oracle.relay.lease import WRITE_LOCK, Lease, LeaseLost
 from oracle.relay.schema import LEASE, RequestState
-from oracle.relay.store import current_terms, list_requests
+from oracle.relay.store import bind_deployment, current_terms, list_requests, publish_terms
+from oracle.relay.terms import Terms
+from oracle.seams import SystemClock
 from oracle.store import open_database, reading
 from tests.chain.conftest import World, account
 from tests.chain.relay_rig import RELAY, TRUTH, Relay, make_relay
@@ -76,6 +82,50 @@ def test_a_holder_that_stood_still_while_sending_gives_no_second_nonce(
     assert world.contracts.nonce(account(RELAY).address, "latest") == len(new.slots()) == 1
     assert new.log.kinds() == ["receipt:mined", "receipt:final"]
     leases[0].release()
+
+
+@contextmanager
+def write_lock(url: str) -> Iterator[None]:
+    """Somebody else writes, for long."""
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": WRITE_LOCK})
+            yield
+    finally:
+        engine.dispose()
+
+
+def test_terms_are_announced_again_where_the_database_was_busy_at_first(pair: tuple[Relay, Relay], postgres_url: str) -> None:
+    """The replica that has just taken over must not end of it, nor forget what it has to say."""
+    relay, announced = pair[0], list[str]()
+    lease, terms, stack = Lease(relay.engine, "first"), Terms(minimum_fee_wei=7), ExitStack()
+
+    def announce() -> None:
+        if not announced:
+            stack.enter_context(write_lock(postgres_url))
+        announced.append("tried")
+        publish_terms(relay.engine, terms, SystemClock().now())
+
+    step = make_lease_step(lease, announce)
+    with stack, pytest.raises(StoreError):
+        step()
+    assert lease.is_held
+    assert current_terms(relay.engine) != terms
+    step()
+    step()
+    assert current_terms(relay.engine) == terms
+    assert len(announced) == 2, "once more, and then no more"
+    lease.release()
+
+
+def test_a_replica_starts_beside_one_that_writes(pair: tuple[Relay, Relay], postgres_url: str) -> None:
+    relay = pair[1]
+    with write_lock(postgres_url):
+        bind_deployment(relay.engine, relay.world.deployment.domain)
+        other = replace(relay.world.deployment.domain, chain_id=5)
+        with pytest.raises(ConfigRejected, match="that of chain"):
+            bind_deployment(relay.engine, other)
 
 
 # ---- real processes --------------------------------------------------------------------------------------------------------------------
