@@ -407,11 +407,7 @@ def canonical_json(value: Any) -> bytes:
     """RFC 8785 bytes of a JSON value. Raises MalformedInput for what RFC 8785 cannot write (NaN, integers beyond 2^53)."""
     try:
         return rfc8785.dumps(value)
-    except (
-        rfc8785.CanonicalizationError,
-        UnicodeEncodeError,
-        RecursionError,
-    ) as error:  # the last two: a lone surrogate, and what is too deep
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:  # also half a character, and what is too deep
         raise MalformedInput("JSON value", "a value RFC 8785 can write", str(error)[:200]) from error
 
 
